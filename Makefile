@@ -1,0 +1,125 @@
+# conveyor: build, run, test. `make help` lists what there is.
+#
+# Everything goes into .venv and build/; `make clean` removes both. A step runs again only when
+# what it depends on has changed. Python files are linked into .venv (scripts/link_sources.py):
+# an edit in src/ counts at once, only C++ and pyproject.toml need `make build`.
+
+PYTHON ?= python3
+VENV ?= .venv
+# For pytest, the benchmark and the example: make test ARGS="-k lease -x"
+ARGS ?=
+# What `make asan` runs on the instrumented extension.
+ASAN_TESTS ?= tests/unit tests/process
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+BIN := $(CURDIR)/$(VENV)/bin
+NEED := PYTHON="$(PYTHON)" scripts/need
+PIP := $(BIN)/python -m pip install --quiet
+# The system's cmake and ninja, or PyPI's in .venv where the system has none.
+WITH_TOOLS := PATH="$$PATH:$(BIN)"
+CXX_FILES := $(shell find core src/conveyor/_native -name '*.cpp' -o -name '*.hpp')
+BUILD_FILES := $(CXX_FILES) CMakeLists.txt pyproject.toml $(wildcard core/tests/CMakeLists.txt)
+
+.PHONY: help build run test test-native test-python test-all check format bench asan asan-python tsan clean
+
+help:  ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build  ## set up, build, and count the tokens of the standard library on all cores
+	$(BIN)/python examples/stdlib_tokens.py $(ARGS)
+
+test: test-native test-python  ## set up, build, and pass the whole test suite
+
+check: $(VENV)/.check  ## lint and type-check: ruff, mypy, pyright, clang-format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
+
+format: $(VENV)/.check  ## rewrite the sources as `make check` wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CXX_FILES)
+
+bench: build $(VENV)/.bench  ## measure against multiprocessing and the rivals
+	$(BIN)/python -m conveyor.bench $(ARGS)
+
+test-all: test-native  ## the Python tests on every CPython >= 3.11 of this machine (PATH, pyenv)
+	@failed=; \
+	while read -r version python; do \
+	  echo "== Python $$version: $$python"; \
+	  $(MAKE) --no-print-directory test-python PYTHON="$$python" VENV=".venv-$$version" </dev/null || failed+=" $$version"; \
+	done < <(scripts/pythons); \
+	if [[ -n $$failed ]]; then echo "failed on Python$$failed" >&2; exit 1; fi
+
+clean:  ## remove .venv, .venv-*, build/ and the caches
+	rm -rf build dist .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- the pieces
+
+# The environment with what is needed to build and to run.
+$(VENV)/.base: pyproject.toml scripts/requirements.py
+	@$(NEED) python venv compiler headers
+	[[ -x $(BIN)/python ]] || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python scripts/requirements.py build run | $(PIP) --requirement /dev/stdin
+	touch $@
+
+# An extra of pyproject.toml: test, check, bench.
+$(VENV)/.test $(VENV)/.check $(VENV)/.bench: $(VENV)/.%: $(VENV)/.base
+	$(BIN)/python scripts/requirements.py $* | $(PIP) --requirement /dev/stdin
+	touch $@
+
+$(VENV)/.native: $(VENV)/.base $(BUILD_FILES)
+	$(WITH_TOOLS) $(PIP) --no-deps --no-build-isolation --force-reinstall .
+	touch $@
+
+build: $(VENV)/.native  ## build and install into .venv
+	@$(BIN)/python scripts/link_sources.py
+
+test-python: build $(VENV)/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+# $(call core_tests,FOLDER,BUILD TYPE,FLAGS,RUNNER): builds the C++ tests and runs them.
+define core_tests
+	@$(NEED) compiler doctest
+	$(WITH_TOOLS) cmake -S . -B build/$(1) -G Ninja -DCONVEYOR_PYTHON=OFF -DCONVEYOR_TESTS=ON \
+	  -DCMAKE_BUILD_TYPE=$(2) -DCMAKE_CXX_FLAGS="$(3)"
+	$(WITH_TOOLS) cmake --build build/$(1)
+	cd build/$(1) && $(WITH_TOOLS) $(4) ctest --output-on-failure --no-tests=error
+endef
+
+test-native: $(VENV)/.base
+	$(call core_tests,core,RelWithDebInfo,,)
+
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+TSAN := -fsanitize=thread -fno-omit-frame-pointer
+
+asan: $(VENV)/.base  ## the tests with the address and undefined-behaviour sanitizers
+	@$(NEED) asan
+	$(call core_tests,asan,RelWithDebInfo,$(ASAN),)
+	@$(MAKE) --no-print-directory asan-python
+
+# The same Python files on an extension built with the sanitizers. Their run-time must be the first
+# library of the process, and libstdc++ must be there when it starts, or it misses C++ exceptions.
+# CPython itself never frees everything at exit: no leak check here, the C++ tests have it.
+asan-python: build $(VENV)/.test
+	$(WITH_TOOLS) cmake -S . -B build/asan-python -G Ninja -DPython_EXECUTABLE=$(BIN)/python \
+	  -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS="$(ASAN)"
+	$(WITH_TOOLS) cmake --build build/asan-python
+	$(WITH_TOOLS) cmake --install build/asan-python --prefix build/asan-python/site
+	$(BIN)/python scripts/link_sources.py build/asan-python/site/conveyor
+	LD_PRELOAD="$$($${CXX:-g++} -print-file-name=libasan.so) $$($${CXX:-g++} -print-file-name=libstdc++.so)" \
+	PYTHONPATH=$(CURDIR)/build/asan-python/site PYTHONMALLOC=malloc CONVEYOR_SANITIZED=1 \
+	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	$(BIN)/python -m pytest $(ASAN_TESTS) $(ARGS)
+
+# The thread sanitizer needs addresses where it expects them: no randomisation.
+tsan: $(VENV)/.base  ## the C++ tests with the thread sanitizer
+	@$(NEED) tsan
+	$(call core_tests,tsan,RelWithDebInfo,$(TSAN),setarch "$$(uname -m)" --addr-no-randomize)

@@ -1,0 +1,57 @@
+// The seam: the only header that names std::atomic and futex.
+//
+// Everything that processes share goes through these few names, so that the real code can be run
+// under a checker that puts its own types and its own scheduler in their place.
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <cstdint>
+
+namespace conveyor {
+
+template <class T>
+using Atomic = std::atomic<T>;
+
+inline constexpr std::memory_order relaxed = std::memory_order_relaxed;
+inline constexpr std::memory_order acquire = std::memory_order_acquire;
+inline constexpr std::memory_order release = std::memory_order_release;
+inline constexpr std::memory_order acq_rel = std::memory_order_acq_rel;
+inline constexpr std::memory_order seq_cst = std::memory_order_seq_cst;
+
+static_assert(std::endian::native == std::endian::little, "a lock's futex is the low half of its word");
+static_assert(Atomic<std::uint64_t>::is_always_lock_free && Atomic<std::uint32_t>::is_always_lock_free,
+              "shared words must be lock-free, or they would not work between processes");
+
+// Orders every access before it against every access after it, for both loads and stores.
+inline void full_fence() {
+#if defined(__SANITIZE_THREAD__)
+  // TSan does not model fences; a read-modify-write of one common word orders the same accesses.
+  static Atomic<std::uint32_t> common{0};
+  common.fetch_add(1, seq_cst);
+#else
+  std::atomic_thread_fence(seq_cst);
+#endif
+}
+
+inline void cpu_pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory");
+#endif
+}
+
+// A point in time on CLOCK_MONOTONIC, in nanoseconds; `forever` never comes.
+using Nanoseconds = std::int64_t;
+inline constexpr Nanoseconds forever = INT64_MAX;
+Nanoseconds monotonic_now();
+
+enum class FutexWait { woken, changed, timed_out, interrupted };
+
+// Sleeps while *word == expected, at most `at_most` nanoseconds.
+FutexWait futex_wait(Atomic<std::uint32_t>* word, std::uint32_t expected, Nanoseconds at_most);
+// Wakes up to `count` sleepers of any process; returns how many it woke.
+int futex_wake(Atomic<std::uint32_t>* word, int count);
+
+}  // namespace conveyor

@@ -1,0 +1,172 @@
+// What lies in a segment. Offsets and sizes are fixed by static_asserts: two processes must agree.
+//
+//   0            Header                      4 pages of 4 KiB
+//   descriptors  Descriptor[page_count]      who uses each pool page, and what follows it
+//   cold bits    1 bit a pool page           set: free, and its memory given back
+//   pages        page_count x 64 KiB         the pool
+//
+// The file is sparse: it has the size of all this from the start, but memory only where touched.
+// Every number read from here is checked before it is used as an index or a length.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "conveyor/atomic.hpp"
+#include "conveyor/lock.hpp"
+#include "conveyor/owner.hpp"
+#include "conveyor/wait.hpp"
+
+namespace conveyor {
+
+inline constexpr std::uint64_t segment_magic = 0x726f79'65766e6f63;  // "conveyor"
+inline constexpr std::uint32_t layout_version = 1;
+inline constexpr std::size_t cache_line = 64;
+inline constexpr std::size_t page_size = 64 * 1024;
+inline constexpr std::uint32_t no_page = UINT32_MAX;
+inline constexpr std::uint64_t no_ticket = UINT64_MAX;
+inline constexpr std::uint64_t unbounded = UINT64_MAX;
+
+// One side's private state, kept twice: the published word selects the valid copy, so that storing
+// the word is the one commit point and a holder that dies before it has changed nothing.
+struct SideState {
+  std::uint32_t page;      // pool page of the next message
+  std::uint32_t offset;    // in that page; a multiple of 8, at most page_size
+  std::uint64_t bytes;     // payload bytes in (out) since the beginning
+  std::uint64_t reserved;
+};
+static_assert(sizeof(SideState) == 24);
+
+// One side as the other sees it.
+struct alignas(cache_line) Published {
+  // count of items in (out) << 1 | which copy of SideState is valid. Only grows.
+  Atomic<std::uint64_t> word;
+  // SideState::bytes again, for the other side to read. Stored before `word`.
+  Atomic<std::uint64_t> bytes;
+};
+static_assert(sizeof(Published) == cache_line);
+
+// What only the holder of the side's lock touches.
+struct alignas(cache_line) Side {
+  Lock lock;
+  std::uint64_t other_count;  // cached item count of the other side: a lower bound of the true one
+  SideState state[2];
+  // Statistics, written under the lock; a crash may leave them short by one operation.
+  alignas(cache_line) Atomic<std::uint64_t> peak;
+  Atomic<std::uint64_t> waits;
+  Atomic<std::uint64_t> blocked_nanoseconds;
+};
+static_assert(sizeof(Side) == 2 * cache_line);
+static_assert(offsetof(Side, peak) == cache_line);
+
+// A free run whose memory is still there; the pool reuses the youngest first.
+struct WarmRun {
+  std::uint32_t first;
+  std::uint32_t pages;
+};
+
+inline constexpr std::uint32_t warm_capacity = 64;
+
+struct alignas(cache_line) PoolState {
+  Lock lock;
+  std::uint32_t high_water;  // pages at and above were never used
+  std::uint32_t cold_hint;   // no cold page lies below
+  std::uint32_t cold_count;
+  std::uint32_t warm_count;
+  std::uint64_t warm_pages;
+  std::uint32_t last_run;    // pages of the last run that was freed: sets how much stays warm
+  std::uint32_t reserved;
+  WarmRun warm[warm_capacity];
+};
+
+inline constexpr std::size_t attachment_capacity = 512;
+
+struct alignas(4096) Header {
+  std::uint64_t magic;
+  std::uint32_t version;
+  std::uint32_t header_size;
+  std::uint64_t total_size;
+  std::uint64_t descriptors_offset;
+  std::uint64_t cold_offset;
+  std::uint64_t pages_offset;
+  std::uint32_t page_count;
+  std::uint32_t soft_bound;  // 1: an item larger than max_bytes may pass when the queue is empty
+  std::uint64_t max_items;
+  std::uint64_t max_bytes;
+  std::uint64_t pid_namespace;
+
+  // Rarely written, read by every operation.
+  alignas(cache_line) Atomic<std::uint32_t> sweep_wanted;  // 1: a lock's holder died; pages may be lost
+  Atomic<std::uint32_t> watched;                           // 1: somebody asked for a readable descriptor
+  Atomic<std::uint32_t> exports;                           // pickled handles that nobody has attached yet
+
+  EventCount not_empty alignas(cache_line);
+  EventCount not_full alignas(cache_line);
+  EventCount all_done alignas(cache_line);
+
+  Published tail;  // the producers' side
+  Published head;  // the consumers' side
+  Side producers;
+  Side consumers;
+
+  alignas(cache_line) Atomic<std::uint64_t> tasks_done;
+  alignas(cache_line) Lock ready_lock;
+  Atomic<std::uint32_t> ready_raised;  // 1: the ready descriptor holds a token
+
+  PoolState pool;
+
+  // Processes that put (got) at least once and have not left.
+  Atomic<OwnerId> putting[attachment_capacity];
+  Atomic<OwnerId> getting[attachment_capacity];
+};
+static_assert(sizeof(Header) == 3 * 4096);
+static_assert(sizeof(Header) % 4096 == 0);
+
+enum class PageUse : std::uint32_t {
+  none = 0,  // never used, or free
+  stream,    // holds messages
+  run,       // first page of a run that holds one large payload, or that its owner works on
+  inside,    // a later page of a run
+};
+
+struct Descriptor {
+  PageUse use;
+  std::uint32_t next;   // stream: the page after this one; run: its length in pages
+  OwnerId owner;        // run: who works on it; means nothing while the item is in the queue
+  // run: the number of the item that carries it, `no_ticket` until it is about to be put.
+  // The run is the queue's while head <= ticket < tail; else it is its owner's, and garbage if
+  // the owner is dead.
+  std::uint64_t ticket;
+  std::uint64_t reserved;
+};
+static_assert(sizeof(Descriptor) == 32);
+
+// A message in a stream page, aligned to 8 bytes; the payload follows.
+struct MessageHeader {
+  std::uint32_t size;   // bytes of payload in this page
+  std::uint8_t kind;    // the codec's business
+  std::uint8_t form;    // MessageForm
+  std::uint16_t check;  // message_check, so that a damaged page is found out
+};
+static_assert(sizeof(MessageHeader) == 8);
+
+enum class MessageForm : std::uint8_t {
+  inline_payload = 1,
+  run = 2,      // the payload is a RunReference
+  skip = 3,     // nothing more in this page
+};
+inline constexpr std::uint16_t message_check = 0xC0DE;
+
+struct RunReference {
+  std::uint32_t first;
+  std::uint32_t pages;
+  std::uint64_t size;  // bytes used
+};
+static_assert(sizeof(RunReference) == 16);
+
+// A larger payload goes to a run of its own, written outside the lock.
+inline constexpr std::size_t inline_limit = 16 * 1024;
+
+constexpr std::size_t align8(std::size_t size) { return (size + 7) & ~std::size_t{7}; }
+
+}  // namespace conveyor

@@ -1,0 +1,49 @@
+// A lock between processes that survives the death of its holder.
+//
+// The word is 0 when free, else the holder's OwnerId with the lowest bit set once somebody may be
+// asleep on it. Since the word itself says who holds it, beyond any doubt of a recycled pid, the
+// next in line can see that the holder is dead and take the lock over by one compare-exchange.
+// A holder that dies while it is taking over is found in just the same way by the next.
+//
+// A pthread robust mutex would do the same, but keeps pointers in shared memory that its unlock
+// follows: a damaged segment could then crash the process (docs/adr/0001).
+//
+// Locks are held for short, bounded sections that never run foreign code, so a signal handler
+// that uses the same queue cannot meet a lock held by the code that it interrupted.
+#pragma once
+
+#include "conveyor/atomic.hpp"
+#include "conveyor/owner.hpp"
+
+namespace conveyor {
+
+enum class Locked {
+  clean,        // as the last holder left it
+  recovered,    // taken from a dead holder: it may have stopped anywhere inside
+  busy,         // not got by the deadline
+  interrupted,  // a signal came; its handler may want to run
+};
+
+class Lock {
+ public:
+  // Spins for about a microsecond, never sleeps: for callers that hold something others need.
+  Locked try_acquire();
+  // Sleeps when needed, until the deadline.
+  Locked acquire(Nanoseconds deadline);
+
+  void unlock() {
+    // sync point "lock": release here, acquire in try_acquire, acquire and take-over. What one
+    // holder wrote is seen by the next.
+    const std::uint64_t word = word_.exchange(0, release);
+    if ((word & contended) != 0) wake_next();
+  }
+
+ private:
+  static constexpr std::uint64_t contended = 1;
+  void wake_next();
+  Atomic<std::uint32_t>* futex() { return reinterpret_cast<Atomic<std::uint32_t>*>(&word_); }
+
+  Atomic<std::uint64_t> word_;
+};
+
+}  // namespace conveyor

@@ -1,0 +1,59 @@
+// The pages of a segment: who has which, and which are free.
+//
+// Free pages are either warm (their memory still there, reused youngest first, so that a shallow
+// queue stays in cache) or cold (given back to the system, found by a bitmap). What lies above the
+// high-water mark was never touched.
+//
+// Death. Whoever dies inside leaves at worst a page that nobody has: never one that two have. For
+// that, each step first takes a page from the free ones and only then hands it out, and a pool
+// lock found with a dead holder forgets the warm list, the one structure that could be half
+// changed. `sweep` finds the lost pages again from what the queue and the living really use.
+#pragma once
+
+#include <cstdint>
+
+#include "conveyor/segment.hpp"
+
+namespace conveyor {
+
+class Pool {
+ public:
+  explicit Pool(Segment& segment) : segment_(segment), state_(segment.header().pool) {}
+
+  struct Allocation {
+    std::uint32_t first = no_page;
+    int error = 0;  // errno when first == no_page
+  };
+  // `pages` pages in a row, with memory behind them, owned by this process. Not zeroed.
+  Allocation allocate(std::uint32_t pages, PageUse use);
+  // Frees what `allocate` gave: `pages` must be the same number.
+  void free(std::uint32_t first, std::uint32_t pages);
+
+  // The range of items that are in the queue, and the first and last page of its stream.
+  struct Live {
+    std::uint64_t head_count, tail_count;
+    std::uint32_t head_page, tail_page;
+  };
+  // Finds lost pages. The caller holds both locks of the stream, so that nothing moves.
+  // False when the stream's pages do not hang together: the segment is damaged.
+  bool sweep(const Live& live);
+
+  std::uint32_t pages_in_use();
+
+ private:
+  void lock();
+  void unlock() { state_.lock.unlock(); }
+  std::uint32_t take_warm(std::uint32_t pages);
+  std::uint32_t take_cold(std::uint32_t pages);
+  std::uint32_t take_fresh(std::uint32_t pages, int& error);
+  void claim(std::uint32_t first, std::uint32_t pages, PageUse use);
+  void mark_cold(std::uint32_t first, std::uint32_t pages);
+  bool evict_oldest(WarmRun& evicted);
+  void chill(const WarmRun& run);
+  std::uint64_t warm_limit() const;
+
+  Segment& segment_;
+  PoolState& state_;
+};
+
+}  // namespace conveyor

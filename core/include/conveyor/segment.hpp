@@ -1,0 +1,118 @@
+// A segment: the shared memory of one queue, mapped into this process.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "conveyor/layout.hpp"
+
+namespace conveyor {
+
+enum class Fault { system, memory, corrupt, version, exists, missing, denied };
+
+class SegmentError : public std::runtime_error {
+ public:
+  SegmentError(Fault whose, int number, const std::string& text) : std::runtime_error(text), fault(whose), error(number) {}
+  const Fault fault;
+  const int error;  // errno, or 0
+};
+
+struct Bounds {
+  std::uint64_t items = unbounded;
+  std::uint64_t bytes = unbounded;
+  bool soft = false;  // an item above `bytes` may pass when the queue is empty
+  bool pipe = false;  // tokens go over the pipe's own descriptors, from the beginning
+};
+
+// Where another process can open the descriptors of an anonymous segment.
+struct Hint {
+  OwnerId owner = nobody;
+  int memory_fd = -1;
+  int ready_fd = -1;
+};
+
+struct Identity {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  bool operator==(const Identity&) const = default;
+};
+
+class Segment {
+ public:
+  // An anonymous segment: a memfd, gone with its last user.
+  static std::shared_ptr<Segment> create(const Bounds& bounds);
+  // A named one, mode 0600, that lives until `remove`. Throws Fault::exists.
+  static std::shared_ptr<Segment> create_named(const std::string& name, const Bounds& bounds);
+  // Throws Fault::missing, corrupt, version or denied.
+  static std::shared_ptr<Segment> open_named(const std::string& name);
+  // Takes over both descriptors, whatever happens.
+  static std::shared_ptr<Segment> attach(int memory_fd, int ready_fd);
+  // Through /proc/<pid>/fd of a process that holds it; null when no hint leads there.
+  static std::shared_ptr<Segment> attach_by_hint(const Identity& identity, const Hint& hint);
+  // The one already mapped here, if any.
+  static std::shared_ptr<Segment> find(const Identity& identity);
+  static void remove_named(const std::string& name);
+  static std::string path_of(const std::string& name);
+
+  Segment(const Segment&) = delete;
+  Segment& operator=(const Segment&) = delete;
+  ~Segment();
+
+  Header& header() const { return *header_; }
+  Descriptor& descriptor(std::uint32_t page) const { return descriptors_[page]; }
+  Atomic<std::uint64_t>* cold_bits() const { return cold_; }
+  std::byte* page(std::uint32_t page) const { return pages_ + static_cast<std::size_t>(page) * page_size; }
+  std::uint32_t page_count() const { return page_count_; }
+  const Identity& identity() const { return identity_; }
+  const std::string& name() const { return name_; }
+  int memory_fd() const { return memory_fd_; }
+  int ready_fd();  // opens the named segment's on first use; -1 with errno when it cannot
+
+  // Makes sure that memory stands behind these pages; 0 or an errno. Never raises a signal.
+  int reserve(std::uint32_t first, std::uint32_t pages);
+  // The same for the descriptors and cold bits of pages [first, end).
+  int reserve_tables(std::uint32_t first, std::uint32_t end);
+  // Gives the memory behind them back to the system; they read as zero afterwards.
+  void give_back(std::uint32_t first, std::uint32_t pages);
+  // Bytes of memory that the segment holds now.
+  std::uint64_t memory_held() const;
+
+  // Writes this process into the list of those that put (get); the destructor strikes it out.
+  void note_putting() { note(header_->putting, putting_generation_); }
+  void note_getting() { note(header_->getting, getting_generation_); }
+  bool has_put() const { return putting_generation_.load(relaxed) == fork_generation(); }
+  // Processes alive in each list; strikes out the dead, and asks for a sweep when there were any.
+  struct Attached {
+    std::uint32_t putting = 0, getting = 0;
+  };
+  Attached count_attached();
+
+ private:
+  Segment() = default;
+  void note(Atomic<OwnerId>* list, Atomic<std::uint32_t>& generation);
+  std::uint32_t count_alive(Atomic<OwnerId>* list);
+  int reserve_bytes(std::uint64_t offset, std::uint64_t size);
+  void map(std::uint64_t size);
+  void check(std::uint64_t file_size);
+  void adopt(Header& header);
+  static std::shared_ptr<Segment> share(std::unique_ptr<Segment> fresh);
+  static void initialise(Segment& fresh, const Bounds& bounds);
+
+  int memory_fd_ = -1;
+  Atomic<int> ready_fd_{-1};
+  std::uint64_t mapped_size_ = 0;
+  std::byte* base_ = nullptr;
+  Header* header_ = nullptr;
+  Descriptor* descriptors_ = nullptr;
+  Atomic<std::uint64_t>* cold_ = nullptr;
+  std::byte* pages_ = nullptr;
+  std::uint32_t page_count_ = 0;
+  Atomic<std::uint32_t> putting_generation_{0};  // the fork generation in which we wrote ourselves in
+  Atomic<std::uint32_t> getting_generation_{0};
+  Identity identity_;
+  std::string name_;
+};
+
+}  // namespace conveyor

@@ -1,0 +1,236 @@
+// The FIFO of messages: two locks, one commit point for each operation.
+//
+// Producers share one lock and consumers another. Messages lie one after another in pages of the
+// pool, each page naming the next. Each side keeps where it stands in `SideState`, twice; the
+// published word holds the count of items and says which of the two is valid. An operation writes
+// payload and the other copy of the state, and then becomes visible, whole, by ONE release store of
+// the word. Whoever dies before it has done nothing, after it everything; there is nothing to repair
+// but pages that the dead had taken and nobody knows of (Pool::sweep).
+//
+//   sync point "tail": producers release Published::word of `tail` when an item is written;
+//                      consumers acquire it before they read the item.
+//   sync point "head": consumers release the word of `head` when they have done with an item's
+//                      page; producers acquire it before they count the room that it left.
+#pragma once
+
+#include <cstring>
+#include <memory>
+
+#include "conveyor/kill_point.hpp"
+#include "conveyor/pool.hpp"
+#include "conveyor/ready.hpp"
+#include "conveyor/segment.hpp"
+
+namespace conveyor {
+
+enum class Status {
+  ok,
+  full,         // no room within the bounds
+  empty,        // nothing to take
+  busy,         // the lock was not free; nothing was done
+  interrupted,  // a signal came while waiting for the lock; nothing was done
+  too_large,    // the item can never fit within max_bytes
+  no_memory,
+  corrupt,
+  refused,      // the sink did not take the item; it stays in the queue
+};
+
+// An item to put. Either `data` of at most inline_limit bytes, or a run that already holds it.
+struct Outgoing {
+  const std::byte* data = nullptr;
+  std::size_t size = 0;
+  std::uint8_t kind = 0;
+  RunReference run{no_page, 0, 0};
+
+  std::uint64_t payload() const { return run.first == no_page ? size : run.size; }
+};
+
+struct StreamStatistics {
+  std::uint64_t items_in, items_out, bytes_in, bytes_out, peak_depth;
+  std::uint64_t put_waits, get_waits, put_blocked_nanoseconds, get_blocked_nanoseconds;
+  std::uint64_t memory_held;
+  std::uint32_t producers, consumers;
+};
+
+// Spins while that pays: learns from whether the last spins met what they waited for.
+class Spin {
+ public:
+  template <class Ready>
+  bool until(Ready ready) {
+    if (!may_spin_) return ready();
+    Nanoseconds budget = budget_.load(relaxed);  // relaxed: a guess, shared by threads
+    // When spinning seems useless, still try in earnest now and then: the peer may have come back.
+    if (budget <= least && tries_.fetch_add(1, relaxed) % 16 == 0) budget = first;
+    const Nanoseconds start = monotonic_now();
+    do {
+      for (int turn = 0; turn < 16; ++turn) {
+        if (ready()) {
+          budget_.store(budget * 2 > most ? most : budget * 2, relaxed);
+          return true;
+        }
+        cpu_pause();
+      }
+    } while (monotonic_now() - start < budget);
+    budget_.store(budget / 2 < least ? least : budget / 2, relaxed);
+    return false;
+  }
+
+ private:
+  static constexpr Nanoseconds least = 2'000, first = 30'000, most = 60'000;
+  const bool may_spin_ = usable_cpus() > 1;
+  Atomic<Nanoseconds> budget_{first};
+  Atomic<std::uint32_t> tries_{0};
+};
+
+class Stream {
+ public:
+  explicit Stream(std::shared_ptr<Segment> segment)
+      : segment_(std::move(segment)), header_(segment_->header()), pool_(*segment_), ready_(*segment_) {}
+
+  // Puts as many of the `count` items as fit, in one go; `done` says how many. `patience` bounds
+  // the wait for the producers' lock; 0 only spins. Not ok: what `done` does not count is the caller's.
+  Status put(const Outgoing* items, std::size_t count, std::size_t& done, Nanoseconds patience);
+
+  // Takes up to `count` items in one go. The sink gets each, under the consumers' lock:
+  //   bool sink.message(std::uint8_t kind, const std::byte* data, std::size_t size)
+  //   bool sink.run(std::uint8_t kind, const RunReference& run)   the caller must `release` it
+  // and says whether it took it; the first it refuses ends the batch.
+  // Only spins for the lock; `busy` means: call `await_consumers_lock` and try again. So a sink may
+  // use what its caller holds (Python's GIL), without ever holding that while it sleeps.
+  template <class Sink>
+  Status take(std::size_t count, Sink& sink, std::size_t& done);
+  void await_consumers_lock(Nanoseconds patience);
+
+  // A run for a large payload, filled by the caller outside any lock and then put or released.
+  Pool::Allocation allocate_run(std::uint64_t size, RunReference& run);
+  void release(const RunReference& run) { pool_.free(run.first, run.pages); }
+  std::byte* run_data(const RunReference& run) const { return segment_->page(run.first); }
+
+  // Sleep until there may be something to take, or room for `payload` bytes, or the deadline.
+  Waited wait_not_empty(Nanoseconds deadline);
+  bool spin_for_item() {
+    return spin_.until([this] { return !empty(); });
+  }
+  Waited wait_not_full(std::uint64_t payload, Nanoseconds deadline);
+  // A waiter that leaves without taking passes a wake-up on, in case it was meant for a peer too.
+  void pass_on();
+
+  std::uint64_t depth() const;
+  bool empty() const { return depth() == 0; }
+  // empty(), and the ready descriptor agrees with it afterwards.
+  bool settled_empty();
+  bool has_room(std::uint64_t payload) const;
+  bool full() const { return depth() >= header_.max_items || bytes_waiting() >= header_.max_bytes; }
+  std::uint64_t bytes_waiting() const;
+
+  // task_done and join of a JoinableQueue: unfinished = items ever put - tasks done.
+  bool task_done();
+  bool all_tasks_done() const;
+  Waited wait_all_tasks_done(Nanoseconds deadline);
+
+  // From now on the ready descriptor is kept; returns 0 or an errno.
+  int watch();
+  Ready& ready() { return ready_; }
+
+  StreamStatistics statistics();
+  // Walks the segment: does everything hang together, and is no page lost? Empty when sound.
+  std::string check();
+  Segment& segment() const { return *segment_; }
+  const std::shared_ptr<Segment>& shared_segment() const { return segment_; }
+
+ private:
+  static std::uint64_t count_of(std::uint64_t word) { return word >> 1; }
+  Status lock(Side& side, Nanoseconds patience);
+  void lock_for_good(Side& side);
+  void sweep_if_wanted() {
+    if (header_.sweep_wanted.load(relaxed) != 0) sweep();
+  }
+  void sweep();
+  bool sound(const SideState& state) const {
+    return state.page < segment_->page_count() && state.offset <= page_size && state.offset % 8 == 0;
+  }
+  Status append(SideState& state, std::uint64_t number, const Outgoing& item);
+  bool next_message(SideState& state, MessageHeader& message) const;
+  void free_passed_pages(std::uint32_t from, std::uint32_t to);
+  template <class Ready_>
+  Waited wait(EventCount& event, Side& side, Nanoseconds deadline, Ready_ ready);
+
+  std::shared_ptr<Segment> segment_;
+  Header& header_;
+  Pool pool_;
+  Ready ready_;
+  Spin spin_;
+};
+
+template <class Sink>
+Status Stream::take(std::size_t count, Sink& sink, std::size_t& done) {
+  done = 0;
+  sweep_if_wanted();
+  Side& side = header_.consumers;
+  if (const Status status = lock(side, 0); status != Status::ok) return status;
+  const std::uint64_t word = header_.head.word.load(relaxed);  // relaxed: ours, under the lock
+  const std::uint64_t taken = count_of(word);
+  if (side.other_count <= taken) {
+    side.other_count = count_of(header_.tail.word.load(acquire));  // sync point "tail"
+    if (side.other_count <= taken) {
+      const bool corrupt = side.other_count < taken;
+      side.lock.unlock();
+      return corrupt ? Status::corrupt : Status::empty;
+    }
+  }
+  const std::uint64_t there = side.other_count - taken;
+  if (count > there) count = there;
+  SideState state = side.state[word & 1];
+  const std::uint32_t first_page = state.page;
+  Status status = Status::ok;
+  while (done < count) {
+    SideState ahead = state;
+    MessageHeader message;
+    if (!next_message(ahead, message)) {
+      status = Status::corrupt;
+      break;
+    }
+    const std::byte* const payload = segment_->page(ahead.page) + ahead.offset + sizeof(MessageHeader);
+    std::uint64_t bytes = message.size;
+    if (static_cast<MessageForm>(message.form) == MessageForm::run) {
+      RunReference run;
+      std::memcpy(&run, payload, sizeof run);
+      if (run.first >= segment_->page_count() || run.pages == 0 || run.pages > segment_->page_count() - run.first ||
+          run.size > std::uint64_t{run.pages} * page_size) {
+        status = Status::corrupt;
+        break;
+      }
+      // Ours from the commit on: if we die after it, the run is garbage of a dead owner.
+      segment_->descriptor(run.first).owner = self();
+      bytes = run.size;
+      if (!sink.run(message.kind, run)) status = Status::refused;
+    } else if (!sink.message(message.kind, payload, message.size)) {
+      status = Status::refused;
+    }
+    if (status != Status::ok) break;
+    state = ahead;
+    state.offset += static_cast<std::uint32_t>(sizeof(MessageHeader) + align8(message.size));
+    state.bytes += bytes;
+    ++done;
+  }
+  if (done > 0) {
+    CONVEYOR_KILL_POINT("take.read");
+    side.state[(word & 1) ^ 1] = state;
+    header_.head.bytes.store(state.bytes, relaxed);  // relaxed: the next store releases it
+    CONVEYOR_KILL_POINT("take.before-commit");
+    // sync point "head": the commit. The items are taken and their room may be counted.
+    header_.head.word.store((taken + done) << 1 | ((word & 1) ^ 1), conveyor::release);
+    CONVEYOR_KILL_POINT("take.committed");
+    if (state.page != first_page) free_passed_pages(first_page, state.page);
+    if (ready_.watched()) ready_.settle([this] { return empty(); });
+  }
+  side.lock.unlock();
+  CONVEYOR_KILL_POINT("take.unlocked");
+  if (done > 0 && (header_.max_items != unbounded || header_.max_bytes != unbounded)) {
+    // Producers may wait for room of different sizes: one wake-up could reach the one that it does not help.
+    header_.not_full.notify(header_.max_bytes == unbounded ? static_cast<int>(done < 1024 ? done : 1024) : INT32_MAX);
+  }
+  return done > 0 && status == Status::refused ? Status::ok : status;
+}
+
+}  // namespace conveyor

@@ -1,0 +1,70 @@
+#include "conveyor/lock.hpp"
+
+#include "conveyor/kill_point.hpp"
+#include "conveyor/wait.hpp"
+
+namespace conveyor {
+namespace {
+
+constexpr int spins = 100;
+// How long to sleep before looking whether the holder is still alive, and between looks.
+constexpr Nanoseconds patience = 5'000'000;
+
+}  // namespace
+
+Locked Lock::try_acquire() {
+  const std::uint64_t me = self();
+  std::uint64_t seen = 0;
+  // sync point "lock": acquires what unlock released.
+  if (word_.compare_exchange_strong(seen, me, conveyor::acquire, relaxed)) return Locked::clean;
+  static const bool may_spin = usable_cpus() > 1;
+  if (!may_spin) return Locked::busy;
+  for (int turn = 0; turn < spins; ++turn) {
+    cpu_pause();
+    seen = word_.load(relaxed);
+    if (seen == 0 && word_.compare_exchange_weak(seen, me, conveyor::acquire, relaxed)) return Locked::clean;
+  }
+  return Locked::busy;
+}
+
+Locked Lock::acquire(Nanoseconds deadline) {
+  if (try_acquire() == Locked::clean) return Locked::clean;
+  const std::uint64_t me = self();
+  for (;;) {
+    std::uint64_t seen = word_.load(relaxed);
+    if (seen == 0) {
+      // Somebody else may be asleep: keep the mark, so that our unlock wakes the next.
+      if (word_.compare_exchange_strong(seen, me | contended, conveyor::acquire, relaxed)) return Locked::clean;
+      continue;
+    }
+    if ((seen & contended) == 0) {
+      if (!word_.compare_exchange_strong(seen, seen | contended, relaxed, relaxed)) continue;
+      seen |= contended;
+    }
+    Nanoseconds slice = patience;
+    if (deadline != forever) {
+      const Nanoseconds left = deadline - monotonic_now();
+      if (left <= 0) return Locked::busy;
+      if (left < slice) slice = left;
+    }
+    switch (futex_wait(futex(), static_cast<std::uint32_t>(seen), slice)) {
+      case FutexWait::interrupted: return Locked::interrupted;
+      case FutexWait::timed_out:
+        if (!is_alive(seen & ~contended)) {
+          CONVEYOR_KILL_POINT("lock.before-take-over");
+          // The word names one process for all time, so it cannot have been freed and taken again
+          // by another in between. sync point "lock": acquires what the dead holder wrote.
+          if (word_.compare_exchange_strong(seen, me | contended, conveyor::acquire, relaxed)) return Locked::recovered;
+        }
+        break;
+      default: break;
+    }
+  }
+}
+
+void Lock::wake_next() {
+  CONVEYOR_KILL_POINT("lock.before-wake");
+  futex_wake(futex(), 1);
+}
+
+}  // namespace conveyor

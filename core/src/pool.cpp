@@ -1,0 +1,271 @@
+#include "conveyor/pool.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <unordered_map>
+#include <vector>
+
+#include "conveyor/kill_point.hpp"
+
+namespace conveyor {
+namespace {
+
+// What may stay warm: enough for a few items of the size in use, within these limits (in pages).
+constexpr std::uint64_t warm_least = 16;    // 1 MiB
+constexpr std::uint64_t warm_most = 4096;   // 256 MiB
+constexpr std::uint32_t tables_per_reservation = 128;  // descriptors in 4 KiB
+
+}  // namespace
+
+void Pool::lock() {
+  Locked got;
+  do {
+    got = state_.lock.acquire(forever);
+  } while (got == Locked::interrupted || got == Locked::busy);
+  if (got == Locked::recovered) {
+    // The warm list may be half changed: forget it. Its pages are lost until the sweep.
+    state_.warm_count = 0;
+    state_.warm_pages = 0;
+    segment_.header().sweep_wanted.store(1, relaxed);  // relaxed: a hint, looked at by every operation
+  }
+  // Damage must not lead out of the segment.
+  state_.warm_count = std::min(state_.warm_count, warm_capacity);
+  state_.high_water = std::min(state_.high_water, segment_.page_count());
+}
+
+std::uint64_t Pool::warm_limit() const {
+  return std::clamp<std::uint64_t>(4ULL * state_.last_run, warm_least, warm_most);
+}
+
+Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {
+  if (pages == 0 || pages > segment_.page_count()) return {no_page, ENOMEM};
+  lock();
+  std::uint32_t first = take_warm(pages);
+  const bool warm = first != no_page;
+  int error = 0;
+  if (first == no_page) first = take_cold(pages);
+  if (first == no_page) first = take_fresh(pages, error);
+  if (first == no_page) {
+    // The pool is used up: what is kept warm may make room for a longer run.
+    WarmRun evicted;
+    std::vector<WarmRun> chilled;
+    while (evict_oldest(evicted)) chilled.push_back(evicted);
+    unlock();
+    if (chilled.empty()) return {no_page, error};
+    for (const WarmRun& run : chilled) chill(run);
+    lock();
+    first = take_cold(pages);
+    if (first == no_page) first = take_fresh(pages, error);
+    if (first == no_page) {
+      unlock();
+      return {no_page, error};
+    }
+  }
+  CONVEYOR_KILL_POINT("pool.taken");
+  claim(first, pages, use);
+  unlock();
+  CONVEYOR_KILL_POINT("pool.claimed");
+  if (!warm) {
+    if (const int refused = segment_.reserve(first, pages); refused != 0) {
+      chill({first, pages});
+      return {no_page, refused};
+    }
+  }
+  return {first, 0};
+}
+
+void Pool::claim(std::uint32_t first, std::uint32_t pages, PageUse use) {
+  Descriptor& descriptor = segment_.descriptor(first);
+  descriptor.owner = self();
+  descriptor.ticket = no_ticket;
+  descriptor.next = use == PageUse::stream ? no_page : pages;
+  descriptor.use = use;
+}
+
+void Pool::free(std::uint32_t first, std::uint32_t pages) {
+  WarmRun evicted[8];
+  int count = 0;
+  lock();
+  segment_.descriptor(first).use = PageUse::none;
+  state_.last_run = pages;
+  if (state_.warm_count == warm_capacity && evict_oldest(evicted[count])) ++count;
+  CONVEYOR_KILL_POINT("pool.before-free");
+  state_.warm[state_.warm_count] = {first, pages};
+  state_.warm_count += 1;
+  state_.warm_pages += pages;
+  while (count < 8 && state_.warm_count > 1 && state_.warm_pages > warm_limit() && evict_oldest(evicted[count])) ++count;
+  unlock();
+  for (int i = 0; i < count; ++i) chill(evicted[i]);
+}
+
+std::uint32_t Pool::take_warm(std::uint32_t pages) {
+  for (std::uint32_t i = state_.warm_count; i-- > 0;) {
+    const WarmRun run = state_.warm[i];
+    // A little too long is fine, and the rest stays warm; cutting up a long run for a short need is not.
+    if (run.pages < pages || run.pages > 2 * pages) continue;
+    if (run.first >= state_.high_water || run.pages > state_.high_water - run.first) continue;
+    if (run.pages > pages) {
+      state_.warm[i] = {run.first + pages, run.pages - pages};
+    } else {
+      std::copy(state_.warm + i + 1, state_.warm + state_.warm_count, state_.warm + i);
+      state_.warm_count -= 1;
+    }
+    state_.warm_pages -= std::min<std::uint64_t>(pages, state_.warm_pages);
+    return run.first;
+  }
+  return no_page;
+}
+
+bool Pool::evict_oldest(WarmRun& evicted) {
+  if (state_.warm_count == 0) return false;
+  evicted = state_.warm[0];
+  if (evicted.first >= state_.high_water || evicted.pages > state_.high_water - evicted.first) {
+    state_.warm_count = 0;  // damaged: forget them all
+    return false;
+  }
+  std::copy(state_.warm + 1, state_.warm + state_.warm_count, state_.warm);
+  state_.warm_count -= 1;
+  state_.warm_pages -= std::min<std::uint64_t>(evicted.pages, state_.warm_pages);
+  claim(evicted.first, evicted.pages, PageUse::run);  // ours until it is cold
+  return true;
+}
+
+// Gives the memory back before anybody can find the pages: afterwards would wipe out a new owner's data.
+void Pool::chill(const WarmRun& run) {
+  segment_.give_back(run.first, run.pages);
+  CONVEYOR_KILL_POINT("pool.given-back");
+  lock();
+  segment_.descriptor(run.first).use = PageUse::none;
+  mark_cold(run.first, run.pages);
+  unlock();
+}
+
+void Pool::mark_cold(std::uint32_t first, std::uint32_t pages) {
+  for (std::uint32_t page = first; page < first + pages; ++page) {
+    // relaxed: the pool's lock orders it
+    segment_.cold_bits()[page / 64].fetch_or(std::uint64_t{1} << (page % 64), relaxed);
+  }
+  state_.cold_hint = std::min(state_.cold_hint, first);
+  state_.cold_count += pages;
+}
+
+std::uint32_t Pool::take_cold(std::uint32_t pages) {
+  if (state_.cold_count < pages) return no_page;
+  Atomic<std::uint64_t>* const bits = segment_.cold_bits();
+  std::uint32_t in_a_row = 0;
+  std::uint32_t first_seen = no_page;
+  for (std::uint32_t page = std::min(state_.cold_hint, state_.high_water); page < state_.high_water;) {
+    const std::uint64_t word = bits[page / 64].load(relaxed) >> (page % 64);
+    if (word == 0) {
+      in_a_row = 0;
+      page = (page / 64 + 1) * 64;
+      continue;
+    }
+    if ((word & 1) == 0) {
+      in_a_row = 0;
+      page += static_cast<std::uint32_t>(std::countr_zero(word));
+      continue;
+    }
+    if (first_seen == no_page) first_seen = page;
+    ++page;
+    if (++in_a_row < pages) continue;
+    const std::uint32_t first = page - pages;
+    for (std::uint32_t taken = first; taken < page; ++taken) {
+      bits[taken / 64].fetch_and(~(std::uint64_t{1} << (taken % 64)), relaxed);
+    }
+    state_.cold_count -= pages;
+    state_.cold_hint = first_seen == first ? page : first_seen;
+    return first;
+  }
+  return no_page;
+}
+
+std::uint32_t Pool::take_fresh(std::uint32_t pages, int& error) {
+  if (pages > segment_.page_count() - state_.high_water) {
+    error = ENOMEM;
+    return no_page;
+  }
+  const std::uint32_t first = state_.high_water;
+  const std::uint32_t end = first + pages;
+  // The tables grow with the mark; their memory is reserved before it is touched, like the pages'.
+  if (first / tables_per_reservation != end / tables_per_reservation || first < tables_per_reservation) {
+    error = segment_.reserve_tables(first, end);
+    if (error != 0) return no_page;
+  }
+  state_.high_water = end;
+  return first;
+}
+
+bool Pool::sweep(const Live& live) {
+  lock();
+  segment_.header().sweep_wanted.store(0, relaxed);
+  const std::uint32_t high = state_.high_water;
+  std::vector<bool> used(high, false);
+  bool sound = false;
+  std::uint32_t page = live.head_page;
+  for (std::uint32_t steps = 0; steps < high && page < high; ++steps) {
+    used[page] = true;
+    if (page == live.tail_page) {
+      sound = true;
+      break;
+    }
+    page = segment_.descriptor(page).next;
+  }
+  if (!sound) {
+    unlock();
+    return false;
+  }
+  std::unordered_map<OwnerId, bool> alive;
+  for (page = 0; page < high;) {
+    Descriptor& descriptor = segment_.descriptor(page);
+    if (used[page] || descriptor.use != PageUse::run) {
+      if (!used[page]) descriptor.use = PageUse::none;
+      ++page;
+      continue;
+    }
+    const std::uint32_t length = descriptor.next;
+    bool keep = length != 0 && length <= high - page;
+    if (keep && !(live.head_count <= descriptor.ticket && descriptor.ticket < live.tail_count)) {
+      const auto [known, fresh] = alive.try_emplace(descriptor.owner, false);
+      if (fresh) known->second = descriptor.owner != nobody && is_alive(descriptor.owner);
+      keep = known->second;
+    }
+    if (!keep) {
+      descriptor.use = PageUse::none;
+      ++page;
+      continue;
+    }
+    std::fill_n(used.begin() + page, length, true);
+    page += length;
+  }
+  state_.warm_count = 0;
+  state_.warm_pages = 0;
+  state_.cold_count = 0;
+  state_.cold_hint = high;
+  for (page = 0; page < high;) {
+    std::uint32_t end = page;
+    while (end < high && used[end] == used[page]) ++end;
+    if (used[page]) {
+      for (std::uint32_t each = page; each < end; ++each) {
+        segment_.cold_bits()[each / 64].fetch_and(~(std::uint64_t{1} << (each % 64)), relaxed);
+      }
+    } else {
+      segment_.give_back(page, end - page);
+      mark_cold(page, end - page);
+    }
+    page = end;
+  }
+  unlock();
+  return true;
+}
+
+std::uint32_t Pool::pages_in_use() {
+  lock();
+  const std::uint64_t free_pages = state_.warm_pages + state_.cold_count;
+  const std::uint32_t in_use = state_.high_water - static_cast<std::uint32_t>(std::min<std::uint64_t>(free_pages, state_.high_water));
+  unlock();
+  return in_use;
+}
+
+}  // namespace conveyor

@@ -1,0 +1,70 @@
+#include "conveyor/ready.hpp"
+
+#include <cerrno>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "conveyor/kill_point.hpp"
+
+namespace conveyor {
+
+void Ready::lock() {
+  Locked got;
+  do {
+    got = segment_.header().ready_lock.acquire(forever);
+  } while (got == Locked::interrupted || got == Locked::busy);
+}
+
+void Ready::raise() {
+  Atomic<std::uint32_t>& raised = segment_.header().ready_raised;
+  if (raised.load(relaxed) != 0) return;  // relaxed: ready_lock orders it
+  const char token = 1;
+  const int fd = fd_ >= 0 ? fd_ : segment_.ready_fd();
+  ssize_t sent;
+  do {
+    sent = socket_ ? send(fd, &token, 1, MSG_DONTWAIT | MSG_NOSIGNAL) : write(fd, &token, 1);
+  } while (sent < 0 && errno == EINTR);
+  CONVEYOR_KILL_POINT("ready.token-written");
+  raised.store(1, relaxed);  // after the write: a crash between leaves one token too many
+}
+
+void Ready::lower() {
+  segment_.header().ready_raised.store(0, relaxed);  // before the read, for the same reason
+  CONVEYOR_KILL_POINT("ready.before-drain");
+  char tokens[64];
+  const int fd = fd_ >= 0 ? fd_ : segment_.ready_fd();
+  ssize_t got;
+  do {
+    // A socket may be shared with code that blocks on it (send_handle), so it stays blocking.
+    got = socket_ ? recv(fd, tokens, sizeof tokens, MSG_DONTWAIT) : read(fd, tokens, sizeof tokens);
+  } while (got == static_cast<ssize_t>(sizeof tokens) || (got < 0 && errno == EINTR));
+}
+
+void Ready::use_descriptor(int fd) {
+  struct stat found {};
+  fd_ = fd;
+  socket_ = fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode);
+}
+
+void Ready::start_watching(bool empty) {
+  // sync point "watched": release here, acquire in watched(). Both locks are held, so every later
+  // operation sees it by their hand-over anyway.
+  segment_.header().watched.store(1, release);
+  lock();
+  if (empty) {
+    lower();
+  } else {
+    raise();
+  }
+  unlock();
+}
+
+void Ready::begin_put() {
+  lock();
+  raise();
+}
+
+void Ready::end_put() { unlock(); }
+
+}  // namespace conveyor

@@ -1,0 +1,400 @@
+#include "conveyor/segment.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <mutex>
+#include <new>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+#include <vector>
+
+namespace conveyor {
+namespace {
+
+constexpr const char* directory = "/dev/shm/";
+constexpr const char* prefix = "conveyor.";
+constexpr std::uint64_t smallest_pool = 16ULL << 20;
+
+// Every segment that is mapped here, so that a queue received twice is mapped once.
+struct Mapped {
+  std::mutex mutex;
+  std::vector<std::weak_ptr<Segment>> segments;
+};
+
+Mapped& mapped() {
+  static Mapped* const all = [] {
+    auto* made = new Mapped;  // never destroyed: segments may outlive static destructors
+    // A thread of the parent may hold the mutex at the fork; the child would inherit it locked.
+    pthread_atfork([] { mapped().mutex.lock(); }, [] { mapped().mutex.unlock(); }, [] { mapped().mutex.unlock(); });
+    return made;
+  }();
+  return *all;
+}
+
+[[noreturn]] void fail(const std::string& what, int error) {
+  Fault fault = Fault::system;
+  if (error == ENOMEM || error == ENOSPC || error == EFBIG) fault = Fault::memory;
+  if (error == EEXIST) fault = Fault::exists;
+  if (error == ENOENT) fault = Fault::missing;
+  if (error == EACCES || error == EPERM) fault = Fault::denied;
+  throw SegmentError(fault, error, what + ": " + std::strerror(error));
+}
+
+std::uint64_t soft_limit(int resource) {
+  rlimit limit{};
+  if (getrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
+  return limit.rlim_cur;
+}
+
+// Address space to give the pool: twice the machine's memory, so that it is memory and not the
+// pool that ends a backlog. It costs nothing until touched; only rlimits make it smaller.
+std::uint64_t wanted_pool_bytes() {
+  struct sysinfo info {};
+  std::uint64_t memory = 16ULL << 30;
+  if (sysinfo(&info) == 0) memory = static_cast<std::uint64_t>(info.totalram + info.totalswap) * info.mem_unit;
+  std::uint64_t wanted = std::bit_ceil(memory * 2);
+  for (const int resource : {RLIMIT_AS, RLIMIT_FSIZE}) {
+    const std::uint64_t limit = soft_limit(resource);
+    if (limit != UINT64_MAX) wanted = std::min(wanted, std::bit_floor(std::max(limit / 8, smallest_pool)));
+  }
+  return std::clamp<std::uint64_t>(wanted, smallest_pool, std::uint64_t{no_page} / 2 * page_size);
+}
+
+struct Plan {
+  std::uint64_t descriptors, cold, pages, total;
+  std::uint32_t count;
+};
+
+constexpr std::uint64_t round_up(std::uint64_t size, std::uint64_t unit) { return (size + unit - 1) / unit * unit; }
+
+Plan plan_for(std::uint64_t pool_bytes) {
+  Plan plan{};
+  plan.count = static_cast<std::uint32_t>(pool_bytes / page_size);
+  plan.descriptors = sizeof(Header);
+  plan.cold = round_up(plan.descriptors + plan.count * sizeof(Descriptor), 4096);
+  plan.pages = round_up(plan.cold + (plan.count + 63) / 64 * 8, page_size);
+  plan.total = plan.pages + static_cast<std::uint64_t>(plan.count) * page_size;
+  return plan;
+}
+
+// A pipe held by one descriptor that is both ends; it can be opened again through /proc, which an
+// eventfd cannot.
+int make_ready_fd() {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return -1;
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/self/fd/%d", ends[0]);
+  const int both = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  const int error = errno;
+  close(ends[0]);
+  close(ends[1]);
+  errno = error;
+  if (both >= 0) fcntl(both, F_SETPIPE_SZ, 4096);  // a token is a byte; the default counts 64 KiB against the user
+  return both;
+}
+
+}  // namespace
+
+std::string Segment::path_of(const std::string& name) { return directory + (prefix + name); }
+
+void Segment::map(std::uint64_t size) {
+  void* const at = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory_fd_, 0);
+  if (at == MAP_FAILED) fail("cannot map " + std::to_string(size) + " bytes of shared memory (see ulimit -v)", errno);
+  madvise(at, size, MADV_DONTDUMP);  // a core dump need not walk the sparse pool
+  base_ = static_cast<std::byte*>(at);
+  mapped_size_ = size;
+}
+
+void Segment::adopt(Header& header) {
+  header_ = &header;
+  descriptors_ = reinterpret_cast<Descriptor*>(base_ + header.descriptors_offset);
+  cold_ = reinterpret_cast<Atomic<std::uint64_t>*>(base_ + header.cold_offset);
+  pages_ = base_ + header.pages_offset;
+  page_count_ = header.page_count;
+  struct stat found {};
+  if (fstat(memory_fd_, &found) != 0) fail("cannot look at the shared memory", errno);
+  identity_ = {static_cast<std::uint64_t>(found.st_dev), static_cast<std::uint64_t>(found.st_ino)};
+}
+
+std::shared_ptr<Segment> Segment::share(std::unique_ptr<Segment> fresh) {
+  Mapped& all = mapped();
+  const std::lock_guard guard(all.mutex);
+  std::erase_if(all.segments, [](const auto& weak) { return weak.expired(); });
+  for (const auto& weak : all.segments) {
+    if (auto known = weak.lock(); known && known->identity_ == fresh->identity_) return known;
+  }
+  std::shared_ptr<Segment> shared(std::move(fresh));
+  all.segments.push_back(shared);
+  return shared;
+}
+
+std::shared_ptr<Segment> Segment::find(const Identity& identity) {
+  Mapped& all = mapped();
+  const std::lock_guard guard(all.mutex);
+  for (const auto& weak : all.segments) {
+    if (auto known = weak.lock(); known && known->identity_ == identity) return known;
+  }
+  return nullptr;
+}
+
+// The file is all zeros: valid for every field that is not written here.
+void Segment::initialise(Segment& fresh, const Bounds& bounds) {
+  std::uint64_t pool_bytes = wanted_pool_bytes();
+  Plan plan = plan_for(pool_bytes);
+  for (;;) {
+    int error = ftruncate(fresh.memory_fd_, static_cast<off_t>(plan.total)) == 0 ? 0 : errno;
+    if (error == 0) {
+      try {
+        fresh.map(plan.total);
+        break;
+      } catch (const SegmentError& refused) {
+        error = refused.error;
+      }
+    }
+    // Little address space left (very many queues, a limit): a smaller pool will do.
+    if (pool_bytes <= smallest_pool) fail("cannot make a queue's shared memory", error);
+    pool_bytes /= 4;
+    plan = plan_for(pool_bytes);
+  }
+  // The header and the first descriptors are the first to be touched: reserve them before.
+  if (const int error = posix_fallocate(fresh.memory_fd_, 0, sizeof(Header) + 4096); error != 0) {
+    fail("no memory for a queue", error);
+  }
+  auto* const header = new (fresh.base_) Header{};
+  header->version = layout_version;
+  header->header_size = sizeof(Header);
+  header->total_size = plan.total;
+  header->descriptors_offset = plan.descriptors;
+  header->cold_offset = plan.cold;
+  header->pages_offset = plan.pages;
+  header->page_count = plan.count;
+  header->soft_bound = bounds.soft ? 1 : 0;
+  header->max_items = bounds.items;
+  header->max_bytes = bounds.bytes;
+  header->pid_namespace = pid_namespace();
+  fresh.adopt(*header);
+  // Page 0 is the stream's first; its memory is reserved by the first put.
+  header->pool.high_water = 1;
+  fresh.descriptors_[0].use = PageUse::stream;
+  fresh.descriptors_[0].next = no_page;
+  header->magic = segment_magic;
+}
+
+std::shared_ptr<Segment> Segment::create(const Bounds& bounds) {
+  std::unique_ptr<Segment> fresh(new Segment);
+  fresh->memory_fd_ = memfd_create("conveyor", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fresh->memory_fd_ < 0) fail("cannot create shared memory (memfd_create)", errno);
+  initialise(*fresh, bounds);
+  // Nobody can cut the file short under a mapping, which would be a SIGBUS.
+  fcntl(fresh->memory_fd_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  if (bounds.pipe) {
+    fresh->header_->watched.store(1, relaxed);  // relaxed: nobody else has it yet
+    return share(std::move(fresh));
+  }
+  fresh->ready_fd_.store(make_ready_fd(), relaxed);
+  if (fresh->ready_fd_.load(relaxed) < 0) fail("cannot make a queue's descriptor", errno);
+  return share(std::move(fresh));
+}
+
+std::shared_ptr<Segment> Segment::create_named(const std::string& name, const Bounds& bounds) {
+  const std::string path = path_of(name);
+  // Made whole under no name, then linked: nobody can open a half-made one, and a crash leaves nothing.
+  std::unique_ptr<Segment> fresh(new Segment);
+  fresh->memory_fd_ = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fresh->memory_fd_ < 0) fail("cannot create a file in /dev/shm for queue '" + name + "'", errno);
+  fresh->name_ = name;
+  initialise(*fresh, bounds);
+  char link[64];
+  std::snprintf(link, sizeof link, "/proc/self/fd/%d", fresh->memory_fd_);
+  if (linkat(AT_FDCWD, link, AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) fail("cannot create queue '" + name + "'", errno);
+  return share(std::move(fresh));
+}
+
+std::shared_ptr<Segment> Segment::open_named(const std::string& name) {
+  std::unique_ptr<Segment> fresh(new Segment);
+  fresh->name_ = name;
+  fresh->memory_fd_ = open(path_of(name).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+  if (fresh->memory_fd_ < 0) fail("cannot open queue '" + name + "'", errno);
+  struct stat found {};
+  if (fstat(fresh->memory_fd_, &found) != 0) fail("cannot look at queue '" + name + "'", errno);
+  if (found.st_uid != geteuid()) throw SegmentError(Fault::denied, EACCES, "queue '" + name + "' belongs to another user");
+  fresh->check(static_cast<std::uint64_t>(found.st_size));
+  return share(std::move(fresh));
+}
+
+std::shared_ptr<Segment> Segment::attach(int memory_fd, int ready_fd) {
+  struct stat found {};
+  if (fstat(memory_fd, &found) != 0) fail("cannot look at a queue's shared memory", errno);
+  if (auto known = find({static_cast<std::uint64_t>(found.st_dev), static_cast<std::uint64_t>(found.st_ino)})) {
+    // A queue that came twice with one set of inherited descriptors brings the very same numbers.
+    if (memory_fd != known->memory_fd_) close(memory_fd);
+    if (ready_fd != known->ready_fd_.load(relaxed) && ready_fd >= 0) close(ready_fd);
+    return known;
+  }
+  std::unique_ptr<Segment> fresh(new Segment);
+  fresh->memory_fd_ = memory_fd;
+  fresh->ready_fd_.store(ready_fd, relaxed);
+  fcntl(memory_fd, F_SETFD, FD_CLOEXEC);
+  if (ready_fd >= 0) fcntl(ready_fd, F_SETFD, FD_CLOEXEC);
+  fresh->check(static_cast<std::uint64_t>(found.st_size));
+  return share(std::move(fresh));
+}
+
+std::shared_ptr<Segment> Segment::attach_by_hint(const Identity& identity, const Hint& hint) {
+  if (!is_alive(hint.owner)) return nullptr;
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/%u/fd/%d", owner_pid(hint.owner), hint.memory_fd);
+  // Opened read-only first: looking at a descriptor that is not ours any more must change nothing.
+  struct stat found {};
+  if (stat(path, &found) != 0) return nullptr;
+  if (static_cast<std::uint64_t>(found.st_dev) != identity.device || static_cast<std::uint64_t>(found.st_ino) != identity.inode) return nullptr;
+  const int memory_fd = open(path, O_RDWR | O_CLOEXEC);
+  if (memory_fd < 0) return nullptr;
+  std::snprintf(path, sizeof path, "/proc/%u/fd/%d", owner_pid(hint.owner), hint.ready_fd);
+  const int ready_fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  if (fstat(memory_fd, &found) != 0 || static_cast<std::uint64_t>(found.st_ino) != identity.inode || ready_fd < 0) {
+    close(memory_fd);
+    if (ready_fd >= 0) close(ready_fd);
+    return nullptr;
+  }
+  return attach(memory_fd, ready_fd);
+}
+
+void Segment::check(std::uint64_t file_size) {
+  const auto corrupt = [](const std::string& what) -> void {
+    throw SegmentError(Fault::corrupt, 0, "not a sound conveyor segment: " + what);
+  };
+  if (file_size < sizeof(Header)) corrupt("it has " + std::to_string(file_size) + " bytes, fewer than a header");
+  // Copied once, checked, and only then used: what another process changes later cannot matter here.
+  alignas(Header) unsigned char raw[sizeof(Header)];
+  for (std::size_t got = 0; got < sizeof raw;) {
+    const ssize_t n = pread(memory_fd_, raw + got, sizeof raw - got, static_cast<off_t>(got));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) corrupt("its header cannot be read");
+    got += static_cast<std::size_t>(n);
+  }
+  const auto& head = *reinterpret_cast<const Header*>(raw);
+  if (head.magic != segment_magic) corrupt("no conveyor mark at its start");
+  if (head.version != layout_version || head.header_size != sizeof(Header)) {
+    throw SegmentError(Fault::version, 0, "the segment has layout " + std::to_string(head.version) + ", this conveyor has " + std::to_string(layout_version));
+  }
+  const Plan plan = plan_for(static_cast<std::uint64_t>(head.page_count) * page_size);
+  if (head.page_count == 0 || head.total_size != plan.total || head.descriptors_offset != plan.descriptors ||
+      head.cold_offset != plan.cold || head.pages_offset != plan.pages) {
+    corrupt("its parts do not fit together");
+  }
+  if (file_size != plan.total) corrupt("it has " + std::to_string(file_size) + " bytes instead of " + std::to_string(plan.total));
+  if (head.pid_namespace != pid_namespace()) {
+    throw SegmentError(Fault::denied, 0, "the segment was made in another pid namespace (container): its processes cannot be told apart from here");
+  }
+  map(plan.total);
+  adopt(*reinterpret_cast<Header*>(base_));
+}
+
+Segment::~Segment() {
+  const auto strike_out = [](Atomic<OwnerId>* list) {
+    for (std::size_t i = 0; i < attachment_capacity; ++i) {
+      OwnerId me = self();
+      list[i].compare_exchange_strong(me, nobody, relaxed);
+    }
+  };
+  // Only what this very process wrote: a forked child that never used the queue wrote nothing.
+  if (header_ != nullptr && putting_generation_.load(relaxed) == fork_generation()) strike_out(header_->putting);
+  if (header_ != nullptr && getting_generation_.load(relaxed) == fork_generation()) strike_out(header_->getting);
+  if (base_ != nullptr) munmap(base_, mapped_size_);
+  if (memory_fd_ >= 0) close(memory_fd_);
+  if (const int fd = ready_fd_.load(relaxed); fd >= 0) close(fd);
+}
+
+int Segment::ready_fd() {
+  int fd = ready_fd_.load(relaxed);
+  if (fd >= 0 || name_.empty()) return fd;
+  // A named segment's is a FIFO beside it, made when first asked for.
+  const std::string path = path_of(name_) + ".ready";
+  if (mkfifo(path.c_str(), 0600) != 0 && errno != EEXIST) return -1;
+  fd = open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return -1;
+  int expected = -1;
+  if (!ready_fd_.compare_exchange_strong(expected, fd, relaxed)) {
+    close(fd);
+    return expected;
+  }
+  return fd;
+}
+
+void Segment::remove_named(const std::string& name) {
+  const std::string path = path_of(name);
+  if (unlink(path.c_str()) != 0) fail("cannot remove queue '" + name + "'", errno);
+  unlink((path + ".ready").c_str());
+}
+
+int Segment::reserve_bytes(std::uint64_t offset, std::uint64_t size) {
+  for (;;) {
+    if (fallocate(memory_fd_, 0, static_cast<off_t>(offset), static_cast<off_t>(size)) == 0) return 0;
+    if (errno != EINTR) return errno;
+  }
+}
+
+int Segment::reserve(std::uint32_t first, std::uint32_t pages) {
+  return reserve_bytes(static_cast<std::uint64_t>(pages_ - base_) + first * std::uint64_t{page_size}, pages * std::uint64_t{page_size});
+}
+
+int Segment::reserve_tables(std::uint32_t first, std::uint32_t end) {
+  const int error = reserve_bytes(header_->descriptors_offset + first * sizeof(Descriptor), (end - first) * sizeof(Descriptor));
+  if (error != 0) return error;
+  return reserve_bytes(header_->cold_offset + first / 64 * 8, (end / 64 - first / 64 + 1) * 8);
+}
+
+void Segment::note(Atomic<OwnerId>* list, Atomic<std::uint32_t>& generation) {
+  const std::uint32_t now = fork_generation();
+  if (generation.load(relaxed) == now) return;
+  generation.store(now, relaxed);
+  count_attached();  // a newcomer often replaces somebody who died
+  const OwnerId me = self();
+  for (std::size_t i = 0; i < attachment_capacity; ++i) {
+    if (list[i].load(relaxed) == me) return;
+  }
+  for (std::size_t i = 0; i < attachment_capacity; ++i) {
+    OwnerId vacant = nobody;
+    if (list[i].compare_exchange_strong(vacant, me, relaxed)) return;
+  }
+  // More processes than the list holds: they work all the same, they are only not counted.
+}
+
+std::uint32_t Segment::count_alive(Atomic<OwnerId>* list) {
+  std::uint32_t alive = 0;
+  for (std::size_t i = 0; i < attachment_capacity; ++i) {
+    OwnerId owner = list[i].load(relaxed);
+    if (owner == nobody) continue;
+    if (is_alive(owner)) {
+      ++alive;
+    } else if (list[i].compare_exchange_strong(owner, nobody, relaxed)) {
+      header_->sweep_wanted.store(1, relaxed);
+    }
+  }
+  return alive;
+}
+
+Segment::Attached Segment::count_attached() { return {count_alive(header_->putting), count_alive(header_->getting)}; }
+
+void Segment::give_back(std::uint32_t first, std::uint32_t pages) {
+  const off_t offset = (pages_ - base_) + static_cast<off_t>(first) * static_cast<off_t>(page_size);
+  while (fallocate(memory_fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, static_cast<off_t>(pages) * static_cast<off_t>(page_size)) != 0 &&
+         errno == EINTR) {
+  }
+}
+
+std::uint64_t Segment::memory_held() const {
+  struct stat found {};
+  return fstat(memory_fd_, &found) == 0 ? static_cast<std::uint64_t>(found.st_blocks) * 512 : 0;
+}
+
+}  // namespace conveyor

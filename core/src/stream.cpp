@@ -1,0 +1,365 @@
+#include "conveyor/stream.hpp"
+
+#include <cerrno>
+#include <climits>
+#include <vector>
+
+namespace conveyor {
+
+Status Stream::lock(Side& side, Nanoseconds patience) {
+  Locked got = side.lock.try_acquire();
+  if (got == Locked::busy && patience != 0) {
+    got = side.lock.acquire(patience == forever ? forever : monotonic_now() + patience);
+  }
+  switch (got) {
+    case Locked::busy: return Status::busy;
+    case Locked::interrupted: return Status::interrupted;
+    case Locked::recovered:
+      // The side's state needs no repair: the published word selects a whole copy. Pages may be lost.
+      header_.sweep_wanted.store(1, relaxed);
+      break;
+    case Locked::clean: break;
+  }
+  if (!sound(side.state[0]) || !sound(side.state[1])) {
+    side.lock.unlock();
+    return Status::corrupt;
+  }
+  return Status::ok;
+}
+
+void Stream::lock_for_good(Side& side) {
+  for (;;) {
+    switch (side.lock.acquire(forever)) {
+      case Locked::recovered: header_.sweep_wanted.store(1, relaxed); return;
+      case Locked::clean: return;
+      default: break;
+    }
+  }
+}
+
+void Stream::await_consumers_lock(Nanoseconds patience) {
+  const Locked got = header_.consumers.lock.acquire(patience == forever ? forever : monotonic_now() + patience);
+  if (got == Locked::recovered) header_.sweep_wanted.store(1, relaxed);
+  if (got == Locked::clean || got == Locked::recovered) header_.consumers.lock.unlock();
+}
+
+Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, Nanoseconds patience) {
+  done = 0;
+  sweep_if_wanted();
+  Side& side = header_.producers;
+  if (const Status locked = lock(side, patience); locked != Status::ok) return locked;
+  CONVEYOR_KILL_POINT("put.locked");
+  const std::uint64_t word = header_.tail.word.load(relaxed);  // relaxed: ours, under the lock
+  const std::uint64_t before = count_of(word);
+  SideState state = side.state[word & 1];
+  Status status = Status::ok;
+  for (; done < count; ++done) {
+    const Outgoing& item = items[done];
+    const std::uint64_t number = before + done;
+    const std::uint64_t payload = item.payload();
+    if (number - side.other_count >= header_.max_items || header_.max_bytes != unbounded) {
+      side.other_count = count_of(header_.head.word.load(acquire));  // sync point "head"
+      if (side.other_count > number) {
+        status = Status::corrupt;
+        break;
+      }
+      if (number - side.other_count >= header_.max_items) {
+        status = Status::full;
+        break;
+      }
+      if (header_.max_bytes != unbounded) {
+        // May run ahead of the consumers' word by the operation that is being committed; never by more.
+        const std::uint64_t waiting = state.bytes - header_.head.bytes.load(relaxed);
+        const bool alone = number == side.other_count;
+        if (payload > header_.max_bytes && header_.soft_bound == 0) {
+          status = Status::too_large;
+          break;
+        }
+        if (waiting + payload > header_.max_bytes && !(alone && header_.soft_bound != 0)) {
+          status = Status::full;
+          break;
+        }
+      }
+    }
+    status = append(state, number, item);
+    if (status != Status::ok) break;
+    state.bytes += payload;
+  }
+  if (done > 0) {
+    const std::uint64_t after = before + done;
+    if (after - side.other_count > side.peak.load(relaxed)) {  // relaxed: under the lock
+      side.other_count = count_of(header_.head.word.load(acquire));
+      if (after - side.other_count > side.peak.load(relaxed)) side.peak.store(after - side.other_count, relaxed);
+    }
+    CONVEYOR_KILL_POINT("put.written");
+    side.state[(word & 1) ^ 1] = state;
+    header_.tail.bytes.store(state.bytes, relaxed);  // relaxed: the next store releases it
+    const bool watched = ready_.watched();
+    if (watched) ready_.begin_put();
+    CONVEYOR_KILL_POINT("put.before-commit");
+    // sync point "tail": the commit. The items can be taken.
+    header_.tail.word.store(after << 1 | ((word & 1) ^ 1), conveyor::release);
+    CONVEYOR_KILL_POINT("put.committed");
+    if (watched) ready_.end_put();
+  }
+  side.lock.unlock();
+  CONVEYOR_KILL_POINT("put.unlocked");
+  if (done > 0) header_.not_empty.notify(done > INT_MAX ? INT_MAX : static_cast<int>(done));
+  return status;
+}
+
+// Writes one message behind `state` and moves it on. Nothing of it is visible before the commit.
+Status Stream::append(SideState& state, std::uint64_t number, const Outgoing& item) {
+  const bool by_run = item.run.first != no_page;
+  const std::size_t size = by_run ? sizeof(RunReference) : item.size;
+  const std::size_t need = sizeof(MessageHeader) + align8(size);
+  if (page_size - state.offset < need) {
+    const Pool::Allocation page = pool_.allocate(1, PageUse::stream);
+    if (page.first == no_page) return Status::no_memory;
+    if (page_size - state.offset >= sizeof(MessageHeader)) {
+      const MessageHeader skip{0, 0, static_cast<std::uint8_t>(MessageForm::skip), message_check};
+      std::memcpy(segment_->page(state.page) + state.offset, &skip, sizeof skip);
+    }
+    segment_->descriptor(state.page).next = page.first;
+    CONVEYOR_KILL_POINT("put.page-linked");
+    state.page = page.first;
+    state.offset = 0;
+  } else if (state.offset == 0 && number == 0) {
+    // The stream's very first page was not reserved when the queue was made.
+    if (segment_->reserve(state.page, 1) != 0) return Status::no_memory;
+  }
+  std::byte* const at = segment_->page(state.page) + state.offset;
+  const auto form = by_run ? MessageForm::run : MessageForm::inline_payload;
+  const MessageHeader message{static_cast<std::uint32_t>(size), item.kind, static_cast<std::uint8_t>(form), message_check};
+  std::memcpy(at, &message, sizeof message);
+  if (by_run) {
+    segment_->descriptor(item.run.first).ticket = number;  // the queue's, once `number` is committed
+    std::memcpy(at + sizeof message, &item.run, sizeof item.run);
+  } else {
+    std::memcpy(at + sizeof message, item.data, size);
+  }
+  state.offset += static_cast<std::uint32_t>(need);
+  return Status::ok;
+}
+
+// Moves `state` to the next message, over the end of a page if need be; false: damaged.
+bool Stream::next_message(SideState& state, MessageHeader& message) const {
+  for (int hops = 0; hops < 2; ++hops) {
+    if (page_size - state.offset >= sizeof(MessageHeader)) {
+      std::memcpy(&message, segment_->page(state.page) + state.offset, sizeof message);
+      if (message.check != message_check) return false;
+      const auto form = static_cast<MessageForm>(message.form);
+      if (form == MessageForm::inline_payload || form == MessageForm::run) {
+        if (form == MessageForm::run && message.size != sizeof(RunReference)) return false;
+        return message.size <= page_size - state.offset - sizeof(MessageHeader);
+      }
+      if (form != MessageForm::skip) return false;
+    }
+    const std::uint32_t next = segment_->descriptor(state.page).next;
+    if (next >= segment_->page_count()) return false;
+    state.page = next;
+    state.offset = 0;
+  }
+  return false;
+}
+
+// Frees the stream's pages from `from` up to but not including `to`, after the commit that passed
+// them and still under the lock: if we die here, the lock is found with a dead holder, and the
+// sweep finds the pages.
+void Stream::free_passed_pages(std::uint32_t from, std::uint32_t to) {
+  for (std::uint32_t steps = 0; from != to && from < segment_->page_count() && steps < segment_->page_count(); ++steps) {
+    const std::uint32_t next = segment_->descriptor(from).next;
+    pool_.free(from, 1);
+    CONVEYOR_KILL_POINT("take.page-freed");
+    from = next;
+  }
+}
+
+Pool::Allocation Stream::allocate_run(std::uint64_t size, RunReference& run) {
+  const std::uint64_t pages = (size + page_size - 1) / page_size;
+  if (pages > segment_->page_count()) return {no_page, ENOMEM};
+  Pool::Allocation got = pool_.allocate(static_cast<std::uint32_t>(pages), PageUse::run);
+  if (got.first == no_page) {
+    // Perhaps the dead still hold some.
+    segment_->count_attached();
+    if (header_.sweep_wanted.load(relaxed) == 0) return got;
+    sweep();
+    got = pool_.allocate(static_cast<std::uint32_t>(pages), PageUse::run);
+    if (got.first == no_page) return got;
+  }
+  run = {got.first, static_cast<std::uint32_t>(pages), size};
+  return got;
+}
+
+void Stream::sweep() {
+  // Consumers' lock, producers' lock, pool's lock: in this order everywhere.
+  Side& consumers = header_.consumers;
+  Side& producers = header_.producers;
+  lock_for_good(consumers);
+  lock_for_good(producers);
+  if (header_.sweep_wanted.load(relaxed) != 0) {
+    const std::uint64_t head = header_.head.word.load(relaxed);
+    const std::uint64_t tail = header_.tail.word.load(acquire);
+    pool_.sweep({count_of(head), count_of(tail), consumers.state[head & 1].page, producers.state[tail & 1].page});
+    header_.sweep_wanted.store(0, relaxed);
+  }
+  producers.lock.unlock();
+  consumers.lock.unlock();
+}
+
+template <class Ready_>
+Waited Stream::wait(EventCount& event, Side& side, Nanoseconds deadline, Ready_ ready) {
+  if (spin_.until(ready)) return Waited::again;
+  const Nanoseconds start = monotonic_now();
+  Slices slices;
+  Waited result = Waited::again;
+  for (;;) {
+    const std::uint32_t epoch = event.announce();
+    if (ready()) break;
+    result = event.sleep(epoch, deadline, slices);
+    if (result != Waited::again || ready()) break;
+  }
+  side.waits.fetch_add(1, relaxed);  // relaxed: a statistic
+  side.blocked_nanoseconds.fetch_add(static_cast<std::uint64_t>(monotonic_now() - start), relaxed);
+  return result;
+}
+
+Waited Stream::wait_not_empty(Nanoseconds deadline) {
+  return wait(header_.not_empty, header_.consumers, deadline, [this] { return !empty(); });
+}
+
+Waited Stream::wait_not_full(std::uint64_t payload, Nanoseconds deadline) {
+  return wait(header_.not_full, header_.producers, deadline, [this, payload] { return has_room(payload); });
+}
+
+void Stream::pass_on() {
+  if (!empty()) header_.not_empty.notify(1);
+  if (!full()) header_.not_full.notify(1);
+}
+
+std::uint64_t Stream::depth() const {
+  // Head first: it only grows and never passes the tail, so the difference cannot be negative.
+  const std::uint64_t head = count_of(header_.head.word.load(acquire));
+  const std::uint64_t tail = count_of(header_.tail.word.load(acquire));
+  return tail > head ? tail - head : 0;
+}
+
+bool Stream::settled_empty() {
+  if (!empty()) return false;
+  if (!ready_.watched()) return true;
+  // A put may hold the ready lock between its token and its commit: once we have the lock, it has committed.
+  return ready_.settle([this] { return empty(); });
+}
+
+std::uint64_t Stream::bytes_waiting() const {
+  const std::uint64_t out = header_.head.bytes.load(acquire);
+  const std::uint64_t in = header_.tail.bytes.load(acquire);
+  return in > out ? in - out : 0;
+}
+
+bool Stream::has_room(std::uint64_t payload) const {
+  const std::uint64_t waiting = depth();
+  if (waiting >= header_.max_items) return false;
+  if (header_.max_bytes == unbounded) return true;
+  return bytes_waiting() + payload <= header_.max_bytes || (header_.soft_bound != 0 && waiting == 0);
+}
+
+bool Stream::task_done() {
+  std::uint64_t done = header_.tasks_done.load(relaxed);
+  do {
+    const std::uint64_t put = count_of(header_.tail.word.load(acquire));
+    if (done >= put) return false;
+    // sync point "tasks": release here, acquire in all_tasks_done: join sees what the tasks did.
+  } while (!header_.tasks_done.compare_exchange_weak(done, done + 1, acq_rel, relaxed));
+  if (all_tasks_done()) header_.all_done.notify(INT_MAX);
+  return true;
+}
+
+bool Stream::all_tasks_done() const {
+  const std::uint64_t done = header_.tasks_done.load(acquire);  // sync point "tasks"
+  return done >= count_of(header_.tail.word.load(acquire));
+}
+
+Waited Stream::wait_all_tasks_done(Nanoseconds deadline) {
+  Slices slices;
+  for (;;) {
+    const std::uint32_t epoch = header_.all_done.announce();
+    if (all_tasks_done()) return Waited::again;
+    const Waited result = header_.all_done.sleep(epoch, deadline, slices);
+    if (result != Waited::again) return all_tasks_done() ? Waited::again : result;
+  }
+}
+
+int Stream::watch() {
+  if (ready_.watched()) return segment_->ready_fd() < 0 ? errno : 0;
+  if (segment_->ready_fd() < 0) return errno;
+  lock_for_good(header_.consumers);
+  lock_for_good(header_.producers);
+  ready_.start_watching(empty());
+  header_.producers.lock.unlock();
+  header_.consumers.lock.unlock();
+  return 0;
+}
+
+StreamStatistics Stream::statistics() {
+  const Segment::Attached attached = segment_->count_attached();
+  sweep_if_wanted();
+  StreamStatistics s{};
+  s.items_out = count_of(header_.head.word.load(acquire));
+  s.bytes_out = header_.head.bytes.load(acquire);
+  s.items_in = count_of(header_.tail.word.load(acquire));
+  s.bytes_in = header_.tail.bytes.load(acquire);
+  s.peak_depth = header_.producers.peak.load(relaxed);  // relaxed from here: statistics
+  s.put_waits = header_.producers.waits.load(relaxed);
+  s.get_waits = header_.consumers.waits.load(relaxed);
+  s.put_blocked_nanoseconds = header_.producers.blocked_nanoseconds.load(relaxed);
+  s.get_blocked_nanoseconds = header_.consumers.blocked_nanoseconds.load(relaxed);
+  s.memory_held = segment_->memory_held();
+  s.producers = attached.putting;
+  s.consumers = attached.getting;
+  return s;
+}
+
+std::string Stream::check() {
+  sweep_if_wanted();
+  std::string trouble;
+  lock_for_good(header_.consumers);
+  lock_for_good(header_.producers);
+  const std::uint64_t head = header_.head.word.load(relaxed);
+  const std::uint64_t tail = header_.tail.word.load(acquire);
+  SideState state = header_.consumers.state[head & 1];
+  const SideState end = header_.producers.state[tail & 1];
+  std::uint32_t pages = 1;
+  if (count_of(tail) < count_of(head)) trouble = "the head is past the tail";
+  for (std::uint64_t item = count_of(head); trouble.empty() && item < count_of(tail); ++item) {
+    MessageHeader message;
+    const std::uint32_t page = state.page;
+    if (!sound(state) || !next_message(state, message)) {
+      trouble = "item " + std::to_string(item) + " is damaged";
+      break;
+    }
+    if (state.page != page) ++pages;
+    if (static_cast<MessageForm>(message.form) == MessageForm::run) {
+      RunReference run;
+      std::memcpy(&run, segment_->page(state.page) + state.offset + sizeof message, sizeof run);
+      if (run.first >= segment_->page_count() || segment_->descriptor(run.first).ticket != item) {
+        trouble = "item " + std::to_string(item) + " has no valid run";
+        break;
+      }
+      pages += run.pages;
+    }
+    state.offset += static_cast<std::uint32_t>(sizeof message + align8(message.size));
+  }
+  if (trouble.empty() && (state.page != end.page || state.offset != end.offset)) {
+    // The consumers may stand at the end of a page whose successor the producers have not written.
+    trouble = "the items do not end where the producers stand";
+  }
+  if (trouble.empty() && pool_.pages_in_use() != pages) {
+    trouble = std::to_string(pool_.pages_in_use()) + " pages in use, " + std::to_string(pages) + " accounted for";
+  }
+  header_.producers.lock.unlock();
+  header_.consumers.lock.unlock();
+  return trouble;
+}
+
+}  // namespace conveyor

@@ -1,0 +1,75 @@
+#include "conveyor/wait.hpp"
+
+#include <cerrno>
+#include <climits>
+#include <ctime>
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "conveyor/kill_point.hpp"
+
+namespace conveyor {
+
+Nanoseconds monotonic_now() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<Nanoseconds>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+}
+
+FutexWait futex_wait(Atomic<std::uint32_t>* word, std::uint32_t expected, Nanoseconds at_most) {
+  timespec relative{};
+  relative.tv_sec = static_cast<time_t>(at_most / 1'000'000'000);
+  relative.tv_nsec = static_cast<long>(at_most % 1'000'000'000);
+  // No FUTEX_PRIVATE_FLAG: the sleepers and the wakers are different processes.
+  if (syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(word), FUTEX_WAIT, expected, &relative, nullptr, 0) == 0) {
+    return FutexWait::woken;
+  }
+  switch (errno) {
+    case ETIMEDOUT: return FutexWait::timed_out;
+    case EINTR: return FutexWait::interrupted;
+    default: return FutexWait::changed;
+  }
+}
+
+int futex_wake(Atomic<std::uint32_t>* word, int count) {
+  const long woken = syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(word), FUTEX_WAKE, count, nullptr, nullptr, 0);
+  return woken < 0 ? 0 : static_cast<int>(woken);
+}
+
+Waited EventCount::sleep(std::uint32_t epoch, Nanoseconds deadline, Slices& slices) {
+  Nanoseconds slice = slices.next();
+  if (deadline != forever) {
+    const Nanoseconds left = deadline - monotonic_now();
+    if (left <= 0) return Waited::timed_out;
+    if (left < slice) slice = left;
+  }
+  CONVEYOR_KILL_POINT("wait.before-sleep");
+  switch (futex_wait(&epoch_, epoch, slice)) {
+    case FutexWait::interrupted: return Waited::interrupted;
+    case FutexWait::timed_out:
+      return deadline != forever && monotonic_now() >= deadline ? Waited::timed_out : Waited::again;
+    default: return Waited::again;
+  }
+}
+
+void EventCount::wake(std::uint32_t seen, int count) {
+  CONVEYOR_KILL_POINT("wait.before-wake");
+  epoch_.fetch_add(1, release);
+  const int woken = futex_wake(&epoch_, count);
+  // Fewer than asked for: nobody that `seen` counts is asleep any more, and whoever was on the
+  // way to sleep is turned back by the new epoch. A waiter that announced itself since makes the
+  // exchange fail, and its mark stays.
+  if (woken < count) sleepers_.compare_exchange_strong(seen, 0, relaxed);
+}
+
+unsigned usable_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  const int count = CPU_COUNT(&set);
+  return count < 1 ? 1U : static_cast<unsigned>(count);
+}
+
+}  // namespace conveyor

@@ -1,0 +1,84 @@
+"""conveyor: producers and consumers in different processes, joined by queues in shared memory.
+
+Change one import and a program that uses `multiprocessing`'s queues becomes many times faster and
+survives the death of any of its processes:
+
+    from conveyor import Queue                              # or
+    import conveyor.multiprocessing as multiprocessing      # the whole module
+"""
+
+from __future__ import annotations
+
+import sys
+
+if not sys.platform.startswith("linux"):
+    raise ImportError(
+        f"conveyor needs Linux (memfd and futex), and this is {sys.platform}; "
+        "use the standard library's multiprocessing.Queue here"
+    )
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import (
+    ConveyorError,
+    CorruptSegment,
+    Empty,
+    Full,
+    ItemTooLarge,
+    OutOfMemory,
+    SegmentGone,
+    VersionMismatch,
+)
+from .joinable_queue import JoinableQueue
+from .queue import Queue
+from .simple_queue import SimpleQueue
+from .statistics import Statistics
+
+if TYPE_CHECKING:
+    from .install import install, installed, uninstall
+    from .pipe import Pipe
+    from .transports import connect, remove
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConveyorError",
+    "CorruptSegment",
+    "Empty",
+    "Full",
+    "ItemTooLarge",
+    "JoinableQueue",
+    "OutOfMemory",
+    "Pipe",
+    "Queue",
+    "SegmentGone",
+    "SimpleQueue",
+    "Statistics",
+    "VersionMismatch",
+    "__version__",
+    "connect",
+    "install",
+    "installed",
+    "remove",
+    "uninstall",
+]
+
+# Imported when first used: they need the standard library's multiprocessing, which costs time.
+_LAZY = {
+    "Pipe": "pipe",
+    "connect": "transports",
+    "install": "install",
+    "installed": "install",
+    "remove": "transports",
+    "uninstall": "install",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,75 @@
+// One end of a queue: Python objects in and out of a Stream.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "conveyor/stream.hpp"
+#include "pickling.hpp"
+
+namespace conveyor::python {
+
+namespace nb = nanobind;
+
+// Until when a call may wait. `immediate`: it may not.
+struct Deadline {
+  Nanoseconds at = forever;
+  bool immediate = false;
+  bool passed() const { return immediate || (at != forever && monotonic_now() >= at); }
+};
+// From multiprocessing's (block, timeout); false with a Python error set.
+bool parse_deadline(nb::handle block, nb::handle timeout, Deadline& deadline);
+
+// A message as it came out of the stream.
+struct Received {
+  std::uint8_t kind = 0;
+  nb::object bytes;                  // the payload, or
+  RunReference run{no_page, 0, 0};   // where it lies; to be released
+};
+
+class Channel {
+ public:
+  explicit Channel(std::shared_ptr<Segment> segment) : stream_(std::move(segment)) {}
+
+  nb::object put(nb::handle self, nb::handle item, const Deadline& deadline);
+  nb::object put_many(nb::handle self, nb::handle items, const Deadline& deadline);
+  nb::object put_bytes(nb::handle data, const Deadline& deadline);
+  nb::object get(const Deadline& deadline);
+  nb::object get_bytes(const Deadline& deadline);
+  nb::object get_many(std::size_t most, const Deadline& deadline);
+  nb::object wait_tasks(const Deadline& deadline);
+  // True once something can be taken (or a pipe's peer has gone), False at the deadline.
+  nb::object wait_item(const Deadline& deadline);
+
+  // Closed in this process only; a forked child starts open again, as multiprocessing's does.
+  void close() { closed_in_ = fork_generation(); }
+  bool closed() const { return closed_in_ == fork_generation(); }
+
+  // For the end of a pipe: tokens and the peer's life go over this descriptor.
+  void use_pipe(int fd) {
+    pipe_fd_ = fd;
+    stream_.ready().use_descriptor(fd);
+  }
+
+  Stream& stream() { return stream_; }
+
+ private:
+  enum class Next { retry, stop };  // stop: a Python error is set
+  bool take(std::size_t most, const Deadline& deadline, std::vector<Received>& into);
+  Next after_failed_take(Status status, const Deadline& deadline);
+  bool deliver(Pickled& item, const Deadline& deadline);
+  bool deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline);
+  Next after_failed_put(Status status, const Outgoing& item, const Deadline& deadline);
+  Waited wait_for_item(Nanoseconds deadline);
+  bool peer_gone() const;
+  nb::object decode(Received& message);
+  bool handle_pickling_error(nb::handle self, nb::handle item);
+
+  Stream stream_;
+  std::uint32_t closed_in_ = 0;
+  int pipe_fd_ = -1;
+};
+
+}  // namespace conveyor::python

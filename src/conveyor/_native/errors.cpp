@@ -1,0 +1,74 @@
+#include "errors.hpp"
+
+#include <cerrno>
+#include <string>
+
+namespace conveyor::python {
+namespace {
+
+// Looked up once and kept for the life of the process.
+PyObject* named(const char* module, const char* name) {
+  PyObject* const found = PyImport_ImportModule(module);
+  if (found == nullptr) return nullptr;
+  PyObject* const value = PyObject_GetAttrString(found, name);
+  Py_DECREF(found);
+  return value;
+}
+
+}  // namespace
+
+nb::object raise(const char* name, const char* text) {
+  if (PyObject* const type = named("conveyor.errors", name); type != nullptr) {
+    PyErr_SetString(type, text);
+    Py_DECREF(type);
+  }
+  return {};
+}
+
+nb::object raise_empty() {
+  static PyObject* const type = named("queue", "Empty");
+  if (type != nullptr) PyErr_SetNone(type);
+  return {};
+}
+
+nb::object raise_full(const char* text) {
+  static PyObject* const type = named("queue", "Full");
+  if (type == nullptr) return {};
+  if (text == nullptr) {
+    PyErr_SetNone(type);
+  } else {
+    PyErr_SetString(type, text);
+  }
+  return {};
+}
+
+nb::object raise_status(Status status, const Segment& segment, std::uint64_t payload) {
+  const std::string size = std::to_string(payload);
+  switch (status) {
+    case Status::too_large:
+      return raise("ItemTooLarge", ("the item takes " + size + " bytes and can never fit: max_bytes is " +
+                                    std::to_string(segment.header().max_bytes) + "; raise max_bytes or send smaller items").c_str());
+    case Status::no_memory:
+      return raise("OutOfMemory", ("no memory for an item of " + size + " bytes (the queue holds " + std::to_string(segment.memory_held()) +
+                                   "; see free memory, ulimit -v, the cgroup's limit, or the size of /dev/shm for a named queue)").c_str());
+    case Status::corrupt: return raise("CorruptSegment", "the queue's shared memory is damaged; make a new queue");
+    default: return raise("ConveyorError", "unexpected state of the queue");
+  }
+}
+
+void rethrow(const SegmentError& error) {
+  switch (error.fault) {
+    case Fault::memory: raise("OutOfMemory", error.what()); break;
+    case Fault::corrupt: raise("CorruptSegment", error.what()); break;
+    case Fault::version: raise("VersionMismatch", error.what()); break;
+    default: {
+      // OSError picks FileExistsError, FileNotFoundError or PermissionError by the number.
+      PyObject* const arguments = Py_BuildValue("(is)", error.error == 0 ? EACCES : error.error, error.what());
+      if (arguments != nullptr) PyErr_SetObject(PyExc_OSError, arguments);
+      Py_XDECREF(arguments);
+    }
+  }
+  throw nb::python_error();
+}
+
+}  // namespace conveyor::python

@@ -1,0 +1,20 @@
+// From the core's words to Python's exceptions. Each function sets the Python error and returns null,
+// which a bound method may return as it is: no C++ exception is thrown on the common paths.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include "conveyor/segment.hpp"
+#include "conveyor/stream.hpp"
+
+namespace conveyor::python {
+
+namespace nb = nanobind;
+
+nb::object raise(const char* name, const char* text);  // an exception of conveyor.errors
+nb::object raise_empty();
+nb::object raise_full(const char* text = nullptr);
+nb::object raise_status(Status status, const Segment& segment, std::uint64_t payload);
+[[noreturn]] void rethrow(const SegmentError& error);
+
+}  // namespace conveyor::python

@@ -1,0 +1,46 @@
+"""The errors of conveyor, each named by whose fault it is.
+
+`Full`, `Empty` and (from Python 3.13) `ShutDown` are the standard library's own classes,
+so that code written for `queue` and `multiprocessing` catches them unchanged.
+"""
+
+from __future__ import annotations
+
+from queue import Empty, Full
+
+__all__ = [
+    "ConveyorError",
+    "CorruptSegment",
+    "Empty",
+    "Full",
+    "ItemTooLarge",
+    "OutOfMemory",
+    "SegmentGone",
+    "VersionMismatch",
+]
+
+
+class ConveyorError(Exception):
+    """Base class of the errors that only conveyor raises."""
+
+
+class ItemTooLarge(ConveyorError, ValueError):
+    """The caller's item can never fit in this queue; the text names its size and the bound."""
+
+
+class OutOfMemory(ConveyorError, MemoryError):
+    """The system would not give the memory; the item stays with the caller, the queue goes on."""
+
+
+class CorruptSegment(ConveyorError, OSError):
+    """What lies in the shared memory is not a sound conveyor segment."""
+
+
+class VersionMismatch(CorruptSegment):
+    """The segment was made by a conveyor of another layout version."""
+
+
+class SegmentGone(ConveyorError, OSError):
+    """The queue that this handle names no longer exists: every process that held it has gone."""
+
+

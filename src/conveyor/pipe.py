@@ -1,0 +1,114 @@
+"""Pipe: `multiprocessing.Pipe`, its data in shared memory.
+
+The bytes go through a stream in shared memory; a kernel pipe or socket pair remains beside it for
+what only the kernel can know: whether a process at the other end still lives (EOF, EPIPE), and a
+descriptor to wait on together with others. Sends are whole messages under a lock, so any number of
+threads and processes may share one end.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+from multiprocessing import connection, reduction
+from typing import TYPE_CHECKING, Any
+
+from ._native import Channel, Segment
+from ._references import duplicate_for_child
+
+if TYPE_CHECKING:
+    from multiprocessing.reduction import DupFd
+
+__all__ = ["Connection", "Pipe"]
+
+# Bytes that may wait before `send` blocks; a larger message passes when nothing else waits.
+_BOUND_BYTES = 1 << 20
+
+
+class Connection(connection.Connection):
+    """One end of a `Pipe`; all that `multiprocessing.connection.Connection` has.
+
+    Args:
+        handle: the descriptor of this end's kernel pipe or socket; closed with the connection.
+        inbox: what this end receives from, or None if it is write-only.
+        outbox: what this end sends to, or None if it is read-only.
+    """
+
+    def __init__(self, handle: int, inbox: Segment | None, outbox: Segment | None) -> None:
+        super().__init__(handle, readable=inbox is not None, writable=outbox is not None)
+        self._inbox = self._channel(handle, inbox)
+        self._outbox = self._channel(handle, outbox)
+
+    @staticmethod
+    def _channel(handle: int, segment: Segment | None) -> Channel | None:
+        if segment is None:
+            return None
+        channel = Channel(segment)
+        channel._use_pipe(handle)
+        return channel
+
+    def send(self, obj: Any) -> None:
+        """Send an object; it is pickled here, and errors of that are raised here."""
+        self._check_closed()  # type: ignore[attr-defined]
+        self._check_writable()  # type: ignore[attr-defined]
+        assert self._outbox is not None
+        self._outbox._put_object(obj)
+
+    def recv(self) -> Any:
+        """Receive an object; waits for one.
+
+        Raises:
+            EOFError: nothing is left and the other end is closed in every process.
+        """
+        self._check_closed()  # type: ignore[attr-defined]
+        self._check_readable()  # type: ignore[attr-defined]
+        assert self._inbox is not None
+        return self._inbox._get_object()
+
+    # The base class checks arguments and states and calls these three.
+
+    def _send_bytes(self, buf: memoryview) -> None:
+        assert self._outbox is not None
+        self._outbox._put_bytes(buf)
+
+    def _recv_bytes(self, maxsize: int | None = None) -> io.BytesIO | None:
+        assert self._inbox is not None
+        data = self._inbox._get_bytes()
+        if maxsize is not None and len(data) > maxsize:
+            return None
+        received = io.BytesIO(data)
+        received.seek(0, os.SEEK_END)  # the base class reads the size off the position
+        return received
+
+    def _poll(self, timeout: float | None) -> bool:
+        assert self._inbox is not None
+        return self._inbox._wait_item(timeout)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        segments = [None if box is None else box._segment for box in (self._inbox, self._outbox)]
+        memory = [None if segment is None else duplicate_for_child(segment.memory_fd) for segment in segments]
+        return _rebuild, (reduction.DupFd(self.fileno()), *memory)
+
+
+def _rebuild(handle: DupFd, inbox: DupFd | None, outbox: DupFd | None) -> Connection:
+    received = [None if memory is None else Segment.attach(memory.detach(), -1) for memory in (inbox, outbox)]
+    return Connection(handle.detach(), *received)
+
+
+def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:  # noqa: N802 - multiprocessing's name
+    """A pair of connected ends.
+
+    Args:
+        duplex: True: both ends send and receive; False: the first only receives, the second only sends.
+    """
+    if not duplex:
+        stream = Segment.create(0, _BOUND_BYTES, soft=True, pipe=True)
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        os.set_blocking(writing, False)
+        return Connection(reading, stream, None), Connection(writing, None, stream)
+    there = Segment.create(0, _BOUND_BYTES, soft=True, pipe=True)
+    back = Segment.create(0, _BOUND_BYTES, soft=True, pipe=True)
+    one, other = socket.socketpair()
+    return Connection(one.detach(), back, there), Connection(other.detach(), there, back)

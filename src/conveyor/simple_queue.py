@@ -1,0 +1,85 @@
+"""SimpleQueue: `multiprocessing.SimpleQueue`, in shared memory."""
+
+from __future__ import annotations
+
+import copyreg
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ._ends import NoLock, Reader, Writer
+from ._native import Segment, SimpleChannel
+from ._references import Reference, forget_received, reference_to
+from .statistics import Statistics
+
+if TYPE_CHECKING:
+    from multiprocessing.context import BaseContext
+    from typing import TypeAlias
+
+__all__ = ["SimpleQueue"]
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    _Base: TypeAlias = SimpleChannel[T]
+else:
+    _Base = SimpleChannel
+
+# multiprocessing's blocks when its pipe (64 KiB) is full, and programs rely on being slowed down.
+# An item larger than this passes when nothing else waits.
+_BOUND_BYTES = 1 << 20
+
+
+class SimpleQueue(_Base):
+    """A drop-in for `multiprocessing.SimpleQueue`: `put`, `get`, `empty` and `close`.
+
+    `put` blocks while 1 MiB of pickled items waits (multiprocessing's pipe holds 64 KiB).
+
+    Args:
+        ctx: accepted as by `multiprocessing.queues.SimpleQueue`; any start method will do.
+    """
+
+    def __init__(self, *, ctx: BaseContext | None = None) -> None:
+        forget_received()
+        super().__init__(Segment.create(0, _BOUND_BYTES, soft=True))
+        self._finish()
+
+    def _finish(self) -> None:
+        self._reader = Reader(self._segment)
+        self._writer = Writer(self._segment)
+        self._rlock = NoLock()
+        self._wlock = NoLock()
+
+    def _poll(self, timeout: float | None = 0.0) -> bool:
+        return self._reader.poll(timeout)
+
+    def empty(self) -> bool:
+        """Whether no item waits now.
+
+        Raises:
+            OSError: the queue is closed.
+        """
+        return not self._reader.poll()
+
+    def close(self) -> None:
+        """Close the queue in this process; every later call raises OSError. Idempotent."""
+        self._reader.close()
+        self._writer.close()
+        self._mark_closed()
+
+    def statistics(self) -> Statistics:
+        """A snapshot of counters over all processes."""
+        return Statistics(**self._statistics())
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return (reference_to(self._segment),)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        reference: Reference = state[0]
+        SimpleChannel.__init__(self, reference.open())
+        self._finish()
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]
+
+    if not TYPE_CHECKING:
+        __class_getitem__ = classmethod(GenericAlias)

@@ -1,0 +1,60 @@
+"""Queues by URL: one file for each transport, chosen by the URL's scheme."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from ..queue import Queue
+
+__all__ = ["connect", "remove"]
+
+
+def _parse(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != "shm":
+        raise ValueError(
+            f"url is {url!r}; its scheme must be 'shm', as in 'shm://name' (got {parts.scheme or 'none'!r})"
+        )
+    name = parts.netloc + parts.path
+    if parts.query or parts.fragment:
+        raise ValueError(f"url is {url!r}; options go into keyword arguments, not behind '?' or '#'")
+    return name
+
+
+def connect(
+    url: str, *, create: bool | None = None, maxsize: int = 0, max_bytes: int | None = None
+) -> Queue[Any]:
+    """The named queue at `url`, shared by unrelated processes of the same user.
+
+    It lives until `remove(url)`, across processes and without any, but not across a reboot.
+
+    Args:
+        url: `shm://name`; the name has letters, digits, '.', '_' and '-'.
+        create: True: make it, it must not exist; False: it must exist; None: make it if need be.
+        maxsize: items that may wait, if it is made now; 0: no bound. An existing queue keeps its own.
+        max_bytes: bytes of pickled items that may wait, if it is made now; None: no bound.
+
+    Raises:
+        FileExistsError, FileNotFoundError: as `create` demands.
+        PermissionError: the queue belongs to another user or another pid namespace.
+        CorruptSegment, VersionMismatch: what lies at that name is no sound queue of this version.
+        ValueError: the URL is not one of ours.
+    """
+    from . import shm
+
+    return shm.connect(_parse(url), create=create, maxsize=maxsize, max_bytes=max_bytes)
+
+
+def remove(url: str) -> None:
+    """Remove the named queue at `url`, with what waits in it.
+
+    Processes that are attached to it go on with it; its memory is freed when the last one leaves.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    from . import shm
+
+    shm.remove(_parse(url))

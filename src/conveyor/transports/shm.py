@@ -1,0 +1,50 @@
+"""Named queues in shared memory: a file under /dev/shm, mode 0600."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .._native import Segment
+from ..queue import Queue, checked_bounds
+
+__all__ = ["connect", "remove"]
+
+# The longest file name is 255 bytes; the file's prefix and suffix need some of it.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+
+
+def _checked(name: str) -> str:
+    if _NAME.fullmatch(name) is None:
+        raise ValueError(
+            f"queue name is {name!r}; it must have 1 to 200 letters, digits, '.', '_' or '-', "
+            "and start with a letter, a digit or '_'"
+        )
+    return name
+
+
+def _segment(name: str, create: bool | None, items: int, size: int) -> Segment:
+    if create:
+        return Segment.create_named(name, items, size)
+    while True:
+        try:
+            return Segment.open_named(name)
+        except FileNotFoundError:
+            if create is False:
+                raise
+        try:
+            return Segment.create_named(name, items, size)
+        except FileExistsError:
+            continue  # somebody else made it in between
+
+
+def connect(name: str, *, create: bool | None, maxsize: int, max_bytes: int | None) -> Queue[Any]:
+    """The queue of that name; see `conveyor.connect`."""
+    items, size = checked_bounds(maxsize, max_bytes)
+    queue: Queue[Any] = Queue._on_segment(_segment(_checked(name), create, items, size))
+    return queue
+
+
+def remove(name: str) -> None:
+    """Remove the queue of that name; see `conveyor.remove`."""
+    Segment.remove_named(_checked(name))
