@@ -300,15 +300,7 @@ void Segment::check(std::uint64_t file_size) {
 }
 
 Segment::~Segment() {
-  const auto strike_out = [](Atomic<OwnerId>* list) {
-    for (std::size_t i = 0; i < attachment_capacity; ++i) {
-      OwnerId me = self();
-      list[i].compare_exchange_strong(me, nobody, relaxed);
-    }
-  };
-  // Only what this very process wrote: a forked child that never used the queue wrote nothing.
-  if (header_ != nullptr && putting_generation_.load(relaxed) == fork_generation()) strike_out(header_->putting);
-  if (header_ != nullptr && getting_generation_.load(relaxed) == fork_generation()) strike_out(header_->getting);
+  strike_out();
   if (base_ != nullptr) munmap(base_, mapped_size_);
   if (memory_fd_ >= 0) close(memory_fd_);
   if (const int fd = ready_fd_.load(relaxed); fd >= 0) close(fd);
@@ -352,38 +344,6 @@ int Segment::reserve_tables(std::uint32_t first, std::uint32_t end) {
   if (error != 0) return error;
   return reserve_bytes(header_->cold_offset + first / 64 * 8, (end / 64 - first / 64 + 1) * 8);
 }
-
-void Segment::note(Atomic<OwnerId>* list, Atomic<std::uint32_t>& generation) {
-  const std::uint32_t now = fork_generation();
-  if (generation.load(relaxed) == now) return;
-  generation.store(now, relaxed);
-  count_attached();  // a newcomer often replaces somebody who died
-  const OwnerId me = self();
-  for (std::size_t i = 0; i < attachment_capacity; ++i) {
-    if (list[i].load(relaxed) == me) return;
-  }
-  for (std::size_t i = 0; i < attachment_capacity; ++i) {
-    OwnerId vacant = nobody;
-    if (list[i].compare_exchange_strong(vacant, me, relaxed)) return;
-  }
-  // More processes than the list holds: they work all the same, they are only not counted.
-}
-
-std::uint32_t Segment::count_alive(Atomic<OwnerId>* list) {
-  std::uint32_t alive = 0;
-  for (std::size_t i = 0; i < attachment_capacity; ++i) {
-    OwnerId owner = list[i].load(relaxed);
-    if (owner == nobody) continue;
-    if (is_alive(owner)) {
-      ++alive;
-    } else if (list[i].compare_exchange_strong(owner, nobody, relaxed)) {
-      header_->sweep_wanted.store(1, relaxed);
-    }
-  }
-  return alive;
-}
-
-Segment::Attached Segment::count_attached() { return {count_alive(header_->putting), count_alive(header_->getting)}; }
 
 void Segment::give_back(std::uint32_t first, std::uint32_t pages) {
   const off_t offset = (pages_ - base_) + static_cast<off_t>(first) * static_cast<off_t>(page_size);

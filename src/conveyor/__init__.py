@@ -9,6 +9,26 @@ survives the death of any of its processes:
 
 from __future__ import annotations
 
+# Layer map, highest floor first. A module imports only what stands on floors under its own; names on
+# one line are strangers to each other; a folder's files may import each other. After the bar: the
+# packages outside the standard library that the floor may import. tests/unit/test_layers.py reads it.
+#
+#   __main__
+#   cli/ | cyclopts rich
+#   bench/ | cyclopts rich matplotlib zmq faster_fifo interprocess
+#   pipeline/
+#   __init__
+#   multiprocessing/
+#   install
+#   transports/
+#   queues
+#   joinable_queue, pipe
+#   queue, simple_queue
+#   _ends, _references
+#   _native
+#   errors, statistics
+#
+# Under _native lies core/, in C++, which knows no Python.
 import sys
 
 if not sys.platform.startswith("linux"):

@@ -92,6 +92,7 @@ class Segment {
  private:
   Segment() = default;
   void note(Atomic<OwnerId>* list, Atomic<std::uint32_t>& generation);
+  void strike_out();
   std::uint32_t count_alive(Atomic<OwnerId>* list);
   int reserve_bytes(std::uint64_t offset, std::uint64_t size);
   void map(std::uint64_t size);

@@ -7,27 +7,35 @@
 #include <vector>
 
 #include "conveyor/stream.hpp"
+#include "object_codec.hpp"
 #include "pickling.hpp"
 
 namespace conveyor::python {
 
 namespace nb = nanobind;
 
+// How long a call that may not wait bears with a peer that was stopped while it held a lock.
+constexpr Nanoseconds grace = 1'000'000'000;
 // Until when a call may wait. `immediate`: it may not.
 struct Deadline {
   Nanoseconds at = forever;
   bool immediate = false;
+  Nanoseconds left() const;
   bool passed() const { return immediate || (at != forever && monotonic_now() >= at); }
 };
+class WithoutGil {
+ public:
+  WithoutGil() : state_(PyEval_SaveThread()) {}
+  ~WithoutGil() { PyEval_RestoreThread(state_); }
+  WithoutGil(const WithoutGil&) = delete;
+  WithoutGil& operator=(const WithoutGil&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
 // From multiprocessing's (block, timeout); false with a Python error set.
 bool parse_deadline(nb::handle block, nb::handle timeout, Deadline& deadline);
-
-// A message as it came out of the stream.
-struct Received {
-  std::uint8_t kind = 0;
-  nb::object bytes;                  // the payload, or
-  RunReference run{no_page, 0, 0};   // where it lies; to be released
-};
 
 class Channel {
  public:
@@ -57,14 +65,18 @@ class Channel {
 
  private:
   enum class Next { retry, stop };  // stop: a Python error is set
-  bool take(std::size_t most, const Deadline& deadline, std::vector<Received>& into);
+  template <class Sink>
+  bool take(std::size_t most, const Deadline& deadline, Sink& sink);
   Next after_failed_take(Status status, const Deadline& deadline);
-  bool deliver(Pickled& item, const Deadline& deadline);
   bool deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline);
-  Next after_failed_put(Status status, const Outgoing& item, const Deadline& deadline);
-  Waited wait_for_item(Nanoseconds deadline);
+  bool deliver_pickled(Pickled& pickled, Kind kind, const Deadline& deadline);
+  template <class Copy>
+  bool deliver_large(std::size_t size, Kind kind, const Deadline& deadline, Copy copy);
+  Next after_failed_put(Status status, std::uint64_t payload, const Deadline& deadline);
+  bool check_peer();
   bool peer_gone() const;
-  nb::object decode(Received& message);
+  Waited wait_for_item(Nanoseconds deadline);
+  nb::object decode_run(Kind kind, const RunReference& run);
   bool handle_pickling_error(nb::handle self, nb::handle item);
 
   Stream stream_;

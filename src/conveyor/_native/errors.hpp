@@ -15,6 +15,9 @@ nb::object raise(const char* name, const char* text);  // an exception of convey
 nb::object raise_empty();
 nb::object raise_full(const char* text = nullptr);
 nb::object raise_status(Status status, const Segment& segment, std::uint64_t payload);
+// The pending Python exception, whole, and no longer pending; null if there is none.
+nb::object take_exception();
+void set_exception(const nb::object& error);
 [[noreturn]] void rethrow(const SegmentError& error);
 
 }  // namespace conveyor::python

@@ -209,6 +209,13 @@ NB_MODULE(_native, module) {
   bind_pickling(module);
   bind_segment(module);
   bind_channels(module);
+  // The encoding by itself, for the tests that damage it.
+  module.def("_encode", [](nb::handle object) -> nb::object {
+    Buffer buffer;
+    if (!encode(object.ptr(), buffer)) return nb::none();
+    return nb::bytes(reinterpret_cast<const char*>(buffer.data()), buffer.size());
+  }, "obj"_a.none());
+  module.def("_decode", [](const nb::bytes& data) { return nb::steal(decode(reinterpret_cast<const std::byte*>(data.c_str()), data.size())); }, "data"_a);
   // Objects that live as long as the process (cached picklers) are no leak.
   nb::set_leak_warnings(false);
 }

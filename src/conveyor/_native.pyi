@@ -1,0 +1,126 @@
+"""The compiled core. Private: `conveyor.Queue` and its kin are the public face."""
+
+from collections.abc import Buffer, Iterable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+class Segment:
+    """The shared memory of one queue, mapped into this process."""
+
+    @staticmethod
+    def create(max_items: int = 0, max_bytes: int = 0, soft: bool = False, pipe: bool = False) -> Segment: ...
+    @staticmethod
+    def create_named(name: str, max_items: int = 0, max_bytes: int = 0) -> Segment: ...
+    @staticmethod
+    def open_named(name: str) -> Segment: ...
+    @staticmethod
+    def remove_named(name: str) -> None: ...
+    @staticmethod
+    def attach(memory_fd: int, ready_fd: int) -> Segment: ...
+    @staticmethod
+    def find_or_attach(
+        identity: tuple[int, int], owner: int, memory_fd: int, ready_fd: int
+    ) -> Segment | None: ...
+    @property
+    def identity(self) -> tuple[int, int]: ...
+    @property
+    def has_put(self) -> bool: ...
+    @property
+    def owner(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def memory_fd(self) -> int: ...
+    @property
+    def ready_fd(self) -> int: ...
+    @property
+    def max_items(self) -> int: ...
+    @property
+    def max_bytes(self) -> int: ...
+    @property
+    def exports(self) -> int: ...
+    def export_begin(self) -> None: ...
+    def export_end(self) -> None: ...
+
+class Channel:
+    """One end of a queue: Python objects in and out of a segment."""
+
+    def __init__(self, segment: Segment) -> None: ...
+    @property
+    def _segment(self) -> Segment: ...
+    @property
+    def _is_closed(self) -> bool: ...
+    def _mark_closed(self) -> None: ...
+    def _use_pipe(self, fd: int) -> None: ...
+    def _watch(self) -> int: ...
+    def _depth(self) -> int: ...
+    def _is_empty(self) -> bool: ...
+    def _is_full(self) -> bool: ...
+    def _task_done(self) -> bool: ...
+    def _statistics(self) -> dict[str, Any]: ...
+    def _check(self) -> str: ...
+    def _put_object(self, item: Any) -> None: ...
+    def _put_bytes(self, data: Buffer, block: bool = True, timeout: float | None = None) -> None: ...
+    def _get_object(self) -> Any: ...
+    def _get_bytes(self, block: bool = True, timeout: float | None = None) -> bytes: ...
+    def _wait_item(self, timeout: float | None = None) -> bool: ...
+    def _wait_tasks(self, timeout: float | None = None) -> bool: ...
+
+class QueueChannel(Channel, Generic[T]):
+    def put(self, obj: T, block: bool = True, timeout: float | None = None) -> None:
+        """Put an item; it is in shared memory, visible to all processes, when this returns.
+
+        Args:
+            obj: any object that can be pickled; it is pickled here, in the caller.
+            block: wait for room if a bound is reached.
+            timeout: seconds to wait at most, the whole call; None: for ever.
+
+        Raises:
+            queue.Full: no room, within the time.
+            ValueError: the queue is closed in this process.
+            ItemTooLarge: the item is larger than `max_bytes`.
+            OutOfMemory: the system gives no memory for it. The queue is as before.
+        """
+
+    def put_nowait(self, obj: T) -> None:
+        """`put(obj, block=False)`."""
+
+    def put_many(self, items: Iterable[T], block: bool = True, timeout: float | None = None) -> None:
+        """Put items, in order, under one lock and with one wake-up as far as there is room.
+
+        An item that cannot be pickled raises before any is put. When the time runs out or there is
+        no memory, the exception's `items_put` says how many are in.
+        """
+
+    def get(self, block: bool = True, timeout: float | None = None) -> T:
+        """Take an item. If this process dies before it has dealt with the item, the item is lost.
+
+        Args:
+            block: wait for an item if there is none.
+            timeout: seconds to wait at most, the whole call; None: for ever.
+
+        Raises:
+            queue.Empty: nothing to take, within the time.
+            ValueError: the queue is closed in this process.
+            CorruptSegment: the shared memory is damaged.
+        """
+
+    def get_nowait(self) -> T:
+        """`get(block=False)`."""
+
+    def get_many(self, max_items: int = 100, timeout: float | None = None, block: bool = True) -> list[T]:
+        """Take what is there, at most `max_items`; waits for the first item only.
+
+        If one cannot be unpickled, that exception is raised and its `items_received` has the others.
+        """
+
+class SimpleChannel(Channel, Generic[T]):
+    def put(self, obj: T) -> None:
+        """Put an item; waits for room."""
+
+    def get(self) -> T:
+        """Take an item; waits for one."""
+
+def _encode(obj: Any) -> bytes | None: ...
+def _decode(data: bytes) -> Any: ...

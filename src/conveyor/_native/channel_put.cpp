@@ -1,0 +1,211 @@
+// Putting: pack outside every lock, then wait for room, then append.
+#include <algorithm>
+#include <cstring>
+
+#include "channel.hpp"
+#include "errors.hpp"
+
+namespace conveyor::python {
+namespace {
+
+// While a pipe waits for room it looks this often whether its reader still lives.
+constexpr Nanoseconds peer_look = 50'000'000;
+
+}  // namespace
+
+Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, const Deadline& deadline) {
+  switch (status) {
+    case Status::busy:
+      if (!deadline.passed()) return PyErr_CheckSignals() == 0 ? Next::retry : Next::stop;
+      raise_full("the producers' lock was not free in time: a producer is stopped (SIGSTOP?) inside put");
+      return Next::stop;
+    case Status::interrupted: return PyErr_CheckSignals() == 0 ? Next::retry : Next::stop;
+    case Status::full: break;
+    default: raise_status(status, stream_.segment(), payload); return Next::stop;
+  }
+  if (deadline.passed()) {
+    raise_full();
+    return Next::stop;
+  }
+  Waited waited;
+  {
+    const WithoutGil released;
+    Nanoseconds until = deadline.at;
+    if (pipe_fd_ >= 0) until = std::min(until, monotonic_now() + peer_look);
+    waited = stream_.wait_not_full(payload, until);
+  }
+  if (waited == Waited::interrupted && PyErr_CheckSignals() != 0) {
+    stream_.pass_on();
+    return Next::stop;
+  }
+  return check_peer() ? Next::retry : Next::stop;
+}
+
+bool Channel::deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline) {
+  stream_.segment().note_putting();
+  while (done < count) {
+    std::size_t more = 0;
+    Status status = stream_.put(items + done, count - done, more, 0);
+    if (status == Status::busy) {
+      const WithoutGil released;
+      status = stream_.put(items + done, count - done, more, deadline.left());
+    }
+    done += more;
+    if (status != Status::ok && after_failed_put(status, items[done].payload(), deadline) == Next::stop) return false;
+  }
+  return true;
+}
+
+// `copy(std::byte*)` writes the payload; it runs without the GIL and outside every lock.
+template <class Copy>
+bool Channel::deliver_large(std::size_t size, Kind kind, const Deadline& deadline, Copy copy) {
+  Outgoing outgoing;
+  outgoing.size = size;
+  outgoing.kind = static_cast<std::uint8_t>(kind);
+  const Header& header = stream_.segment().header();
+  if (size > header.max_bytes && header.soft_bound == 0) {
+    raise_status(Status::too_large, stream_.segment(), size);
+    return false;
+  }
+  // No memory is taken for it before there is room: many blocked producers must not exceed the bound.
+  while (!stream_.has_room(size)) {
+    if (after_failed_put(Status::full, size, deadline) == Next::stop) return false;
+  }
+  stream_.segment().note_putting();
+  Pool::Allocation got;
+  {
+    const WithoutGil released;
+    got = stream_.allocate_run(size, outgoing.run);
+    if (got.first != no_page) copy(stream_.run_data(outgoing.run));
+  }
+  if (got.first == no_page) {
+    raise_status(Status::no_memory, stream_.segment(), size);
+    return false;
+  }
+  std::size_t done = 0;
+  if (deliver(&outgoing, 1, done, deadline)) return true;
+  stream_.release(outgoing.run);
+  return false;
+}
+
+bool Channel::deliver_pickled(Pickled& pickled, Kind kind, const Deadline& deadline) {
+  if (pickled.size() > inline_limit) {
+    return deliver_large(pickled.size(), kind, deadline, [&](std::byte* target) { pickled.copy_to(target); });
+  }
+  Outgoing outgoing;
+  outgoing.data = pickled.contiguous();
+  outgoing.size = pickled.size();
+  outgoing.kind = static_cast<std::uint8_t>(kind);
+  std::size_t done = 0;
+  return deliver(&outgoing, 1, done, deadline);
+}
+
+// concurrent.futures overrides _on_queue_feeder_error to learn of items that cannot be pickled, and
+// expects put to return. Whoever does not override it gets the error from put itself.
+bool Channel::handle_pickling_error(nb::handle self, nb::handle item) {
+  const nb::object error = take_exception();
+  const nb::object hook = nb::steal(PyObject_GetAttrString(self.ptr(), "_on_queue_feeder_error"));
+  const nb::object plain = nb::steal(PyObject_GetAttrString(self.ptr(), "_raise_in_put"));
+  PyErr_Clear();
+  const bool overridden = hook.is_valid() && plain.is_valid() && hook.ptr() != plain.ptr();
+  if (!overridden || PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) == 0) {
+    set_exception(error);
+    return false;
+  }
+  return nb::steal(PyObject_CallFunctionObjArgs(hook.ptr(), error.ptr(), item.ptr(), nullptr)).is_valid();
+}
+
+nb::object Channel::put(nb::handle self, nb::handle item, const Deadline& deadline) {
+  if (!check_peer()) return {};
+  Outgoing outgoing;
+  Buffer encoded;
+  if (PyBytes_CheckExact(item.ptr())) {
+    outgoing.data = reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(item.ptr()));
+    outgoing.size = static_cast<std::size_t>(PyBytes_GET_SIZE(item.ptr()));
+    outgoing.kind = static_cast<std::uint8_t>(Kind::bytes);
+  } else if (encode(item.ptr(), encoded)) {
+    outgoing.data = encoded.data();
+    outgoing.size = encoded.size();
+    outgoing.kind = static_cast<std::uint8_t>(Kind::native);
+  } else {
+    Pickled pickled;
+    if (!pickle(item.ptr(), pickled)) return handle_pickling_error(self, item) ? nb::none() : nb::object();
+    return deliver_pickled(pickled, Kind::pickle, deadline) ? nb::none() : nb::object();
+  }
+  std::size_t done = 0;
+  const bool delivered =
+      outgoing.size <= inline_limit
+          ? deliver(&outgoing, 1, done, deadline)
+          : deliver_large(outgoing.size, static_cast<Kind>(outgoing.kind), deadline,
+                          [&](std::byte* target) { std::memcpy(target, outgoing.data, outgoing.size); });
+  return delivered ? nb::none() : nb::object();
+}
+
+nb::object Channel::put_bytes(nb::handle data, const Deadline& deadline) {
+  Pickled raw;
+  if (!check_peer() || !raw.add(data.ptr()) || !deliver_pickled(raw, Kind::pickle, deadline)) return {};
+  return nb::none();
+}
+
+nb::object Channel::put_many(nb::handle self, nb::handle items, const Deadline& deadline) {
+  // All are packed before any is put: an item that cannot be pickled leaves the queue as it was.
+  struct Entry {
+    std::size_t offset, size;  // in `encoded`, or
+    std::size_t pickled;       // an index into `pickled`
+    Kind kind;
+  };
+  constexpr std::size_t none = SIZE_MAX;
+  Buffer encoded;
+  std::vector<Pickled> pickled;
+  std::vector<Entry> entries;
+  const nb::object iterator = nb::steal(PyObject_GetIter(items.ptr()));
+  if (!iterator.is_valid()) return {};
+  while (PyObject* const next = PyIter_Next(iterator.ptr())) {
+    const nb::object item = nb::steal(next);
+    const std::size_t offset = encoded.size();
+    if (encode(next, encoded) && encoded.size() - offset <= inline_limit) {
+      entries.push_back({offset, encoded.size() - offset, none, Kind::native});
+      continue;
+    }
+    encoded.cut(offset);
+    const bool raw = PyBytes_CheckExact(next);
+    Pickled packed;
+    if (raw ? !packed.add(next) : !pickle(next, packed)) {
+      if (!handle_pickling_error(self, item)) return {};
+      continue;
+    }
+    entries.push_back({0, packed.size(), pickled.size(), raw ? Kind::bytes : Kind::pickle});
+    pickled.push_back(std::move(packed));
+  }
+  if (PyErr_Occurred() != nullptr) return {};
+
+  std::vector<Outgoing> batch;
+  std::size_t put = 0;
+  bool fine = true;
+  while (fine && put < entries.size()) {
+    if (entries[put].size > inline_limit) {
+      fine = deliver_pickled(pickled[entries[put].pickled], entries[put].kind, deadline);
+      if (fine) ++put;
+      continue;
+    }
+    batch.clear();
+    for (std::size_t i = put; i < entries.size() && entries[i].size <= inline_limit; ++i) {
+      const Entry& entry = entries[i];
+      Outgoing& outgoing = batch.emplace_back();
+      outgoing.data = entry.pickled == none ? encoded.data() + entry.offset : pickled[entry.pickled].contiguous();
+      outgoing.size = entry.size;
+      outgoing.kind = static_cast<std::uint8_t>(entry.kind);
+    }
+    std::size_t done = 0;
+    fine = deliver(batch.data(), batch.size(), done, deadline);
+    put += done;
+  }
+  if (fine) return nb::none();
+  // Some may be in: say how many, so that the caller can go on with the rest.
+  const nb::object error = take_exception();
+  if (PyObject_SetAttrString(error.ptr(), "items_put", nb::int_(put).ptr()) != 0) PyErr_Clear();
+  set_exception(error);
+  return {};
+}
+
+}  // namespace conveyor::python

@@ -1,0 +1,62 @@
+// A compact encoding for trees of None, bool, int, float, str, bytes, tuple, list, dict, set and
+// frozenset, several times faster than pickle.
+//
+// It carries exactly what it can carry exactly: only those very types, no subclasses. Anything else
+// in an object makes `encode` decline, and the whole object goes to pickle. Aliasing is kept as
+// pickle keeps it: an object met a second time becomes a reference to the first. Only an object with
+// more than one reference can be met twice, so only those are remembered.
+//
+// No Python code runs in here, and the GIL is held throughout.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+
+namespace conveyor::python {
+
+// What a message holds; stored with it.
+enum class Kind : std::uint8_t {
+  pickle = 0,  // or any bytes that were sent as bytes
+  native = 1,  // this encoding
+  bytes = 2,   // the content of one bytes object
+};
+
+// A growing run of bytes; small ones live inside.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  std::byte* extend(std::size_t more) {
+    if (size_ + more > capacity_) grow(more);
+    std::byte* const at = data() + size_;
+    size_ += more;
+    return at;
+  }
+  void put(std::uint8_t byte) { *extend(1) = static_cast<std::byte>(byte); }
+  void put(const void* from, std::size_t size) { std::memcpy(extend(size), from, size); }
+  std::byte* data() { return heap_ ? heap_.get() : small_; }
+  std::size_t size() const { return size_; }
+  void cut(std::size_t size) { size_ = size; }
+
+ private:
+  void grow(std::size_t more);
+  static constexpr std::size_t small_size = 1024;
+  std::unique_ptr<std::byte[]> heap_;
+  std::size_t size_ = 0;
+  std::size_t capacity_ = small_size;
+  std::byte small_[small_size];
+};
+
+// Appends. False: not ours, `into` is as before; send it to pickle. Never sets a Python error.
+bool encode(PyObject* object, Buffer& into);
+
+// New reference, or null with a Python error set: CorruptSegment for damaged bytes.
+PyObject* decode(const std::byte* data, std::size_t size);
+
+}  // namespace conveyor::python

@@ -1,0 +1,113 @@
+"""The payloads: what the items look like, from one int to a mebibyte."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+__all__ = ["PAYLOADS", "Payload"]
+
+_IN_FLIGHT = 16 << 20
+"""Bytes: the bound on items in flight, where they are large."""
+
+_WORKING_SET = 64 << 20
+"""Bytes of distinct large items: more than the cache of most machines holds."""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A family of items, one for each tag (an int below 2**31), all of about the same size.
+
+    `size` is in bytes: what the item takes when pickled, or its length when it is `bytes`.
+    `bound` is the `maxsize` given to every queue that takes one; 0 means unbounded.
+    """
+
+    name: str
+    title: str
+    size: int
+    make: Callable[[int], Any]
+    tag: Callable[[Any], int]
+    bound: int = 0
+
+    @property
+    def large(self) -> bool:
+        """Whether copying bytes, not the work for each item, is what costs (64 KiB and up)."""
+        return self.size >= 1 << 16
+
+    @property
+    def specimens(self) -> tuple[Any, ...]:
+        """The items of the timed phase, all distinct; producers go round them.
+
+        Large ones take 64 MiB together: sending one and the same would copy from a cache that no
+        real program's next item is in, which more than doubled some rates.
+        """
+        return _specimens(self.name)
+
+    def is_specimen(self, item: Any) -> bool:
+        """Whether an item that arrived is exactly one of the specimens."""
+        specimens = self.specimens
+        index = self.tag(item) - self.tag(specimens[0])
+        return 0 <= index < len(specimens) and bool(specimens[index] == item)
+
+
+@cache
+def _noise(length: int) -> bytes:
+    """`length` bytes that do not compress, the same in every process and every run."""
+    return random.Random(length).randbytes(length)
+
+
+def _small_tuple(tag: int) -> tuple[object, ...]:
+    return (tag, "abc", 3.14, {"k": 1})
+
+
+def _record(tag: int) -> dict[str, object]:
+    """About 1 KiB when pickled: what a log line or a row of a table looks like."""
+    return {
+        "id": tag,
+        "host": "worker-07.eu-west-1.example.org",
+        "service": "checkout",
+        "level": "WARNING",
+        "elapsed": 0.734375,
+        "retry": False,
+        "user": None,
+        "path": "/srv/app/releases/2024-11-23/checkout/payment.py",
+        "tags": ["payment", "retry", "third-party", "card", "eu"],
+        "timings": {"queue": 0.00125, "database": 0.25, "network": 0.375, "render": 0.0625},
+        "sizes": [512, 1024, 65536, 7, 300],
+        "message": "the gateway did not answer in time; the order stays open " * 9,
+    }
+
+
+def _bytes_payload(name: str, title: str, length: int, bound: int) -> Payload:
+    def make(tag: int) -> bytes:
+        return tag.to_bytes(8, "little") + _noise(length - 8)
+
+    def tag(item: bytes) -> int:
+        return int.from_bytes(item[:8], "little")
+
+    return Payload(name, title, length, make, tag, bound)
+
+
+@cache
+def _specimens(name: str) -> tuple[Any, ...]:
+    payload = PAYLOADS[name]
+    # No int that CPython keeps cached; in the tuple, numbers as small as the 42 that names it.
+    first = 42 if name == "tuple" else 1_000_003
+    count = _WORKING_SET // payload.size if payload.large else 64
+    return tuple(payload.make(tag) for tag in range(first, first + count))
+
+
+PAYLOADS: dict[str, Payload] = {
+    payload.name: payload
+    for payload in (
+        Payload("int", "int", 4, lambda tag: tag, lambda item: item),
+        Payload("tuple", "small tuple", 40, _small_tuple, lambda item: item[0]),
+        _bytes_payload("bytes40", "40-byte bytes", 40, 0),
+        Payload("dict1k", "1 KiB dict", 1024, _record, lambda item: item["id"]),
+        _bytes_payload("bytes64k", "64 KiB bytes", 1 << 16, _IN_FLIGHT >> 16),
+        _bytes_payload("bytes1m", "1 MiB bytes", 1 << 20, _IN_FLIGHT >> 20),
+    )
+}

@@ -1,0 +1,26 @@
+"""The queues that are measured side by side, one adapter a file; the order is that of the tables."""
+
+from __future__ import annotations
+
+from conveyor.bench.rivals.base import Channel, Receiver, Rival, Sender, Shape, Tally
+from conveyor.bench.rivals.cloudtoid import Cloudtoid
+from conveyor.bench.rivals.conveyor import Conveyor, ConveyorMany
+from conveyor.bench.rivals.faster_fifo import FasterFifo, FasterFifoMany
+from conveyor.bench.rivals.standard_library import StandardQueue, StandardSimpleQueue
+from conveyor.bench.rivals.zeromq import ZeroMQ
+
+__all__ = ["RIVALS", "Channel", "Receiver", "Rival", "Sender", "Shape", "Tally"]
+
+RIVALS: dict[str, Rival] = {
+    rival.name: rival
+    for rival in (
+        Conveyor(),
+        ConveyorMany(),
+        StandardQueue(),
+        StandardSimpleQueue(),
+        FasterFifo(),
+        FasterFifoMany(),
+        Cloudtoid(),
+        ZeroMQ(),
+    )
+}

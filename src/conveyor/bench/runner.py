@@ -1,0 +1,85 @@
+"""Runs workloads: rivals interleaved by repeat, item counts fitted to the time wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from conveyor.bench.busy import Bystander
+from conveyor.bench.measurement import MeasurementFailed, Sample, Workload, measure
+from conveyor.bench.rivals import Rival
+from conveyor.bench.summary import Outcome, Row
+
+__all__ = ["Runner", "seconds_for"]
+
+_OVERHEAD = 0.06
+"""Seconds that a measurement takes beyond its timed phase: processes, checks, barriers."""
+_CALIBRATION = 0.3
+"""Seconds that finding the item count takes, for each rival and workload."""
+_SHORTEST, _LONGEST = 0.1, 0.8
+"""Bounds of the timed phase of one measurement, in seconds."""
+
+
+def seconds_for(budget: float, measurements: float, calibrations: int) -> float:
+    """How long each timed phase may be (seconds) so that all of it fits in `budget` seconds."""
+    free = budget - calibrations * _CALIBRATION
+    return min(_LONGEST, max(_SHORTEST, free / max(1.0, measurements) - _OVERHEAD))
+
+
+@dataclass
+class Runner:
+    """Measures one workload at a time, all rivals side by side.
+
+    `repeats` rounds are made over the rivals, A B C A B C ..., so that whatever else the machine
+    does in the meantime hits all alike. `maxsize` overrides every payload's own bound on items in
+    flight (0: unbounded); `hot` sends one item again and again. `say` is told what is being measured; `deadline` is on the monotonic clock.
+    """
+
+    rivals: Sequence[Rival]
+    repeats: int
+    say: Callable[[str], None]
+    maxsize: int | None = None
+    hot: bool = False
+    deadline: float = float("inf")
+
+    def run(self, workload: Workload, seconds: float, items: int | None = None) -> Outcome:
+        """Measure the workload, each sample lasting about `seconds`, or with exactly so many `items`."""
+        rivals = [rival for rival in self.rivals if workload.suits(rival)]
+        outcome = Outcome(workload, {rival.name: Row(rival.name) for rival in rivals})
+        counts: dict[str, int] = {}
+        bystander = Bystander()
+        for rival in rivals:
+            self.say(f"{workload.key}: {rival.name}, how many items")
+            try:
+                counts[rival.name] = items or self._fit(rival, workload, seconds)
+            except MeasurementFailed as error:
+                outcome.rows[rival.name].failure = str(error)
+        for repeat in range(self.repeats):
+            if repeat and monotonic() > self.deadline:
+                break
+            for rival in rivals:
+                row = outcome.rows[rival.name]
+                if row.failure:
+                    continue
+                self.say(f"{workload.key}: {rival.name}, {repeat + 1} of {self.repeats}")
+                try:
+                    row.samples.append(self._measure(rival, workload, counts[rival.name], seconds))
+                except MeasurementFailed as error:
+                    row.failure = str(error)
+        outcome.others = bystander.cores()
+        return outcome
+
+    def _fit(self, rival: Rival, workload: Workload, seconds: float) -> int:
+        """The item count that takes about `seconds`: grown until a trial is long enough to judge by."""
+        count = 64 if workload.payload.large else 2000
+        while True:
+            trial = self._measure(rival, workload, count, seconds)
+            if trial.seconds > seconds / 10:
+                return max(16, round(trial.rate * seconds))
+            # Aim at a third of the time, but trust so short a trial for a factor of 16 at most.
+            count = min(count * 16, max(count * 2, round(trial.rate * seconds / 3)))
+
+    def _measure(self, rival: Rival, workload: Workload, count: int, seconds: float) -> Sample:
+        patience = 20 + 20 * seconds
+        return measure(rival, workload, count, maxsize=self.maxsize, hot=self.hot, patience=patience)

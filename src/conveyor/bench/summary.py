@@ -1,0 +1,114 @@
+"""Medians, spread and ratios of the samples of one workload."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median, quantiles
+
+from conveyor.bench.measurement import Sample, Workload
+from conveyor.bench.rivals import RIVALS
+
+__all__ = ["YARDSTICK", "Outcome", "Ratio", "Row", "spread"]
+
+YARDSTICK = "multiprocessing"
+"""The rival to which ratios are taken."""
+
+
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """Lower quartile, median, upper quartile; of a single value, three times that value."""
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    low, middle, high = quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times the rate of another: of the medians, and the extremes of the paired repeats.
+
+    Repeat k of the one ran next to repeat k of the other, so a pair shares the machine's mood.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass
+class Row:
+    """One rival in one workload; `failure` is why it has no (more) samples, else empty."""
+
+    rival: str
+    samples: list[Sample] = field(default_factory=list[Sample])
+    failure: str = ""
+
+    @property
+    def rates(self) -> list[float]:
+        """Items (or round trips) a second, in the order of the repeats."""
+        return [sample.rate for sample in self.samples]
+
+    @property
+    def rate(self) -> float:
+        """The median rate."""
+        return median(self.rates)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """Lower and upper quartile of the rate."""
+        low, _, high = spread(self.rates)
+        return low, high
+
+    @property
+    def cpu_per_item(self) -> float:
+        """Median processor seconds an item, of all processes together."""
+        return median(sample.cpu_seconds / sample.items for sample in self.samples)
+
+    @property
+    def faults_per_item(self) -> float:
+        """Median minor page faults an item, of all processes together."""
+        return median(sample.faults / sample.items for sample in self.samples)
+
+    @property
+    def ahead(self) -> bool:
+        """Whether the producers' head start was over a tenth of the time, which flatters the rate."""
+        return median(sample.lead_seconds / sample.seconds for sample in self.samples) > 0.1
+
+
+@dataclass
+class Outcome:
+    """All rivals in one workload, in the order of the tables."""
+
+    workload: Workload
+    rows: dict[str, Row]
+    others: float = 0.0
+    """Cores that other programs kept busy meanwhile, on average: above 0.1, mistrust the rates."""
+
+    @property
+    def measured(self) -> list[Row]:
+        """The rows that have samples."""
+        return [row for row in self.rows.values() if row.samples]
+
+    def best_rival(self, *, single: bool) -> Row | None:
+        """The fastest row that is not conveyor's; with `single`, of those that move one item a call."""
+        rows = [
+            row
+            for row in self.measured
+            if not RIVALS[row.rival].ours and (not single or RIVALS[row.rival].style == "single")
+        ]
+        return max(rows, key=lambda row: row.rate, default=None)
+
+    def to_yardstick(self, rival: str) -> Ratio | None:
+        """The row's rate over multiprocessing.Queue's."""
+        return self._ratio(rival, self.rows.get(YARDSTICK))
+
+    def to_best(self, rival: str) -> Ratio | None:
+        """The row's rate over the best rival's: one item a call against the same, batches against all."""
+        return self._ratio(rival, self.best_rival(single=RIVALS[rival].style == "single"))
+
+    def _ratio(self, rival: str, other: Row | None) -> Ratio | None:
+        row = self.rows.get(rival)
+        if row is None or other is None or not row.samples or not other.samples:
+            return None
+        pairs = [mine / theirs for mine, theirs in zip(row.rates, other.rates, strict=False)]
+        return Ratio(row.rate / other.rate, min(pairs), max(pairs))
