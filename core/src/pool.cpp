@@ -11,9 +11,12 @@
 namespace conveyor {
 namespace {
 
-// What may stay warm: enough for a few items of the size in use, within these limits (in pages).
+// What stays warm at least: room for a few items of the size in use, within these limits (in pages).
 constexpr std::uint64_t warm_least = 16;    // 1 MiB
-constexpr std::uint64_t warm_most = 4096;   // 256 MiB
+constexpr std::uint64_t warm_most = 1024;   // 64 MiB
+// Beyond that, what was in use lately: a backlog that comes and goes should find its memory again,
+// for a fresh page costs ten times a warm one. Each free forgets this fraction of it.
+constexpr std::uint32_t fading = 32;
 constexpr std::uint32_t tables_per_reservation = 128;  // descriptors in 4 KiB
 
 }  // namespace
@@ -34,8 +37,17 @@ void Pool::lock() {
   state_.high_water = std::min(state_.high_water, segment_.page_count());
 }
 
-std::uint64_t Pool::warm_limit() const {
-  return std::clamp<std::uint64_t>(4ULL * state_.last_run, warm_least, warm_most);
+std::uint32_t Pool::in_use() const {
+  const std::uint64_t free_pages = state_.warm_pages + state_.cold_count;
+  return state_.high_water - static_cast<std::uint32_t>(std::min<std::uint64_t>(free_pages, state_.high_water));
+}
+
+// How many pages may be warm: never more than were in use at the recent peak, or the least.
+std::uint64_t Pool::warm_limit() {
+  const std::uint32_t now = in_use();
+  state_.recent_peak -= std::min(state_.recent_peak, state_.recent_peak / fading + 1);
+  state_.recent_peak = std::max(state_.recent_peak, now);
+  return std::max<std::uint64_t>(state_.recent_peak - now, std::clamp<std::uint64_t>(4ULL * state_.last_run, warm_least, warm_most));
 }
 
 Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {
@@ -94,7 +106,8 @@ void Pool::free(std::uint32_t first, std::uint32_t pages) {
   state_.warm[state_.warm_count] = {first, pages};
   state_.warm_count += 1;
   state_.warm_pages += pages;
-  while (count < 8 && state_.warm_count > 1 && state_.warm_pages > warm_limit() && evict_oldest(evicted[count])) ++count;
+  const std::uint64_t limit = warm_limit();
+  while (count < 8 && state_.warm_count > 1 && state_.warm_pages > limit && evict_oldest(evicted[count])) ++count;
   unlock();
   for (int i = 0; i < count; ++i) chill(evicted[i]);
 }
@@ -262,10 +275,9 @@ bool Pool::sweep(const Live& live) {
 
 std::uint32_t Pool::pages_in_use() {
   lock();
-  const std::uint64_t free_pages = state_.warm_pages + state_.cold_count;
-  const std::uint32_t in_use = state_.high_water - static_cast<std::uint32_t>(std::min<std::uint64_t>(free_pages, state_.high_water));
+  const std::uint32_t pages = in_use();
   unlock();
-  return in_use;
+  return pages;
 }
 
 }  // namespace conveyor

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 from ._native import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer as _Buffer  # type: ignore[attr-defined,unused-ignore]
-
     from ._native import Segment
 
 __all__ = ["NoLock", "Reader", "Writer"]
@@ -83,7 +81,7 @@ class Writer(_End):
         """Put an item; waits for room."""
         self._check()._put_object(obj)
 
-    def send_bytes(self, buf: _Buffer) -> None:
+    def send_bytes(self, buf: bytes | bytearray | memoryview) -> None:
         """Put an item that is pickled already."""
         self._check()._put_bytes(buf)
 
@@ -103,4 +101,3 @@ class NoLock:
 
     def __exit__(self, *_: object) -> None:
         pass
-

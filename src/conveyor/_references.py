@@ -12,15 +12,20 @@ Three ways, each an object with `open() -> Segment`:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from ._native import Segment
 from .errors import SegmentGone
 
-if TYPE_CHECKING:
-    from multiprocessing.reduction import DupFd
+__all__ = ["Descriptor", "Reference", "duplicate_for_child", "forget_received", "reference_to"]
 
-__all__ = ["Reference", "duplicate_for_child", "forget_received", "reference_to"]
+
+class Descriptor(Protocol):
+    """A file descriptor on its way to another process (what `multiprocessing.reduction.DupFd` makes)."""
+
+    def detach(self) -> int:
+        """The descriptor's number in this process, which now owns it."""
+        ...
 
 
 class Reference(Protocol):
@@ -51,14 +56,14 @@ class InheritedReference:
 
     __slots__ = ("memory", "ready")
 
-    def __init__(self, memory: DupFd, ready: DupFd) -> None:
+    def __init__(self, memory: Descriptor, ready: Descriptor) -> None:
         self.memory = memory
         self.ready = ready
 
     def open(self) -> Segment:
         return Segment.attach(self.memory.detach(), self.ready.detach())
 
-    def __reduce__(self) -> tuple[type[InheritedReference], tuple[DupFd, DupFd]]:
+    def __reduce__(self) -> tuple[type[InheritedReference], tuple[Descriptor, Descriptor]]:
         return InheritedReference, (self.memory, self.ready)
 
 
@@ -99,27 +104,30 @@ def forget_received() -> None:
         _sent[:] = [segment for segment in _sent if segment.exports]
 
 
-def duplicate_for_child(fd: int) -> DupFd:
+def duplicate_for_child(fd: int) -> Descriptor:
     """A descriptor for the child being started; the same descriptor twice is passed once.
 
     A spawned child inherits descriptors by number, and passing one number twice is an error there.
     """
-    from multiprocessing import context, popen_spawn_posix, reduction
+    from multiprocessing import popen_spawn_posix, reduction
+    from multiprocessing.context import get_spawning_popen
 
-    popen = context.get_spawning_popen()
-    if isinstance(popen, popen_spawn_posix.Popen) and fd in popen._fds:  # type: ignore[attr-defined]  # noqa: SLF001
-        return popen.DupFd(fd)  # type: ignore[attr-defined,no-any-return]
-    return reduction.DupFd(fd)  # type: ignore[no-any-return]
+    popen: Any = get_spawning_popen()
+    if isinstance(popen, popen_spawn_posix.Popen) and fd in popen._fds:
+        return popen.DupFd(fd)
+    return reduction.DupFd(fd)
 
 
 def reference_to(segment: Segment) -> Reference:
     """A reference to `segment` for the pickle that is being made now."""
     if segment.name:
         return NameReference(segment.name)
-    from multiprocessing import context
+    from multiprocessing.context import get_spawning_popen
 
-    if context.get_spawning_popen() is not None:
-        return InheritedReference(duplicate_for_child(segment.memory_fd), duplicate_for_child(segment.ready_fd))
+    if get_spawning_popen() is not None:
+        return InheritedReference(
+            duplicate_for_child(segment.memory_fd), duplicate_for_child(segment.ready_fd)
+        )
     forget_received()
     segment.export_begin()
     if not any(kept is segment for kept in _sent):

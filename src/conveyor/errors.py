@@ -42,5 +42,3 @@ class VersionMismatch(CorruptSegment):
 
 class SegmentGone(ConveyorError, OSError):
     """The queue that this handle names no longer exists: every process that held it has gone."""
-
-

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from .queue import Queue
-
-if TYPE_CHECKING:
-    from typing import TypeAlias
 
 __all__ = ["JoinableQueue"]
 
 T = TypeVar("T")
 
-if TYPE_CHECKING:
-    _Base: TypeAlias = Queue[T]
-else:
-    _Base = Queue
 
-
-class JoinableQueue(_Base):
+class JoinableQueue(Queue[T]):
     """A drop-in for `multiprocessing.JoinableQueue`: a `Queue` with `task_done` and `join`.
 
     Only what was really put counts as a task: an item that cannot be pickled leaves `join` as it was.

@@ -12,13 +12,10 @@ import io
 import os
 import socket
 from multiprocessing import connection, reduction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ._native import Channel, Segment
-from ._references import duplicate_for_child
-
-if TYPE_CHECKING:
-    from multiprocessing.reduction import DupFd
+from ._references import Descriptor, duplicate_for_child
 
 __all__ = ["Connection", "Pipe"]
 
@@ -91,7 +88,7 @@ class Connection(connection.Connection):
         return _rebuild, (reduction.DupFd(self.fileno()), *memory)
 
 
-def _rebuild(handle: DupFd, inbox: DupFd | None, outbox: DupFd | None) -> Connection:
+def _rebuild(handle: Descriptor, inbox: Descriptor | None, outbox: Descriptor | None) -> Connection:
     received = [None if memory is None else Segment.attach(memory.detach(), -1) for memory in (inbox, outbox)]
     return Connection(handle.detach(), *received)
 

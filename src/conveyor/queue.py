@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copyreg
-from types import GenericAlias
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._ends import NoLock, Reader, Writer
@@ -13,16 +12,10 @@ from .statistics import Statistics
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
-    from typing import TypeAlias
 
 __all__ = ["Queue"]
 
 T = TypeVar("T")
-
-if TYPE_CHECKING:
-    _Base: TypeAlias = QueueChannel[T]
-else:
-    _Base = QueueChannel
 
 # What multiprocessing reports as the bound of an unbounded queue on Linux (its SEM_VALUE_MAX).
 _NO_BOUND = 2**31 - 1
@@ -44,7 +37,7 @@ def checked_bounds(maxsize: int, max_bytes: int | None) -> tuple[int, int]:
     return min(max(int(maxsize), 0), limit), min(max_bytes or 0, limit)
 
 
-class Queue(_Base):
+class Queue(QueueChannel[T]):
     """A first-in first-out queue between any number of processes and threads.
 
     A drop-in for `multiprocessing.Queue`: the same methods, arguments and exceptions. What differs is
@@ -67,20 +60,20 @@ class Queue(_Base):
     ) -> None:
         forget_received()
         items, size = checked_bounds(maxsize, max_bytes)
-        super().__init__(Segment.create(items, size))
-        self._finish()
+        self._attach(Segment.create(items, size))
 
-    def _finish(self) -> None:
+    def _attach(self, segment: Segment) -> None:
+        super().__init__(segment)
         # The names that the standard library's own code looks for.
         self._ignore_epipe = False
         self._rlock = NoLock()
         self._wlock = NoLock()
 
     @classmethod
-    def _on_segment(cls, segment: Segment) -> Any:
-        self = cls.__new__(cls)
-        QueueChannel.__init__(self, segment)
-        self._finish()
+    def on_segment(cls, segment: Segment) -> Queue[Any]:
+        """A queue on shared memory that exists already; for the transports."""
+        self: Queue[Any] = cls.__new__(cls)
+        self._attach(segment)
         return self
 
     # -- state ------------------------------------------------------------------------------------
@@ -165,11 +158,7 @@ class Queue(_Base):
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         reference: Reference = state[0]
-        QueueChannel.__init__(self, reference.open())
-        self._finish()
+        self._attach(reference.open())
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]
-
-    if not TYPE_CHECKING:
-        __class_getitem__ = classmethod(GenericAlias)

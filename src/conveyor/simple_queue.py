@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copyreg
-from types import GenericAlias
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._ends import NoLock, Reader, Writer
@@ -13,23 +12,17 @@ from .statistics import Statistics
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
-    from typing import TypeAlias
 
 __all__ = ["SimpleQueue"]
 
 T = TypeVar("T")
-
-if TYPE_CHECKING:
-    _Base: TypeAlias = SimpleChannel[T]
-else:
-    _Base = SimpleChannel
 
 # multiprocessing's blocks when its pipe (64 KiB) is full, and programs rely on being slowed down.
 # An item larger than this passes when nothing else waits.
 _BOUND_BYTES = 1 << 20
 
 
-class SimpleQueue(_Base):
+class SimpleQueue(SimpleChannel[T]):
     """A drop-in for `multiprocessing.SimpleQueue`: `put`, `get`, `empty` and `close`.
 
     `put` blocks while 1 MiB of pickled items waits (multiprocessing's pipe holds 64 KiB).
@@ -40,12 +33,12 @@ class SimpleQueue(_Base):
 
     def __init__(self, *, ctx: BaseContext | None = None) -> None:
         forget_received()
-        super().__init__(Segment.create(0, _BOUND_BYTES, soft=True))
-        self._finish()
+        self._attach(Segment.create(0, _BOUND_BYTES, soft=True))
 
-    def _finish(self) -> None:
-        self._reader = Reader(self._segment)
-        self._writer = Writer(self._segment)
+    def _attach(self, segment: Segment) -> None:
+        super().__init__(segment)
+        self._reader = Reader(segment)
+        self._writer = Writer(segment)
         self._rlock = NoLock()
         self._wlock = NoLock()
 
@@ -75,11 +68,7 @@ class SimpleQueue(_Base):
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         reference: Reference = state[0]
-        SimpleChannel.__init__(self, reference.open())
-        self._finish()
+        self._attach(reference.open())
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]
-
-    if not TYPE_CHECKING:
-        __class_getitem__ = classmethod(GenericAlias)

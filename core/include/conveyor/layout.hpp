@@ -75,7 +75,7 @@ struct alignas(cache_line) PoolState {
   std::uint32_t warm_count;
   std::uint64_t warm_pages;
   std::uint32_t last_run;    // pages of the last run that was freed: sets how much stays warm
-  std::uint32_t reserved;
+  std::uint32_t recent_peak; // most pages lately in use; fades with each run that is freed
   WarmRun warm[warm_capacity];
 };
 

@@ -50,7 +50,8 @@ class Pool {
   void mark_cold(std::uint32_t first, std::uint32_t pages);
   bool evict_oldest(WarmRun& evicted);
   void chill(const WarmRun& run);
-  std::uint64_t warm_limit() const;
+  std::uint64_t warm_limit();
+  std::uint32_t in_use() const;
 
   Segment& segment_;
   PoolState& state_;

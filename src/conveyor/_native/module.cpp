@@ -146,7 +146,11 @@ void bind_channels(nb::module_& module) {
   struct QueueChannel : Channel {
     using Channel::Channel;
   };
-  nb::class_<QueueChannel, Channel>(module, "QueueChannel")
+  // QueueChannel[int] and class Queue(QueueChannel[T]) mean something to type checkers only.
+  const nb::object subscript = nb::module_::import_("builtins").attr("classmethod")(nb::module_::import_("types").attr("GenericAlias"));
+  auto queue_channel = nb::class_<QueueChannel, Channel>(module, "QueueChannel");
+  queue_channel.attr("__class_getitem__") = subscript;
+  queue_channel
       .def(nb::init<std::shared_ptr<Segment>>(), "segment"_a)
       .def("put", [](nb::handle_t<QueueChannel> self, nb::handle obj, nb::handle block, nb::handle timeout) {
         Channel& channel = *nb::inst_ptr<QueueChannel>(self);
@@ -190,7 +194,9 @@ void bind_channels(nb::module_& module) {
   struct SimpleChannel : Channel {
     using Channel::Channel;
   };
-  nb::class_<SimpleChannel, Channel>(module, "SimpleChannel")
+  auto simple_channel = nb::class_<SimpleChannel, Channel>(module, "SimpleChannel");
+  simple_channel.attr("__class_getitem__") = subscript;
+  simple_channel
       .def(nb::init<std::shared_ptr<Segment>>(), "segment"_a)
       .def("put", [](nb::handle_t<SimpleChannel> self, nb::handle obj) {
         Channel& channel = *nb::inst_ptr<SimpleChannel>(self);

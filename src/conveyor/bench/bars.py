@@ -12,7 +12,7 @@ from typing import Literal
 
 from conveyor.bench.backlog import SIZES, Backlog
 from conveyor.bench.idle import Idle
-from conveyor.bench.summary import Outcome
+from conveyor.bench.summary import NOISY, Outcome
 
 __all__ = ["BACKLOG_BOUND", "BARS", "IDLE_BOUND", "Bar", "Verdict", "judge"]
 
@@ -98,6 +98,8 @@ def _judge_ratio(bar: Bar, outcome: Outcome | None) -> Verdict:
     measured = f"{ratio.value:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})"
     if bar.topology == "ping-pong":
         measured = f"1/{ratio.value:.1f} (1/{ratio.low:.1f} to 1/{ratio.high:.1f})"
+    if outcome is not None and outcome.others > NOISY:
+        measured += f"; others used {outcome.others:.1f} cores: measure again"
     return Verdict(bar.name, bar.work, required, measured, ratio.value, bar.factor, ratio.value >= bar.factor)
 
 

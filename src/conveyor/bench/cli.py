@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Annotated
 
 from cyclopts import App, Parameter
 from cyclopts.config import Env
@@ -197,7 +198,7 @@ def _bench(
     budget: float | None = None,
     maxsize: int | None = None,
     hot: bool = False,
-    json: str | None = None,
+    json: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     plot: Path | None = None,
     strict: bool = False,
 ) -> int:

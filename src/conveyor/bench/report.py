@@ -11,7 +11,7 @@ from rich.text import Text
 from conveyor.bench.machine import Machine
 from conveyor.bench.rivals import RIVALS
 from conveyor.bench.run import Run
-from conveyor.bench.summary import Outcome, Ratio, Row
+from conveyor.bench.summary import NOISY, Outcome, Ratio, Row
 
 __all__ = ["print_machine", "print_run", "quantity"]
 
@@ -164,7 +164,7 @@ def print_run(console: Console, run: Run) -> None:
         console.print(f"FAILED: {failure}", style="red", highlight=False)
     if run.unmeasured:
         console.print(f"not measured, out of time (--budget): {', '.join(run.unmeasured)}", style="yellow")
-    if run.others > 0.1:
+    if run.others > NOISY:
         busiest = max(run.outcomes.values(), key=lambda outcome: outcome.others, default=None)
         where = f"; most during {busiest.workload.key}: {busiest.others:.1f}" if busiest else ""
         console.print(

@@ -33,7 +33,8 @@ class Runner:
 
     `repeats` rounds are made over the rivals, A B C A B C ..., so that whatever else the machine
     does in the meantime hits all alike. `maxsize` overrides every payload's own bound on items in
-    flight (0: unbounded); `hot` sends one item again and again. `say` is told what is being measured; `deadline` is on the monotonic clock.
+    flight (0: unbounded); `hot` sends one item again and again. `say` is told what is being
+    measured; `deadline` is on the monotonic clock.
     """
 
     rivals: Sequence[Rival]

@@ -9,7 +9,7 @@ from statistics import median, quantiles
 from conveyor.bench.measurement import Sample, Workload
 from conveyor.bench.rivals import RIVALS
 
-__all__ = ["YARDSTICK", "Outcome", "Ratio", "Row", "spread"]
+__all__ = ["NOISY", "YARDSTICK", "Outcome", "Ratio", "Row", "spread"]
 
 YARDSTICK = "multiprocessing"
 """The rival to which ratios are taken."""
@@ -21,6 +21,11 @@ def spread(values: Sequence[float]) -> tuple[float, float, float]:
         return values[0], values[0], values[0]
     low, middle, high = quantiles(values, n=4, method="inclusive")
     return low, middle, high
+
+
+NOISY = 0.1
+"""Cores that others may keep busy during a workload before its figures come with a warning: with
+0.6 cores taken, a ratio that is 28 on a quiet machine was measured as 5."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ class Outcome:
     workload: Workload
     rows: dict[str, Row]
     others: float = 0.0
-    """Cores that other programs kept busy meanwhile, on average: above 0.1, mistrust the rates."""
+    """Cores that other programs kept busy meanwhile, on average; see `NOISY`."""
 
     @property
     def measured(self) -> list[Row]:

@@ -41,8 +41,7 @@ def _segment(name: str, create: bool | None, items: int, size: int) -> Segment:
 def connect(name: str, *, create: bool | None, maxsize: int, max_bytes: int | None) -> Queue[Any]:
     """The queue of that name; see `conveyor.connect`."""
     items, size = checked_bounds(maxsize, max_bytes)
-    queue: Queue[Any] = Queue._on_segment(_segment(_checked(name), create, items, size))
-    return queue
+    return Queue.on_segment(_segment(_checked(name), create, items, size))
 
 
 def remove(name: str) -> None:

@@ -1,0 +1,185 @@
+"""Contexts that make conveyor's queues and pipes, and are the standard library's in all else.
+
+The start method has one truth, the standard library's default context: through whichever of the
+two modules it is set, both tell the same.
+"""
+
+from __future__ import annotations
+
+import multiprocessing.context as _stdlib
+from multiprocessing.context import (
+    AuthenticationError,
+    BaseContext,
+    BufferTooShort,
+    ForkProcess,
+    ForkServerProcess,
+    Process,
+    ProcessError,
+    SpawnProcess,
+    TimeoutError,  # noqa: A004
+)
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from ..joinable_queue import JoinableQueue as _JoinableQueue
+from ..queue import Queue as _Queue
+from ..simple_queue import SimpleQueue as _SimpleQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..pipe import Connection
+    from .pool import Pool as _Pool
+
+__all__ = [
+    "AuthenticationError",
+    "BaseContext",
+    "BufferTooShort",
+    "Context",
+    "DefaultContext",
+    "ForkContext",
+    "ForkProcess",
+    "ForkServerContext",
+    "ForkServerProcess",
+    "Process",
+    "ProcessError",
+    "SpawnContext",
+    "SpawnProcess",
+    "TimeoutError",
+]
+
+# The factories below return other classes than the standard library's of the same name, which have
+# the same methods but are no subclasses of them: hence the overrides that type checkers are told to ignore.
+
+
+class Context(BaseContext):
+    """A context whose queues, pipes and pools are conveyor's."""
+
+    @overload  # type: ignore[override]
+    def get_context(self, method: None = None) -> Context: ...
+    @overload
+    def get_context(self, method: Literal["fork"]) -> ForkContext: ...
+    @overload
+    def get_context(self, method: Literal["spawn"]) -> SpawnContext: ...
+    @overload
+    def get_context(self, method: Literal["forkserver"]) -> ForkServerContext: ...
+    @overload
+    def get_context(self, method: str) -> Context: ...
+
+    def get_context(self, method: str | None = None) -> Context:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """This context, or that of a start method, by name.
+
+        Raises:
+            ValueError: there is no such start method.
+        """
+        return self._present() if method is None else _named(method)
+
+    def _present(self) -> Context:
+        return self
+
+    def Queue(  # type: ignore[override]  # noqa: N802
+        self, maxsize: int = 0, *, max_bytes: int | None = None
+    ) -> _Queue[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """A `conveyor.Queue`."""
+        return _Queue(maxsize, ctx=self.get_context(), max_bytes=max_bytes)
+
+    def JoinableQueue(  # type: ignore[override]  # noqa: N802
+        self, maxsize: int = 0, *, max_bytes: int | None = None
+    ) -> _JoinableQueue[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """A `conveyor.JoinableQueue`."""
+        return _JoinableQueue(maxsize, ctx=self.get_context(), max_bytes=max_bytes)
+
+    def SimpleQueue(self) -> _SimpleQueue[Any]:  # type: ignore[override]  # noqa: N802  # pyright: ignore
+        """A `conveyor.SimpleQueue`."""
+        return _SimpleQueue(ctx=self.get_context())
+
+    def Pipe(self, duplex: bool = True) -> tuple[Connection, Connection]:  # type: ignore[override]  # noqa: N802
+        """The two ends of a `conveyor.Pipe`."""
+        from ..pipe import Pipe
+
+        return Pipe(duplex)
+
+    def Pool(  # noqa: N802
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+    ) -> _Pool:
+        """A process pool whose tasks and results travel through conveyor's queues."""
+        from .pool import Pool
+
+        return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
+
+    def __reduce__(self) -> tuple[Callable[[str | None], Context], tuple[str | None]]:
+        # By name, so that a context is the one of its kind wherever it arrives.
+        return _named, (getattr(self, "_name", None),)
+
+
+class ForkContext(Context, _stdlib.ForkContext):  # pyright: ignore[reportIncompatibleMethodOverride]
+    """The context of the start method 'fork'."""
+
+
+class SpawnContext(Context, _stdlib.SpawnContext):  # pyright: ignore[reportIncompatibleMethodOverride]
+    """The context of the start method 'spawn'."""
+
+
+class ForkServerContext(Context, _stdlib.ForkServerContext):  # pyright: ignore[reportIncompatibleMethodOverride]
+    """The context of the start method 'forkserver'."""
+
+
+class DefaultContext(Context, _stdlib.DefaultContext):  # pyright: ignore[reportIncompatibleMethodOverride]
+    """The context behind the functions of `conveyor.multiprocessing`: that of the start method in force."""
+
+    def __init__(self) -> None:
+        # Nothing of its own: the standard library's default context keeps the start method.
+        pass
+
+    def _present(self) -> Any:
+        return _ours(_stdlib_default.get_context())
+
+    def set_start_method(self, method: str | None, force: bool = False) -> None:
+        """Set the start method, for the standard library's `multiprocessing` too.
+
+        Raises:
+            RuntimeError: it is set already, and `force` is not given.
+        """
+        _stdlib_default.set_start_method(method, force)
+
+    def get_start_method(self, allow_none: bool = False) -> Any:
+        """The name of the start method; None if none is set yet and `allow_none` is given."""
+        return _stdlib_default.get_start_method(allow_none)
+
+    # Where code that reaches for the standard library's attribute finds and sets the same.
+    @property
+    def _actual_context(self) -> Any:
+        return _stdlib_default._actual_context
+
+    @_actual_context.setter
+    def _actual_context(self, context: Any) -> None:
+        _stdlib_default._actual_context = context
+
+
+_stdlib_default: Any = _stdlib._default_context  # pyright: ignore[reportPrivateUsage]
+_concrete_contexts: dict[str, Context] = {
+    "fork": ForkContext(),
+    "spawn": SpawnContext(),
+    "forkserver": ForkServerContext(),
+}
+default_context = _default_context = DefaultContext()
+
+
+def _ours(context: Any) -> Any:
+    # A start method that another library has added (loky does) has only that library's context.
+    return _concrete_contexts.get(context._name, context)
+
+
+def _named(name: str | None) -> Any:
+    return default_context if name is None else _ours(_stdlib_default.get_context(name))
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_stdlib, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *dir(_stdlib)})

@@ -1,0 +1,36 @@
+"""Streams of items through supervised worker processes. No terminal code in here: see `conveyor.cli`."""
+
+from .events import (
+    CrashLoop,
+    Event,
+    Failure,
+    ItemFailed,
+    OutletClosed,
+    Results,
+    Tick,
+    WorkerDied,
+    WorkerStuck,
+    describe_exit,
+)
+from .mapper import Halt, Mapper
+from .report import Report
+from .sources import IterableSource, LineSource, Source
+
+__all__ = [
+    "CrashLoop",
+    "Event",
+    "Failure",
+    "Halt",
+    "ItemFailed",
+    "IterableSource",
+    "LineSource",
+    "Mapper",
+    "OutletClosed",
+    "Report",
+    "Results",
+    "Source",
+    "Tick",
+    "WorkerDied",
+    "WorkerStuck",
+    "describe_exit",
+]

@@ -1,0 +1,166 @@
+"""Where items come from: the lines of a file descriptor, or any iterable."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from typing import Generic, Protocol, TypeVar
+
+__all__ = ["IterableSource", "LineSource", "Source"]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Source(Protocol[T_co]):
+    """A stream of items that is read only as fast as they are wanted."""
+
+    def fileno(self) -> int | None:
+        """The descriptor that is readable when `fill` would not block; None: it never blocks for long."""
+        ...
+
+    def fill(self) -> None:
+        """Read once. Afterwards there are more items, or the source is exhausted, or neither yet."""
+        ...
+
+    @property
+    def available(self) -> int:
+        """Items that `take` can hand out now."""
+        ...
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether `fill` will bring nothing more."""
+        ...
+
+    def take(self, limit: int) -> list[T_co]:
+        """Hand out up to `limit` of the items at hand."""
+        ...
+
+
+class _Buffer(Generic[T]):
+    def __init__(self) -> None:
+        self._items: list[T] = []
+        self._given = 0
+        self._exhausted = False
+
+    @property
+    def available(self) -> int:
+        """Items that `take` can hand out now."""
+        return len(self._items) - self._given
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether `fill` will bring nothing more."""
+        return self._exhausted
+
+    def take(self, limit: int) -> list[T]:
+        """Hand out up to `limit` of the items at hand."""
+        start = self._given
+        taken = self._items[start : start + limit]
+        self._given += len(taken)
+        if self._given == len(self._items):
+            self._items = []
+            self._given = 0
+        return taken
+
+    def _add(self, items: list[T]) -> None:
+        self._items = self._items[self._given :] + items if self._items else items
+        self._given = 0
+
+
+class LineSource(_Buffer[bytes]):
+    """The lines that a file descriptor brings, as bytes without their newline.
+
+    A line is handed out as soon as it is there; a last line without a newline counts. Memory: one
+    block, or the longest line.
+
+    Args:
+        fd: an open descriptor: a pipe, a file, a terminal, a socket. It is not closed.
+        block: bytes to ask for at a time.
+    """
+
+    def __init__(self, fd: int, *, block: int = 256 * 1024) -> None:
+        super().__init__()
+        self._fd = fd
+        self._block = block
+        # Parts of the line that has not ended yet: joined once, so that a huge line costs linear time.
+        self._partial: list[bytes] = []
+        self.bytes_read = 0
+        """Bytes read so far."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._fd
+
+    @property
+    def size(self) -> int | None:
+        """Bytes from here to the end if that is known: for a regular file; else None."""
+        status = os.fstat(self._fd)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return max(status.st_size - os.lseek(self._fd, 0, os.SEEK_CUR) + self.bytes_read, 0)
+
+    def fill(self) -> None:
+        """Read a block, or what there is of it.
+
+        Raises:
+            OSError: the descriptor cannot be read.
+        """
+        data = os.read(self._fd, self._block)
+        self.bytes_read += len(data)
+        if not data:
+            self._exhausted = True
+            if self._partial:
+                self._add([b"".join(self._partial)])
+                self._partial = []
+            return
+        if b"\n" not in data:
+            self._partial.append(data)
+            return
+        lines = data.split(b"\n")
+        if self._partial:
+            lines[0] = b"".join([*self._partial, lines[0]])
+        rest = lines.pop()
+        self._partial = [rest] if rest else []
+        self._add(lines)
+
+
+class IterableSource(_Buffer[T]):
+    """The items of an iterable.
+
+    It is iterated in the thread that runs the workers: while the iterable blocks, results wait.
+
+    Args:
+        items: any iterable; an endless one will do.
+    """
+
+    # An iterable that is slow gives items one by one, one that is quick gives many at a time.
+    _MOST = 256
+    _SECONDS = 0.001
+
+    def __init__(self, items: Iterable[T]) -> None:
+        super().__init__()
+        self._iterator: Iterator[T] = iter(items)
+
+    def fileno(self) -> None:
+        """None: there is nothing to wait for."""
+
+    def fill(self) -> None:
+        """Take some items; the iterable's own exceptions pass through, and end it."""
+        taken: list[T] = []
+        stop = time.perf_counter() + self._SECONDS
+        try:
+            for item in self._iterator:
+                taken.append(item)
+                if len(taken) >= self._MOST or time.perf_counter() > stop:
+                    break
+            else:
+                self._exhausted = True
+        except BaseException:
+            self._exhausted = True
+            raise
+        finally:
+            self._add(taken)
