@@ -113,7 +113,8 @@ def duplicate_for_child(fd: int) -> Descriptor:
     from multiprocessing.context import get_spawning_popen
 
     popen: Any = get_spawning_popen()
-    if isinstance(popen, popen_spawn_posix.Popen) and fd in popen._fds:
+    # Exactly a spawned child's; a forkserver's is sent its descriptors and numbers them itself.
+    if type(popen) is popen_spawn_posix.Popen and fd in vars(popen)["_fds"]:
         return popen.DupFd(fd)
     return reduction.DupFd(fd)
 

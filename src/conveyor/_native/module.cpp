@@ -8,6 +8,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "channel.hpp"
+#include "docs.hpp"
 #include "errors.hpp"
 
 namespace conveyor::python {
@@ -157,29 +158,29 @@ void bind_channels(nb::module_& module) {
         if (channel.closed()) return no_queue_closed(self);
         Deadline deadline;
         return parse_deadline(block, timeout, deadline) ? channel.put(self, obj, deadline) : nb::object();
-      }, "obj"_a.none(), "block"_a = true, "timeout"_a = nb::none())
+      }, docs::QueueChannel_put, "obj"_a.none(), "block"_a = true, "timeout"_a = nb::none())
       .def("put_nowait", [](nb::handle_t<QueueChannel> self, nb::handle obj) {
         Channel& channel = *nb::inst_ptr<QueueChannel>(self);
         if (channel.closed()) return no_queue_closed(self);
         return channel.put(self, obj, {forever, true});
-      }, "obj"_a.none())
+      }, docs::QueueChannel_put_nowait, "obj"_a.none())
       .def("put_many", [](nb::handle_t<QueueChannel> self, nb::handle items, nb::handle block, nb::handle timeout) {
         Channel& channel = *nb::inst_ptr<QueueChannel>(self);
         if (channel.closed()) return no_queue_closed(self);
         Deadline deadline;
         return parse_deadline(block, timeout, deadline) ? channel.put_many(self, items, deadline) : nb::object();
-      }, "items"_a, "block"_a = true, "timeout"_a = nb::none())
+      }, docs::QueueChannel_put_many, "items"_a, "block"_a = true, "timeout"_a = nb::none())
       .def("get", [](nb::handle_t<QueueChannel> self, nb::handle block, nb::handle timeout) {
         Channel& channel = *nb::inst_ptr<QueueChannel>(self);
         if (channel.closed()) return no_queue_closed(self);
         Deadline deadline;
         return parse_deadline(block, timeout, deadline) ? channel.get(deadline) : nb::object();
-      }, "block"_a = true, "timeout"_a = nb::none())
+      }, docs::QueueChannel_get, "block"_a = true, "timeout"_a = nb::none())
       .def("get_nowait", [](nb::handle_t<QueueChannel> self) {
         Channel& channel = *nb::inst_ptr<QueueChannel>(self);
         if (channel.closed()) return no_queue_closed(self);
         return channel.get({forever, true});
-      })
+      }, docs::QueueChannel_get_nowait)
       .def("get_many", [](nb::handle_t<QueueChannel> self, Py_ssize_t max_items, nb::handle timeout, nb::handle block) {
         Channel& channel = *nb::inst_ptr<QueueChannel>(self);
         if (channel.closed()) return no_queue_closed(self);
@@ -189,7 +190,7 @@ void bind_channels(nb::module_& module) {
         }
         Deadline deadline;
         return parse_deadline(block, timeout, deadline) ? channel.get_many(static_cast<std::size_t>(max_items), deadline) : nb::object();
-      }, "max_items"_a = 100, "timeout"_a = nb::none(), "block"_a = true);
+      }, docs::QueueChannel_get_many, "max_items"_a = 100, "timeout"_a = nb::none(), "block"_a = true);
 
   struct SimpleChannel : Channel {
     using Channel::Channel;
@@ -201,11 +202,11 @@ void bind_channels(nb::module_& module) {
       .def("put", [](nb::handle_t<SimpleChannel> self, nb::handle obj) {
         Channel& channel = *nb::inst_ptr<SimpleChannel>(self);
         return channel.closed() ? no_handle_closed() : channel.put(self, obj, {});
-      }, "obj"_a.none())
+      }, docs::SimpleChannel_put, "obj"_a.none())
       .def("get", [](nb::handle_t<SimpleChannel> self) {
         Channel& channel = *nb::inst_ptr<SimpleChannel>(self);
         return channel.closed() ? no_handle_closed() : channel.get({});
-      });
+      }, docs::SimpleChannel_get);
 }
 
 }  // namespace
