@@ -6,7 +6,6 @@
 namespace conveyor::python {
 namespace {
 
-// Looked up once and kept for the life of the process.
 PyObject* named(const char* module, const char* name) {
   PyObject* const found = PyImport_ImportModule(module);
   if (found == nullptr) return nullptr;
@@ -26,13 +25,16 @@ nb::object raise(const char* name, const char* text) {
 }
 
 nb::object raise_empty() {
-  static PyObject* const type = named("queue", "Empty");
+  // Kept for the life of the process. No static initialiser: the import may let other threads run.
+  static PyObject* type = nullptr;
+  if (type == nullptr) type = named("queue", "Empty");
   if (type != nullptr) PyErr_SetNone(type);
   return {};
 }
 
 nb::object raise_full(const char* text) {
-  static PyObject* const type = named("queue", "Full");
+  static PyObject* type = nullptr;
+  if (type == nullptr) type = named("queue", "Full");
   if (type == nullptr) return {};
   if (text == nullptr) {
     PyErr_SetNone(type);

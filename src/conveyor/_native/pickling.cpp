@@ -43,19 +43,27 @@ struct Tools {
   nb::object pickler, loads, namespace_type, reducers;
 };
 
+Tools* make_tools() {
+  auto fresh = std::make_unique<Tools>();
+  const nb::module_ module = nb::module_::import_("pickle");
+  fresh->pickler = module.attr("Pickler");
+  fresh->loads = module.attr("loads");
+  fresh->namespace_type = nb::module_::import_("types").attr("SimpleNamespace");
+  const nb::object registered = nb::module_::import_("multiprocessing.reduction").attr("ForkingPickler").attr("_extra_reducers");
+  const nb::object copyreg = nb::module_::import_("copyreg").attr("dispatch_table");
+  fresh->reducers = nb::module_::import_("conveyor._native").attr("_Reducers")(registered, copyreg);
+  return fresh.release();
+}
+
 Tools& tools() {
-  // Never destroyed: it would outlive the interpreter. Guarded by the GIL.
-  static Tools* const made = [] {
-    auto* fresh = new Tools;
-    const nb::module_ module = nb::module_::import_("pickle");
-    fresh->pickler = module.attr("Pickler");
-    fresh->loads = module.attr("loads");
-    fresh->namespace_type = nb::module_::import_("types").attr("SimpleNamespace");
-    const nb::module_ home = nb::module_::import_("conveyor._native");
-    fresh->reducers = home.attr("_Reducers")(nb::module_::import_("multiprocessing.reduction").attr("ForkingPickler").attr("_extra_reducers"),
-                                             nb::module_::import_("copyreg").attr("dispatch_table"));
-    return fresh;
-  }();
+  // Not a static with an initialiser: the imports let other threads run, and one that came here
+  // would wait for the initialiser with the GIL in its hand. Two may make one; one of them stays.
+  // Never destroyed: it would outlive the interpreter.
+  static Tools* made = nullptr;
+  if (made == nullptr) {
+    Tools* const fresh = make_tools();
+    if (made == nullptr) made = fresh;
+  }
   return *made;
 }
 
