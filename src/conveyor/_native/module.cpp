@@ -125,7 +125,7 @@ void bind_channels(nb::module_& module) {
       .def("_task_done", [](Channel& self) { return self.stream().task_done(); })
       .def("_statistics", &statistics)
       .def("_check", [](Channel& self) { return self.stream().check(); })
-      .def("_put_object", [](Channel& self, nb::handle item) { return self.put(nb::none(), item, {}); }, "item"_a)
+      .def("_put_object", [](Channel& self, nb::handle item) { return self.put(nb::none(), item, {}); }, "item"_a.none())
       .def("_put_bytes", [](Channel& self, nb::handle data, nb::handle block, nb::handle timeout) {
         Deadline deadline;
         return parse_deadline(block, timeout, deadline) ? self.put_bytes(data, deadline) : nb::object();
