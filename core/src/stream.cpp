@@ -1,5 +1,6 @@
 #include "conveyor/stream.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <vector>
@@ -87,9 +88,12 @@ Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, 
   }
   if (done > 0) {
     const std::uint64_t after = before + done;
-    if (after - side.other_count > side.peak.load(relaxed)) {  // relaxed: under the lock
+    // The true depth costs a look at the other side's cache line: only when it may be a peak, and
+    // while a backlog grows, only each time by an eighth. Consumers note what they find, too.
+    const std::uint64_t peak = side.peak.load(relaxed);
+    if (after - side.other_count > peak + peak / 8) {
       side.other_count = count_of(header_.head.word.load(acquire));
-      if (after - side.other_count > side.peak.load(relaxed)) side.peak.store(after - side.other_count, relaxed);
+      note_depth(side, after - side.other_count);
     }
     CONVEYOR_KILL_POINT("put.written");
     side.state[(word & 1) ^ 1] = state;
@@ -104,7 +108,9 @@ Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, 
   }
   side.lock.unlock();
   CONVEYOR_KILL_POINT("put.unlocked");
-  if (done > 0) header_.not_empty.notify(done > INT_MAX ? INT_MAX : static_cast<int>(done));
+  if (done > 0) header_.not_empty.notify_after_exchange(done > INT_MAX ? INT_MAX : static_cast<int>(done));
+  // Whoever leaves room sees to it that somebody comes for it.
+  if (header_.not_full.has_sleepers() && !full()) header_.not_full.notify(1);
   return status;
 }
 
@@ -209,7 +215,7 @@ void Stream::sweep() {
 
 template <class Ready_>
 Waited Stream::wait(EventCount& event, Side& side, Nanoseconds deadline, Ready_ ready) {
-  if (spin_.until(ready)) return Waited::again;
+  if (event.spin(spin_, ready)) return Waited::again;
   const Nanoseconds start = monotonic_now();
   Slices slices;
   Waited result = Waited::again;
@@ -309,7 +315,8 @@ StreamStatistics Stream::statistics() {
   s.bytes_out = header_.head.bytes.load(acquire);
   s.items_in = count_of(header_.tail.word.load(acquire));
   s.bytes_in = header_.tail.bytes.load(acquire);
-  s.peak_depth = header_.producers.peak.load(relaxed);  // relaxed from here: statistics
+  const std::uint64_t depth_now = s.items_in > s.items_out ? s.items_in - s.items_out : 0;
+  s.peak_depth = std::max({header_.producers.peak.load(relaxed), header_.consumers.peak.load(relaxed), depth_now});  // relaxed from here: statistics
   s.put_waits = header_.producers.waits.load(relaxed);
   s.get_waits = header_.consumers.waits.load(relaxed);
   s.put_blocked_nanoseconds = header_.producers.blocked_nanoseconds.load(relaxed);

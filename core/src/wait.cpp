@@ -11,6 +11,12 @@
 #include "conveyor/kill_point.hpp"
 
 namespace conveyor {
+namespace {
+
+// A spinner this long past its end has died, or sleeps involuntarily.
+constexpr Nanoseconds overdue = 1'000'000;
+
+}  // namespace
 
 Nanoseconds monotonic_now() {
   timespec now{};
@@ -49,9 +55,27 @@ Waited EventCount::sleep(std::uint32_t epoch, Nanoseconds deadline, Slices& slic
   switch (futex_wait(&epoch_, epoch, slice)) {
     case FutexWait::interrupted: return Waited::interrupted;
     case FutexWait::timed_out:
+      forget_dead_spinner();
       return deadline != forever && monotonic_now() >= deadline ? Waited::timed_out : Waited::again;
     default: return Waited::again;
   }
+}
+
+bool EventCount::begin_spin(Nanoseconds end) {
+  Nanoseconds seen = spinner_.load(relaxed);  // relaxed: a mark; end_spin has the fence that matters
+  if (seen != 0 && monotonic_now() < seen + overdue) return false;
+  return spinner_.compare_exchange_strong(seen, end, relaxed);
+}
+
+void EventCount::end_spin() {
+  CONVEYOR_KILL_POINT("wait.spinning");
+  spinner_.store(0, relaxed);
+  full_fence();  // before the spinner's last look at the state
+}
+
+void EventCount::forget_dead_spinner() {
+  Nanoseconds seen = spinner_.load(relaxed);
+  if (seen != 0 && monotonic_now() >= seen + overdue) spinner_.compare_exchange_strong(seen, 0, relaxed);
 }
 
 void EventCount::wake(std::uint32_t seen, int count) {

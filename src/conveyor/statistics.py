@@ -26,7 +26,7 @@ class Statistics:
     depth: int
     """Items waiting now."""
     peak_depth: int
-    """Most items that ever waited."""
+    """Most items that ever waited; while a backlog only grows and shrinks under load, within an eighth."""
     put_waits: int
     """How often a put had to sleep for room."""
     get_waits: int

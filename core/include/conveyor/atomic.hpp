@@ -34,6 +34,16 @@ inline void full_fence() {
 #endif
 }
 
+// A full fence, by one who has just done a locked exchange: on x86-64 that was one already, and only
+// the compiler is still to be held back.
+inline void fence_after_exchange() {
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+  asm volatile("" ::: "memory");
+#else
+  full_fence();
+#endif
+}
+
 inline void cpu_pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();

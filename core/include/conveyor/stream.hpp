@@ -52,36 +52,6 @@ struct StreamStatistics {
   std::uint32_t producers, consumers;
 };
 
-// Spins while that pays: learns from whether the last spins met what they waited for.
-class Spin {
- public:
-  template <class Ready>
-  bool until(Ready ready) {
-    if (!may_spin_) return ready();
-    Nanoseconds budget = budget_.load(relaxed);  // relaxed: a guess, shared by threads
-    // When spinning seems useless, still try in earnest now and then: the peer may have come back.
-    if (budget <= least && tries_.fetch_add(1, relaxed) % 16 == 0) budget = first;
-    const Nanoseconds start = monotonic_now();
-    do {
-      for (int turn = 0; turn < 16; ++turn) {
-        if (ready()) {
-          budget_.store(budget * 2 > most ? most : budget * 2, relaxed);
-          return true;
-        }
-        cpu_pause();
-      }
-    } while (monotonic_now() - start < budget);
-    budget_.store(budget / 2 < least ? least : budget / 2, relaxed);
-    return false;
-  }
-
- private:
-  static constexpr Nanoseconds least = 2'000, first = 30'000, most = 60'000;
-  const bool may_spin_ = usable_cpus() > 1;
-  Atomic<Nanoseconds> budget_{first};
-  Atomic<std::uint32_t> tries_{0};
-};
-
 class Stream {
  public:
   explicit Stream(std::shared_ptr<Segment> segment)
@@ -109,7 +79,7 @@ class Stream {
   // Sleep until there may be something to take, or room for `payload` bytes, or the deadline.
   Waited wait_not_empty(Nanoseconds deadline);
   bool spin_for_item() {
-    return spin_.until([this] { return !empty(); });
+    return header_.not_empty.spin(spin_, [this] { return !empty(); });
   }
   Waited wait_not_full(std::uint64_t payload, Nanoseconds deadline);
   // A waiter that leaves without taking passes a wake-up on, in case it was meant for a peer too.
@@ -149,6 +119,9 @@ class Stream {
   bool sound(const SideState& state) const {
     return state.page < segment_->page_count() && state.offset <= page_size && state.offset % 8 == 0;
   }
+  static void note_depth(Side& side, std::uint64_t depth) {
+    if (depth > side.peak.load(relaxed) && depth < unbounded / 2) side.peak.store(depth, relaxed);  // relaxed: a statistic
+  }
   Status append(SideState& state, std::uint64_t number, const Outgoing& item);
   bool next_message(SideState& state, MessageHeader& message) const;
   void free_passed_pages(std::uint32_t from, std::uint32_t to);
@@ -172,6 +145,7 @@ Status Stream::take(std::size_t count, Sink& sink, std::size_t& done) {
   const std::uint64_t taken = count_of(word);
   if (side.other_count <= taken) {
     side.other_count = count_of(header_.tail.word.load(acquire));  // sync point "tail"
+    note_depth(side, side.other_count - taken);
     if (side.other_count <= taken) {
       const bool corrupt = side.other_count < taken;
       side.lock.unlock();
@@ -228,8 +202,10 @@ Status Stream::take(std::size_t count, Sink& sink, std::size_t& done) {
   CONVEYOR_KILL_POINT("take.unlocked");
   if (done > 0 && (header_.max_items != unbounded || header_.max_bytes != unbounded)) {
     // Producers may wait for room of different sizes: one wake-up could reach the one that it does not help.
-    header_.not_full.notify(header_.max_bytes == unbounded ? static_cast<int>(done < 1024 ? done : 1024) : INT32_MAX);
+    header_.not_full.notify_after_exchange(header_.max_bytes == unbounded ? static_cast<int>(done < 1024 ? done : 1024) : INT32_MAX);
   }
+  // Whoever leaves items behind sees to it that somebody comes for them.
+  if (header_.not_empty.has_sleepers() && !empty()) header_.not_empty.notify(1);
   return done > 0 && status == Status::refused ? Status::ok : status;
 }
 

@@ -13,6 +13,11 @@
 // finds that fewer slept than it would wake. A process that dies asleep therefore costs one
 // system call of a later notifier, and nothing after that.
 //
+// A spinner is a waiter that is awake: while there is one, N3 wakes nobody for a single item. It takes
+// its mark away before its last look at the state, with a full fence between, so the same argument holds
+// for it: either the notifier sees no spinner and looks for sleepers, or the spinner sees the change. A
+// spinner that dies leaves its mark, which the first sleeper to wake by itself removes.
+//
 // No sleep lasts longer than a slice, so a notifier that dies between N1 and N5 delays its peers
 // by that slice and cannot strand them.
 #pragma once
@@ -22,6 +27,9 @@
 #include "conveyor/atomic.hpp"
 
 namespace conveyor {
+
+// CPUs that this process may run on; spinning on one CPU only keeps the peer from running.
+unsigned usable_cpus();
 
 enum class Waited { again, timed_out, interrupted };
 
@@ -40,6 +48,26 @@ class Slices {
   Nanoseconds current_ = shortest;
 };
 
+// How long to spin: learns from whether the last spins met what they waited for.
+class Spin {
+ public:
+  Nanoseconds budget() {
+    // When spinning seems useless, still try in earnest now and then: the peer may have come back.
+    // relaxed here and below: guesses, shared by threads
+    const Nanoseconds now = budget_.load(relaxed);
+    return now <= least && tries_.fetch_add(1, relaxed) % 16 == 0 ? first : now;
+  }
+  void learn(Nanoseconds spent, bool met) {
+    const Nanoseconds next = met ? spent * 2 : spent / 2;
+    budget_.store(next > most ? most : next < least ? least : next, relaxed);
+  }
+
+ private:
+  static constexpr Nanoseconds least = 2'000, first = 30'000, most = 60'000;
+  Atomic<Nanoseconds> budget_{first};
+  Atomic<std::uint32_t> tries_{0};
+};
+
 class EventCount {
  public:
   // W1..W3. The caller looks at the state next, and calls `sleep` only if it still has to wait.
@@ -56,20 +84,54 @@ class EventCount {
   // N2..N5; the caller has done N1.
   void notify(int count) {
     full_fence();
-    const std::uint32_t seen = sleepers_.load(relaxed);  // relaxed: the fence above orders it
-    if (seen != 0) wake(seen, count);
+    notify_fenced(count);
+  }
+  // The same after a locked exchange, which orders like a fence where the processor says so.
+  void notify_after_exchange(int count) {
+    fence_after_exchange();
+    notify_fenced(count);
   }
 
   bool has_sleepers() const { return sleepers_.load(relaxed) != 0; }
 
+  // Looks at the state again and again for a while, unless somebody else does: one spinner is as
+  // good as many and leaves the other processors to those who have work. True: it is ready.
+  template <class Ready>
+  bool spin(Spin& learned, Ready ready) {
+    if (ready()) return true;
+    static const bool may_spin = usable_cpus() > 1;
+    if (!may_spin) return false;
+    const Nanoseconds budget = learned.budget();
+    const Nanoseconds end = monotonic_now() + budget;
+    if (!begin_spin(end)) return false;
+    bool met = false;
+    do {
+      for (int turn = 0; turn < 16 && !met; ++turn) {
+        cpu_pause();
+        met = ready();
+      }
+    } while (!met && monotonic_now() < end);
+    end_spin();
+    learned.learn(budget, met);
+    return met;
+  }
+
  private:
+  void notify_fenced(int count) {
+    // A spinner sees the change by itself; what it leaves, it tells of (Stream::take, Stream::put).
+    if (count == 1 && spinner_.load(relaxed) != 0) return;
+    const std::uint32_t seen = sleepers_.load(relaxed);  // relaxed: the caller's fence orders both
+    if (seen != 0) wake(seen, count);
+  }
   void wake(std::uint32_t seen, int count);
+  bool begin_spin(Nanoseconds end);
+  void end_spin();
+  void forget_dead_spinner();
 
   Atomic<std::uint32_t> epoch_;
   Atomic<std::uint32_t> sleepers_;
+  // When the spinner will stop, or 0. A spinner that died is known by a time long past.
+  Atomic<Nanoseconds> spinner_;
 };
-
-// CPUs that this process may run on; spinning on one CPU only keeps the peer from running.
-unsigned usable_cpus();
 
 }  // namespace conveyor
