@@ -214,19 +214,22 @@ void Stream::sweep() {
 }
 
 template <class Ready_>
-Waited Stream::wait(EventCount& event, Side& side, Nanoseconds deadline, Ready_ ready) {
-  if (event.spin(spin_, ready)) return Waited::again;
-  const Nanoseconds start = monotonic_now();
+Waited Stream::wait(EventCount& event, Side& side, Nanoseconds deadline, Ready_ is_ready) {
+  if (event.spin(spin_, is_ready)) return Waited::again;
   Slices slices;
   Waited result = Waited::again;
-  for (;;) {
+  Nanoseconds start = monotonic_now();
+  for (bool first = true;; first = false) {
     const std::uint32_t epoch = event.announce();
-    if (ready()) break;
+    if (is_ready()) break;
+    if (first) side.waits.fetch_add(1, relaxed);  // relaxed: statistics, both
     result = event.sleep(epoch, deadline, slices);
-    if (result != Waited::again || ready()) break;
+    // After each slice, so that a watcher sees the time of those who still wait.
+    const Nanoseconds now = monotonic_now();
+    side.blocked_nanoseconds.fetch_add(static_cast<std::uint64_t>(now - start), relaxed);
+    start = now;
+    if (result != Waited::again || is_ready()) break;
   }
-  side.waits.fetch_add(1, relaxed);  // relaxed: a statistic
-  side.blocked_nanoseconds.fetch_add(static_cast<std::uint64_t>(monotonic_now() - start), relaxed);
   return result;
 }
 

@@ -79,6 +79,7 @@ class HintReference:
         self.ready_fd = ready_fd
 
     def open(self) -> Segment:
+        forget_received()
         segment = Segment.find_or_attach(self.identity, self.owner, self.memory_fd, self.ready_fd)
         if segment is None:
             pid = (self.owner >> 1) & 0x3FFFFF
@@ -109,12 +110,13 @@ def duplicate_for_child(fd: int) -> Descriptor:
 
     A spawned child inherits descriptors by number, and passing one number twice is an error there.
     """
-    from multiprocessing import popen_spawn_posix, reduction
+    from multiprocessing import popen_forkserver, reduction
     from multiprocessing.context import get_spawning_popen
 
     popen: Any = get_spawning_popen()
-    # Exactly a spawned child's; a forkserver's is sent its descriptors and numbers them itself.
-    if type(popen) is popen_spawn_posix.Popen and fd in vars(popen)["_fds"]:
+    # A forkserver's child is sent its descriptors and numbers them itself; all others (spawn's, loky's)
+    # inherit them by number.
+    if not isinstance(popen, popen_forkserver.Popen) and fd in getattr(popen, "_fds", ()):
         return popen.DupFd(fd)
     return reduction.DupFd(fd)
 

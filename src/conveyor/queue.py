@@ -28,9 +28,10 @@ def checked_bounds(maxsize: int, max_bytes: int | None) -> tuple[int, int]:
         TypeError: `maxsize` or `max_bytes` is no integer.
         ValueError: `max_bytes` is not positive.
     """
-    for name, value in (("maxsize", maxsize), ("max_bytes", max_bytes)):
-        if value is not None and not hasattr(value, "__index__"):
-            raise TypeError(f"{name} is {value!r}; it must be an integer")
+    if not hasattr(maxsize, "__index__"):
+        raise TypeError(f"maxsize is {maxsize!r}; it must be an integer, 0 for no bound")
+    if max_bytes is not None and not hasattr(max_bytes, "__index__"):
+        raise TypeError(f"max_bytes is {max_bytes!r}; it must be an integer, or None for no bound")
     if max_bytes is not None and max_bytes <= 0:
         raise ValueError(f"max_bytes is {max_bytes}; it must be at least 1, or None for no bound")
     limit = 2**63
@@ -98,12 +99,14 @@ class Queue(QueueChannel[T]):
 
     def statistics(self) -> Statistics:
         """A snapshot of counters over all processes."""
+        forget_received()
         return Statistics(**self._statistics())
 
     # -- ending -----------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Say that this process will put and get no more; idempotent. Other processes are not concerned."""
+        forget_received()
         self._mark_closed()
 
     def join_thread(self) -> None:

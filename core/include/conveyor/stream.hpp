@@ -126,7 +126,7 @@ class Stream {
   bool next_message(SideState& state, MessageHeader& message) const;
   void free_passed_pages(std::uint32_t from, std::uint32_t to);
   template <class Ready_>
-  Waited wait(EventCount& event, Side& side, Nanoseconds deadline, Ready_ ready);
+  Waited wait(EventCount& event, Side& side, Nanoseconds deadline, Ready_ is_ready);
 
   std::shared_ptr<Segment> segment_;
   Header& header_;
@@ -143,7 +143,7 @@ Status Stream::take(std::size_t count, Sink& sink, std::size_t& done) {
   if (const Status status = lock(side, 0); status != Status::ok) return status;
   const std::uint64_t word = header_.head.word.load(relaxed);  // relaxed: ours, under the lock
   const std::uint64_t taken = count_of(word);
-  if (side.other_count <= taken) {
+  if (side.other_count <= taken || side.other_count - taken < count) {
     side.other_count = count_of(header_.tail.word.load(acquire));  // sync point "tail"
     note_depth(side, side.other_count - taken);
     if (side.other_count <= taken) {

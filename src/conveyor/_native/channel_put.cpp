@@ -83,9 +83,15 @@ bool Channel::deliver_large(std::size_t size, Kind kind, const Deadline& deadlin
     return false;
   }
   std::size_t done = 0;
-  if (deliver(&outgoing, 1, done, deadline)) return true;
-  stream_.release(outgoing.run);
-  return false;
+  if (!deliver(&outgoing, 1, done, deadline)) {
+    stream_.release(outgoing.run);
+    return false;
+  }
+  // A pipe's message above its bound is sent when it is received, as one above the kernel's would be.
+  while (pipe_fd_ >= 0 && size > header.max_bytes && !stream_.has_room(0)) {
+    if (after_failed_put(Status::full, 0, deadline) == Next::stop) return false;
+  }
+  return true;
 }
 
 bool Channel::deliver_pickled(Pickled& pickled, Kind kind, const Deadline& deadline) {
