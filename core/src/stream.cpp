@@ -214,31 +214,25 @@ void Stream::sweep() {
 }
 
 template <class Ready_>
-Waited Stream::wait(EventCount& event, Side& side, Nanoseconds deadline, Ready_ is_ready) {
-  if (event.spin(spin_, is_ready)) return Waited::again;
-  Slices slices;
-  Waited result = Waited::again;
-  Nanoseconds start = monotonic_now();
-  for (bool first = true;; first = false) {
-    const std::uint32_t epoch = event.announce();
-    if (is_ready()) break;
-    if (first) side.waits.fetch_add(1, relaxed);  // relaxed: statistics, both
-    result = event.sleep(epoch, deadline, slices);
-    // After each slice, so that a watcher sees the time of those who still wait.
-    const Nanoseconds now = monotonic_now();
-    side.blocked_nanoseconds.fetch_add(static_cast<std::uint64_t>(now - start), relaxed);
-    start = now;
-    if (result != Waited::again || is_ready()) break;
+Waited Stream::wait(EventCount& event, Side& side, Nanoseconds deadline, Slices& slices, Ready_ is_ready) {
+  if (slices.first()) {
+    if (!event.spin(spin_, is_ready)) side.waits.fetch_add(1, relaxed);  // relaxed: a statistic
+    return Waited::again;
   }
+  const std::uint32_t epoch = event.announce();
+  if (is_ready()) return Waited::again;
+  const Nanoseconds start = monotonic_now();
+  const Waited result = event.sleep(epoch, deadline, slices);
+  side.blocked_nanoseconds.fetch_add(static_cast<std::uint64_t>(monotonic_now() - start), relaxed);
   return result;
 }
 
-Waited Stream::wait_not_empty(Nanoseconds deadline) {
-  return wait(header_.not_empty, header_.consumers, deadline, [this] { return !empty(); });
+Waited Stream::wait_not_empty(Nanoseconds deadline, Slices& slices) {
+  return wait(header_.not_empty, header_.consumers, deadline, slices, [this] { return !empty(); });
 }
 
-Waited Stream::wait_not_full(std::uint64_t payload, Nanoseconds deadline) {
-  return wait(header_.not_full, header_.producers, deadline, [this, payload] { return has_room(payload); });
+Waited Stream::wait_not_full(std::uint64_t payload, Nanoseconds deadline, Slices& slices) {
+  return wait(header_.not_full, header_.producers, deadline, slices, [this, payload] { return has_room(payload); });
 }
 
 void Stream::pass_on() {
@@ -289,14 +283,9 @@ bool Stream::all_tasks_done() const {
   return done >= count_of(header_.tail.word.load(acquire));
 }
 
-Waited Stream::wait_all_tasks_done(Nanoseconds deadline) {
-  Slices slices;
-  for (;;) {
-    const std::uint32_t epoch = header_.all_done.announce();
-    if (all_tasks_done()) return Waited::again;
-    const Waited result = header_.all_done.sleep(epoch, deadline, slices);
-    if (result != Waited::again) return all_tasks_done() ? Waited::again : result;
-  }
+Waited Stream::wait_all_tasks_done(Nanoseconds deadline, Slices& slices) {
+  const std::uint32_t epoch = header_.all_done.announce();
+  return all_tasks_done() ? Waited::again : header_.all_done.sleep(epoch, deadline, slices);
 }
 
 int Stream::watch() {

@@ -76,12 +76,13 @@ class Stream {
   void release(const RunReference& run) { pool_.free(run.first, run.pages); }
   std::byte* run_data(const RunReference& run) const { return segment_->page(run.first); }
 
-  // Sleep until there may be something to take, or room for `payload` bytes, or the deadline.
-  Waited wait_not_empty(Nanoseconds deadline);
+  // Spin, or sleep for a slice, until there may be something to take, or room for `payload` bytes, or
+  // the deadline. To be called in a loop with the same `slices`; `again` means: look, and call again.
+  Waited wait_not_empty(Nanoseconds deadline, Slices& slices);
   bool spin_for_item() {
     return header_.not_empty.spin(spin_, [this] { return !empty(); });
   }
-  Waited wait_not_full(std::uint64_t payload, Nanoseconds deadline);
+  Waited wait_not_full(std::uint64_t payload, Nanoseconds deadline, Slices& slices);
   // A waiter that leaves without taking passes a wake-up on, in case it was meant for a peer too.
   void pass_on();
 
@@ -96,7 +97,7 @@ class Stream {
   // task_done and join of a JoinableQueue: unfinished = items ever put - tasks done.
   bool task_done();
   bool all_tasks_done() const;
-  Waited wait_all_tasks_done(Nanoseconds deadline);
+  Waited wait_all_tasks_done(Nanoseconds deadline, Slices& slices);
 
   // From now on the ready descriptor is kept; returns 0 or an errno.
   int watch();
@@ -126,7 +127,7 @@ class Stream {
   bool next_message(SideState& state, MessageHeader& message) const;
   void free_passed_pages(std::uint32_t from, std::uint32_t to);
   template <class Ready_>
-  Waited wait(EventCount& event, Side& side, Nanoseconds deadline, Ready_ is_ready);
+  Waited wait(EventCount& event, Side& side, Nanoseconds deadline, Slices& slices, Ready_ is_ready);
 
   std::shared_ptr<Segment> segment_;
   Header& header_;

@@ -23,6 +23,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "conveyor/atomic.hpp"
 
@@ -33,9 +34,11 @@ unsigned usable_cpus();
 
 enum class Waited { again, timed_out, interrupted };
 
-// The lengths of successive sleeps of one wait, so that a long wait costs almost nothing.
+// The progress of one wait: first a spin, then sleeps of growing length, so that a long wait costs
+// almost nothing. After each the caller gets control: a signal may have come while nobody slept.
 class Slices {
  public:
+  bool first() { return !std::exchange(begun_, true); }
   Nanoseconds next() {
     const Nanoseconds now = current_;
     current_ = current_ * 2 > longest ? longest : current_ * 2;
@@ -46,6 +49,7 @@ class Slices {
 
  private:
   Nanoseconds current_ = shortest;
+  bool begun_ = false;
 };
 
 // How long to spin: learns from whether the last spins met what they waited for.

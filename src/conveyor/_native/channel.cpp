@@ -1,17 +1,18 @@
 // What putting and getting have in common: deadlines, waiting, and the peer of a pipe.
 #include "channel.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <poll.h>
 
 namespace conveyor::python {
 
-Nanoseconds Deadline::left() const {
-  if (immediate) return grace;
-  if (at == forever) return forever;
-  const Nanoseconds rest = at - monotonic_now();
-  return rest > 1 ? rest : 1;
+Nanoseconds Patience::portion() {
+  constexpr Nanoseconds longest = 100'000'000;
+  const Nanoseconds now = monotonic_now();
+  if (ends_ == 0) ends_ = deadline_.immediate ? now + grace : deadline_.at;
+  return ends_ == forever ? longest : std::clamp<Nanoseconds>(ends_ - now, 0, longest);
 }
 
 bool parse_deadline(nb::handle block, nb::handle timeout, Deadline& deadline) {
@@ -50,47 +51,44 @@ bool Channel::check_peer() {
 }
 
 // Sleeps until there may be an item; a pipe sleeps in poll, which also tells when its peer goes.
-Waited Channel::wait_for_item(Nanoseconds deadline) {
-  if (pipe_fd_ < 0) return stream_.wait_not_empty(deadline);
-  if (stream_.spin_for_item()) return Waited::again;
-  for (;;) {
-    int milliseconds = -1;
-    if (deadline != forever) {
-      const Nanoseconds rest = deadline - monotonic_now();
-      if (rest <= 0) return Waited::timed_out;
-      milliseconds = static_cast<int>(std::min<Nanoseconds>(rest / 1'000'000 + 1, 60'000));
-    }
-    pollfd look{pipe_fd_, POLLIN, 0};
-    const int found = poll(&look, 1, milliseconds);
-    if (found < 0 && errno == EINTR) return Waited::interrupted;
-    if (found != 0 || !stream_.empty()) return Waited::again;
+Waited Channel::wait_for_item(Nanoseconds deadline, Slices& slices) {
+  if (pipe_fd_ < 0) return stream_.wait_not_empty(deadline, slices);
+  if (slices.first()) {
+    stream_.spin_for_item();
+    return Waited::again;
   }
+  Nanoseconds slice = slices.next();
+  if (deadline != forever) slice = std::min(slice, deadline - monotonic_now());
+  if (slice <= 0) return Waited::timed_out;
+  pollfd look{pipe_fd_, POLLIN, 0};
+  if (poll(&look, 1, static_cast<int>(slice / 1'000'000 + 1)) < 0 && errno == EINTR) return Waited::interrupted;
+  return Waited::again;
 }
 
 nb::object Channel::wait_item(const Deadline& deadline) {
+  Slices slices;
   for (;;) {
     if (!stream_.settled_empty()) return nb::bool_(true);
     if (pipe_fd_ >= 0 && peer_gone()) return nb::bool_(true);  // EOF is something to receive
     if (deadline.passed()) return nb::bool_(false);
-    Waited waited;
     {
       const WithoutGil released;
-      waited = wait_for_item(deadline.at);
+      wait_for_item(deadline.at, slices);
     }
-    if (waited == Waited::interrupted && PyErr_CheckSignals() != 0) return {};
+    if (PyErr_CheckSignals() != 0) return {};
   }
 }
 
 nb::object Channel::wait_tasks(const Deadline& deadline) {
+  Slices slices;
   for (;;) {
     if (stream_.all_tasks_done()) return nb::bool_(true);
     if (deadline.passed()) return nb::bool_(false);
-    Waited waited;
     {
       const WithoutGil released;
-      waited = stream_.wait_all_tasks_done(deadline.at);
+      stream_.wait_all_tasks_done(deadline.at, slices);
     }
-    if (waited == Waited::interrupted && PyErr_CheckSignals() != 0) return {};
+    if (PyErr_CheckSignals() != 0) return {};
   }
 }
 

@@ -20,7 +20,6 @@ constexpr Nanoseconds grace = 1'000'000'000;
 struct Deadline {
   Nanoseconds at = forever;
   bool immediate = false;
-  Nanoseconds left() const;
   bool passed() const { return immediate || (at != forever && monotonic_now() >= at); }
 };
 class WithoutGil {
@@ -32,6 +31,19 @@ class WithoutGil {
 
  private:
   PyThreadState* state_;
+};
+
+
+// For how long a call goes on asking for a lock that it does not get. In portions: between them it
+// looks for signals.
+class Patience {
+ public:
+  explicit Patience(const Deadline& deadline) : deadline_(deadline) {}
+  Nanoseconds portion();  // 0: it is used up
+
+ private:
+  const Deadline& deadline_;
+  Nanoseconds ends_ = 0;
 };
 
 // From multiprocessing's (block, timeout); false with a Python error set.
@@ -67,15 +79,15 @@ class Channel {
   enum class Next { retry, stop };  // stop: a Python error is set
   template <class Sink>
   bool take(std::size_t most, const Deadline& deadline, Sink& sink);
-  Next after_failed_take(Status status, const Deadline& deadline);
+  Next after_failed_take(Status status, const Deadline& deadline, Slices& slices);
   bool deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline);
   bool deliver_pickled(Pickled& pickled, Kind kind, const Deadline& deadline);
   template <class Copy>
   bool deliver_large(std::size_t size, Kind kind, const Deadline& deadline, Copy copy);
-  Next after_failed_put(Status status, std::uint64_t payload, const Deadline& deadline);
+  Next after_failed_put(Status status, std::uint64_t payload, const Deadline& deadline, Slices& slices);
   bool check_peer();
   bool peer_gone() const;
-  Waited wait_for_item(Nanoseconds deadline);
+  Waited wait_for_item(Nanoseconds deadline, Slices& slices);
   nb::object decode_run(Kind kind, const RunReference& run);
   bool handle_pickling_error(nb::handle self, nb::handle item);
 

@@ -59,19 +59,10 @@ nb::object decode_inline(Kind kind, const std::byte* data, std::size_t size) {
 
 }  // namespace
 
-Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline) {
+Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline, Slices& slices) {
   switch (status) {
-    case Status::busy: {
-      {
-        const WithoutGil released;
-        stream_.await_consumers_lock(deadline.left());
-      }
-      if (PyErr_CheckSignals() != 0) return Next::stop;
-      return Next::retry;
-    }
-    case Status::interrupted: return PyErr_CheckSignals() == 0 ? Next::retry : Next::stop;
     case Status::empty: break;
-    case Status::refused: return Next::stop;  // no memory for the bytes object: its error is set
+    case Status::refused: raise("ConveyorError", "an item in the queue was refused"); return Next::stop;
     default: raise_status(status, stream_.segment(), 0); return Next::stop;
   }
   if (!stream_.settled_empty()) return Next::retry;
@@ -83,12 +74,11 @@ Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline
     raise_empty();
     return Next::stop;
   }
-  Waited waited;
   {
     const WithoutGil released;
-    waited = wait_for_item(deadline.at);
+    wait_for_item(deadline.at, slices);
   }
-  if (waited == Waited::interrupted && PyErr_CheckSignals() != 0) {
+  if (PyErr_CheckSignals() != 0) {
     stream_.pass_on();
     return Next::stop;
   }
@@ -98,20 +88,26 @@ Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline
 template <class Sink>
 bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink) {
   stream_.segment().note_getting();
-  Nanoseconds patience_ends = 0;
+  Patience patience(deadline);
+  Slices slices;
   for (;;) {
     std::size_t done = 0;
     const Status status = stream_.take(most, sink, done);
     if (done > 0) return true;  // even before a damaged one: these are the caller's, the next call tells
     if (status == Status::busy) {
-      const Nanoseconds now = monotonic_now();
-      if (patience_ends == 0) patience_ends = deadline.immediate ? now + grace : deadline.at;
-      if (now >= patience_ends) {
+      const Nanoseconds portion = patience.portion();
+      if (portion == 0) {
         raise_empty();
         return false;
       }
+      {
+        const WithoutGil released;
+        stream_.await_consumers_lock(portion);
+      }
+      if (PyErr_CheckSignals() != 0) return false;
+      continue;
     }
-    if (after_failed_take(status, deadline) == Next::stop) return false;
+    if (after_failed_take(status, deadline, slices) == Next::stop) return false;
   }
 }
 

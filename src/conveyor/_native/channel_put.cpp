@@ -13,12 +13,9 @@ constexpr Nanoseconds peer_look = 50'000'000;
 
 }  // namespace
 
-Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, const Deadline& deadline) {
+Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, const Deadline& deadline, Slices& slices) {
   switch (status) {
     case Status::busy:
-      if (!deadline.passed()) return PyErr_CheckSignals() == 0 ? Next::retry : Next::stop;
-      raise_full("the producers' lock was not free in time: a producer is stopped (SIGSTOP?) inside put");
-      return Next::stop;
     case Status::interrupted: return PyErr_CheckSignals() == 0 ? Next::retry : Next::stop;
     case Status::full: break;
     default: raise_status(status, stream_.segment(), payload); return Next::stop;
@@ -27,14 +24,13 @@ Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, co
     raise_full();
     return Next::stop;
   }
-  Waited waited;
   {
     const WithoutGil released;
     Nanoseconds until = deadline.at;
     if (pipe_fd_ >= 0) until = std::min(until, monotonic_now() + peer_look);
-    waited = stream_.wait_not_full(payload, until);
+    stream_.wait_not_full(payload, until, slices);
   }
-  if (waited == Waited::interrupted && PyErr_CheckSignals() != 0) {
+  if (PyErr_CheckSignals() != 0) {
     stream_.pass_on();
     return Next::stop;
   }
@@ -43,15 +39,22 @@ Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, co
 
 bool Channel::deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline) {
   stream_.segment().note_putting();
+  Patience patience(deadline);
+  Slices slices;
   while (done < count) {
     std::size_t more = 0;
     Status status = stream_.put(items + done, count - done, more, 0);
     if (status == Status::busy) {
+      const Nanoseconds portion = patience.portion();
+      if (portion == 0) {
+        raise_full("the producers' lock was not free in time: a producer is stopped (SIGSTOP?) inside put");
+        return false;
+      }
       const WithoutGil released;
-      status = stream_.put(items + done, count - done, more, deadline.left());
+      status = stream_.put(items + done, count - done, more, portion);
     }
     done += more;
-    if (status != Status::ok && after_failed_put(status, items[done].payload(), deadline) == Next::stop) return false;
+    if (status != Status::ok && after_failed_put(status, items[done].payload(), deadline, slices) == Next::stop) return false;
   }
   return true;
 }
@@ -68,8 +71,9 @@ bool Channel::deliver_large(std::size_t size, Kind kind, const Deadline& deadlin
     return false;
   }
   // No memory is taken for it before there is room: many blocked producers must not exceed the bound.
+  Slices slices;
   while (!stream_.has_room(size)) {
-    if (after_failed_put(Status::full, size, deadline) == Next::stop) return false;
+    if (after_failed_put(Status::full, size, deadline, slices) == Next::stop) return false;
   }
   stream_.segment().note_putting();
   Pool::Allocation got;
@@ -89,7 +93,7 @@ bool Channel::deliver_large(std::size_t size, Kind kind, const Deadline& deadlin
   }
   // A pipe's message above its bound is sent when it is received, as one above the kernel's would be.
   while (pipe_fd_ >= 0 && size > header.max_bytes && !stream_.has_room(0)) {
-    if (after_failed_put(Status::full, 0, deadline) == Next::stop) return false;
+    if (after_failed_put(Status::full, 0, deadline, slices) == Next::stop) return false;
   }
   return true;
 }

@@ -6,7 +6,9 @@
 // pickle keeps it: an object met a second time becomes a reference to the first. Only an object with
 // more than one reference can be met twice, so only those are remembered.
 //
-// No Python code runs in here, and the GIL is held throughout.
+// Encoding runs no Python code: it makes no object that the garbage collector would look at, so that
+// no finalizer can put on a queue, or change what is being encoded, in the middle. Decoding makes such
+// objects; its state is its own. The GIL is held throughout.
 #pragma once
 
 #include <nanobind/nanobind.h>

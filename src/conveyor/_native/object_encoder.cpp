@@ -5,6 +5,11 @@
 #include "object_codec.hpp"
 #include "object_ops.hpp"
 
+#if PY_VERSION_HEX >= 0x030D0000 && PY_VERSION_HEX < 0x030E0000
+// Exported for the standard library's _pickle; 3.13 keeps the declaration to itself.
+extern "C" PyAPI_FUNC(int) _PySet_NextEntry(PyObject* set, Py_ssize_t* at, PyObject** key, Py_hash_t* hash);
+#endif
+
 namespace conveyor::python {
 namespace {
 
@@ -81,7 +86,9 @@ class Encoder {
     if (type == &PyTuple_Type) return tuple(object, depth + 1);
     if (type == &PyDict_Type) return dict(object, depth + 1);
     if (type == &PyList_Type) return list(object, depth + 1);
+#if PY_VERSION_HEX < 0x030E0000
     if (type == &PySet_Type || type == &PyFrozenSet_Type) return set(object, type == &PySet_Type, depth + 1);
+#endif
     return false;
   }
 
@@ -222,25 +229,22 @@ class Encoder {
     return true;
   }
 
+#if PY_VERSION_HEX < 0x030E0000
+  // Not by an iterator: making one may run the garbage collector, and that any Python code.
   bool set(PyObject* object, bool is_mutable, int depth) {
     std::uint8_t mark;
     if (met(object, mark)) return true;
     if (!head32(is_mutable ? op_set : op_frozenset, mark, PySet_GET_SIZE(object))) return false;
-    PyObject* const iterator = PyObject_GetIter(object);
-    if (iterator == nullptr) return PyErr_Clear(), false;
     open_[open_count_++] = object;
-    bool fine = true;
-    while (fine) {
-      PyObject* const item = PyIter_Next(iterator);
-      if (item == nullptr) break;
-      // The set holds it; counted with our own reference it could look shared when it is not.
-      Py_DECREF(item);
-      fine = value(item, depth);
+    PyObject* item;
+    Py_hash_t hash;
+    for (Py_ssize_t at = 0; _PySet_NextEntry(object, &at, &item, &hash) != 0;) {
+      if (!value(item, depth)) return false;
     }
-    Py_DECREF(iterator);
     --open_count_;
-    return fine;
+    return true;
   }
+#endif
 
   Buffer& out_;
   Memo& memo_;
