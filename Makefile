@@ -22,9 +22,10 @@ PIP := $(BIN)/python -m pip install --quiet
 # The system's cmake and ninja, or PyPI's in .venv where the system has none.
 WITH_TOOLS := PATH="$$PATH:$(BIN)"
 CXX_FILES := $(shell find core src/conveyor/_native -name '*.cpp' -o -name '*.hpp')
-BUILD_FILES := $(CXX_FILES) CMakeLists.txt pyproject.toml $(wildcard core/tests/CMakeLists.txt)
+BUILD_FILES := $(filter-out core/tests/%,$(CXX_FILES)) $(wildcard src/conveyor/*.pyi scripts/native_docs.py) \
+  CMakeLists.txt pyproject.toml
 
-.PHONY: help build run test test-native test-python test-all check format bench asan asan-python tsan clean
+.PHONY: help build run test test-native test-python test-all check check-python check-types check-cpp format bench asan asan-python tsan clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,11 +35,17 @@ run: build  ## set up, build, and count the tokens of the standard library on al
 
 test: test-native test-python  ## set up, build, and pass the whole test suite
 
-check: $(VENV)/.check  ## lint and type-check: ruff, mypy, pyright, clang-format
+check: check-python check-types check-cpp  ## lint and type-check: ruff, mypy, pyright, clang-format
+
+check-python: $(VENV)/.check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+check-types: $(VENV)/.check
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+check-cpp: $(VENV)/.check
 	$(BIN)/clang-format --dry-run -Werror $(CXX_FILES)
 
 format: $(VENV)/.check  ## rewrite the sources as `make check` wants them
@@ -76,21 +83,25 @@ $(VENV)/.test $(VENV)/.check $(VENV)/.bench: $(VENV)/.%: $(VENV)/.base
 	touch $@
 
 $(VENV)/.native: $(VENV)/.base $(BUILD_FILES)
+	touch $@.started  # what is edited from now on is for the next build
 	$(WITH_TOOLS) $(PIP) --no-deps --no-build-isolation --force-reinstall .
-	touch $@
+	mv $@.started $@
 
 build: $(VENV)/.native  ## build and install into .venv
 	@$(BIN)/python scripts/link_sources.py
 
 test-python: build $(VENV)/.test
+	@$(MAKE) --no-print-directory $(VENV)/.bench \
+	  || echo "conveyor: not all of the benchmark's rivals can be installed here; their tests will be skipped" >&2
 	$(BIN)/python -m pytest $(ARGS)
 
-# $(call core_tests,FOLDER,BUILD TYPE,FLAGS,RUNNER): builds the C++ tests and runs them.
+# $(call core_tests,FOLDER,BUILD TYPE,FLAGS,RUNNER): builds the C++ tests and runs them. The build runs
+# them too, to list their cases.
 define core_tests
 	@$(NEED) compiler doctest
 	$(WITH_TOOLS) cmake -S . -B build/$(1) -G Ninja -DCONVEYOR_PYTHON=OFF -DCONVEYOR_TESTS=ON \
 	  -DCMAKE_BUILD_TYPE=$(2) -DCMAKE_CXX_FLAGS="$(3)"
-	$(WITH_TOOLS) cmake --build build/$(1)
+	$(WITH_TOOLS) $(4) cmake --build build/$(1)
 	cd build/$(1) && $(WITH_TOOLS) $(4) ctest --output-on-failure --no-tests=error
 endef
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 def main(stub: Path, header: Path) -> None:
     """Write `header` with one constant for each documented method of `stub`."""
-    lines = ["// Made by scripts/native_docs.py from _native.pyi.", "#pragma once", "", "namespace conveyor::python::docs {"]
+    lines = ["// Made by scripts/native_docs.py from _native.pyi.", "#pragma once", ""]
+    lines.append("namespace conveyor::python::docs {")
     for node in ast.parse(stub.read_text()).body:
         if not isinstance(node, ast.ClassDef):
             continue

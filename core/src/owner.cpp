@@ -94,7 +94,7 @@ bool is_alive(OwnerId owner) {
 std::uint32_t fork_generation() { return generation.load(relaxed); }
 
 std::uint64_t pid_namespace() {
-  struct stat found {};
+  struct stat found{};
   return stat("/proc/self/ns/pid", &found) == 0 ? static_cast<std::uint64_t>(found.st_ino) : 0;
 }
 

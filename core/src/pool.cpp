@@ -47,7 +47,8 @@ std::uint64_t Pool::warm_limit() {
   const std::uint32_t now = in_use();
   state_.recent_peak -= std::min(state_.recent_peak, state_.recent_peak / fading + 1);
   state_.recent_peak = std::max(state_.recent_peak, now);
-  return std::max<std::uint64_t>(state_.recent_peak - now, std::clamp<std::uint64_t>(4ULL * state_.last_run, warm_least, warm_most));
+  return std::max<std::uint64_t>(state_.recent_peak - now,
+                                 std::clamp<std::uint64_t>(4ULL * state_.last_run, warm_least, warm_most));
 }
 
 Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {

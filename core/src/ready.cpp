@@ -42,7 +42,7 @@ void Ready::lower() {
 }
 
 void Ready::use_descriptor(int fd) {
-  struct stat found {};
+  struct stat found{};
   fd_ = fd;
   socket_ = fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode);
 }

@@ -50,14 +50,15 @@ Mapped& mapped() {
 
 std::uint64_t soft_limit(int resource) {
   rlimit limit{};
-  if (getrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
+  if (getrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+    return UINT64_MAX;
   return limit.rlim_cur;
 }
 
 // Address space to give the pool: twice the machine's memory, so that it is memory and not the
 // pool that ends a backlog. It costs nothing until touched; only rlimits make it smaller.
 std::uint64_t wanted_pool_bytes() {
-  struct sysinfo info {};
+  struct sysinfo info{};
   std::uint64_t memory = 16ULL << 30;
   if (sysinfo(&info) == 0) memory = static_cast<std::uint64_t>(info.totalram + info.totalswap) * info.mem_unit;
   std::uint64_t wanted = std::bit_ceil(memory * 2);
@@ -119,7 +120,7 @@ void Segment::adopt(Header& header) {
   cold_ = reinterpret_cast<Atomic<std::uint64_t>*>(base_ + header.cold_offset);
   pages_ = base_ + header.pages_offset;
   page_count_ = header.page_count;
-  struct stat found {};
+  struct stat found{};
   if (fstat(memory_fd_, &found) != 0) fail("cannot look at the shared memory", errno);
   identity_ = {static_cast<std::uint64_t>(found.st_dev), static_cast<std::uint64_t>(found.st_ino)};
 }
@@ -214,7 +215,8 @@ std::shared_ptr<Segment> Segment::create_named(const std::string& name, const Bo
   initialise(*fresh, bounds);
   char link[64];
   std::snprintf(link, sizeof link, "/proc/self/fd/%d", fresh->memory_fd_);
-  if (linkat(AT_FDCWD, link, AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) fail("cannot create queue '" + name + "'", errno);
+  if (linkat(AT_FDCWD, link, AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0)
+    fail("cannot create queue '" + name + "'", errno);
   return share(std::move(fresh));
 }
 
@@ -223,15 +225,16 @@ std::shared_ptr<Segment> Segment::open_named(const std::string& name) {
   fresh->name_ = name;
   fresh->memory_fd_ = open(path_of(name).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
   if (fresh->memory_fd_ < 0) fail("cannot open queue '" + name + "'", errno);
-  struct stat found {};
+  struct stat found{};
   if (fstat(fresh->memory_fd_, &found) != 0) fail("cannot look at queue '" + name + "'", errno);
-  if (found.st_uid != geteuid()) throw SegmentError(Fault::denied, EACCES, "queue '" + name + "' belongs to another user");
+  if (found.st_uid != geteuid())
+    throw SegmentError(Fault::denied, EACCES, "queue '" + name + "' belongs to another user");
   fresh->check(static_cast<std::uint64_t>(found.st_size));
   return share(std::move(fresh));
 }
 
 std::shared_ptr<Segment> Segment::attach(int memory_fd, int ready_fd) {
-  struct stat found {};
+  struct stat found{};
   if (fstat(memory_fd, &found) != 0) fail("cannot look at a queue's shared memory", errno);
   if (auto known = find({static_cast<std::uint64_t>(found.st_dev), static_cast<std::uint64_t>(found.st_ino)})) {
     // A queue that came twice with one set of inherited descriptors brings the very same numbers.
@@ -253,9 +256,11 @@ std::shared_ptr<Segment> Segment::attach_by_hint(const Identity& identity, const
   char path[64];
   std::snprintf(path, sizeof path, "/proc/%u/fd/%d", owner_pid(hint.owner), hint.memory_fd);
   // Opened read-only first: looking at a descriptor that is not ours any more must change nothing.
-  struct stat found {};
+  struct stat found{};
   if (stat(path, &found) != 0) return nullptr;
-  if (static_cast<std::uint64_t>(found.st_dev) != identity.device || static_cast<std::uint64_t>(found.st_ino) != identity.inode) return nullptr;
+  if (static_cast<std::uint64_t>(found.st_dev) != identity.device ||
+      static_cast<std::uint64_t>(found.st_ino) != identity.inode)
+    return nullptr;
   const int memory_fd = open(path, O_RDWR | O_CLOEXEC);
   if (memory_fd < 0) return nullptr;
   std::snprintf(path, sizeof path, "/proc/%u/fd/%d", owner_pid(hint.owner), hint.ready_fd);
@@ -284,16 +289,21 @@ void Segment::check(std::uint64_t file_size) {
   const auto& head = *reinterpret_cast<const Header*>(raw);
   if (head.magic != segment_magic) corrupt("no conveyor mark at its start");
   if (head.version != layout_version || head.header_size != sizeof(Header)) {
-    throw SegmentError(Fault::version, 0, "the segment has layout " + std::to_string(head.version) + ", this conveyor has " + std::to_string(layout_version));
+    throw SegmentError(Fault::version, 0,
+                       "the segment has layout " + std::to_string(head.version) + ", this conveyor has " +
+                           std::to_string(layout_version));
   }
   const Plan plan = plan_for(static_cast<std::uint64_t>(head.page_count) * page_size);
   if (head.page_count == 0 || head.total_size != plan.total || head.descriptors_offset != plan.descriptors ||
       head.cold_offset != plan.cold || head.pages_offset != plan.pages) {
     corrupt("its parts do not fit together");
   }
-  if (file_size != plan.total) corrupt("it has " + std::to_string(file_size) + " bytes instead of " + std::to_string(plan.total));
+  if (file_size != plan.total)
+    corrupt("it has " + std::to_string(file_size) + " bytes instead of " + std::to_string(plan.total));
   if (head.pid_namespace != pid_namespace()) {
-    throw SegmentError(Fault::denied, 0, "the segment was made in another pid namespace (container): its processes cannot be told apart from here");
+    throw SegmentError(
+        Fault::denied, 0,
+        "the segment was made in another pid namespace (container): its processes cannot be told apart from here");
   }
   map(plan.total);
   adopt(*reinterpret_cast<Header*>(base_));
@@ -348,20 +358,22 @@ int Segment::reserve(std::uint32_t first, std::uint32_t pages) {
 }
 
 int Segment::reserve_tables(std::uint32_t first, std::uint32_t end) {
-  const int error = reserve_bytes(header_->descriptors_offset + first * sizeof(Descriptor), (end - first) * sizeof(Descriptor));
+  const int error =
+      reserve_bytes(header_->descriptors_offset + first * sizeof(Descriptor), (end - first) * sizeof(Descriptor));
   if (error != 0) return error;
   return reserve_bytes(header_->cold_offset + first / 64 * 8, (end / 64 - first / 64 + 1) * 8);
 }
 
 void Segment::give_back(std::uint32_t first, std::uint32_t pages) {
   const off_t offset = (pages_ - base_) + static_cast<off_t>(first) * static_cast<off_t>(page_size);
-  while (fallocate(memory_fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, static_cast<off_t>(pages) * static_cast<off_t>(page_size)) != 0 &&
+  while (fallocate(memory_fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
+                   static_cast<off_t>(pages) * static_cast<off_t>(page_size)) != 0 &&
          errno == EINTR) {
   }
 }
 
 std::uint64_t Segment::memory_held() const {
-  struct stat found {};
+  struct stat found{};
   return fstat(memory_fd_, &found) == 0 ? static_cast<std::uint64_t>(found.st_blocks) * 512 : 0;
 }
 

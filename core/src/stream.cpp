@@ -136,7 +136,8 @@ Status Stream::append(SideState& state, std::uint64_t number, const Outgoing& it
   }
   std::byte* const at = segment_->page(state.page) + state.offset;
   const auto form = by_run ? MessageForm::run : MessageForm::inline_payload;
-  const MessageHeader message{static_cast<std::uint32_t>(size), item.kind, static_cast<std::uint8_t>(form), message_check};
+  const MessageHeader message{static_cast<std::uint32_t>(size), item.kind, static_cast<std::uint8_t>(form),
+                              message_check};
   std::memcpy(at, &message, sizeof message);
   if (by_run) {
     segment_->descriptor(item.run.first).ticket = number;  // the queue's, once `number` is committed
@@ -173,7 +174,8 @@ bool Stream::next_message(SideState& state, MessageHeader& message) const {
 // them and still under the lock: if we die here, the lock is found with a dead holder, and the
 // sweep finds the pages.
 void Stream::free_passed_pages(std::uint32_t from, std::uint32_t to) {
-  for (std::uint32_t steps = 0; from != to && from < segment_->page_count() && steps < segment_->page_count(); ++steps) {
+  for (std::uint32_t steps = 0; from != to && from < segment_->page_count() && steps < segment_->page_count();
+       ++steps) {
     const std::uint32_t next = segment_->descriptor(from).next;
     pool_.free(from, 1);
     CONVEYOR_KILL_POINT("take.page-freed");
@@ -308,7 +310,8 @@ StreamStatistics Stream::statistics() {
   s.items_in = count_of(header_.tail.word.load(acquire));
   s.bytes_in = header_.tail.bytes.load(acquire);
   const std::uint64_t depth_now = s.items_in > s.items_out ? s.items_in - s.items_out : 0;
-  s.peak_depth = std::max({header_.producers.peak.load(relaxed), header_.consumers.peak.load(relaxed), depth_now});  // relaxed from here: statistics
+  s.peak_depth = std::max({header_.producers.peak.load(relaxed), header_.consumers.peak.load(relaxed),
+                           depth_now});  // relaxed from here: statistics
   s.put_waits = header_.producers.waits.load(relaxed);
   s.get_waits = header_.consumers.waits.load(relaxed);
   s.put_blocked_nanoseconds = header_.producers.blocked_nanoseconds.load(relaxed);

@@ -11,7 +11,6 @@ travels at the head of what it is sent, so that it is carried out before anythin
 
 from __future__ import annotations
 
-import copyreg
 import importlib
 import multiprocessing.connection
 import multiprocessing.queues
@@ -20,9 +19,8 @@ import os
 import sys
 import threading
 from dataclasses import dataclass
-from multiprocessing.reduction import ForkingPickler
-from types import CellType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from types import CellType, FunctionType, ModuleType, new_class
+from typing import TYPE_CHECKING, Any, cast
 
 from .joinable_queue import JoinableQueue
 from .pipe import Pipe
@@ -31,6 +29,7 @@ from .simple_queue import SimpleQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from importlib.machinery import ModuleSpec
 
 __all__ = ["install", "installed", "uninstall"]
 
@@ -38,9 +37,10 @@ _QUEUES: dict[str, Any] = {"Queue": Queue, "JoinableQueue": JoinableQueue, "Simp
 _EXECUTOR_MODULE = "concurrent.futures.process"
 
 # Any: the checkers know nothing of the private names below.
-_queues: Any = multiprocessing.queues
-_spawn: Any = multiprocessing.spawn
-_pickler: Any = ForkingPickler
+_queues = cast("Any", multiprocessing.queues)
+_spawn = cast("Any", multiprocessing.spawn)
+_STANDARD: dict[str, Any] = {name: getattr(_queues, name) for name in _QUEUES}
+_ABSENT: Any = object()
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,11 @@ class _Change:
 
     def undo(self) -> None:
         # What somebody else has put there since is theirs.
-        if vars(self.owner)[self.name] is self.after:
+        if self.owner.__dict__.get(self.name) is not self.after:
+            return
+        if self.before is _ABSENT:
+            delattr(self.owner, self.name)
+        else:
             setattr(self.owner, self.name, self.before)
 
 
@@ -73,8 +77,7 @@ def install() -> None:
 
     Holds for this process and for the children it starts from now on, of any start method, and for
     theirs. Queues made before go on to work as what they are. Idempotent, and safe from any thread.
-    Install before libraries are imported that subclass `multiprocessing.queues.Queue`, if theirs are
-    to be on conveyor's too; and after those that depend on the inside of it (loky does).
+    A library that subclasses `multiprocessing.queues.Queue` uses conveyor's if it is imported later.
     """
     with _lock:
         if _changes:
@@ -84,14 +87,11 @@ def install() -> None:
             *(_Change(_queues, name, getattr(_queues, name), ours) for name, ours in _QUEUES.items()),
             _Change(multiprocessing.connection, "Pipe", multiprocessing.connection.Pipe, Pipe),
             _Change(_spawn, "get_preparation_data", *_preparation(_spawn.get_preparation_data)),
-            *_executor_changes(Queue),
+            *_executor_changes(_QUEUES),
         ]
-        for name in _QUEUES:
-            _pickler.register(getattr(_queues, name), _reduce_standard)
         for change in changes:
-            if change.name == "_SafeQueue":
-                _pickler.register(change.before, _reduce_standard)
             change.make()
+        sys.meta_path.insert(0, _on_standard_library)
         _changes.extend(changes)
 
 
@@ -104,11 +104,11 @@ def uninstall() -> None:
     with _lock:
         for change in reversed(_changes):
             change.undo()
-            if change.name in _QUEUES or change.name == "_SafeQueue":
-                _pickler._extra_reducers.pop(change.before, None)
         _changes.clear()
+        if _on_standard_library in sys.meta_path:
+            sys.meta_path.remove(_on_standard_library)
         # The executor's module may have been imported in between, and be built on ours.
-        for change in _executor_changes(_queues.Queue):
+        for change in _executor_changes(_STANDARD):
             change.make()
 
 
@@ -160,10 +160,11 @@ def _standalone_changes() -> list[_Change]:
     `JoinableQueue.__init__` and `Queue._start_thread`, among others, look `Queue` up in their module,
     and would find ours there. Queues that exist already and subclasses that others made need them.
     """
-    own_names = dict(vars(_queues))
+    own_names: dict[str, Any] = dict(_queues.__dict__)
     changes: list[_Change] = []
-    for owner in (_queues.Queue, _queues.JoinableQueue, _queues.SimpleQueue):
-        for name, member in vars(owner).items():
+    for owner in _STANDARD.values():
+        members: dict[str, Any] = dict(owner.__dict__)
+        for name, member in members.items():
             function = getattr(member, "__func__", member)
             if not isinstance(function, FunctionType) or _QUEUES.keys().isdisjoint(
                 function.__code__.co_names
@@ -171,69 +172,65 @@ def _standalone_changes() -> list[_Change]:
                 continue
             copy: Any = _copied(function, own_names, {})
             changes.append(_Change(owner, name, member, copy if function is member else type(member)(copy)))
+        if owner is not _STANDARD["JoinableQueue"]:  # that inherits it
+            changes.append(_Change(owner, "__reduce_ex__", _ABSENT, _reduce_standard))
     return changes
 
 
-def _reduce_standard(queue: Any) -> tuple[Callable[..., Any], tuple[str, Any]]:
-    # A class is pickled by its name, and under that name there is another one now.
-    name = next(
-        name for name in ("JoinableQueue", "Queue", "SimpleQueue") if isinstance(queue, _standard(name))
+def _reduce_standard(queue: Any, protocol: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    # A class is pickled by its name, under which the child, which installs before it imports anything,
+    # has another class, or one of the same definition on another base.
+    cls: Any = queue.__class__
+    standard = next(
+        name for name in ("JoinableQueue", "Queue", "SimpleQueue") if _STANDARD[name] in cls.__mro__
     )
-    return _rebuild_standard, (name, queue.__getstate__())
+    by_name = getattr(sys.modules.get(cls.__module__), cls.__qualname__, None) is cls
+    return _rebuild_standard, (standard, cls if by_name else None, queue.__getstate__())
 
 
-def _rebuild_standard(name: str, state: Any) -> Any:
-    cls = _standard(name)
-    queue = cls.__new__(cls)
+def _rebuild_standard(standard: str, cls: Any, state: Any) -> Any:
+    queue_class = _STANDARD[standard] if cls is None else _on_bases(cls, _STANDARD)
+    queue = queue_class.__new__(queue_class)
     queue.__setstate__(state)
     return queue
 
 
-def _standard(name: str) -> Any:
-    for change in list(_changes):
-        if change.owner is _queues and change.name == name:
-            return change.before
-    return getattr(_queues, name)
+def _reduce_as_queue(queue: Any, protocol: Any) -> tuple[Callable[..., Any], tuple[Any]]:
+    # For an executor that runs on after `uninstall` and gives its queue to new workers, when the class
+    # is no longer found by its name. What it adds to Queue, only the process that made it needs.
+    return _rebuild_as_queue, (queue.__getstate__(),)
 
 
-# -- concurrent.futures ---------------------------------------------------------------------------------
+def _rebuild_as_queue(state: Any) -> Any:
+    queue_class = _QUEUES["Queue"]
+    queue = queue_class.__new__(queue_class)
+    queue.__setstate__(state)
+    return queue
 
 
-def _executor_changes(base: Any) -> list[_Change]:
-    """Put `_SafeQueue`, which subclasses `Queue` when its module is imported, on another base."""
-    if _EXECUTOR_MODULE not in sys.modules:
-        return []  # whoever imports it finds the right Queue
-    executor: Any = importlib.import_module(_EXECUTOR_MODULE)  # waits, if another thread is just importing it
-    safe_queue = getattr(executor, "_SafeQueue", None)
-    if safe_queue is None or issubclass(safe_queue, base):
-        return []
-    if issubclass(safe_queue, Queue):
-        # Executors that run on need it, and it will not be found by its name.
-        _pickler.register(safe_queue, _reduce_as_queue)
-    return [
-        _Change(executor, "Queue", executor.Queue, base),
-        _Change(executor, "_SafeQueue", safe_queue, _on_base(safe_queue, base)),
-    ]
+# -- the same class on another base -----------------------------------------------------------------------
 
 
-def _reduce_as_queue(queue: Any) -> tuple[Any, ...]:
-    # Only the process that made it needs what the subclass adds.
-    return copyreg.__newobj__, (Queue,), queue.__getstate__()  # type: ignore[attr-defined]
+def _on_bases(cls: Any, queues: Mapping[str, Any]) -> Any:
+    """The class as if `queues` had been in place when it was defined."""
+    for name, other in (*_QUEUES.items(), *_STANDARD.items()):
+        if cls is other:
+            return queues[name]
+    bases = tuple(_on_bases(base, queues) for base in cls.__bases__)
+    return cls if bases == cls.__bases__ else _redefined(cls, bases)
 
 
-def _on_base(cls: type, base: type) -> type:
-    """The same class statement over another base."""
+def _redefined(cls: type, bases: tuple[type, ...]) -> Any:
     this_class = CellType()  # what super() without arguments refers to
-    namespace = {
-        name: _copied(member, member.__globals__, {"__class__": this_class})
-        if isinstance(member, FunctionType)
-        else member
-        for name, member in vars(cls).items()
-        if name not in ("__dict__", "__weakref__")
-    }
-    rebuilt = type(cls.__name__, (base,), {**namespace, "__qualname__": cls.__qualname__})
-    this_class.cell_contents = rebuilt
-    return rebuilt
+    namespace: dict[str, Any] = {"__qualname__": cls.__qualname__}
+    for name, member in vars(cls).items():
+        if isinstance(member, FunctionType):
+            namespace[name] = _copied(member, member.__globals__, {"__class__": this_class})
+        elif name not in ("__dict__", "__weakref__"):
+            namespace[name] = member
+    redefined = new_class(cls.__name__, bases, exec_body=lambda body: body.update(namespace))
+    this_class.cell_contents = redefined
+    return redefined
 
 
 def _copied(function: FunctionType, names: dict[str, Any], cells: Mapping[str, CellType]) -> FunctionType:
@@ -247,6 +244,65 @@ def _copied(function: FunctionType, names: dict[str, Any], cells: Mapping[str, C
     copy.__annotations__ = function.__annotations__
     copy.__dict__.update(function.__dict__)
     return copy
+
+
+# -- concurrent.futures -----------------------------------------------------------------------------------
+
+
+def _executor_changes(queues: Mapping[str, Any]) -> list[_Change]:
+    """Put `_SafeQueue`, which subclasses `Queue` when its module is imported, on another base."""
+    if _EXECUTOR_MODULE not in sys.modules:
+        return []  # whoever imports it finds the right Queue
+    executor = cast("Any", importlib.import_module(_EXECUTOR_MODULE))  # waits, if it is just being imported
+    safe_queue = getattr(executor, "_SafeQueue", None)
+    if safe_queue is None or queues["Queue"] in safe_queue.__mro__:
+        return []
+    other = _on_bases(safe_queue, queues)
+    for cls in (safe_queue, other):
+        if Queue in cls.__mro__:
+            cls.__reduce_ex__ = _reduce_as_queue
+    return [
+        _Change(executor, "Queue", executor.Queue, queues["Queue"]),
+        _Change(executor, "_SafeQueue", safe_queue, other),
+    ]
+
+
+# -- libraries that live inside the standard library's classes ------------------------------------------
+
+# They replace the pipes in those, or how they are pickled and fed: nothing but the originals will do.
+_INSIDERS = (
+    "loky.backend.queues",
+    "joblib.externals.loky.backend.queues",
+    "torch.multiprocessing.queue",
+)
+
+
+class _OnStandardLibrary:
+    """A finder that gives such a library, when it is imported later, the standard library's classes."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        if name not in _INSIDERS:
+            return None
+        for finder in list(sys.meta_path):
+            spec = None if finder is self else finder.find_spec(name, path, target)
+            if spec is not None and spec.loader is not None:
+                self._follow(spec.loader)
+                return spec
+        return None
+
+    def _follow(self, loader: Any) -> None:
+        execute = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            for name, member in list(vars(module).items()):
+                if isinstance(member, type):
+                    setattr(module, name, _on_bases(member, _STANDARD))
+
+        loader.exec_module = exec_module
+
+
+_on_standard_library = _OnStandardLibrary()
 
 
 class _CallableModule(ModuleType):

@@ -65,6 +65,8 @@ struct WarmRun {
   std::uint32_t pages;
 };
 
+static_assert(sizeof(WarmRun) == 8);
+
 inline constexpr std::uint32_t warm_capacity = 64;
 
 struct alignas(cache_line) PoolState {
@@ -78,6 +80,7 @@ struct alignas(cache_line) PoolState {
   std::uint32_t recent_peak; // most pages lately in use; fades with each run that is freed
   WarmRun warm[warm_capacity];
 };
+static_assert(sizeof(PoolState) == 9 * cache_line);
 
 inline constexpr std::size_t attachment_capacity = 512;
 

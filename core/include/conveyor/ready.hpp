@@ -18,6 +18,7 @@ class Ready {
   // whose peer's end they come out of.
   void use_descriptor(int fd);
 
+  // sync point "watched": acquires what start_watching released.
   bool watched() const { return segment_.header().watched.load(acquire) != 0; }
   // The caller holds both of the stream's locks, so that no operation is under way.
   void start_watching(bool empty);

@@ -14,7 +14,8 @@ enum class Fault { system, memory, corrupt, version, exists, missing, denied };
 
 class SegmentError : public std::runtime_error {
  public:
-  SegmentError(Fault whose, int number, const std::string& text) : std::runtime_error(text), fault(whose), error(number) {}
+  SegmentError(Fault whose, int number, const std::string& text)
+      : std::runtime_error(text), fault(whose), error(number) {}
   const Fault fault;
   const int error;  // errno, or 0
 };

@@ -121,7 +121,8 @@ class Stream {
     return state.page < segment_->page_count() && state.offset <= page_size && state.offset % 8 == 0;
   }
   static void note_depth(Side& side, std::uint64_t depth) {
-    if (depth > side.peak.load(relaxed) && depth < unbounded / 2) side.peak.store(depth, relaxed);  // relaxed: a statistic
+    if (depth > side.peak.load(relaxed) && depth < unbounded / 2)
+      side.peak.store(depth, relaxed);  // relaxed: a statistic
   }
   Status append(SideState& state, std::uint64_t number, const Outgoing& item);
   bool next_message(SideState& state, MessageHeader& message) const;
@@ -203,7 +204,8 @@ Status Stream::take(std::size_t count, Sink& sink, std::size_t& done) {
   CONVEYOR_KILL_POINT("take.unlocked");
   if (done > 0 && (header_.max_items != unbounded || header_.max_bytes != unbounded)) {
     // Producers may wait for room of different sizes: one wake-up could reach the one that it does not help.
-    header_.not_full.notify_after_exchange(header_.max_bytes == unbounded ? static_cast<int>(done < 1024 ? done : 1024) : INT32_MAX);
+    header_.not_full.notify_after_exchange(header_.max_bytes == unbounded ? static_cast<int>(done < 1024 ? done : 1024)
+                                                                          : INT32_MAX);
   }
   // Whoever leaves items behind sees to it that somebody comes for them.
   if (header_.not_empty.has_sleepers() && !empty()) header_.not_empty.notify(1);

@@ -74,7 +74,7 @@ class Spin {
 
 class EventCount {
  public:
-  // W1..W3. The caller looks at the state next, and calls `sleep` only if it still has to wait.
+  // W1..W3 of sync point "event-count". The caller looks at the state next, and calls `sleep` only if it still has to wait.
   std::uint32_t announce() {
     const std::uint32_t epoch = epoch_.load(acquire);
     sleepers_.fetch_add(1, relaxed);  // relaxed: the fence below orders it
@@ -85,7 +85,7 @@ class EventCount {
   // W5. `again` means: look at the state again.
   Waited sleep(std::uint32_t epoch, Nanoseconds deadline, Slices& slices);
 
-  // N2..N5; the caller has done N1.
+  // N2..N5 of sync point "event-count"; the caller has done N1.
   void notify(int count) {
     full_fence();
     notify_fenced(count);

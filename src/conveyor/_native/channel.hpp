@@ -33,7 +33,6 @@ class WithoutGil {
   PyThreadState* state_;
 };
 
-
 // For how long a call goes on asking for a lock that it does not get. In portions: between them it
 // looks for signals.
 class Patience {

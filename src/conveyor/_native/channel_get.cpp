@@ -52,7 +52,8 @@ struct ManySink {
 
 nb::object decode_inline(Kind kind, const std::byte* data, std::size_t size) {
   if (kind == Kind::native) return nb::steal(decode(data, size));
-  nb::object bytes = nb::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(data), static_cast<Py_ssize_t>(size)));
+  nb::object bytes =
+      nb::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(data), static_cast<Py_ssize_t>(size)));
   if (kind == Kind::bytes || !bytes.is_valid()) return bytes;
   return nb::steal(unpickle(bytes.ptr()));
 }
@@ -123,7 +124,9 @@ nb::object Channel::decode_run(Kind kind, const RunReference& run) {
     }
   } else if (kind == Kind::native) {
     result = nb::steal(decode(data, run.size));
-  } else if (const nb::object view = nb::steal(PyMemoryView_FromMemory(const_cast<char*>(reinterpret_cast<const char*>(data)), size, PyBUF_READ)); view.is_valid()) {
+  } else if (const nb::object view = nb::steal(
+                 PyMemoryView_FromMemory(const_cast<char*>(reinterpret_cast<const char*>(data)), size, PyBUF_READ));
+             view.is_valid()) {
     result = nb::steal(unpickle(view.ptr()));
   }
   stream_.release(run);
@@ -158,8 +161,9 @@ nb::object Channel::get_many(std::size_t most, const Deadline& deadline) {
   nb::list items;
   nb::object failure;
   for (const ManySink::Entry& entry : sink.entries) {
-    const nb::object item = entry.reference.first != no_page ? decode_run(entry.kind, entry.reference)
-                                                             : decode_inline(entry.kind, sink.data.data() + entry.offset, entry.size);
+    const nb::object item = entry.reference.first != no_page
+                                ? decode_run(entry.kind, entry.reference)
+                                : decode_inline(entry.kind, sink.data.data() + entry.offset, entry.size);
     if (item.is_valid()) {
       items.append(item);
       continue;

@@ -13,7 +13,8 @@ constexpr Nanoseconds peer_look = 50'000'000;
 
 }  // namespace
 
-Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, const Deadline& deadline, Slices& slices) {
+Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, const Deadline& deadline,
+                                        Slices& slices) {
   switch (status) {
     case Status::busy:
     case Status::interrupted: return PyErr_CheckSignals() == 0 ? Next::retry : Next::stop;
@@ -54,7 +55,8 @@ bool Channel::deliver(const Outgoing* items, std::size_t count, std::size_t& don
       status = stream_.put(items + done, count - done, more, portion);
     }
     done += more;
-    if (status != Status::ok && after_failed_put(status, items[done].payload(), deadline, slices) == Next::stop) return false;
+    if (status != Status::ok && after_failed_put(status, items[done].payload(), deadline, slices) == Next::stop)
+      return false;
   }
   return true;
 }

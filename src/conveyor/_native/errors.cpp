@@ -48,11 +48,16 @@ nb::object raise_status(Status status, const Segment& segment, std::uint64_t pay
   const std::string size = std::to_string(payload);
   switch (status) {
     case Status::too_large:
-      return raise("ItemTooLarge", ("the item takes " + size + " bytes and can never fit: max_bytes is " +
-                                    std::to_string(segment.header().max_bytes) + "; raise max_bytes or send smaller items").c_str());
+      return raise("ItemTooLarge",
+                   ("the item takes " + size + " bytes and can never fit: max_bytes is " +
+                    std::to_string(segment.header().max_bytes) + "; raise max_bytes or send smaller items")
+                       .c_str());
     case Status::no_memory:
-      return raise("OutOfMemory", ("no memory for an item of " + size + " bytes (the queue holds " + std::to_string(segment.memory_held()) +
-                                   "; see free memory, ulimit -v, the cgroup's limit, or the size of /dev/shm for a named queue)").c_str());
+      return raise(
+          "OutOfMemory",
+          ("no memory for an item of " + size + " bytes (the queue holds " + std::to_string(segment.memory_held()) +
+           "; see free memory, ulimit -v, the cgroup's limit, or the size of /dev/shm for a named queue)")
+              .c_str());
     case Status::corrupt: return raise("CorruptSegment", "the queue's shared memory is damaged; make a new queue");
     default: return raise("ConveyorError", "unexpected state of the queue");
   }
@@ -83,6 +88,8 @@ nb::object take_exception() {
   return nb::steal(value);
 }
 
-void set_exception(const nb::object& error) { PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr()); }
+void set_exception(const nb::object& error) {
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
+}
 
 }  // namespace conveyor::python

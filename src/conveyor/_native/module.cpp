@@ -1,10 +1,10 @@
 // The Python face of the core. Names and behaviour of the queues are in queues.py; here are the
 // parts that must be fast, and nothing else.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
-#include <nanobind/stl/pair.h>
 #include <nanobind/stl/vector.h>
 
 #include "channel.hpp"
@@ -44,36 +44,58 @@ std::shared_ptr<Segment> made(Made make) {
 
 void bind_segment(nb::module_& module) {
   nb::class_<Segment>(module, "Segment", nb::is_weak_referenceable())
-      .def_static("create", [](std::uint64_t items, std::uint64_t bytes, bool soft, bool pipe) { return made([&] { return Segment::create(make_bounds(items, bytes, soft, pipe)); }); },
-                  "max_items"_a = 0, "max_bytes"_a = 0, "soft"_a = false, "pipe"_a = false)
-      .def_static("create_named", [](const std::string& name, std::uint64_t items, std::uint64_t bytes) { return made([&] { return Segment::create_named(name, make_bounds(items, bytes, false, false)); }); },
-                  "name"_a, "max_items"_a = 0, "max_bytes"_a = 0)
-      .def_static("open_named", [](const std::string& name) { return made([&] { return Segment::open_named(name); }); }, "name"_a)
-      .def_static("remove_named", [](const std::string& name) {
-        try {
-          Segment::remove_named(name);
-        } catch (const SegmentError& error) {
-          rethrow(error);
-        }
-      }, "name"_a)
-      .def_static("attach", [](int memory_fd, int ready_fd) { return made([&] { return Segment::attach(memory_fd, ready_fd); }); }, "memory_fd"_a, "ready_fd"_a)
-      .def_static("find_or_attach",
-                  [](std::pair<std::uint64_t, std::uint64_t> identity, std::uint64_t owner, int memory_fd, int ready_fd) {
-                    return made([&] {
-                      const Identity wanted{identity.first, identity.second};
-                      auto known = Segment::find(wanted);
-                      return known ? known : Segment::attach_by_hint(wanted, {owner, memory_fd, ready_fd});
-                    });
-                  },
-                  "identity"_a, "owner"_a, "memory_fd"_a, "ready_fd"_a)
-      .def_prop_ro("identity", [](const Segment& self) { return std::pair(self.identity().device, self.identity().inode); })
+      .def_static(
+          "create",
+          [](std::uint64_t items, std::uint64_t bytes, bool soft, bool pipe) {
+            return made([&] { return Segment::create(make_bounds(items, bytes, soft, pipe)); });
+          },
+          "max_items"_a = 0, "max_bytes"_a = 0, "soft"_a = false, "pipe"_a = false)
+      .def_static(
+          "create_named",
+          [](const std::string& name, std::uint64_t items, std::uint64_t bytes) {
+            return made([&] { return Segment::create_named(name, make_bounds(items, bytes, false, false)); });
+          },
+          "name"_a, "max_items"_a = 0, "max_bytes"_a = 0)
+      .def_static(
+          "open_named", [](const std::string& name) { return made([&] { return Segment::open_named(name); }); },
+          "name"_a)
+      .def_static(
+          "remove_named",
+          [](const std::string& name) {
+            try {
+              Segment::remove_named(name);
+            } catch (const SegmentError& error) {
+              rethrow(error);
+            }
+          },
+          "name"_a)
+      .def_static(
+          "attach",
+          [](int memory_fd, int ready_fd) { return made([&] { return Segment::attach(memory_fd, ready_fd); }); },
+          "memory_fd"_a, "ready_fd"_a)
+      .def_static(
+          "find_or_attach",
+          [](std::pair<std::uint64_t, std::uint64_t> identity, std::uint64_t owner, int memory_fd, int ready_fd) {
+            return made([&] {
+              const Identity wanted{identity.first, identity.second};
+              auto known = Segment::find(wanted);
+              return known ? known : Segment::attach_by_hint(wanted, {owner, memory_fd, ready_fd});
+            });
+          },
+          "identity"_a, "owner"_a, "memory_fd"_a, "ready_fd"_a)
+      .def_prop_ro("identity",
+                   [](const Segment& self) { return std::pair(self.identity().device, self.identity().inode); })
       .def_prop_ro("has_put", &Segment::has_put)
       .def_prop_ro("owner", [](const Segment&) { return self(); })
       .def_prop_ro("name", [](const Segment& self) { return self.name(); })
       .def_prop_ro("memory_fd", &Segment::memory_fd)
       .def_prop_ro("ready_fd", &Segment::ready_fd)
-      .def_prop_ro("max_items", [](const Segment& self) { return self.header().max_items == unbounded ? 0 : self.header().max_items; })
-      .def_prop_ro("max_bytes", [](const Segment& self) { return self.header().max_bytes == unbounded ? 0 : self.header().max_bytes; })
+      .def_prop_ro(
+          "max_items",
+          [](const Segment& self) { return self.header().max_items == unbounded ? 0 : self.header().max_items; })
+      .def_prop_ro(
+          "max_bytes",
+          [](const Segment& self) { return self.header().max_bytes == unbounded ? 0 : self.header().max_bytes; })
       .def_prop_ro("exports", [](const Segment& self) { return self.header().exports.load(acquire); })
       .def("export_begin", [](Segment& self) { self.header().exports.fetch_add(1, acq_rel); })
       .def("export_end", [](Segment& self) {
@@ -110,103 +132,142 @@ void bind_channels(nb::module_& module) {
       .def("_mark_closed", &Channel::close)
       .def_prop_ro("_is_closed", &Channel::closed)
       .def("_use_pipe", &Channel::use_pipe, "fd"_a)
-      .def("_watch", [](Channel& self) {
-        const int error = self.stream().watch();
-        if (error != 0) {
-          errno = error;
-          PyErr_SetFromErrno(PyExc_OSError);
-          throw nb::python_error();
-        }
-        return self.stream().segment().ready_fd();
-      })
+      .def("_watch",
+           [](Channel& self) {
+             const int error = self.stream().watch();
+             if (error != 0) {
+               errno = error;
+               PyErr_SetFromErrno(PyExc_OSError);
+               throw nb::python_error();
+             }
+             return self.stream().segment().ready_fd();
+           })
       .def("_depth", [](Channel& self) { return self.stream().depth(); })
       .def("_is_empty", [](Channel& self) { return self.stream().settled_empty(); })
       .def("_is_full", [](Channel& self) { return self.stream().full(); })
       .def("_task_done", [](Channel& self) { return self.stream().task_done(); })
       .def("_statistics", &statistics)
       .def("_check", [](Channel& self) { return self.stream().check(); })
-      .def("_put_object", [](Channel& self, nb::handle item) { return self.put(nb::none(), item, {}); }, "item"_a.none())
-      .def("_put_bytes", [](Channel& self, nb::handle data, nb::handle block, nb::handle timeout) {
-        Deadline deadline;
-        return parse_deadline(block, timeout, deadline) ? self.put_bytes(data, deadline) : nb::object();
-      }, "data"_a, "block"_a = true, "timeout"_a = nb::none())
+      .def(
+          "_put_object", [](Channel& self, nb::handle item) { return self.put(nb::none(), item, {}); }, "item"_a.none())
+      .def(
+          "_put_bytes",
+          [](Channel& self, nb::handle data, nb::handle block, nb::handle timeout) {
+            Deadline deadline;
+            return parse_deadline(block, timeout, deadline) ? self.put_bytes(data, deadline) : nb::object();
+          },
+          "data"_a, "block"_a = true, "timeout"_a = nb::none())
       .def("_get_object", [](Channel& self) { return self.get({}); })
-      .def("_get_bytes", [](Channel& self, nb::handle block, nb::handle timeout) {
-        Deadline deadline;
-        return parse_deadline(block, timeout, deadline) ? self.get_bytes(deadline) : nb::object();
-      }, "block"_a = true, "timeout"_a = nb::none())
-      .def("_wait_item", [](Channel& self, nb::handle timeout) {
-        Deadline deadline;
-        return parse_deadline(nb::bool_(true), timeout, deadline) ? self.wait_item(deadline) : nb::object();
-      }, "timeout"_a = nb::none())
-      .def("_wait_tasks", [](Channel& self, nb::handle timeout) {
-        Deadline deadline;
-        return parse_deadline(nb::bool_(true), timeout, deadline) ? self.wait_tasks(deadline) : nb::object();
-      }, "timeout"_a = nb::none());
+      .def(
+          "_get_bytes",
+          [](Channel& self, nb::handle block, nb::handle timeout) {
+            Deadline deadline;
+            return parse_deadline(block, timeout, deadline) ? self.get_bytes(deadline) : nb::object();
+          },
+          "block"_a = true, "timeout"_a = nb::none())
+      .def(
+          "_wait_item",
+          [](Channel& self, nb::handle timeout) {
+            Deadline deadline;
+            return parse_deadline(nb::bool_(true), timeout, deadline) ? self.wait_item(deadline) : nb::object();
+          },
+          "timeout"_a = nb::none())
+      .def(
+          "_wait_tasks",
+          [](Channel& self, nb::handle timeout) {
+            Deadline deadline;
+            return parse_deadline(nb::bool_(true), timeout, deadline) ? self.wait_tasks(deadline) : nb::object();
+          },
+          "timeout"_a = nb::none());
 
   struct QueueChannel : Channel {
     using Channel::Channel;
   };
   // QueueChannel[int] and class Queue(QueueChannel[T]) mean something to type checkers only.
-  const nb::object subscript = nb::module_::import_("builtins").attr("classmethod")(nb::module_::import_("types").attr("GenericAlias"));
+  const nb::object subscript =
+      nb::module_::import_("builtins").attr("classmethod")(nb::module_::import_("types").attr("GenericAlias"));
   auto queue_channel = nb::class_<QueueChannel, Channel>(module, "QueueChannel");
   queue_channel.attr("__class_getitem__") = subscript;
-  queue_channel
-      .def(nb::init<std::shared_ptr<Segment>>(), "segment"_a)
-      .def("put", [](nb::handle_t<QueueChannel> self, nb::handle obj, nb::handle block, nb::handle timeout) {
-        Channel& channel = *nb::inst_ptr<QueueChannel>(self);
-        if (channel.closed()) return no_queue_closed(self);
-        Deadline deadline;
-        return parse_deadline(block, timeout, deadline) ? channel.put(self, obj, deadline) : nb::object();
-      }, docs::QueueChannel_put, "obj"_a.none(), "block"_a = true, "timeout"_a = nb::none())
-      .def("put_nowait", [](nb::handle_t<QueueChannel> self, nb::handle obj) {
-        Channel& channel = *nb::inst_ptr<QueueChannel>(self);
-        if (channel.closed()) return no_queue_closed(self);
-        return channel.put(self, obj, {forever, true});
-      }, docs::QueueChannel_put_nowait, "obj"_a.none())
-      .def("put_many", [](nb::handle_t<QueueChannel> self, nb::handle items, nb::handle block, nb::handle timeout) {
-        Channel& channel = *nb::inst_ptr<QueueChannel>(self);
-        if (channel.closed()) return no_queue_closed(self);
-        Deadline deadline;
-        return parse_deadline(block, timeout, deadline) ? channel.put_many(self, items, deadline) : nb::object();
-      }, docs::QueueChannel_put_many, "items"_a, "block"_a = true, "timeout"_a = nb::none())
-      .def("get", [](nb::handle_t<QueueChannel> self, nb::handle block, nb::handle timeout) {
-        Channel& channel = *nb::inst_ptr<QueueChannel>(self);
-        if (channel.closed()) return no_queue_closed(self);
-        Deadline deadline;
-        return parse_deadline(block, timeout, deadline) ? channel.get(deadline) : nb::object();
-      }, docs::QueueChannel_get, "block"_a = true, "timeout"_a = nb::none())
-      .def("get_nowait", [](nb::handle_t<QueueChannel> self) {
-        Channel& channel = *nb::inst_ptr<QueueChannel>(self);
-        if (channel.closed()) return no_queue_closed(self);
-        return channel.get({forever, true});
-      }, docs::QueueChannel_get_nowait)
-      .def("get_many", [](nb::handle_t<QueueChannel> self, Py_ssize_t max_items, nb::handle timeout, nb::handle block) {
-        Channel& channel = *nb::inst_ptr<QueueChannel>(self);
-        if (channel.closed()) return no_queue_closed(self);
-        if (max_items < 1) {
-          PyErr_Format(PyExc_ValueError, "max_items is %zd; it must be at least 1", max_items);
-          return nb::object();
-        }
-        Deadline deadline;
-        return parse_deadline(block, timeout, deadline) ? channel.get_many(static_cast<std::size_t>(max_items), deadline) : nb::object();
-      }, docs::QueueChannel_get_many, "max_items"_a = 100, "timeout"_a = nb::none(), "block"_a = true);
+  queue_channel.def(nb::init<std::shared_ptr<Segment>>(), "segment"_a)
+      .def(
+          "put",
+          [](nb::handle_t<QueueChannel> self, nb::handle obj, nb::handle block, nb::handle timeout) {
+            Channel& channel = *nb::inst_ptr<QueueChannel>(self);
+            if (channel.closed()) return no_queue_closed(self);
+            Deadline deadline;
+            return parse_deadline(block, timeout, deadline) ? channel.put(self, obj, deadline) : nb::object();
+          },
+          docs::QueueChannel_put, "obj"_a.none(), "block"_a = true, "timeout"_a = nb::none())
+      .def(
+          "put_nowait",
+          [](nb::handle_t<QueueChannel> self, nb::handle obj) {
+            Channel& channel = *nb::inst_ptr<QueueChannel>(self);
+            if (channel.closed()) return no_queue_closed(self);
+            return channel.put(self, obj, {forever, true});
+          },
+          docs::QueueChannel_put_nowait, "obj"_a.none())
+      .def(
+          "put_many",
+          [](nb::handle_t<QueueChannel> self, nb::handle items, nb::handle block, nb::handle timeout) {
+            Channel& channel = *nb::inst_ptr<QueueChannel>(self);
+            if (channel.closed()) return no_queue_closed(self);
+            Deadline deadline;
+            return parse_deadline(block, timeout, deadline) ? channel.put_many(self, items, deadline) : nb::object();
+          },
+          docs::QueueChannel_put_many, "items"_a, "block"_a = true, "timeout"_a = nb::none())
+      .def(
+          "get",
+          [](nb::handle_t<QueueChannel> self, nb::handle block, nb::handle timeout) {
+            Channel& channel = *nb::inst_ptr<QueueChannel>(self);
+            if (channel.closed()) return no_queue_closed(self);
+            Deadline deadline;
+            return parse_deadline(block, timeout, deadline) ? channel.get(deadline) : nb::object();
+          },
+          docs::QueueChannel_get, "block"_a = true, "timeout"_a = nb::none())
+      .def(
+          "get_nowait",
+          [](nb::handle_t<QueueChannel> self) {
+            Channel& channel = *nb::inst_ptr<QueueChannel>(self);
+            if (channel.closed()) return no_queue_closed(self);
+            return channel.get({forever, true});
+          },
+          docs::QueueChannel_get_nowait)
+      .def(
+          "get_many",
+          [](nb::handle_t<QueueChannel> self, Py_ssize_t max_items, nb::handle timeout, nb::handle block) {
+            Channel& channel = *nb::inst_ptr<QueueChannel>(self);
+            if (channel.closed()) return no_queue_closed(self);
+            if (max_items < 1) {
+              PyErr_Format(PyExc_ValueError, "max_items is %zd; it must be at least 1", max_items);
+              return nb::object();
+            }
+            Deadline deadline;
+            return parse_deadline(block, timeout, deadline)
+                       ? channel.get_many(static_cast<std::size_t>(max_items), deadline)
+                       : nb::object();
+          },
+          docs::QueueChannel_get_many, "max_items"_a = 100, "timeout"_a = nb::none(), "block"_a = true);
 
   struct SimpleChannel : Channel {
     using Channel::Channel;
   };
   auto simple_channel = nb::class_<SimpleChannel, Channel>(module, "SimpleChannel");
   simple_channel.attr("__class_getitem__") = subscript;
-  simple_channel
-      .def(nb::init<std::shared_ptr<Segment>>(), "segment"_a)
-      .def("put", [](nb::handle_t<SimpleChannel> self, nb::handle obj) {
-        Channel& channel = *nb::inst_ptr<SimpleChannel>(self);
-        return channel.closed() ? no_handle_closed() : channel.put(self, obj, {});
-      }, docs::SimpleChannel_put, "obj"_a.none())
-      .def("get", [](nb::handle_t<SimpleChannel> self) {
-        Channel& channel = *nb::inst_ptr<SimpleChannel>(self);
-        return channel.closed() ? no_handle_closed() : channel.get({});
-      }, docs::SimpleChannel_get);
+  simple_channel.def(nb::init<std::shared_ptr<Segment>>(), "segment"_a)
+      .def(
+          "put",
+          [](nb::handle_t<SimpleChannel> self, nb::handle obj) {
+            Channel& channel = *nb::inst_ptr<SimpleChannel>(self);
+            return channel.closed() ? no_handle_closed() : channel.put(self, obj, {});
+          },
+          docs::SimpleChannel_put, "obj"_a.none())
+      .def(
+          "get",
+          [](nb::handle_t<SimpleChannel> self) {
+            Channel& channel = *nb::inst_ptr<SimpleChannel>(self);
+            return channel.closed() ? no_handle_closed() : channel.get({});
+          },
+          docs::SimpleChannel_get);
 }
 
 }  // namespace
@@ -217,12 +278,20 @@ NB_MODULE(_native, module) {
   bind_segment(module);
   bind_channels(module);
   // The encoding by itself, for the tests that damage it.
-  module.def("_encode", [](nb::handle object) -> nb::object {
-    Buffer buffer;
-    if (!encode(object.ptr(), buffer)) return nb::none();
-    return nb::bytes(reinterpret_cast<const char*>(buffer.data()), buffer.size());
-  }, "obj"_a.none());
-  module.def("_decode", [](const nb::bytes& data) { return nb::steal(decode(reinterpret_cast<const std::byte*>(data.c_str()), data.size())); }, "data"_a);
+  module.def(
+      "_encode",
+      [](nb::handle object) -> nb::object {
+        Buffer buffer;
+        if (!encode(object.ptr(), buffer)) return nb::none();
+        return nb::bytes(reinterpret_cast<const char*>(buffer.data()), buffer.size());
+      },
+      "obj"_a.none());
+  module.def(
+      "_decode",
+      [](const nb::bytes& data) {
+        return nb::steal(decode(reinterpret_cast<const std::byte*>(data.c_str()), data.size()));
+      },
+      "data"_a);
   // Objects that live as long as the process (cached picklers) are no leak.
   nb::set_leak_warnings(false);
 }

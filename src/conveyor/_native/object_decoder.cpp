@@ -115,7 +115,8 @@ class Decoder {
     std::vector<Py_UCS4> aligned(static_cast<std::size_t>(size * width) / 4 + 1);
     std::memcpy(aligned.data(), at_, static_cast<std::size_t>(size * width));
     at_ += size * width;
-    if (width == 4 && std::any_of(aligned.begin(), aligned.begin() + size, [](Py_UCS4 c) { return c > 0x10FFFF; })) return damaged();
+    if (width == 4 && std::any_of(aligned.begin(), aligned.begin() + size, [](Py_UCS4 c) { return c > 0x10FFFF; }))
+      return damaged();
     return PyUnicode_FromKindAndData(kind, aligned.data(), size);
   }
 

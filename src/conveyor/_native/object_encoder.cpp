@@ -157,12 +157,15 @@ class Encoder {
 #if PY_VERSION_HEX >= 0x030D0000
     const Py_ssize_t size = PyLong_AsNativeBytes(object, nullptr, 0, Py_ASNATIVEBYTES_LITTLE_ENDIAN);
     if (size < 0 || size > large_leaf || !head32(op_int_large, 0, size)) return false;
-    return PyLong_AsNativeBytes(object, out_.extend(static_cast<std::size_t>(size)), size, Py_ASNATIVEBYTES_LITTLE_ENDIAN) >= 0;
+    return PyLong_AsNativeBytes(object, out_.extend(static_cast<std::size_t>(size)), size,
+                                Py_ASNATIVEBYTES_LITTLE_ENDIAN) >= 0;
 #else
     const std::size_t bits = _PyLong_NumBits(object);
     const std::size_t size = bits / 8 + 1;
-    if (size > static_cast<std::size_t>(large_leaf) || !head32(op_int_large, 0, static_cast<Py_ssize_t>(size))) return false;
-    return _PyLong_AsByteArray(reinterpret_cast<PyLongObject*>(object), reinterpret_cast<unsigned char*>(out_.extend(size)), size, 1, 1) == 0;
+    if (size > static_cast<std::size_t>(large_leaf) || !head32(op_int_large, 0, static_cast<Py_ssize_t>(size)))
+      return false;
+    return _PyLong_AsByteArray(reinterpret_cast<PyLongObject*>(object),
+                               reinterpret_cast<unsigned char*>(out_.extend(size)), size, 1, 1) == 0;
 #endif
   }
 

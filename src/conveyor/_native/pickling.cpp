@@ -15,7 +15,8 @@ struct Reducers {
 
   nb::object find(nb::handle type) const {
     for (const nb::dict* table : {&registered, &copyreg}) {
-      if (PyObject* const found = PyDict_GetItemWithError(table->ptr(), type.ptr()); found != nullptr) return nb::borrow(found);
+      if (PyObject* const found = PyDict_GetItemWithError(table->ptr(), type.ptr()); found != nullptr)
+        return nb::borrow(found);
       if (PyErr_Occurred() != nullptr) return {};
     }
     PyErr_SetObject(PyExc_KeyError, type.ptr());
@@ -49,7 +50,8 @@ Tools* make_tools() {
   fresh->pickler = module.attr("Pickler");
   fresh->loads = module.attr("loads");
   fresh->namespace_type = nb::module_::import_("types").attr("SimpleNamespace");
-  const nb::object registered = nb::module_::import_("multiprocessing.reduction").attr("ForkingPickler").attr("_extra_reducers");
+  const nb::object registered =
+      nb::module_::import_("multiprocessing.reduction").attr("ForkingPickler").attr("_extra_reducers");
   const nb::object copyreg = nb::module_::import_("copyreg").attr("dispatch_table");
   fresh->reducers = nb::module_::import_("conveyor._native").attr("_Reducers")(registered, copyreg);
   return fresh.release();
@@ -137,7 +139,8 @@ PyObject* unpickle(PyObject* data) { return PyObject_CallOneArg(tools().loads.pt
 
 void bind_pickling(nb::module_& module) {
   nb::class_<Reducers>(module, "_Reducers")
-      .def("__init__", [](Reducers* self, nb::dict registered, nb::dict copyreg) { new (self) Reducers{std::move(registered), std::move(copyreg)}; })
+      .def("__init__", [](Reducers* self, nb::dict registered,
+                          nb::dict copyreg) { new (self) Reducers{std::move(registered), std::move(copyreg)}; })
       .def("__getitem__", &Reducers::find);
 }
 

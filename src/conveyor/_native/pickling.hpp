@@ -17,7 +17,8 @@ namespace conveyor::python {
 class Pickled {
  public:
   Pickled() = default;
-  Pickled(Pickled&& other) noexcept : pieces_(std::move(other.pieces_)), size_(other.size_), joined_(std::move(other.joined_)) {}
+  Pickled(Pickled&& other) noexcept
+      : pieces_(std::move(other.pieces_)), size_(other.size_), joined_(std::move(other.joined_)) {}
   Pickled(const Pickled&) = delete;
   Pickled& operator=(const Pickled&) = delete;
   Pickled& operator=(Pickled&&) = delete;

@@ -14,6 +14,7 @@ from statistics import median
 from time import monotonic, perf_counter_ns
 from typing import Any
 
+from conveyor.bench.busy import Bystander
 from conveyor.bench.payloads import PAYLOADS
 from conveyor.bench.processes import MeasurementFailed, run_together
 from conveyor.bench.rivals import RIVALS
@@ -47,6 +48,8 @@ class Backlog:
 
     points: tuple[BacklogPoint, ...]
     missing: str = ""
+    others: float = 0.0
+    """Cores that other programs kept busy meanwhile, on average."""
 
     @property
     def worst(self) -> BacklogPoint:
@@ -64,7 +67,7 @@ def _reading(size: int, moved: int) -> tuple[float, float]:
     from conveyor import Queue
 
     payload = PAYLOADS["tuple"]
-    queue: Any = Queue()
+    queue: Queue[Any] = Queue()
     put, get, item = queue.put, queue.get, payload.specimens[0]
     passes = max(1, moved // size)
     put_ns = get_ns = 0
@@ -104,6 +107,7 @@ def measure_backlog(
     """
     RIVALS["conveyor"].load()
     began = monotonic()
+    bystander = Bystander()
     missing = "" if largest >= SIZES[-1] else f"only to {largest:,}"
     sizes = [size for size in SIZES if size <= largest]
     while sizes[-1] > 100_000 and sizes[-1] * _BYTES_AN_ITEM > _memory_available():
@@ -123,4 +127,4 @@ def measure_backlog(
         BacklogPoint(size, tuple(put for put, _ in pairs), tuple(get for _, get in pairs))
         for size, pairs in readings.items()
     ]
-    return Backlog(tuple(points), missing)
+    return Backlog(tuple(points), missing, bystander.cores())

@@ -98,9 +98,13 @@ def _judge_ratio(bar: Bar, outcome: Outcome | None) -> Verdict:
     measured = f"{ratio.value:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})"
     if bar.topology == "ping-pong":
         measured = f"1/{ratio.value:.1f} (1/{ratio.low:.1f} to 1/{ratio.high:.1f})"
-    if outcome is not None and outcome.others > NOISY:
-        measured += f"; others used {outcome.others:.1f} cores: measure again"
+    measured += _noise(outcome.others if outcome is not None else 0.0)
     return Verdict(bar.name, bar.work, required, measured, ratio.value, bar.factor, ratio.value >= bar.factor)
+
+
+def _noise(others: float) -> str:
+    """What to add to a figure that was taken while others kept so many cores busy."""
+    return f"; others used {others:.1f} cores: measure again" if others > NOISY else ""
 
 
 def _judge_backlog(backlog: Backlog | str | None) -> Verdict:
@@ -117,6 +121,7 @@ def _judge_backlog(backlog: Backlog | str | None) -> Verdict:
     if backlog.points[-1].size < SIZES[-1]:
         measured += f" ({backlog.missing})"
         met = None if met else False
+    measured += _noise(backlog.others)
     return Verdict("backlog", work, required, measured, ratio, BACKLOG_BOUND, met)
 
 
@@ -128,7 +133,7 @@ def _judge_idle(idle: Idle | str | None) -> Verdict:
     used, base = idle.cpu_seconds * 1e3, idle.baseline_cpu_seconds * 1e3
     measured = (
         f"{idle.excess:.3%}: {used:.1f} ms against {base:.1f} ms asleep, "
-        f" {idle.wakeups / idle.seconds:.0f} wake-ups/s"
+        f"{idle.wakeups / idle.seconds:.0f} wake-ups/s"
     )
     met: bool | None = idle.excess < IDLE_BOUND
     if idle.processes < 100 or idle.seconds < 9.5:

@@ -117,7 +117,7 @@ def _measure(settings: _Settings, rivals: list[Rival], run: Run, began: float) -
     measurements = settings.repeats * (_BAR_WEIGHT * rows(first) + rows(others))
     free = settings.budget - (_EXTRA_SECONDS[settings.quick] if extras else 0.0)
     seconds = settings.seconds or seconds_for(free, measurements, rows(first) + rows(others))
-    runner = Runner(rivals, settings.repeats, _say, settings.maxsize, settings.hot)
+    runner = Runner(rivals, settings.repeats, _say, settings.maxsize, settings.hot, began + settings.budget)
     for workload in first:
         longer = settings.seconds or min(1.0, seconds * _BAR_WEIGHT)
         run.outcomes[workload.key] = runner.run(workload, longer, settings.items)
@@ -135,7 +135,6 @@ def _measure(settings: _Settings, rivals: list[Rival], run: Run, began: float) -
             idle_gone = f"failed: {error}"
     if settings.bars:
         run.verdicts = judge(run.outcomes, run.backlog or backlog_gone, run.idle or idle_gone)
-    runner.deadline = began + settings.budget
     for workload in others:
         if monotonic() > runner.deadline:
             run.unmeasured.append(workload.key)

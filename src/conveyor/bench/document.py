@@ -68,6 +68,7 @@ def as_document(run: Run) -> dict[str, Any]:
         backlog = {
             "ratio": run.backlog.ratio,
             "missing": run.backlog.missing or None,
+            "others_cores": run.backlog.others,
             "points": [asdict(point) | {"cost_ns": point.cost_ns} for point in run.backlog.points],
         }
     return {

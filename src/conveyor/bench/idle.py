@@ -73,7 +73,7 @@ def measure_idle(
     from conveyor import Queue
 
     say(f"idle: {processes} consumers blocked for {seconds:.0f} s")
-    queue: Any = Queue()
+    queue: Queue[Any] = Queue()
     started = FORK.Semaphore(0)
     consumers = [
         FORK.Process(target=_consume, args=(queue.get, started), daemon=True) for _ in range(processes)

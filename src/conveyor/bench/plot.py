@@ -43,7 +43,7 @@ def _panel(axes: Any, outcomes: list[Outcome]) -> None:
                 )
     axes.set_yscale("log")
     axes.set_xticks(range(len(outcomes)), [outcome.workload.payload.title for outcome in outcomes])
-    axes.set_xlim(-0.6, len(outcomes) - 0.4)
+    axes.set_xlim(-0.6, max(len(outcomes), 3) - 0.4)  # a lone group is not stretched over the panel
     rates = [rate for outcome in outcomes for row in outcome.measured for rate in row.quartiles]
     if rates:
         axes.set_ylim(min(rates) / 2, max(rates) * 2.5)
@@ -94,7 +94,9 @@ def draw(run: Run, path: Path) -> None:
         if name in shown
     ]
     if patches:
-        figure.legend(handles=patches, loc="outside upper center", ncols=min(4, len(patches)), frameon=False)
+        figure.legend(
+            handles=patches, loc="outside upper center", ncols=min(4, len(patches)), frameon=False, fontsize=8
+        )
     machine = run.machine
     figure.supxlabel(
         f"{machine.cpu}, {machine.cores} cores, {machine.kernel}, {machine.python}, "

@@ -18,7 +18,7 @@ FORK = multiprocessing.get_context("fork")
 T = TypeVar("T")
 
 
-class MeasurementFailed(Exception):  # noqa: N818  (it tells what happened, as queue.Empty does)
+class MeasurementFailed(Exception):
     """A rival lost, doubled or changed an item, raised, died, or did not finish in time."""
 
 

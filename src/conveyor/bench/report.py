@@ -125,9 +125,7 @@ def _bars_table(run: Run) -> Table:
 def _backlog_table(run: Run) -> Table | None:
     if run.backlog is None:
         return None
-    table = Table(
-        title="backlog: ns an item (conveyor, small tuple)", title_justify="left", title_style="bold"
-    )
+    table = Table(title="backlog: ns an item", title_justify="left", title_style="bold")
     for name in ("items", "put", "get", "both", "ratio"):
         table.add_column(name, justify="right")
     first = run.backlog.points[0].cost_ns

@@ -2,7 +2,7 @@
 
 Its file is put under /dev/shm (its own default is /tmp, which may lie on a disk). `try_send`
 answers False when the ring is full and there is no blocking variant: sleeping for 0 s and
-trying again was the fastest of the waits that were tried (spin, sched_yield, 50 us).
+trying again was about as fast as the best of the other waits tried (spin, sched_yield, 50 us).
 """
 
 from __future__ import annotations

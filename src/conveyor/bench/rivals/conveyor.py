@@ -19,7 +19,8 @@ BATCH = 100
 def _queue(shape: Shape) -> Any:
     from conveyor import Queue
 
-    return Queue(shape.bound)
+    queue: Queue[Any] = Queue(shape.bound)
+    return queue
 
 
 class Conveyor(Rival):

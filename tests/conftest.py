@@ -1,0 +1,136 @@
+"""What every test gets: a time limit that fits its folder, and a check that it leaves nothing behind.
+
+A test that leaves a child process, a file descriptor or a file of conveyor's under /dev/shm has
+found a defect or has one. `@pytest.mark.leaves("why")` excuses a test that means to.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator
+from multiprocessing import forkserver, resource_sharer, resource_tracker
+from pathlib import Path
+
+import pytest
+
+UNIT_SECONDS = 60
+GRACE_SECONDS = 3.0
+SHARED_MEMORY = Path("/dev/shm")
+# Helpers of the standard library's that live as long as the process: not a test's own.
+HELPERS = (
+    (forkserver, "_forkserver", "_forkserver_pid"),
+    (resource_tracker, "_resource_tracker", "_pid"),
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "leaves(why): the test leaves processes, files or descriptors on purpose"
+    )
+    config.addinivalue_line("markers", "slow: takes more than about ten seconds")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    unit = Path(__file__).parent / "unit"
+    for item in items:
+        if unit in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(UNIT_SECONDS))
+
+
+def children() -> dict[int, str]:
+    """Our child processes, by pid, without the standard library's helpers."""
+    multiprocessing.active_children()  # collects those that have ended
+    helpers = {getattr(getattr(module, owner), pid, None) for module, owner, pid in HELPERS}
+    found: dict[int, str] = {}
+    for listing in Path("/proc/self/task").glob("*/children"):
+        for word in listing.read_text().split():
+            if int(word) not in helpers:
+                found[int(word)] = _command(int(word))
+    return found
+
+
+def _command(pid: int) -> str:
+    try:
+        return (
+            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            or "ended"
+        )
+    except OSError:
+        return "ended"
+
+
+def descriptors() -> dict[str, str]:
+    """Open descriptors and what each is; those of the standard library's helpers left out."""
+    found: dict[str, str] = {}
+    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208  (a hundred times a second: no Path objects)
+        try:
+            found[number] = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115
+        except OSError:
+            continue  # the one that listed the folder
+    for kept in _descriptors_of_helpers():
+        found.pop(str(kept), None)
+    return found
+
+
+def _descriptors_of_helpers() -> Iterator[int | None]:
+    yield getattr(forkserver._forkserver, "_forkserver_alive_fd", None)
+    yield getattr(resource_tracker._resource_tracker, "_fd", None)
+    listener = getattr(resource_sharer._resource_sharer, "_listener", None)
+    if listener is not None:
+        yield listener._listener._socket.fileno()
+
+
+def shared_files() -> set[str]:
+    return {name for name in os.listdir(SHARED_MEMORY) if name.startswith("conveyor")}  # noqa: PTH208
+
+
+class Belongings:
+    """What the process has; `since` tells what has come."""
+
+    def __init__(self) -> None:
+        self.children = children()
+        self.descriptors = descriptors()
+        self.files = shared_files()
+
+    def since(self, before: Belongings) -> list[str]:
+        return [
+            *(
+                f"child process {pid}: {what}"
+                for pid, what in self.children.items()
+                if pid not in before.children
+            ),
+            *(
+                f"descriptor {number}: {what}"
+                for number, what in self.descriptors.items()
+                if before.descriptors.get(number) != what
+            ),
+            *(f"file {SHARED_MEMORY / name}" for name in self.files - before.files),
+        ]
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test after which child processes, descriptors or shared files are still there."""
+    before = Belongings()
+    yield
+    after = Belongings()
+    if not after.since(before) or request.node.get_closest_marker("leaves"):
+        return
+    # What only waits for the collector, or for a child on its last steps, is no leak.
+    deadline = time.monotonic() + GRACE_SECONDS
+    while True:
+        gc.collect()
+        after = Belongings()
+        left = after.since(before)
+        if not left or time.monotonic() > deadline:
+            break
+        time.sleep(0.02)
+    for pid in after.children.keys() - before.children.keys():
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    if left:
+        pytest.fail("the test left behind:\n  " + "\n  ".join(left), pytrace=False)

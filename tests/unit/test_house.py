@@ -1,0 +1,255 @@
+"""The house rules: sizes, docstrings, the change log, and native mistakes that no compiler sees.
+
+The names that DESIGN.md gives to places in the code (sync points, kill points) are checked against
+docs/memory-model.md, so that the argument for each stays beside the code.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CORE = ROOT / "core"
+NATIVE = ROOT / "src" / "conveyor" / "_native"
+SEAM = CORE / "include" / "conveyor" / "atomic.hpp"
+MEMORY_MODEL_FILE = ROOT / "docs" / "memory-model.md"
+MEMORY_MODEL = MEMORY_MODEL_FILE.read_text() if MEMORY_MODEL_FILE.exists() else ""
+LONGEST_FILE = 399
+TEXT_SUFFIXES = {
+    "",
+    ".cpp",
+    ".hpp",
+    ".py",
+    ".pyi",
+    ".toml",
+    ".md",
+    ".txt",
+    ".cmake",
+    ".json",
+    ".yml",
+    ".cfg",
+    ".in",
+}
+
+
+def listed_files() -> list[Path]:
+    """The project's files: those that git has or would take, or all of them outside a clone."""
+    try:
+        names = subprocess.check_output(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+            cwd=ROOT,
+            text=True,
+            stderr=subprocess.DEVNULL,
+        ).split("\0")
+    except (OSError, subprocess.CalledProcessError):
+        skipped = ("build", "dist", "__pycache__", ".")
+        return [
+            path
+            for path in ROOT.rglob("*")
+            if path.is_file()
+            and not any(part.startswith(skipped) for part in path.relative_to(ROOT).parts[:-1])
+        ]
+    return [path for name in names if name and (path := ROOT / name).is_file()]
+
+
+FILES = listed_files()
+SOURCES = [
+    path
+    for path in FILES
+    if path.suffix in {".py", ".cpp", ".hpp"} and path.relative_to(ROOT).parts[0] in {"src", "core", "tests"}
+]
+CORE_FILES = [path for path in SOURCES if CORE in path.parents and CORE / "tests" not in path.parents]
+NATIVE_FILES = [path for path in SOURCES if NATIVE in path.parents]
+
+
+def short(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def code_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a C++ file without its comments and strings."""
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        yield number, re.sub(r'"(\\.|[^"\\])*"', '""', line).split("//")[0]
+
+
+def occurrences(pattern: str, paths: list[Path], *, code_only: bool = True) -> list[str]:
+    """`file:line` of each match."""
+    return [
+        f"{short(path)}:{number}"
+        for path in paths
+        for number, line in (code_lines(path) if code_only else enumerate(path.read_text().splitlines(), 1))
+        if re.search(pattern, line)
+    ]
+
+
+class TestFiles:
+    @pytest.mark.parametrize("path", SOURCES, ids=short)
+    def test_is_short_enough_to_be_read(self, path: Path) -> None:
+        length = len(path.read_text().splitlines())
+        assert length <= LONGEST_FILE, f"{length} lines: one file, one subject"
+
+    @pytest.mark.parametrize(
+        "path", [p for p in SOURCES if (ROOT / "src") in p.parents and p.suffix == ".py"], ids=short
+    )
+    def test_says_what_it_is_for(self, path: Path) -> None:
+        assert ast.get_docstring(ast.parse(path.read_text())), "a module begins with a docstring"
+
+    def test_no_path_of_one_machine(self) -> None:
+        # Put together here, or this file would be the first to be found.
+        here = re.compile("|".join(re.escape(f"/{name}/") for name in ("work", "root", "tmp/w")))
+        found = [
+            f"{short(path)}:{number}"
+            for path in FILES
+            if path.suffix in TEXT_SUFFIXES
+            for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
+            if here.search(line)
+        ]
+        assert not found
+
+    def test_the_change_log_knows_this_version(self) -> None:
+        version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+        headings = re.findall(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+        assert headings, "no version heading in CHANGELOG.md"
+        assert "Unreleased" in headings or version in headings
+
+
+README_EXAMPLES = re.findall(
+    r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("number", range(len(README_EXAMPLES)))
+def test_the_examples_of_the_readme_run(number: int, tmp_path: Path) -> None:
+    # A queue of that name may be somebody's.
+    text = README_EXAMPLES[number].replace("shm://jobs", f"shm://readme-{os.getpid()}")
+    example = tmp_path / "example.py"
+    example.write_text(text if "import conveyor" in text else f"import conveyor\n{text}")
+    done = subprocess.run([sys.executable, example], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+
+
+class TestNative:
+    """Mistakes that compile well and are wrong all the same."""
+
+    def test_atomics_only_through_the_seam(self) -> None:
+        others = [path for path in CORE_FILES + NATIVE_FILES if path != SEAM]
+        assert not occurrences(
+            r"std::(atomic|memory_order)|\b__(atomic|sync)_\w+|\bvolatile\b|#\s*include <atomic>", others
+        )
+
+    def test_one_file_makes_the_futex_system_call(self) -> None:
+        found = {
+            place.split(":")[0]
+            for place in occurrences(r"SYS_futex|linux/futex\.h|\bFUTEX_\w+", CORE_FILES + NATIVE_FILES)
+        }
+        assert len(found) == 1, found
+
+    def test_no_lock_of_one_process_only(self) -> None:
+        assert not occurrences(
+            r"std::condition_variable|std::j?thread\b|pthread_(mutex|cond)_|\bsem_\w+\(", CORE_FILES
+        )
+        # A plain mutex may guard what only this process has, in a file that thinks of fork.
+        for path in CORE_FILES:
+            if occurrences(r"std::(recursive_|shared_|timed_)?mutex", [path]):
+                assert occurrences(r"\bpthread_atfork\(", [path]), (
+                    f"{short(path)}: a child inherits the mutex locked"
+                )
+
+    def test_the_core_neither_prints_nor_ends_the_process(self) -> None:
+        assert not occurrences(
+            r"std::(cout|cerr|clog)|\bf?printf\(|\bputs\(|\b(abort|exit|_exit|terminate)\(|(?<!static_)\bassert\(",
+            CORE_FILES,
+        )
+
+    def test_headers_are_read_once(self) -> None:
+        headers = [path for path in CORE_FILES + NATIVE_FILES if path.suffix == ".hpp"]
+        assert not [short(path) for path in headers if "#pragma once" not in path.read_text()]
+
+    def test_nothing_shared_holds_an_address(self) -> None:
+        """A pointer means nothing in another process."""
+        layout = CORE / "include" / "conveyor" / "layout.hpp"
+        assert not occurrences(
+            r"^\s+[\w:<>]+\s*[*&]\s*\w+(\[\w*\])?\s*(=.*)?;|std::(string|vector|unique_ptr|shared_ptr|function|map)",
+            [layout],
+        )
+
+    def test_the_size_of_all_that_is_shared_is_asserted(self) -> None:
+        layout = (CORE / "include" / "conveyor" / "layout.hpp").read_text()
+        structs = re.findall(r"^struct (?:alignas\([^)]*\) )?(\w+) \{", layout, re.MULTILINE)
+        assert structs
+        missing = [name for name in structs if f"static_assert(sizeof({name})" not in layout]
+        assert not missing, "two processes must agree on their size: static_assert(sizeof(...) == ...)"
+
+
+class TestTheLeakCheck:
+    """tests/conftest.py finds what a test leaves behind, and nothing that it does not."""
+
+    CASES: ClassVar = {
+        "descriptor": ("import os; os.dup(0)", "descriptor"),
+        "process": ("import subprocess; subprocess.Popen(['sleep', '60'])", "child process"),
+        "file": ("open('/dev/shm/conveyor.test-leak', 'w').close()", "file /dev/shm/conveyor.test-leak"),
+        "nothing": ("import multiprocessing as m; m.set_start_method('forkserver'); m.Queue()", None),
+        "excused": ("import os, pytest; os.dup(0)", None),
+    }
+
+    @pytest.mark.parametrize("case", CASES)
+    def test_finds(self, case: str, tmp_path: Path) -> None:
+        body, found = self.CASES[case]
+        conftest = (ROOT / "tests" / "conftest.py").read_text()
+        (tmp_path / "conftest.py").write_text(conftest.replace("GRACE_SECONDS = 3.0", "GRACE_SECONDS = 0.2"))
+        mark = "@pytest.mark.leaves('a test')\n" if case == "excused" else ""
+        (tmp_path / "test_it.py").write_text(f"import pytest\n{mark}def test_it():\n    {body}\n")
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, str(tmp_path)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        Path("/dev/shm/conveyor.test-leak").unlink(missing_ok=True)
+        assert (done.returncode == 0) == (found is None), done.stdout
+        assert found is None or f"left behind:\n  {found}" in done.stdout, done.stdout
+
+
+def names_in_native_code(pattern: str) -> Counter[str]:
+    """How often each name that the pattern's group finds stands in the core and the binding."""
+    return Counter(
+        name for path in CORE_FILES + NATIVE_FILES for name in re.findall(pattern, path.read_text())
+    )
+
+
+class TestNamedPlaces:
+    """Sync points and kill points have names; the names are argued for in docs/memory-model.md."""
+
+    SYNC_POINTS: ClassVar = names_in_native_code(r'sync point "([^"]+)"')
+    KILL_POINTS: ClassVar = names_in_native_code(r'CONVEYOR_KILL_POINT\("([^"]+)"\)')
+    TEST_TEXT: ClassVar = "".join(
+        path.read_text() for path in SOURCES if "tests" in path.relative_to(ROOT).parts[:2]
+    )
+
+    @pytest.mark.parametrize("name", sorted(SYNC_POINTS))
+    def test_a_sync_point_is_told_on_both_sides(self, name: str) -> None:
+        assert self.SYNC_POINTS[name] >= 2, "named once: where is the other side of the pair?"
+        assert name in MEMORY_MODEL, f"docs/memory-model.md does not say why {name!r} is right"
+
+    @pytest.mark.parametrize("name", sorted(KILL_POINTS))
+    def test_a_kill_point_is_unique_argued_and_tested(self, name: str) -> None:
+        assert self.KILL_POINTS[name] == 1, "one name, one place"
+        assert name in MEMORY_MODEL, f"docs/memory-model.md does not say what a death at {name!r} leaves"
+        tested = f'"{name}"' in self.TEST_TEXT
+        assert tested, f"no test kills a process at {name!r}"
+
+    def test_there_are_some(self) -> None:
+        assert self.SYNC_POINTS
+        assert self.KILL_POINTS

@@ -1,0 +1,218 @@
+"""Who may import whom: the layer map in src/conveyor/__init__.py, enforced.
+
+The map is parsed from that comment, so that the text which people read and the rule which is
+enforced cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "conveyor"
+CORE = ROOT / "core"
+ROW = re.compile(r"#   (?P<names>[\w/]+(?:, [\w/]+)*)(?: \| (?P<outside>\w+(?: \w+)*))?")
+
+# Standard modules too heavy or too far from the subject to be loaded by a mere `import conveyor`.
+NOT_AT_IMPORT = {
+    "asyncio",
+    "concurrent",
+    "ctypes",
+    "email",
+    "http",
+    "multiprocessing",
+    "ssl",
+    "subprocess",
+    "unittest",
+}
+IMPORT_BUDGET_MILLISECONDS = 40
+
+
+@dataclass(frozen=True)
+class LayerMap:
+    floors: dict[str, int]  # name -> height; higher may import lower
+    outside: dict[str, frozenset[str]]  # name -> packages outside the standard library
+
+
+def parse_map(text: str) -> LayerMap:
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.startswith("# Layer map"):
+            break
+    else:
+        raise ValueError("no comment that begins with '# Layer map'")
+    rows: list[re.Match[str]] = []
+    for line in lines:
+        row = ROW.fullmatch(line.rstrip())
+        if row:
+            rows.append(row)
+        elif rows or not line.startswith("#"):
+            break
+    floors: dict[str, int] = {}
+    outside: dict[str, frozenset[str]] = {}
+    for height, row in enumerate(reversed(rows)):
+        for name in row["names"].split(", "):
+            if name in floors:
+                raise ValueError(f"{name!r} stands in the layer map twice")
+            floors[name] = height
+            outside[name] = frozenset((row["outside"] or "").split())
+    return LayerMap(floors, outside)
+
+
+def floor_of(path: Path) -> str:
+    """The name under which the layer map knows a module of the package."""
+    relative = path.relative_to(PACKAGE)
+    return f"{relative.parts[0]}/" if len(relative.parts) > 1 else relative.stem
+
+
+def name_of_module(dotted: str) -> str:
+    """The floor of `conveyor.a.b`; the package itself when it is not a submodule."""
+    parts = dotted.split(".")[1:]
+    if not parts:
+        return "__init__"
+    if parts[0] == "_native" or (PACKAGE / f"{parts[0]}.py").exists():
+        return parts[0]
+    return f"{parts[0]}/" if (PACKAGE / parts[0] / "__init__.py").exists() else "__init__"
+
+
+def imports_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Every import in the file, in functions too: its line and the full dotted name."""
+    package = ["conveyor", *path.relative_to(PACKAGE).parts[:-1]]
+    for node in ast.walk(ast.parse(path.read_text(), path)):
+        match node:
+            case ast.Import():
+                for alias in node.names:
+                    yield node.lineno, alias.name
+            case ast.ImportFrom():
+                base = package[: len(package) - node.level + 1] if node.level else []
+                base = [*base, *(node.module or "").split(".")] if node.module else base
+                for alias in node.names:
+                    yield node.lineno, ".".join([*base, alias.name])
+            case ast.Call(
+                func=ast.Attribute(attr="import_module") | ast.Name(id="import_module" | "__import__")
+            ):
+                match node.args:
+                    case [ast.Constant(value=str(name)), *_] if not name.startswith("."):
+                        yield node.lineno, name
+
+
+def module_files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def layers() -> LayerMap:
+    return parse_map((PACKAGE / "__init__.py").read_text())
+
+
+def test_the_map_names_every_module_and_nothing_else(layers: LayerMap) -> None:
+    there = {floor_of(path) for path in module_files()} | {"_native"}
+    assert there - layers.floors.keys() == set(), "modules that the layer map does not name"
+    assert layers.floors.keys() - there == set(), "names in the layer map that no module has"
+
+
+@pytest.mark.parametrize("path", module_files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_only_what_stands_lower(path: Path, layers: LayerMap) -> None:
+    own = floor_of(path)
+    wrong = []
+    for line, dotted in imports_of(path):
+        top = dotted.split(".")[0]
+        if top == "conveyor":
+            other = name_of_module(dotted)
+            if other != own and layers.floors[other] >= layers.floors[own]:
+                wrong.append(f"line {line}: {dotted} stands on the floor of {other}, not under {own}")
+        elif top not in sys.stdlib_module_names and top not in layers.outside[own]:
+            wrong.append(f"line {line}: {top} is outside the standard library; the layer map must allow it")
+    assert not wrong, "\n".join(wrong)
+
+
+class TestTheParser:
+    TEXT = """
+# Layer map, highest floor first. Prose may follow,
+# in several lines.
+#
+#   cli/ | rich cyclopts
+#   queue, pipe
+#   errors
+#
+# Other words.
+#   trap
+"""
+
+    def test_floors_rise_from_the_last_row(self) -> None:
+        found = parse_map(self.TEXT)
+        assert found.floors == {"errors": 0, "queue": 1, "pipe": 1, "cli/": 2}
+        assert found.outside["cli/"] == {"rich", "cyclopts"}
+        assert found.outside["pipe"] == frozenset()
+
+    def test_a_name_stands_once(self) -> None:
+        with pytest.raises(ValueError, match="twice"):
+            parse_map(self.TEXT.replace("queue, pipe", "queue, errors"))
+
+    def test_without_a_map(self) -> None:
+        with pytest.raises(ValueError, match="Layer map"):
+            parse_map("nothing here")
+
+
+class TestTheCore:
+    """The core never knows Python, and its headers stand on each other without a circle."""
+
+    FILES = sorted(path for path in CORE.rglob("*") if path.suffix in {".hpp", ".cpp"})
+
+    @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+    def test_never_includes_python(self, path: Path) -> None:
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            assert not re.search(r"#\s*include.*(Python\.h|nanobind|pybind11|_native/)", line), (
+                f"line {number}"
+            )
+            code = line.split("//")[0]
+            assert not re.search(r"\bPy(_|[A-Z]\w+_)[A-Z]\w+|\bPyObject\b|\bnb::", code), f"line {number}"
+
+    def test_headers_have_no_circle(self) -> None:
+        includes = {
+            path.name: set(re.findall(r'#\s*include "conveyor/([\w.]+)"', path.read_text()))
+            for path in (CORE / "include" / "conveyor").glob("*.hpp")
+        }
+        while includes:
+            ready = [name for name, needs in includes.items() if not needs & includes.keys()]
+            assert ready, f"these headers include each other in a circle: {sorted(includes)}"
+            for name in ready:
+                del includes[name]
+
+
+class TestImportConveyor:
+    def test_loads_no_optional_and_no_heavy_module(self) -> None:
+        program = (
+            "import sys, json; before = set(sys.modules); import conveyor; "
+            "print(json.dumps(sorted(set(sys.modules) - before)))"
+        )
+        loaded = json.loads(subprocess.check_output([sys.executable, "-c", program], text=True))
+        tops = {name.split(".")[0] for name in loaded}
+        assert "conveyor" in tops
+        outside = tops - sys.stdlib_module_names - {"conveyor"}
+        assert not outside, "import conveyor loads packages that are not its own"
+        assert not tops & NOT_AT_IMPORT
+        upper = {name for name in loaded if re.match(r"conveyor\.(cli|bench|pipeline|observe)\b", name)}
+        assert not upper, "these are imported when they are used"
+
+    @pytest.mark.skipif("CONVEYOR_SANITIZED" in os.environ, reason="a sanitizer makes everything slow")
+    def test_costs_little(self) -> None:
+        program = (
+            "import time; start = time.process_time(); import conveyor; print(time.process_time() - start)"
+        )
+        costs = [
+            1000 * float(subprocess.check_output([sys.executable, "-c", program], text=True))
+            for _ in range(5)
+        ]
+        assert statistics.median(costs) < IMPORT_BUDGET_MILLISECONDS, costs
