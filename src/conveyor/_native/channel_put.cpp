@@ -175,12 +175,17 @@ nb::object Channel::put_many(nb::handle self, nb::handle items, const Deadline& 
   while (PyObject* const next = PyIter_Next(iterator.ptr())) {
     const nb::object item = nb::steal(next);
     const std::size_t offset = encoded.size();
-    if (encode(next, encoded) && encoded.size() - offset <= inline_limit) {
+    const bool raw = PyBytes_CheckExact(next);
+    if (raw && PyBytes_GET_SIZE(next) <= static_cast<Py_ssize_t>(inline_limit)) {
+      encoded.put(PyBytes_AS_STRING(next), static_cast<std::size_t>(PyBytes_GET_SIZE(next)));
+      entries.push_back({offset, encoded.size() - offset, none, Kind::bytes});
+      continue;
+    }
+    if (!raw && encode(next, encoded) && encoded.size() - offset <= inline_limit) {
       entries.push_back({offset, encoded.size() - offset, none, Kind::native});
       continue;
     }
     encoded.cut(offset);
-    const bool raw = PyBytes_CheckExact(next);
     Pickled packed;
     if (raw ? !packed.add(next) : !pickle(next, packed)) {
       if (!handle_pickling_error(self, item)) return {};
