@@ -142,7 +142,7 @@ Status Stream::append(SideState& state, std::uint64_t number, const Outgoing& it
   if (by_run) {
     segment_->descriptor(item.run.first).ticket = number;  // the queue's, once `number` is committed
     std::memcpy(at + sizeof message, &item.run, sizeof item.run);
-  } else {
+  } else if (size != 0) {
     std::memcpy(at + sizeof message, item.data, size);
   }
   state.offset += static_cast<std::uint32_t>(need);

@@ -1,0 +1,57 @@
+// A small world to kill processes in: producers and consumers as real processes on one stream, a
+// ledger in memory of its own that tells afterwards who put and who got what, and victims that die by
+// SIGKILL at a named step or at a random moment.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "conveyor/stream.hpp"
+
+namespace crash {
+
+inline constexpr int max_producers = 6;
+inline constexpr std::uint32_t items_each = 400;
+
+// Shared by all processes of one experiment.
+struct Ledger {
+  std::atomic<std::uint32_t> returned[max_producers];               // items whose put returned
+  std::atomic<std::uint8_t> received[max_producers][items_each];    // how often each was received
+  std::atomic<std::uint32_t> disorder;                              // items that came before an earlier one
+  std::atomic<std::uint32_t> damaged;                               // items with wrong content
+  std::atomic<std::uint32_t> failed;                                // operations with an unexpected status
+  std::atomic<std::uint32_t> deaths;                                // victims that reached their point
+  std::atomic<bool> stop;                                           // consumers end when the stream is empty
+};
+
+// Where and when a victim dies: at the `hit`-th passage of `point`. Empty: it lives.
+struct Fate {
+  std::string point;
+  int hit = 1;
+  bool counts = true;  // whether this death is the one that the experiment is about
+};
+
+struct Plan {
+  conveyor::Bounds bounds;
+  bool watched = false;
+  std::vector<Fate> producers, consumers;  // one process each
+  bool backlog = false;                    // the consumers start when the producers are done
+};
+
+struct Outcome {
+  bool killed = false;     // a victim that counts died as planned
+  std::string trouble;     // what is wrong afterwards; empty when all is well
+};
+
+// Runs it: the survivors must finish their work, and everything must add up.
+Outcome run(const Plan& plan);
+
+// The same with victims killed from outside, at random moments, and replaced.
+std::string run_random(unsigned seed, int kills);
+
+}  // namespace crash

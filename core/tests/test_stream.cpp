@@ -1,0 +1,218 @@
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <deque>
+#include <random>
+#include <vector>
+
+#include "conveyor/stream.hpp"
+
+using namespace conveyor;
+
+namespace {
+
+struct Collect {
+  std::vector<std::vector<std::byte>> items;
+  std::vector<RunReference> runs;
+  bool message(std::uint8_t kind, const std::byte* data, std::size_t size) {
+    CHECK(kind == 7);
+    items.emplace_back(data, data + size);
+    return true;
+  }
+  bool run(std::uint8_t, const RunReference& reference) {
+    runs.push_back(reference);
+    return true;
+  }
+};
+
+std::vector<std::byte> content(std::size_t size, unsigned seed) {
+  std::vector<std::byte> data(size);
+  for (std::size_t i = 0; i < size; ++i) data[i] = static_cast<std::byte>(seed + i * 13);
+  return data;
+}
+
+Status put(Stream& stream, const std::vector<std::byte>& data) {
+  Outgoing item;
+  item.data = data.data();
+  item.size = data.size();
+  item.kind = 7;
+  std::size_t done = 0;
+  return stream.put(&item, 1, done, forever);
+}
+
+Status put_run(Stream& stream, std::uint64_t size) {
+  Outgoing item;
+  item.size = size;
+  REQUIRE(stream.allocate_run(size, item.run).first != no_page);
+  std::memset(stream.run_data(item.run), 5, size);
+  std::size_t done = 0;
+  const Status status = stream.put(&item, 1, done, forever);
+  if (status != Status::ok) stream.release(item.run);
+  return status;
+}
+
+}  // namespace
+
+TEST_CASE("every size goes through, over every page's end, in order") {
+  Stream stream(Segment::create({}));
+  for (std::size_t start = 0; start < 3; ++start) {
+    std::deque<std::size_t> waiting;
+    for (std::size_t size = start; size <= inline_limit; size += 37) {
+      REQUIRE(put(stream, content(size, static_cast<unsigned>(size))) == Status::ok);
+      waiting.push_back(size);
+      if (waiting.size() < 9) continue;
+      Collect sink;
+      std::size_t done = 0;
+      REQUIRE(stream.take(4, sink, done) == Status::ok);
+      REQUIRE(done == 4);
+      for (const auto& item : sink.items) {
+        CHECK(item == content(waiting.front(), static_cast<unsigned>(waiting.front())));
+        waiting.pop_front();
+      }
+    }
+    CHECK(stream.depth() == waiting.size());
+    Collect sink;
+    std::size_t done = 0;
+    REQUIRE(stream.take(100, sink, done) == Status::ok);
+    CHECK(done == waiting.size());
+    CHECK(stream.check() == "");
+  }
+}
+
+TEST_CASE("a backlog grows, keeps its order, and gives its memory back") {
+  Stream stream(Segment::create({}));
+  constexpr unsigned count = 300'000;
+  for (unsigned i = 0; i < count; ++i) REQUIRE(put(stream, content(40, i)) == Status::ok);
+  CHECK(stream.depth() == count);
+  CHECK(stream.statistics().peak_depth == count);
+  const std::uint64_t held = stream.segment().memory_held();
+  CHECK(held >= count * 48ULL);
+  for (unsigned i = 0; i < count;) {
+    Collect sink;
+    std::size_t done = 0;
+    REQUIRE(stream.take(1000, sink, done) == Status::ok);
+    for (const auto& item : sink.items) REQUIRE(item == content(40, i++));
+  }
+  CHECK(stream.empty());
+  CHECK(stream.segment().memory_held() < held / 3);
+  CHECK(stream.check() == "");
+}
+
+TEST_CASE("empty and full, by items") {
+  Stream stream(Segment::create({2}));
+  Collect sink;
+  std::size_t done = 0;
+  CHECK(stream.take(1, sink, done) == Status::empty);
+  CHECK(put(stream, content(8, 1)) == Status::ok);
+  CHECK_FALSE(stream.full());
+  CHECK(put(stream, content(8, 2)) == Status::ok);
+  CHECK(stream.full());
+  CHECK(put(stream, content(8, 3)) == Status::full);
+  CHECK(stream.depth() == 2);
+  CHECK(stream.take(1, sink, done) == Status::ok);
+  CHECK(put(stream, content(8, 4)) == Status::ok);
+}
+
+TEST_CASE("a batch puts what fits and says how much") {
+  Stream stream(Segment::create({5}));
+  const auto data = content(8, 0);
+  Outgoing item;
+  item.data = data.data();
+  item.size = 8;
+  const std::vector<Outgoing> items(8, item);
+  std::size_t done = 0;
+  CHECK(stream.put(items.data(), 8, done, forever) == Status::full);
+  CHECK(done == 5);
+  CHECK(stream.depth() == 5);
+}
+
+TEST_CASE("bounds by bytes: hard and soft") {
+  Stream hard(Segment::create({unbounded, 100, false, false}));
+  CHECK(put(hard, content(101, 0)) == Status::too_large);
+  CHECK(put(hard, content(60, 0)) == Status::ok);
+  CHECK(put(hard, content(41, 0)) == Status::full);
+  CHECK(put(hard, content(40, 0)) == Status::ok);
+  CHECK(hard.full());
+  Stream soft(Segment::create({unbounded, 100, true, false}));
+  CHECK(put(soft, content(101, 0)) == Status::ok);
+  CHECK(put(soft, content(1, 0)) == Status::full);
+  CHECK_FALSE(soft.has_room(1));
+}
+
+TEST_CASE("large payloads go by runs, and their pages come back") {
+  Stream stream(Segment::create({}));
+  for (int round = 0; round < 200; ++round) {
+    REQUIRE(put_run(stream, 300'000) == Status::ok);
+    REQUIRE(put(stream, content(20, 1)) == Status::ok);
+    Collect sink;
+    std::size_t done = 0;
+    REQUIRE(stream.take(10, sink, done) == Status::ok);
+    REQUIRE(sink.runs.size() == 1);
+    CHECK(sink.runs[0].size == 300'000);
+    CHECK(stream.run_data(sink.runs[0])[299'999] == std::byte{5});
+    stream.release(sink.runs[0]);
+  }
+  CHECK(stream.segment().memory_held() < 20 * 300'000);
+  CHECK(stream.check() == "");
+}
+
+TEST_CASE("a sink that refuses leaves the item where it was") {
+  struct Refuse {
+    bool message(std::uint8_t, const std::byte*, std::size_t) { return false; }
+    bool run(std::uint8_t, const RunReference&) { return false; }
+  } refuse;
+  Stream stream(Segment::create({}));
+  put(stream, content(8, 1));
+  std::size_t done = 9;
+  CHECK(stream.take(1, refuse, done) == Status::refused);
+  CHECK(done == 0);
+  CHECK(stream.depth() == 1);
+}
+
+TEST_CASE("a damaged page is found, not followed") {
+  std::mt19937 random(3);
+  for (int round = 0; round < 300; ++round) {
+    Stream stream(Segment::create({}));
+    for (unsigned i = 0; i < 30; ++i) put(stream, content(50, i));
+    put_run(stream, 70'000);
+    Header& header = stream.segment().header();
+    // A few bytes anywhere in what the operations read: the sides' states, the pool, the messages.
+    std::byte* const places[] = {
+        reinterpret_cast<std::byte*>(&header.producers.state), reinterpret_cast<std::byte*>(&header.consumers.state),
+        reinterpret_cast<std::byte*>(&header.pool.high_water),
+        reinterpret_cast<std::byte*>(&stream.segment().descriptor(0)), stream.segment().page(0)};
+    const std::size_t sizes[] = {sizeof header.producers.state, sizeof header.consumers.state, 32, 64, 2000};
+    const std::size_t place = random() % 5;
+    for (int i = 0; i < 3; ++i) places[place][random() % sizes[place]] = static_cast<std::byte>(random());
+    for (int i = 0; i < 40; ++i) {
+      Collect sink;
+      std::size_t done = 0;
+      struct Quiet {
+        std::size_t bytes = 0;
+        std::vector<RunReference> runs;
+        bool message(std::uint8_t, const std::byte* data, std::size_t size) {
+          for (std::size_t at = 0; at < size; ++at) bytes += static_cast<std::size_t>(data[at]);
+          return true;
+        }
+        bool run(std::uint8_t, const RunReference& reference) {
+          runs.push_back(reference);
+          return true;
+        }
+      } quiet;
+      if (stream.take(1, quiet, done) != Status::ok) break;
+      put(stream, content(50, 1));
+    }
+    stream.check();
+  }
+}
+
+TEST_CASE("tasks: as many done as were put, and no more") {
+  Stream stream(Segment::create({}));
+  CHECK(stream.all_tasks_done());
+  CHECK_FALSE(stream.task_done());
+  put(stream, content(1, 1));
+  CHECK_FALSE(stream.all_tasks_done());
+  CHECK(stream.task_done());
+  CHECK_FALSE(stream.task_done());
+  CHECK(stream.all_tasks_done());
+}

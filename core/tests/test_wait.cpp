@@ -1,0 +1,73 @@
+#include <doctest/doctest.h>
+#include <sys/mman.h>
+
+#include <new>
+#include <thread>
+
+#include "conveyor/wait.hpp"
+
+using namespace conveyor;
+
+namespace {
+
+struct Shared {
+  EventCount event;
+  Atomic<std::uint32_t> turn;
+};
+
+Shared* shared() { return new (mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) Shared; }
+
+void await(Shared& place, std::uint32_t parity) {
+  Slices slices;
+  while (place.turn.load(acquire) % 2 != parity) {
+    const std::uint32_t epoch = place.event.announce();
+    if (place.turn.load(acquire) % 2 == parity) break;
+    place.event.sleep(epoch, forever, slices);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("no wake-up is lost between two who take turns") {
+  Shared& place = *shared();
+  constexpr int turns = 5'000;
+  const auto play = [&](std::uint32_t parity) {
+    for (int i = 0; i < turns; ++i) {
+      await(place, parity);
+      place.turn.fetch_add(1, release);
+      place.event.notify(1);
+    }
+  };
+  const Nanoseconds start = monotonic_now();
+  std::thread other([&] { play(1); });
+  play(0);
+  other.join();
+  CHECK(place.turn.load(acquire) == 2 * turns);
+  // One lost wake-up would cost a slice of 0.1 s, and there were 10,000 chances.
+  CHECK(monotonic_now() - start < 20'000'000'000);
+}
+
+TEST_CASE("the sleepers' mark goes when a notifier finds nobody") {
+  Shared& place = *shared();
+  place.event.announce();  // and dies
+  CHECK(place.event.has_sleepers());
+  place.event.notify(1);
+  CHECK_FALSE(place.event.has_sleepers());
+}
+
+TEST_CASE("a sleep ends at its deadline") {
+  Shared& place = *shared();
+  Slices slices;
+  const Nanoseconds start = monotonic_now();
+  Waited result = Waited::again;
+  while (result == Waited::again) result = place.event.sleep(place.event.announce(), start + 20'000'000, slices);
+  CHECK(result == Waited::timed_out);
+  CHECK(monotonic_now() - start >= 20'000'000);
+}
+
+TEST_CASE("a spin ends in time, and sees what it waits for") {
+  Shared& place = *shared();
+  Spin spin;
+  CHECK_FALSE(place.event.spin(spin, [] { return false; }));
+  CHECK(place.event.spin(spin, [] { return true; }));
+}
