@@ -58,6 +58,10 @@ Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, 
     const Outgoing& item = items[done];
     const std::uint64_t number = before + done;
     const std::uint64_t payload = item.payload();
+    if (payload > header_.max_bytes && header_.soft_bound == 0) {
+      status = Status::too_large;
+      break;
+    }
     if (number - side.other_count >= header_.max_items || header_.max_bytes != unbounded) {
       side.other_count = count_of(header_.head.word.load(acquire));  // sync point "head"
       if (side.other_count > number) {
@@ -72,10 +76,6 @@ Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, 
         // May run ahead of the consumers' word by the operation that is being committed; never by more.
         const std::uint64_t waiting = state.bytes - header_.head.bytes.load(relaxed);
         const bool alone = number == side.other_count;
-        if (payload > header_.max_bytes && header_.soft_bound == 0) {
-          status = Status::too_large;
-          break;
-        }
         if (waiting + payload > header_.max_bytes && !(alone && header_.soft_bound != 0)) {
           status = Status::full;
           break;

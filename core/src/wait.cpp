@@ -82,10 +82,10 @@ void EventCount::wake(std::uint32_t seen, int count) {
   CONVEYOR_KILL_POINT("wait.before-wake");
   epoch_.fetch_add(1, release);
   const int woken = futex_wake(&epoch_, count);
-  // Fewer than asked for: nobody that `seen` counts is asleep any more, and whoever was on the
-  // way to sleep is turned back by the new epoch. A waiter that announced itself since makes the
-  // exchange fail, and its mark stays.
-  if (woken < count) sleepers_.compare_exchange_strong(seen, 0, relaxed);
+  if (woken >= count) return;  // there may be more
+  std::uint32_t served = served_.load(relaxed);
+  while (static_cast<std::int32_t>(seen - served) > 0 && !served_.compare_exchange_weak(served, seen, relaxed)) {
+  }
 }
 
 unsigned usable_cpus() {

@@ -55,6 +55,19 @@ TEST_CASE("the sleepers' mark goes when a notifier finds nobody") {
   CHECK_FALSE(place.event.has_sleepers());
 }
 
+TEST_CASE("serving one ticket does not hide a later one") {
+  Shared& place = *shared();
+  // A notifier that would wake many is overtaken: another serves the sleeper, who then announces itself anew.
+  place.event.announce();
+  place.event.notify(INT32_MAX);
+  CHECK_FALSE(place.event.has_sleepers());
+  place.event.announce();
+  CHECK(place.event.has_sleepers());
+  place.event.announce();
+  place.event.notify(1);
+  CHECK_FALSE(place.event.has_sleepers());
+}
+
 TEST_CASE("a sleep ends at its deadline") {
   Shared& place = *shared();
   Slices slices;

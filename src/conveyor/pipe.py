@@ -45,8 +45,20 @@ class Connection(connection.Connection):
         channel._use_pipe(handle)
         return channel
 
+    def close(self) -> None:
+        """Close this end in this process, and let go of its memory."""
+        super().close()
+        self._inbox = self._outbox = None
+
     def send(self, obj: Any) -> None:
-        """Send an object; it is pickled here, and errors of that are raised here."""
+        """Send an object; it is pickled here, and errors of that are raised here.
+
+        Returns when the object is in shared memory; one of more than 1 MiB when it has been received, as
+        with `multiprocessing`, whose pipe holds less.
+
+        Raises:
+            BrokenPipeError: the other end is closed in every process.
+        """
         self._check_closed()  # type: ignore[attr-defined]
         self._check_writable()  # type: ignore[attr-defined]
         assert self._outbox is not None

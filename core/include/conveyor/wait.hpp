@@ -4,14 +4,16 @@
 // changes the state first and looks for waiters afterwards. Told as numbered events:
 //
 //   waiter    W1 read epoch      W2 sleepers += 1   W3 full fence   W4 look at the state   W5 sleep if epoch is unchanged
-//   notifier  N1 change state    N2 full fence      N3 read sleepers; if not 0: N4 epoch += 1, N5 wake
+//   notifier  N1 change state    N2 full fence      N3 read sleepers; if not served: N4 epoch += 1, N5 wake
 //
 // sync point "event-count": W2..W4 against N1..N3. The two fences order them, so either N3 sees
 // the waiter, or W4 sees the change; they cannot both miss. If N3 saw it, N4 makes W5 return.
 //
-// `sleepers` is a mark, not a count: it grows with each waiter and goes back to 0 when a wake-up
-// finds that fewer slept than it would wake. A process that dies asleep therefore costs one
-// system call of a later notifier, and nothing after that.
+// `sleepers` only grows: each announcement is a ticket. `served` follows it: a wake-up that finds fewer
+// asleep than it would wake has served every ticket that it saw in N3, for such a waiter has been woken or
+// is turned back by the new epoch. While the two differ, somebody may be asleep. A waiter that announces
+// itself later has a higher ticket, and nobody late can strike it off. A process that dies asleep costs
+// one system call of a later notifier, and nothing after that.
 //
 // A spinner is a waiter that is awake: while there is one, N3 wakes nobody for a single item. It takes
 // its mark away before its last look at the state, with a full fence between, so the same argument holds
@@ -96,7 +98,7 @@ class EventCount {
     notify_fenced(count);
   }
 
-  bool has_sleepers() const { return sleepers_.load(relaxed) != 0; }
+  bool has_sleepers() const { return sleepers_.load(relaxed) != served_.load(relaxed); }
 
   // Looks at the state again and again for a while, unless somebody else does: one spinner is as
   // good as many and leaves the other processors to those who have work. True: it is ready.
@@ -125,7 +127,7 @@ class EventCount {
     // A spinner sees the change by itself; what it leaves, it tells of (Stream::take, Stream::put).
     if (count == 1 && spinner_.load(relaxed) != 0) return;
     const std::uint32_t seen = sleepers_.load(relaxed);  // relaxed: the caller's fence orders both
-    if (seen != 0) wake(seen, count);
+    if (seen != served_.load(relaxed)) wake(seen, count);
   }
   void wake(std::uint32_t seen, int count);
   bool begin_spin(Nanoseconds end);
@@ -134,6 +136,8 @@ class EventCount {
 
   Atomic<std::uint32_t> epoch_;
   Atomic<std::uint32_t> sleepers_;
+  Atomic<std::uint32_t> served_;
+  std::uint32_t reserved_ = 0;
   // When the spinner will stop, or 0. A spinner that died is known by a time long past.
   Atomic<Nanoseconds> spinner_;
 };

@@ -92,7 +92,7 @@ class Context(BaseContext):
         """A `conveyor.SimpleQueue`."""
         return _SimpleQueue(ctx=self.get_context())
 
-    def Pipe(self, duplex: bool = True) -> tuple[Connection, Connection]:  # type: ignore[override]  # noqa: N802
+    def Pipe(self, duplex: bool = True) -> tuple[Connection, Connection]:  # noqa: N802
         """The two ends of a `conveyor.Pipe`."""
         from ..pipe import Pipe
 
@@ -145,9 +145,10 @@ class DefaultContext(Context, _stdlib.DefaultContext):  # pyright: ignore[report
         """
         _stdlib_default.set_start_method(method, force)
 
-    def get_start_method(self, allow_none: bool = False) -> Any:
+    def get_start_method(self, allow_none: bool = False) -> str:
         """The name of the start method; None if none is set yet and `allow_none` is given."""
-        return _stdlib_default.get_start_method(allow_none)
+        name: str = _stdlib_default.get_start_method(allow_none)
+        return name
 
     # Where code that reaches for the standard library's attribute finds and sets the same.
     @property

@@ -4,6 +4,7 @@ from .events import (
     CrashLoop,
     Event,
     Failure,
+    FewerWorkers,
     ItemFailed,
     OutletClosed,
     Results,
@@ -12,7 +13,7 @@ from .events import (
     WorkerStuck,
     describe_exit,
 )
-from .mapper import Halt, Mapper
+from .mapper import Halt, Mapper, NoWorkers
 from .report import Report
 from .sources import IterableSource, LineSource, Source
 
@@ -20,11 +21,13 @@ __all__ = [
     "CrashLoop",
     "Event",
     "Failure",
+    "FewerWorkers",
     "Halt",
     "ItemFailed",
     "IterableSource",
     "LineSource",
     "Mapper",
+    "NoWorkers",
     "OutletClosed",
     "Report",
     "Results",

@@ -10,6 +10,7 @@ __all__ = [
     "CrashLoop",
     "Event",
     "Failure",
+    "FewerWorkers",
     "ItemFailed",
     "OutletClosed",
     "Results",
@@ -68,6 +69,8 @@ class WorkerDied:
     number: int | None
     """Place in the input of the item that it was working on, which counts as failed; None: it had none."""
     item: Any
+    calls: tuple[str, ...]
+    """If native code crashed: the innermost calls, as in `tools.py:12 in parse`; else empty."""
 
     @property
     def reason(self) -> str:
@@ -89,6 +92,14 @@ class OutletClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class FewerWorkers:
+    """The system would start no more processes; the run goes on with those that it has."""
+
+    workers: int
+    error: OSError
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerStuck:
     """A worker had nothing left to do but did not leave, and was killed."""
 
@@ -101,11 +112,13 @@ class Tick:
     """Time has passed: a moment to look at `report()` and redraw."""
 
 
-Event: TypeAlias = Results | ItemFailed | WorkerDied | CrashLoop | OutletClosed | WorkerStuck | Tick
+Event: TypeAlias = (
+    Results | ItemFailed | WorkerDied | CrashLoop | FewerWorkers | OutletClosed | WorkerStuck | Tick
+)
 
 # What usually stands behind a signal, where its name alone helps nobody.
 _LIKELY = {
-    signal.SIGKILL: "by hand, or by the kernel for want of memory: see dmesg",
+    signal.SIGKILL: "by hand, or out of memory: see dmesg",
     signal.SIGSEGV: "a crash in native code",
     signal.SIGBUS: "a crash in native code, or a mapped file that shrank",
     signal.SIGABRT: "native code gave up",

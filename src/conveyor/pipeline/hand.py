@@ -9,11 +9,13 @@ import signal
 from collections import deque
 from collections.abc import Callable
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from ..errors import Empty
 from ..queue import Queue
+from .crash_note import CrashNote
 from .events import Failure
 from .run import GAP, Run, weigh
 from .window import Window
@@ -52,6 +54,7 @@ class Hand:
     ) -> None:
         self._tasks: Queue[Any] = Queue()
         self._results: Queue[Any] = Queue()
+        self.note = CrashNote()
         self._window = window
         self._runs: deque[Run] = deque()
         self.outstanding = 0
@@ -62,8 +65,9 @@ class Hand:
         self._since = monotonic()  # the work on the next result began then, or later
         self._finished = 0
         self._result_bytes = 0
-        self.process = context.Process(  # type: ignore[attr-defined]  # typeshed has it in the subclasses
-            target=work, args=(function, self._tasks, self._results, stdout_to_stderr, tracebacks)
+        # typeshed has Process in the subclasses of BaseContext only.
+        self.process: BaseProcess = cast("Any", context).Process(
+            target=work, args=(function, self._tasks, self._results, self.note, stdout_to_stderr, tracebacks)
         )
         # A Ctrl-C before the child has its own handlers would run ours in it.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -71,8 +75,9 @@ class Hand:
             self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        self.pid: int = self.process.pid
-        self.sentinel: int = self.process.sentinel
+        assert self.process.pid is not None  # it is started
+        self.pid = self.process.pid
+        self.sentinel = self.process.sentinel
         self.results_fd = self._results._reader.fileno()  # pyright: ignore[reportPrivateUsage]
 
     def room(self) -> int:
@@ -131,7 +136,7 @@ class Hand:
             if PLAIN.issuperset(map(type, raw)):
                 values, weight = raw, weigh(raw)
             else:
-                values, weight = [], 0
+                values, weight = list[Any](), 0
                 number = run.start + len(run.results)
                 for offset, message in enumerate(raw):
                     value, its_weight = _unwrap(message)
@@ -159,26 +164,32 @@ class Hand:
             seconds = (seconds + self._seconds) / 2
         self._seconds = seconds
 
-    def overdue(self, now: float) -> float:
-        """Seconds for which it has been busy with one item while others wait behind it, beyond what
-        is to be expected; negative: how long until then; -inf: nothing waits."""
-        if self.outstanding < 2 or not self.ready:
+    def overdue(self, now: float, patience: float) -> float:
+        """Seconds beyond `patience` for which it has been busy with one item while others wait behind it.
+
+        Negative: how long until then; -inf: nothing waits. An item that is as slow as those before it
+        is expected to be gets more patience.
+        """
+        if self.outstanding < 2 or not self._results.empty():
             return float("-inf")
-        return now - self._since - max(0.01, 4 * (self._seconds or 0.0))
+        return now - self._since - max(patience, 4 * (self._seconds or 0.0))
 
     def take_back(self) -> list[Run]:
         """Take back what it has not begun: runs, to be given to somebody else."""
         numbers: list[int] = []
         with contextlib.suppress(Empty):
             while True:
-                numbers += [task[0] for task in self._tasks.get_many(_AT_A_TIME, block=False) if task is not STOP]
-        # It may have taken some while we did, so they need not be the last ones; but they are in order.
+                numbers += [
+                    task[0] for task in self._tasks.get_many(_AT_A_TIME, block=False) if task is not STOP
+                ]
+        # It may have taken some while we did, so they need not be the last ones; but they are in the order
+        # of its runs, each of which is in one piece there.
         back: list[Run] = []
         kept: deque[Run] = deque()
         at = 0
         for whole in self._runs:
             run: Run | None = whole
-            while run is not None and at < len(numbers) and numbers[at] < run.start + run.count:
+            while run is not None and at < len(numbers) and run.start <= numbers[at] < run.start + run.count:
                 first = numbers[at]
                 until = first
                 while at < len(numbers) and numbers[at] == until and until < run.start + run.count:
@@ -230,6 +241,7 @@ class Hand:
         """Wait for the end of a process that is ending, and let go of what belongs to it."""
         self.process.join()
         self.process.close()
+        self.note.close()
 
 
 def _unwrap(message: Any) -> tuple[Any, int]:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
-import os
-import select
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from enum import IntEnum
 from multiprocessing.connection import wait as wait_for_sentinels
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, Literal, TypeAlias, get_args
 
-from .events import CrashLoop, Event, ItemFailed, OutletClosed, Results, Tick, WorkerDied, WorkerStuck
+from .backlog import Backlog
+from .events import (
+    CrashLoop,
+    Event,
+    FewerWorkers,
+    ItemFailed,
+    OutletClosed,
+    Results,
+    Tick,
+    WorkerDied,
+    WorkerStuck,
+)
 from .hand import Hand
 from .report import Report
-from .run import Run
 from .sources import Source
+from .watch import Watch
 from .window import Window
 
-__all__ = ["Halt", "Mapper"]
+__all__ = ["Halt", "Mapper", "NoWorkers"]
 
 Halt: TypeAlias = Literal["never", "soon", "now"]
 
@@ -32,7 +39,13 @@ _TRICKLE = 256
 # descriptor that tells.
 _LOOK_SECONDS = 0.5
 _DISMISS_SECONDS = 5.0
-_ANY = -1
+# How long a worker may be busy with one item until those behind it are given to others.
+_PATIENCE_IDLE = 0.02
+_PATIENCE_BUSY = 1.0
+
+
+class NoWorkers(RuntimeError):
+    """The system would not start a single worker process; the cause is its error."""
 
 
 class _Phase(IntEnum):
@@ -94,26 +107,26 @@ class Mapper:
         if halt not in get_args(Halt):
             raise ValueError(f"halt is {halt!r}; it must be one of {', '.join(get_args(Halt))}")
         self._function = function
-        self._source = source
+        self._source = source  # read by the backlog alone; here to wait for it
         self._workers = workers
         self._halt = halt
         self._context = multiprocessing.get_context(start_method)
         self._window = Window(ordered, max_items, max_bytes)
+        self._backlog = Backlog(source, self._window)
         self._crash_limit = crash_limit or max(10, 3 * workers)
         self._tick = tick
         self._outlet = outlet
+        self._watch = Watch(outlet)
         self._keep = {"stdout_to_stderr": stdout_to_stderr, "tracebacks": tracebacks}
 
         self._phase = _Phase.RUNNING
         self._hands: list[Hand] = []
-        self._back: deque[Run] = deque()  # taken back from workers, to be given again first
-        self._taken = self._failed = self._lost = self._cut = 0
+        self._failed = self._lost = self._cut = 0
         self._started = self._deaths = self._deaths_in_a_row = 0
         self._began = self._ended = 0.0
         self._collected = 0.0  # when results came in a trickle last; 0: they do not
         self._looked = 0.0
         self._hurry = False  # there is more to do than to wait
-        self._source_error: Exception | None = None
 
     # -- from outside, also from signal handlers -----------------------------------------------------
 
@@ -124,25 +137,26 @@ class Mapper:
             How many items are in flight.
         """
         self._phase = max(self._phase, _Phase.DRAINING)
-        self._wake()
+        self._backlog.close()
+        self._watch.wake()
         return self._in_flight()
 
     def stop(self) -> None:
         """End at once: the workers are killed. Safe in a signal handler."""
         self._phase = _Phase.STOPPED
-        self._wake()
+        self._watch.wake()
 
     def report(self) -> Report:
         """The figures at this moment, or of the end."""
         end = self._ended or monotonic()
         return Report(
-            taken=self._taken + self._source.available,
+            taken=self._backlog.taken,
             done=self._window.released,
             pending=self._window.pending,
             failed=self._failed,
             lost=self._lost,
             in_flight=self._in_flight(),
-            not_begun=sum(run.count for run in self._back) + self._source.available,
+            not_begun=self._backlog.not_begun,
             workers=len(self._hands),
             started=self._started,
             deaths=self._deaths,
@@ -154,21 +168,16 @@ class Mapper:
 
     # -- the run ---------------------------------------------------------------------------------------
 
-    def run(self) -> Iterator[Event]:
+    def run(self) -> Generator[Event, None, None]:
         """Run to the end of the source, or until told to end, and tell what happens.
 
         However the iteration ends, by `break` or an exception too, no worker process is left.
 
         Raises:
-            OSError, or what the source raises: after what was taken before has been finished.
+            NoWorkers: no process could be started.
+            Exception: what the source raised, after all that was taken before has been finished.
         """
         self._began = monotonic()
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._poll = select.poll()
-        self._poll.register(self._wake_fd, select.POLLIN)
-        self._watching: int | None = None
-        if self._outlet is not None:
-            self._poll.register(self._outlet, 0)
         try:
             yield from self._loop()
             values = self._window.flush()
@@ -178,136 +187,112 @@ class Mapper:
                 yield from self._dismiss()
         finally:
             self._end()
-        if self._source_error is not None:
-            raise self._source_error
+        if self._backlog.error is not None:
+            raise self._backlog.error
 
     def _loop(self) -> Iterator[Event]:
+        news: list[Event] = []
         while True:
-            self._feed()
+            # The workers get more to do before the caller hears what they have done.
+            news += self._feed()
+            yield from news
             if self._finished():
                 return
             found = self._wait()
-            if found and self._outlet is not None and found.pop(self._outlet, 0):
-                self._poll.unregister(self._outlet)  # or it would be told again and again
-                yield OutletClosed()
-            if found.pop(self._wake_fd, 0):
-                os.eventfd_read(self._wake_fd)
-            if self._watching in found:
-                self._fill()
-            yield from self._collect(found)
-            yield from self._supervise(found)
-            if self._tick is not None and not found:
-                yield Tick()
+            news = [] if found or self._tick is None else [Tick()]
+            if self._outlet in found:
+                news.append(OutletClosed())
+            if self._source.fileno() in found:
+                self._backlog.fill()
+            news += self._collect(found)
+            news += self._supervise(found)
 
     def _finished(self) -> bool:
         if self._phase is _Phase.STOPPED:
             return True
         if any(hand.outstanding for hand in self._hands):
             return False
-        if self._phase is _Phase.LAST:
-            return True
-        more = self._source.available or not self._source.exhausted
-        return not self._back and (self._phase is _Phase.DRAINING or not more)
+        return self._phase is _Phase.LAST or self._backlog.finished
 
     # -- items out to the workers ----------------------------------------------------------------------
 
-    def _feed(self) -> None:
+    def _feed(self) -> Iterator[Event]:
         self._hurry = False
         if self._phase >= _Phase.LAST:
+            self._watch_source(wanted=False)
             return
-        hungry = [room for hand in self._hands if (room := (hand.room(), hand))[0] > 0]
+        hungry = [hand for hand in self._hands if hand.room() > 0]
         # Who has least comes first; nobody gets more than a fair share of what there is.
-        hungry.sort(key=lambda pair: pair[1].outstanding)
-        for room, hand in hungry:
-            available = self._available()
+        hungry.sort(key=lambda hand: hand.outstanding)
+        for hand in hungry:
+            available = self._backlog.available
             if not available:
                 break
             share = -(-available // self._workers)
-            run = self._next_run(min(room, share))
-            hand.give(run)
-        available = self._available()
+            hand.give(self._backlog.next_run(min(hand.room(), share)))
+        available = self._backlog.available
         waiting = sum(not hand.outstanding for hand in self._hands)  # idle, or not there yet
         if available > waiting and len(self._hands) < self._workers:
-            self._start()
-            self._hurry = True
-        self._watch_source(wanted=available == 0 and self._wants_input())
-
-    def _available(self) -> int:
-        if self._back:
-            return sum(run.count for run in self._back)
-        return min(self._source.available, self._window.room) if self._phase is _Phase.RUNNING else 0
-
-    def _next_run(self, most: int) -> Run:
-        if self._back:
-            run = self._back.popleft()
-            if run.count > most:
-                self._back.appendleft(self._window.split(run, run.start + most))
-            return run
-        run = Run(self._taken, self._source.take(most))
-        self._taken += run.count
-        self._window.add(run)
-        return run
-
-    def _wants_input(self) -> bool:
-        return (
-            self._phase is _Phase.RUNNING
-            and not self._source.exhausted
-            and self._source.available == 0
-            and self._window.room > 0
-            and (len(self._hands) < self._workers or any(hand.room() for hand in self._hands))
-        )
+            yield from self._start()
+        # Not before somebody can take it: what is read and not begun is lost to a drain.
+        takers = len(self._hands) < self._workers or any(hand.room() for hand in self._hands)
+        self._watch_source(wanted=takers and self._backlog.wants_input)
 
     def _watch_source(self, wanted: bool) -> None:
         fd = self._source.fileno()
         if fd is None:
             if wanted:
-                self._fill()
+                self._backlog.fill()
                 self._hurry = True
-        elif wanted and self._watching is None:
-            self._poll.register(fd, select.POLLIN)
-            self._watching = fd
-        elif not wanted and self._watching is not None:
-            self._poll.unregister(self._watching)
-            self._watching = None
-
-    def _fill(self) -> None:
-        try:
-            self._source.fill()
-        except Exception as error:
-            self._source_error = error
-            self._phase = max(self._phase, _Phase.DRAINING)
         else:
-            if self._source.exhausted:
-                self._watch_source(wanted=False)
+            self._watch.set_source(fd if wanted else None)
 
-    def _start(self) -> None:
-        hand = Hand(self._context, self._function, self._window, **self._keep)
+    def _start(self) -> Iterator[Event]:
+        try:
+            hand = Hand(self._context, self._function, self._window, **self._keep)
+        except OSError as error:  # no memory, or no more processes allowed
+            if not self._hands:
+                raise NoWorkers(f"no worker process could be started: {error}") from error
+            self._workers = len(self._hands)
+            yield FewerWorkers(self._workers, error)
+            return
         self._started += 1
         self._hands.append(hand)
-        self._poll.register(hand.sentinel, select.POLLIN)
-        self._poll.register(hand.results_fd, select.POLLIN)
+        self._watch.add(hand.sentinel, hand.results_fd)
+        self._hurry = True
 
     # -- what comes back ---------------------------------------------------------------------------------
 
-    def _wait(self) -> dict[int, int]:
+    def _wait(self) -> set[int]:
         now = monotonic()
         if self._hurry:
-            return dict(self._poll.poll(0))
+            return self._watch.wait(0)
         if self._collected and now - self._collected < _PAUSE_SECONDS:
-            sleep(_PAUSE_SECONDS - (now - self._collected))
+            self._watch.pause(_PAUSE_SECONDS)  # results can wait, but input is read at once
             now = monotonic()
         seconds = min(_LOOK_SECONDS, self._tick or _LOOK_SECONDS)
-        if self._workers > 1:
-            for hand in self._hands:
-                overdue = hand.overdue(now)
-                if overdue >= 0:
-                    self._back.extend(hand.take_back())
-                    self._hurry = True
-                elif overdue > -seconds:
-                    seconds = -overdue
-        return dict(self._poll.poll(0 if self._hurry else seconds * 1000 + 1))
+        if len(self._hands) > 1:
+            seconds = min(seconds, self._take_from_the_stuck(now))
+        return self._watch.wait(0 if self._hurry else seconds + 0.001)
 
-    def _collect(self, found: dict[int, int]) -> Iterator[Event]:
+    def _take_from_the_stuck(self, now: float) -> float:
+        """Take back what waits behind a slow item; returns the seconds until it is to be done next."""
+        # It costs, and a silent worker may only be waiting for a processor: in haste only if
+        # somebody has nothing to do.
+        idle = self._backlog.available == 0 and any(
+            hand.ready and not hand.outstanding for hand in self._hands
+        )
+        patience = _PATIENCE_IDLE if idle else _PATIENCE_BUSY
+        soonest = _LOOK_SECONDS
+        for hand in self._hands:
+            overdue = hand.overdue(now, patience)
+            if overdue >= 0:
+                self._backlog.take_back(hand.take_back())
+                self._hurry = True
+            soonest = min(soonest, max(-overdue, 0.0))
+        return soonest
+
+    def _collect(self, found: set[int]) -> Iterator[Event]:
         total = 0
         for hand in self._hands:
             if hand.results_fd in found:
@@ -317,7 +302,7 @@ class Mapper:
         if values:
             yield Results(values)
 
-    def _collect_from(self, hand: Hand) -> Iterator[Event]:
+    def _collect_from(self, hand: Hand) -> Generator[Event, None, int]:
         count, failures = hand.collect()
         if count:
             self._deaths_in_a_row = 0
@@ -334,9 +319,9 @@ class Mapper:
         elif self._halt == "soon" and self._phase < _Phase.LAST:
             self._phase = _Phase.LAST
             for hand in self._hands:
-                self._back.extend(hand.take_back())
+                self._backlog.take_back(hand.take_back())
 
-    def _supervise(self, found: dict[int, int]) -> Iterator[Event]:
+    def _supervise(self, found: set[int]) -> Iterator[Event]:
         now = monotonic()
         look = now - self._looked > _LOOK_SECONDS
         if look:
@@ -349,15 +334,16 @@ class Mapper:
         exitcode = hand.process.exitcode
         assert exitcode is not None
         yield from self._collect_from(hand)
-        self._back.extendleft(reversed(hand.take_back()))
+        self._backlog.take_back(hand.take_back())
         self._deaths += 1
         self._deaths_in_a_row += 1
         missing = hand.outstanding
         culprit = hand.bury()
+        calls = hand.note.read()
         self._remove(hand)
         self._lost += missing
         number, item = culprit or (None, None)
-        death = WorkerDied(hand.pid, exitcode, number, item)
+        death = WorkerDied(hand.pid, exitcode, number, item, calls)
         yield death
         values = self._window.release()
         if values:
@@ -372,8 +358,7 @@ class Mapper:
 
     def _remove(self, hand: Hand) -> None:
         self._hands.remove(hand)
-        self._poll.unregister(hand.sentinel)
-        self._poll.unregister(hand.results_fd)
+        self._watch.remove(hand.sentinel, hand.results_fd)
         hand.close()
 
     def _dismiss(self) -> Iterator[Event]:
@@ -399,10 +384,4 @@ class Mapper:
         for hand in list(self._hands):
             self._remove(hand)
         self._ended = monotonic()
-        fd, self._wake_fd = self._wake_fd, _ANY
-        os.close(fd)
-
-    def _wake(self) -> None:
-        if getattr(self, "_wake_fd", _ANY) != _ANY:
-            with contextlib.suppress(OSError):
-                os.eventfd_write(self._wake_fd, 1)
+        self._watch.close()

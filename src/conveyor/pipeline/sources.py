@@ -11,10 +11,9 @@ from typing import Generic, Protocol, TypeVar
 __all__ = ["IterableSource", "LineSource", "Source"]
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
-class Source(Protocol[T_co]):
+class Source(Protocol[T]):
     """A stream of items that is read only as fast as they are wanted."""
 
     def fileno(self) -> int | None:
@@ -35,7 +34,7 @@ class Source(Protocol[T_co]):
         """Whether `fill` will bring nothing more."""
         ...
 
-    def take(self, limit: int) -> list[T_co]:
+    def take(self, limit: int) -> list[T]:
         """Hand out up to `limit` of the items at hand."""
         ...
 

@@ -11,6 +11,7 @@ costs one type check, and no foreign class is ever unpickled outside a `try`.
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import signal
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..queue import Queue
+    from .crash_note import CrashNote
 
 __all__ = ["FAILED", "PACKED", "PLAIN", "READY", "STOP", "describe_failure", "pack", "work"]
 
@@ -41,11 +43,13 @@ def work(
     function: Callable[[Any], Any],
     tasks: Queue[Any],
     results: Queue[Any],
+    note: CrashNote,
     stdout_to_stderr: bool,
     tracebacks: bool,
 ) -> None:
     """Main function of a worker process: apply `function` to what comes, until told to stop."""
     _detach(stdout_to_stderr)
+    note.enable()
     put = results.put
     put((READY,))
     get = tasks.get
@@ -88,19 +92,11 @@ def _detach(stdout_to_stderr: bool) -> None:
     A group of its own keeps Ctrl-C and `timeout` away, which signal whole groups: the parent decides
     what they mean. It also lets the parent stop a worker together with the programs that it started.
     """
-    import ctypes
-    import faulthandler
-    import multiprocessing
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.setpgid(0, 0)
-    # The kernel kills us when the process that started us dies, however it dies.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _die_with_parent()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
-    parent = multiprocessing.parent_process()
-    if parent is not None and not parent.is_alive():
-        os._exit(1)  # it died before we asked to be told
 
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -108,17 +104,39 @@ def _detach(stdout_to_stderr: bool) -> None:
     if stdout_to_stderr:
         os.dup2(2, 1)
         for stream in (sys.stdout, sys.__stdout__):
-            if stream is not None and hasattr(stream, "reconfigure"):
+            if isinstance(stream, io.TextIOWrapper):  # else somebody has put his own in its place
                 stream.reconfigure(line_buffering=True)
-    if not faulthandler.is_enabled() and sys.stderr is not None:
-        # A crash in native code then says where, which the parent cannot know.
-        faulthandler.enable()
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process when the parent dies, however it dies."""
+    import ctypes
+    import fcntl
+    import multiprocessing
+
+    # This goes by the process that forked us. That is the parent, or else the fork server, which
+    # lives as long as we do: for it, the pipe that ends with the parent raises the signal.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    if os.getppid() != parent.pid:
+        fd = parent.sentinel
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
+    if not parent.is_alive():
+        os._exit(1)  # it died before we asked to be told
 
 
 def describe_failure(error: BaseException, tracebacks: bool) -> tuple[str, str, str, str]:
     """The fields of a `Failure` for an exception that is being handled."""
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    name = (
+        kind.__qualname__
+        if kind.__module__ in ("builtins", "__main__")
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
     try:
         message = str(error)
     except Exception:
@@ -140,4 +158,3 @@ def describe_failure(error: BaseException, tracebacks: bool) -> tuple[str, str, 
 def _place(frame: FrameType, line: int) -> str:
     code = frame.f_code
     return f"{os.path.basename(code.co_filename)}:{line} in {code.co_name}"  # noqa: PTH119 - need not be a path
-

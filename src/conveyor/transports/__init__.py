@@ -12,6 +12,8 @@ __all__ = ["connect", "remove"]
 
 
 def _parse(url: str) -> str:
+    if any(character in url for character in "\t\r\n"):  # urlsplit would drop them in silence
+        raise ValueError(f"url is {url!r}; it must have no tab and no line end")
     parts = urlsplit(url)
     if parts.scheme != "shm":
         raise ValueError(

@@ -1,0 +1,103 @@
+"""The `conveyor` command: parses, calls the verb, turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .exit_codes import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+__all__ = ["build_app", "main"]
+
+# What --help begins with; lines fit into 80 columns, as the help is not wrapped again.
+USAGE = """conveyor COMMAND
+
+Examples:
+  conveyor demo                         a producer and a consumer, two processes
+  ls *.log | conveyor map -j 4 tools.py:count     a function for each line
+  conveyor map --jsonl shop:price < in.jsonl      the same with JSON lines
+  conveyor info shm://jobs              what is in a queue, and went through it
+  conveyor bench --quick                measure it here, beside its rivals
+"""
+
+HELP = """Producers and consumers in different processes, joined by fast queues.
+
+Every option has an environment variable: for --start-method of the verb map it
+is CONVEYOR_MAP_START_METHOD. NO_COLOR is honoured.
+
+Exit codes: 0 done, 1 work failed, 2 usage or import, 3 unreachable,
+4 timeout or empty, 5 refused, 6 worker lost, 130 and 143 forced to stop.
+"""
+
+
+def build_app() -> App:
+    """The command-line application, with all its verbs."""
+    from cyclopts import App
+    from cyclopts.config import Env
+
+    from .. import __version__
+    from .bench import bench
+    from .demo import demo
+    from .info import info
+    from .map import USAGE as MAP_USAGE
+    from .map import map_items
+    from .rm import rm
+
+    app = App(
+        name="conveyor",
+        usage=USAGE,
+        help=HELP,
+        help_format="plaintext",
+        version=__version__,
+        config=Env("CONVEYOR_"),
+    )
+    app.command(map_items, name="map", usage=MAP_USAGE)
+    app.command(demo, usage="conveyor demo [OPTIONS]\n\nExample:\n  conveyor demo --seed 7\n")
+    app.command(info, usage="conveyor info [OPTIONS] URL\n\nExample:\n  conveyor info shm://jobs --json\n")
+    app.command(rm, usage="conveyor rm [OPTIONS] URL\n\nExample:\n  conveyor rm -f shm://jobs\n")
+    # Its options are its own: everything behind `bench` is passed through, --help too.
+    app.command(bench, help_flags=[], version_flags=[])
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: the words behind `conveyor`; None: of this process.
+
+    Returns:
+        The exit code, see `ExitCode`.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    from cyclopts import CycloptsError
+
+    app = build_app()
+    verb = words[0] if words and not words[0].startswith("-") else ""
+    name = f"conveyor {verb}".strip()
+    try:
+        command, bound, *_ = app.parse_args(words or ["--help"], exit_on_error=False, print_error=False)
+        code = command(*bound.args, **bound.kwargs)
+        sys.stdout.flush()
+    except CycloptsError as error:
+        error.verbose = False
+        return _complain(f"{name}: {str(error).strip()}\nTry '{name} --help'.", ExitCode.USAGE)
+    except CommandError as error:
+        return _complain(f"{name}: {error}", error.code)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Who read our output has had enough. What is left in the buffer must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def _complain(message: str, code: ExitCode) -> int:
+    print(message, file=sys.stderr)
+    return code

@@ -1,0 +1,38 @@
+"""The exit codes of every verb, and the exception that carries one to `main`."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = ["CommandError", "ExitCode"]
+
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    OK = 0
+    """All is done. So is a shutdown that was asked for and drained, and a reader that had enough."""
+    WORK_FAILED = 1
+    """Some items failed, or a check did."""
+    USAGE = 2
+    """The command line is wrong, or what it names cannot be imported or read."""
+    UNREACHABLE = 3
+    """The queue or its broker cannot be reached."""
+    TIMEOUT = 4
+    """Nothing came in time, or there was nothing."""
+    REFUSED = 5
+    """Not done, because it was not confirmed."""
+    WORKER_LOST = 6
+    """A worker was lost and could not be replaced."""
+    INTERRUPTED = 130
+    """Stopped at once by a second Ctrl-C."""
+    TERMINATED = 143
+    """Stopped at once by a second SIGTERM."""
+
+
+class CommandError(Exception):
+    """What a verb raises to end the command with a message and an exit code."""
+
+    def __init__(self, message: str, code: ExitCode = ExitCode.USAGE) -> None:
+        super().__init__(message)
+        self.code = code

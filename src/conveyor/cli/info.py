@@ -1,0 +1,72 @@
+"""`conveyor info URL`: what a named queue tells about itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from .exit_codes import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from ..queue import Queue
+
+__all__ = ["info", "open_queue"]
+
+_BYTES = {"bytes_in", "bytes_out", "memory_held"}
+_SECONDS = {"put_blocked_seconds", "get_blocked_seconds"}
+
+
+def info(
+    url: str,
+    /,
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Print what is in a named queue, and what went through it.
+
+    Args:
+        url: The queue, as in shm://jobs.
+        as_json: Print one JSON object: counts, bytes and seconds as plain numbers.
+    """
+    figures = dataclasses.asdict(open_queue(url).statistics())
+    if as_json:
+        print(json.dumps({"url": url, **figures}))
+        return ExitCode.OK
+    width = max(map(len, figures))
+    print(url)
+    for name, value in figures.items():
+        print(f"  {name.replace('_', ' '):<{width}}  {_readable(name, value)}")
+    return ExitCode.OK
+
+
+def open_queue(url: str) -> Queue[Any]:
+    """The queue at `url`, which must exist.
+
+    Raises:
+        CommandError: the URL is wrong, or there is no such queue, or it is not sound.
+    """
+    from .. import connect
+
+    try:
+        return connect(url, create=False)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    except FileNotFoundError:
+        raise CommandError(f"there is no queue at {url}", ExitCode.UNREACHABLE) from None
+    except OSError as error:  # another user's, or damaged
+        raise CommandError(f"{url}: {error}", ExitCode.UNREACHABLE) from None
+
+
+def _readable(name: str, value: float) -> str:
+    if name in _BYTES:
+        size = float(value)
+        for unit in ("bytes", "KiB", "MiB", "GiB"):
+            if size < 1024 or unit == "GiB":
+                return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
+            size /= 1024
+    if name in _SECONDS:
+        return f"{value:,.3f} s"
+    return f"{value:,}"

@@ -1,0 +1,1 @@
+../../../examples/producer_consumer.py

@@ -1,0 +1,63 @@
+"""`conveyor rm URL`: removes a named queue."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from .exit_codes import CommandError, ExitCode
+from .info import open_queue
+
+__all__ = ["rm"]
+
+
+def rm(
+    url: str,
+    /,
+    *,
+    force: Annotated[bool, Parameter(name=["--force", "-f"], negative="")] = False,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Remove a named queue and what waits in it. Asks first, naming the number of items.
+
+    Args:
+        url: The queue, as in shm://jobs.
+        force: Do not ask.
+        dry_run: Only say what would be removed.
+    """
+    from .. import remove
+
+    what = _describe(url)
+    if dry_run:
+        print(f"would remove {what}", file=sys.stderr)
+        return ExitCode.OK
+    if not force:
+        if not sys.stdin.isatty():
+            raise CommandError(f"not removed: {what}; pass -f, as nobody is there to ask", ExitCode.REFUSED)
+        print(f"Remove {what}? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise CommandError(f"not removed: {url}", ExitCode.REFUSED)
+    try:
+        remove(url)
+    except FileNotFoundError:
+        raise CommandError(f"there is no queue at {url} any more", ExitCode.UNREACHABLE) from None
+    print(f"removed {what}", file=sys.stderr)
+    return ExitCode.OK
+
+
+def _describe(url: str) -> str:
+    from .. import CorruptSegment, connect
+
+    try:
+        depth = open_queue(url).qsize()
+    except CommandError:
+        try:
+            connect(url, create=False)
+        except CorruptSegment:  # it cannot be counted, and is all the more to be removed
+            return f"{url}, which is damaged or of another version"
+        except (OSError, ValueError):
+            pass
+        raise
+    return f"{url} with {depth:,} item{'' if depth == 1 else 's'} in it"

@@ -1,0 +1,79 @@
+"""Watch: the descriptors that a run waits for, in one place."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+
+__all__ = ["Watch"]
+
+_CLOSED = -1
+
+
+class Watch:
+    """Waits for input, results, deaths, the outlet's reader and wake-ups, whichever is first.
+
+    Args:
+        outlet: a descriptor that is written to; told of when its reader has gone, once. None: there is none.
+    """
+
+    def __init__(self, outlet: int | None) -> None:
+        self._all = select.poll()
+        self._source_only = select.poll()
+        self._source: int | None = None
+        self._outlet = outlet
+        if outlet is not None:
+            self._all.register(outlet, 0)  # nothing but its end
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._all.register(self._wake_fd, select.POLLIN)
+
+    def add(self, *fds: int) -> None:
+        """Watch these for being readable, too."""
+        for fd in fds:
+            self._all.register(fd, select.POLLIN)
+
+    def remove(self, *fds: int) -> None:
+        """Watch these no more."""
+        for fd in fds:
+            self._all.unregister(fd)
+
+    def set_source(self, fd: int | None) -> None:
+        """Watch this descriptor as the source of input; None: no input is wanted now."""
+        if fd == self._source:
+            return
+        for poll in (self._all, self._source_only):
+            if self._source is not None:
+                poll.unregister(self._source)
+            if fd is not None:
+                poll.register(fd, select.POLLIN)
+        self._source = fd
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass; only input ends it early."""
+        self._source_only.poll(1000 * seconds)
+
+    def wait(self, seconds: float) -> set[int]:
+        """The descriptors that something happened to, within that time; empty if nothing did."""
+        found = {fd for fd, _ in self._all.poll(1000 * seconds)}
+        if self._outlet in found:
+            self._all.unregister(self._outlet)  # or it would be told again and again
+        if self._wake_fd in found:
+            os.eventfd_read(self._wake_fd)
+        return found
+
+    def wake(self) -> None:
+        """End a wait at once. Safe in a signal handler."""
+        if self._wake_fd != _CLOSED:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_write(self._wake_fd, 1)
+
+    def close(self) -> None:
+        """Let go of what it holds; the watched descriptors stay open."""
+        fd, self._wake_fd = self._wake_fd, _CLOSED
+        if fd != _CLOSED:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_wake_fd"):
+            self.close()

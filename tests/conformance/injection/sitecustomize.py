@@ -1,0 +1,64 @@
+"""Puts conveyor in the standard library's place in every process of a conformance run.
+
+Imported by `site` at the start of each interpreter that has this folder on PYTHONPATH: the one that
+runs CPython's tests and all that those start. Writes down what is built, received and inherited, so
+that a run can prove that the tests really had conveyor under them.
+"""
+
+from __future__ import annotations
+
+import os
+
+_LOG = os.environ.get("CONVEYOR_CONFORMANCE_LOG")
+
+
+def _note(event: str, what: str) -> None:
+    # One short line by O_APPEND: whole, whoever writes at the same time.
+    file = os.open(_LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(file, f"{event} {what} {os.getpid()}\n".encode())
+    finally:
+        os.close(file)
+
+
+def _inject() -> None:
+    import multiprocessing.connection
+
+    import conveyor
+    from conveyor.joinable_queue import JoinableQueue
+    from conveyor.queue import Queue
+    from conveyor.simple_queue import SimpleQueue
+
+    conveyor.install()
+
+    def watch(cls: type) -> None:
+        build, receive = cls.__init__, cls.__setstate__
+
+        def __init__(self, *args, **kwargs):  # noqa: N807
+            build(self, *args, **kwargs)
+            _note("built", "JoinableQueue" if isinstance(self, JoinableQueue) else cls.__name__)
+
+        def __setstate__(self, state):  # noqa: N807
+            receive(self, state)
+            _note("received", "JoinableQueue" if isinstance(self, JoinableQueue) else cls.__name__)
+
+        cls.__init__ = __init__
+        cls.__setstate__ = __setstate__
+
+    watch(Queue)
+    watch(SimpleQueue)
+    make_pipe = multiprocessing.connection.Pipe
+
+    def Pipe(duplex=True):  # noqa: N802
+        _note("built", "Pipe")
+        return make_pipe(duplex)
+
+    multiprocessing.connection.Pipe = Pipe
+    os.register_at_fork(
+        after_in_child=lambda: _note("forked", "installed" if conveyor.installed() else "bare")
+    )
+    _note("started", "installed" if conveyor.installed() else "bare")
+
+
+if _LOG:
+    _inject()
