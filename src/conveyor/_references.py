@@ -117,7 +117,8 @@ def duplicate_for_child(fd: int) -> Descriptor:
     # A forkserver's child is sent its descriptors and numbers them itself; all others (spawn's, loky's)
     # inherit them by number.
     if not isinstance(popen, popen_forkserver.Popen) and fd in getattr(popen, "_fds", ()):
-        return popen.DupFd(fd)
+        descriptor: Descriptor = popen.DupFd(fd)
+        return descriptor
     return reduction.DupFd(fd)
 
 

@@ -47,7 +47,7 @@ def asleep(pid: int) -> bool:
 
 
 def soundly_asleep(pid: int) -> bool:
-    """Whether the process slept at ten looks in a row: it waits for something that does not come by itself."""
+    """Whether the process slept at ten looks in a row: it waits for what does not come by itself."""
     for _ in range(10):
         if not asleep(pid):
             return False
@@ -80,7 +80,10 @@ def python(code: str, *arguments: object, seconds: float = 60.0) -> subprocess.C
     """Run a program in a fresh interpreter; this module is importable there."""
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parent), *sys.path]))},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parent), *sys.path])),
+        },
         capture_output=True,
         text=True,
         timeout=seconds,
@@ -123,13 +126,14 @@ def produce(queue: Any, folder: Path, producer: int, batch: int) -> None:
     notes, orders = mapped(folder / f"producer-{producer}", _PAIR.size), mapped(folder / "orders", 1)
     number = 0
     while orders[0] == RUNNING:
-        _PAIR.pack_into(notes, 0, number + batch, number)
+        # Eight bytes by one store each: pack_into would write zeros first, and we may be killed between.
+        notes[:8] = (number + batch).to_bytes(8, sys.byteorder)
         if batch == 1:
             queue.put(item(producer, number + 1))
         else:
             queue.put_many([item(producer, number + 1 + i) for i in range(batch)])
         number += batch
-        _PAIR.pack_into(notes, 0, number, number)
+        notes[8:] = number.to_bytes(8, sys.byteorder)
 
 
 def consume(queue: Any, folder: Path, consumer: int, batch: int) -> None:
@@ -140,7 +144,9 @@ def consume(queue: Any, folder: Path, consumer: int, batch: int) -> None:
         last = orders[0] == DRAIN
         try:
             items = (
-                [queue.get(not last, 0.05)] if batch == 1 else queue.get_many(batch, block=not last, timeout=0.05)
+                [queue.get(not last, 0.05)]
+                if batch == 1
+                else queue.get_many(batch, block=not last, timeout=0.05)
             )
         except standard.Empty:
             if last:

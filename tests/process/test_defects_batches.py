@@ -1,7 +1,8 @@
-"""Defects 18 and 38: small messages are cheap, and go many at a time."""
+"""Defects 18, 37 and 38: small messages are cheap, go many at a time, and many may write."""
 
 from __future__ import annotations
 
+import collections
 import multiprocessing
 import threading
 import time
@@ -113,3 +114,36 @@ def test_defect_38_batches_and_single_items_mix(tmp_path: Path) -> None:
     mill = Mill(multiprocessing.get_context("fork"), queue, tmp_path, batch=20, seed=38)
     mill.run(("producer", "consumer"), 30)
     mill.check()
+
+
+def send_labelled(end: Any, label: int, count: int) -> None:
+    for number in range(count):
+        end.send((label, number, bytes([label]) * (100_000 if number % 4 == 0 else 10)))
+
+
+@pytest.mark.parametrize("method", [*METHODS, "threads"])
+def test_defect_37_many_writers_on_one_end_of_a_pipe(method: str) -> None:
+    receiving, sending = conveyor.Pipe(False)
+    count, writers = 200, 4
+    workers: list[Any] = []
+    with crew() as members, receiving, sending:
+        for label in range(writers):
+            if method == "threads":
+                workers.append(threading.Thread(target=send_labelled, args=(sending, label, count)))
+            else:
+                process = multiprocessing.get_context(method).Process(
+                    target=send_labelled, args=(sending, label, count)
+                )
+                members.append(process)
+                workers.append(process)
+            workers[-1].start()
+        received: dict[int, list[int]] = collections.defaultdict(list)
+        for _ in range(count * writers):
+            assert receiving.poll(30)
+            label, number, data = receiving.recv()
+            assert data == bytes([label]) * (100_000 if number % 4 == 0 else 10)
+            received[label].append(number)
+        for worker in workers:
+            worker.join()
+        assert received == {label: list(range(count)) for label in range(writers)}
+        assert not receiving.poll()

@@ -132,7 +132,9 @@ def test_defect_25_the_sender_may_drop_it_at_once() -> None:
     with crew() as members:
         results: conveyor.Queue[int] = conveyor.Queue()
         members.append(
-            multiprocessing.get_context("spawn").Process(target=read_each_received, args=(carrier, results, 20))
+            multiprocessing.get_context("spawn").Process(
+                target=read_each_received, args=(carrier, results, 20)
+            )
         )
         members[0].start()
         assert [results.get(timeout=30) for _ in range(20)] == list(range(20))
@@ -251,7 +253,9 @@ def start_grandchild(method: str, queue: Any) -> None:
 def test_defect_26_children_pass_it_to_their_children(child: str, grandchild: str) -> None:
     queue: conveyor.Queue[int] = conveyor.Queue()
     with crew() as members:
-        process = multiprocessing.get_context(child).Process(target=start_grandchild, args=(grandchild, queue))
+        process = multiprocessing.get_context(child).Process(
+            target=start_grandchild, args=(grandchild, queue)
+        )
         members.append(process)
         process.start()
         assert queue.get(timeout=30) not in (process.pid, os.getpid())

@@ -1,4 +1,4 @@
-"""Defects 22, 23, 24 and 37: signals, finalizers, forks and threads in the middle of a call."""
+"""Defects 22, 23 and 24: signals, finalizers, forks and threads in the middle of a call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import pytest
-from helpers import METHODS, crew, finish, soundly_asleep, until
+from helpers import crew, finish, soundly_asleep, until
 
 import conveyor
 
@@ -179,7 +179,7 @@ def test_defect_22_an_interrupted_put_puts_nothing(size: int) -> None:
         source = iter(items)
         # As above: if it is interrupted, then inside the put of the item that was drawn last, which
         # is put again. But after the last one it may have been interrupted outside of put.
-        while interrupted(0.0007, lambda: collections.deque(map(queue.put, source), maxlen=0)):
+        while interrupted(0.0007, lambda: collections.deque(map(queue.put, source), maxlen=0)):  # noqa: B023
             interruptions += 1
             drawn = len(items) - source.__length_hint__()
             if drawn == len(items):
@@ -273,7 +273,7 @@ def test_defect_23_put_in_a_finalizer_that_the_encoding_itself_sets_off() -> Non
     thresholds = gc.get_threshold()
     puts = 0
     try:
-        for round_ in range(200):
+        for round_ in range(80):
             gc.collect()
             kept = [PutsWhenItGoes(queue, [shared, shared, round_, other]) for _ in range(3)]
             gc.set_threshold(2 + round_ % 40, 1, 1)  # whatever allocates may now collect
@@ -292,7 +292,7 @@ def test_defect_23_put_in_a_finalizer_that_the_encoding_itself_sets_off() -> Non
                     assert got[0] is got[51] is got[-1]
     finally:
         gc.set_threshold(*thresholds)
-    assert puts == 600
+    assert puts == 240
     assert queue.empty()
 
 
@@ -369,39 +369,6 @@ def test_defect_24_fork_while_other_threads_put_and_get() -> None:
         assert not any(thread.is_alive() for thread in threads)
     for queue in queues:
         assert queue._check() == ""
-
-
-def send_labelled(end: Any, label: int, count: int) -> None:
-    for number in range(count):
-        end.send((label, number, bytes([label]) * (100_000 if number % 4 == 0 else 10)))
-
-
-@pytest.mark.parametrize("method", [*METHODS, "threads"])
-def test_defect_37_many_writers_on_one_end_of_a_pipe(method: str) -> None:
-    receiving, sending = conveyor.Pipe(False)
-    count, writers = 200, 4
-    workers: list[Any] = []
-    with crew() as members, receiving, sending:
-        for label in range(writers):
-            if method == "threads":
-                workers.append(threading.Thread(target=send_labelled, args=(sending, label, count)))
-            else:
-                process = multiprocessing.get_context(method).Process(
-                    target=send_labelled, args=(sending, label, count)
-                )
-                members.append(process)
-                workers.append(process)
-            workers[-1].start()
-        received: dict[int, list[int]] = collections.defaultdict(list)
-        for _ in range(count * writers):
-            assert receiving.poll(30)
-            label, number, data = receiving.recv()
-            assert data == bytes([label]) * (100_000 if number % 4 == 0 else 10)
-            received[label].append(number)
-        for worker in workers:
-            worker.join()
-        assert received == {label: list(range(count)) for label in range(writers)}
-        assert not receiving.poll()
 
 
 def test_defect_22_timeouts_count_through_signals() -> None:

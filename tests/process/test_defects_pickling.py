@@ -1,4 +1,4 @@
-"""Defects 5, 7, 20, 33 and 34: errors are raised where they belong, any size passes, any wait can be bounded."""
+"""Defects 5, 7, 20, 33 and 34: errors come where they belong, any size passes, any wait has an end."""
 
 from __future__ import annotations
 

@@ -131,7 +131,9 @@ PATIENCE = 5.0
 def test_defect_13_get_is_bounded_though_a_producer_is_stopped_anywhere(wait: float | None) -> None:
     queue: conveyor.Queue[bytes] = conveyor.Queue(10)
     with crew() as members:
-        members.append(multiprocessing.get_context("fork").Process(target=put_for_ever, args=(queue,), daemon=True))
+        members.append(
+            multiprocessing.get_context("fork").Process(target=put_for_ever, args=(queue,), daemon=True)
+        )
         members[0].start()
         pid = members[0].pid or 0
         for _ in range(30):
@@ -152,7 +154,9 @@ def test_defect_13_get_is_bounded_though_a_producer_is_stopped_anywhere(wait: fl
 def test_defect_13_calls_are_bounded_though_a_consumer_is_stopped_anywhere(wait: float | None) -> None:
     queue: conveyor.Queue[bytes] = conveyor.Queue(10)
     with crew() as members:
-        members.append(multiprocessing.get_context("fork").Process(target=get_for_ever, args=(queue,), daemon=True))
+        members.append(
+            multiprocessing.get_context("fork").Process(target=get_for_ever, args=(queue,), daemon=True)
+        )
         members[0].start()
         pid = members[0].pid or 0
         for _ in range(30):
@@ -161,7 +165,10 @@ def test_defect_13_calls_are_bounded_though_a_consumer_is_stopped_anywhere(wait:
             time.sleep(random.random() * 0.001)  # a random moment is the point
             os.kill(pid, signal.SIGSTOP)
             until(lambda: stopped(pid), "it is stopped")
-            for call, error in ((lambda: queue.put(b"", True, wait or 0), standard.Full), (queue.get_nowait, standard.Empty)):
+            for call, error in (
+                (lambda: queue.put(b"", True, wait or 0), standard.Full),
+                (queue.get_nowait, standard.Empty),
+            ):
                 start = time.monotonic()
                 with pytest.raises(error):
                     while True:
@@ -220,7 +227,9 @@ def test_defect_14_qsize_is_exact(method: str, kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("maxsize", [32767, 32768, 2**31 - 1, 2**31, 2**32, 2**62, 2**63 - 1, 2**63, 2**64, 10**30])
+@pytest.mark.parametrize(
+    "maxsize", [32767, 32768, 2**31 - 1, 2**31, 2**32, 2**62, 2**63 - 1, 2**63, 2**64, 10**30]
+)
 def test_defect_15_any_maxsize(kind: Any, maxsize: int) -> None:
     queue = kind(maxsize)
     queue.put_many(range(1000))

@@ -138,9 +138,9 @@ def test_another_users_file_is_not_trusted(name: str) -> None:
     ["", "a/b", "../a", ".hidden", "-a", "a b", "ä", "x" * 201, "a\0b", "a\n", "%41", "a:b"],
 )
 def test_names(bad: str) -> None:
-    with pytest.raises(ValueError, match="name|url|null"):
+    with pytest.raises(ValueError, match=r"name|url|null"):
         conveyor.connect(f"shm://{bad}", create=False)
-    with pytest.raises(ValueError, match="name|url|null"):
+    with pytest.raises(ValueError, match=r"name|url|null"):
         conveyor.remove(f"shm://{bad}")
 
 
@@ -155,7 +155,9 @@ def test_good_names(good: str, name: str) -> None:
         conveyor.remove(url)
 
 
-@pytest.mark.parametrize("url", ["name", "amqp://host/name", "shm:name?x=1", "shm://name?maxsize=3", "shm://name#x"])
+@pytest.mark.parametrize(
+    "url", ["name", "amqp://host/name", "shm:name?x=1", "shm://name?maxsize=3", "shm://name#x"]
+)
 def test_urls(url: str) -> None:
     with pytest.raises(ValueError, match="url"):
         conveyor.connect(url)
@@ -234,9 +236,17 @@ from conveyor.errors import ConveyorError
 import queue as standard
 try:
     queue = conveyor.connect(url, create=False)
-    for call in (lambda: queue.get_nowait(), lambda: queue.get_many(block=False), lambda: queue.put_nowait(b"y" * 50),
-                 lambda: queue.put(b"z" * 100_000, timeout=0), lambda: queue.get(timeout=0), queue.statistics,
-                 queue.qsize, queue.empty, queue.full):
+    for call in (
+        queue.get_nowait,
+        lambda: queue.get_many(block=False),
+        lambda: queue.put_nowait(b"y" * 50),
+        lambda: queue.put(b"z" * 100_000, timeout=0),
+        lambda: queue.get(timeout=0),
+        queue.statistics,
+        queue.qsize,
+        queue.empty,
+        queue.full,
+    ):
         try:
             call()
         except (ConveyorError, standard.Empty, standard.Full, MemoryError):

@@ -46,7 +46,8 @@ def test_which_end_does_what() -> None:
         for call in (lambda: receiving.send(1), lambda: receiving.send_bytes(b"1")):
             with pytest.raises(OSError, match="read-only"):
                 call()
-        for call in (sending.recv, sending.recv_bytes, sending.poll, lambda: sending.recv_bytes_into(bytearray(9))):
+        into = lambda: sending.recv_bytes_into(bytearray(9))  # noqa: E731
+        for call in (sending.recv, sending.recv_bytes, sending.poll, into):
             with pytest.raises(OSError, match="write-only"):
                 call()
     for call in (receiving.recv, receiving.fileno, receiving.poll, lambda: sending.send(1)):
@@ -56,7 +57,8 @@ def test_which_end_does_what() -> None:
 
 def test_objects(ends: tuple[Any, Any]) -> None:
     receiving, sending = ends
-    for item in (None, 0, "text", (1, [2.5, {"a": {3}}]), b"x" * 100, {"large": b"y" * 500_000}, ValueError("x")):
+    large = {"large": b"y" * 500_000}
+    for item in (None, 0, "text", (1, [2.5, {"a": {3}}]), b"x" * 100, large, ValueError("x")):
         sending.send(item)
         assert receiving.poll()
         received = receiving.recv()

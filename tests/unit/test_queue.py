@@ -11,7 +11,6 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
@@ -398,30 +397,3 @@ def test_the_ends_that_other_code_uses() -> None:
     queue._reader.close()
     with pytest.raises(OSError, match="closed"):
         queue._reader.recv()
-
-
-def test_statistics() -> None:
-    queue = Queue(3)
-    assert queue.statistics().items_in == queue.statistics().producers == 0
-    queue.put(b"x" * 100)
-    queue.put(b"y" * 50)
-    queue.put(b"z" * 50)
-    with pytest.raises(standard.Full):
-        queue.put(1, timeout=0.02)
-    queue.get()
-    now = queue.statistics()
-    assert (now.items_in, now.items_out, now.depth, now.peak_depth) == (3, 1, 2, 3)
-    assert (now.bytes_in, now.bytes_out) == (200, 100)
-    assert (now.producers, now.consumers) == (1, 1)
-    assert now.put_waits >= 1
-    assert now.get_waits == 0
-    assert 0.01 < now.put_blocked_seconds < 5
-    assert now.get_blocked_seconds == 0
-    assert now.memory_held > 0
-    queue.get_many()
-    with pytest.raises(standard.Empty):
-        queue.get(timeout=0.02)
-    assert queue.statistics().get_waits >= 1
-    assert queue.statistics().get_blocked_seconds > 0.01
-    with pytest.raises(FrozenInstanceError):
-        now.depth = 0  # type: ignore[misc]

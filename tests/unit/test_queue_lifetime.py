@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 from types import GenericAlias
 from typing import Any
@@ -205,7 +206,8 @@ def test_threads_on_both_sides() -> None:
         queue.put(None)
     for thread in consumers:
         thread.join()
-    assert sorted(item for own in received for item in own) == [(w, n) for w in range(workers) for n in range(count)]
+    everything = sorted(item for own in received for item in own)
+    assert everything == [(w, n) for w in range(workers) for n in range(count)]
     for own in received:
         for number in range(workers):
             items = [item for who, item in own if who == number]
@@ -262,3 +264,30 @@ def test_the_names_of_multiprocessing_queues(name: str) -> None:
     ours = getattr(conveyor.queues, name)
     if name in ("Full", "Empty"):
         assert ours is getattr(standard, name)
+
+
+def test_statistics() -> None:
+    queue: conveyor.Queue[Any] = conveyor.Queue(3)
+    assert queue.statistics().items_in == queue.statistics().producers == 0
+    queue.put(b"x" * 100)
+    queue.put(b"y" * 50)
+    queue.put(b"z" * 50)
+    with pytest.raises(standard.Full):
+        queue.put(1, timeout=0.02)
+    queue.get()
+    now = queue.statistics()
+    assert (now.items_in, now.items_out, now.depth, now.peak_depth) == (3, 1, 2, 3)
+    assert (now.bytes_in, now.bytes_out) == (200, 100)
+    assert (now.producers, now.consumers) == (1, 1)
+    assert now.put_waits >= 1
+    assert now.get_waits == 0
+    assert 0.01 < now.put_blocked_seconds < 5
+    assert now.get_blocked_seconds == 0
+    assert now.memory_held > 0
+    queue.get_many()
+    with pytest.raises(standard.Empty):
+        queue.get(timeout=0.02)
+    assert queue.statistics().get_waits >= 1
+    assert queue.statistics().get_blocked_seconds > 0.01
+    with pytest.raises(FrozenInstanceError):
+        now.depth = 0  # type: ignore[misc]
