@@ -85,7 +85,7 @@ def _descriptors_of_helpers() -> Iterator[int | None]:
 
 
 def shared_files() -> set[str]:
-    return {name for name in os.listdir(SHARED_MEMORY) if name.startswith("conveyor")}  # noqa: PTH208
+    return {name for name in os.listdir(SHARED_MEMORY) if name.startswith("conveyor.")}  # noqa: PTH208
 
 
 class Belongings:

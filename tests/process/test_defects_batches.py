@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import multiprocessing
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +14,6 @@ from helpers import METHODS, Mill, crew, finish
 import conveyor
 
 ITEM = (42, "abc", 3.14, {"k": 1})
-
-
-def put_items(queue: Any, count: int, ready: Any, begin: Any) -> None:
-    ready.set()
-    begin.wait()
-    for _ in range(count):
-        queue.put(ITEM)
-
-
-def seconds_to_pass(queue: Any, count: int) -> float:
-    context = multiprocessing.get_context("fork")
-    ready, begin = context.Event(), context.Event()
-    with crew() as members:
-        members.append(context.Process(target=put_items, args=(queue, count, ready, begin)))
-        members[0].start()
-        ready.wait()
-        begin.set()
-        start = time.perf_counter()
-        for _ in range(count):
-            assert queue.get() == ITEM
-        elapsed = time.perf_counter() - start
-        finish(members[0])
-    return elapsed
-
-
-def test_defect_18_small_messages_cost_less_than_the_standard_librarys() -> None:
-    # The benchmarks measure how much less; here half is enough, on the best of a few tries.
-    ratios = []
-    for _ in range(5):
-        theirs = seconds_to_pass(multiprocessing.get_context("fork").Queue(), 10_000)
-        ours = seconds_to_pass(conveyor.Queue(), 10_000)
-        ratios.append(theirs / ours)
-        if ratios[-1] > 2:
-            break
-    assert max(ratios) > 2, ratios
 
 
 def test_defect_18_there_is_no_thread() -> None:

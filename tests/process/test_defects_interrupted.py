@@ -257,7 +257,7 @@ class CollectsWhilePickled:
 @pytest.mark.parametrize("kind", [*KINDS, conveyor.SimpleQueue])
 def test_defect_23_put_in_a_finalizer_during_a_put(kind: Any) -> None:
     queue = kind()
-    for number in range(100):
+    for number in range(30):
         PutsWhenItGoes(queue, ["from __del__", number])
         queue.put(CollectsWhilePickled())
         assert [queue.get(), queue.get()] == [["from __del__", number], "pickled"]
@@ -273,7 +273,7 @@ def test_defect_23_put_in_a_finalizer_that_the_encoding_itself_sets_off() -> Non
     thresholds = gc.get_threshold()
     puts = 0
     try:
-        for round_ in range(80):
+        for round_ in range(40):
             gc.collect()
             kept = [PutsWhenItGoes(queue, [shared, shared, round_, other]) for _ in range(3)]
             gc.set_threshold(2 + round_ % 40, 1, 1)  # whatever allocates may now collect
@@ -292,7 +292,7 @@ def test_defect_23_put_in_a_finalizer_that_the_encoding_itself_sets_off() -> Non
                     assert got[0] is got[51] is got[-1]
     finally:
         gc.set_threshold(*thresholds)
-    assert puts == 240
+    assert puts == 120
     assert queue.empty()
 
 

@@ -20,7 +20,7 @@ from helpers import METHODS, Mill, asleep, crew, finish, soundly_asleep, until
 import conveyor
 
 # How many processes each test kills: a fork takes milliseconds, a spawn a tenth of a second and more.
-KILLS = {"fork": 120, "spawn": 20, "forkserver": 50}
+KILLS = {"fork": 100, "spawn": 16, "forkserver": 40}
 
 
 def in_pipe(fd: int) -> int:

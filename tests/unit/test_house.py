@@ -234,9 +234,6 @@ class TestNamedPlaces:
 
     SYNC_POINTS: ClassVar = names_in_native_code(r'sync point "([^"]+)"')
     KILL_POINTS: ClassVar = names_in_native_code(r'CONVEYOR_KILL_POINT\("([^"]+)"\)')
-    TEST_TEXT: ClassVar = "".join(
-        path.read_text() for path in SOURCES if "tests" in path.relative_to(ROOT).parts[:2]
-    )
 
     @pytest.mark.parametrize("name", sorted(SYNC_POINTS))
     def test_a_sync_point_is_told_on_both_sides(self, name: str) -> None:
@@ -244,11 +241,11 @@ class TestNamedPlaces:
         assert name in MEMORY_MODEL, f"docs/memory-model.md does not say why {name!r} is right"
 
     @pytest.mark.parametrize("name", sorted(KILL_POINTS))
-    def test_a_kill_point_is_unique_argued_and_tested(self, name: str) -> None:
+    def test_a_kill_point_is_unique_and_argued(self, name: str) -> None:
+        # That a process is really killed at each is core/tests/test_kill_points.cpp's business: it takes
+        # the list from the sources, and fails on one that no plan of it reaches.
         assert self.KILL_POINTS[name] == 1, "one name, one place"
         assert name in MEMORY_MODEL, f"docs/memory-model.md does not say what a death at {name!r} leaves"
-        tested = f'"{name}"' in self.TEST_TEXT
-        assert tested, f"no test kills a process at {name!r}"
 
     def test_there_are_some(self) -> None:
         assert self.SYNC_POINTS

@@ -21,6 +21,7 @@ class Memo {
  public:
   void begin() {
     count_ = 0;
+    if (slots_.size() > most_kept) slots_.assign(64, Slot{});  // one huge item must not cost memory for ever
     if (++round_ == 0) {
       std::fill(slots_.begin(), slots_.end(), Slot{});
       round_ = 1;
@@ -42,6 +43,7 @@ class Memo {
     std::uint32_t round = 0;
     std::uint32_t number = 0;
   };
+  static constexpr std::size_t most_kept = 1 << 16;
   Slot& slot_of(PyObject* object) {
     const std::size_t mask = slots_.size() - 1;
     // Objects are 16-byte aligned: the low bits carry nothing (Fibonacci hashing for the rest).
