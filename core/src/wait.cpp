@@ -11,13 +11,6 @@
 #include "conveyor/kill_point.hpp"
 
 namespace conveyor {
-namespace {
-
-// A spinner this long past its end has died, or sleeps involuntarily.
-constexpr Nanoseconds overdue = 1'000'000;
-
-}  // namespace
-
 Nanoseconds monotonic_now() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -55,7 +48,6 @@ Waited EventCount::sleep(std::uint32_t epoch, Nanoseconds deadline, Slices& slic
   switch (futex_wait(&epoch_, epoch, slice)) {
     case FutexWait::interrupted: return Waited::interrupted;
     case FutexWait::timed_out:
-      forget_dead_spinner();
       return deadline != forever && monotonic_now() >= deadline ? Waited::timed_out : Waited::again;
     default: return Waited::again;
   }
@@ -63,7 +55,7 @@ Waited EventCount::sleep(std::uint32_t epoch, Nanoseconds deadline, Slices& slic
 
 bool EventCount::begin_spin(Nanoseconds end) {
   Nanoseconds seen = spinner_.load(relaxed);  // relaxed: a mark; end_spin has the fence that matters
-  if (seen != 0 && monotonic_now() < seen + overdue) return false;
+  if (is_spun()) return false;
   return spinner_.compare_exchange_strong(seen, end, relaxed);
 }
 
@@ -71,11 +63,6 @@ void EventCount::end_spin() {
   CONVEYOR_KILL_POINT("wait.spinning");
   spinner_.store(0, relaxed);
   full_fence();  // before the spinner's last look at the state
-}
-
-void EventCount::forget_dead_spinner() {
-  Nanoseconds seen = spinner_.load(relaxed);
-  if (seen != 0 && monotonic_now() >= seen + overdue) spinner_.compare_exchange_strong(seen, 0, relaxed);
 }
 
 void EventCount::wake(std::uint32_t seen, int count) {

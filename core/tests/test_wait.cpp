@@ -43,7 +43,7 @@ TEST_CASE("no wake-up is lost between two who take turns") {
   play(0);
   other.join();
   CHECK(place.turn.load(acquire) == 2 * turns);
-  // One lost wake-up would cost a slice of 0.1 s, and there were 10,000 chances.
+  // One lost wake-up would cost a slice of 0.25 s, and there were 10,000 chances.
   CHECK(monotonic_now() - start < 20'000'000'000);
 }
 

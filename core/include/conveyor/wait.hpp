@@ -18,7 +18,7 @@
 // A spinner is a waiter that is awake: while there is one, N3 wakes nobody for a single item. It takes
 // its mark away before its last look at the state, with a full fence between, so the same argument holds
 // for it: either the notifier sees no spinner and looks for sleepers, or the spinner sees the change. A
-// spinner that dies leaves its mark, which the first sleeper to wake by itself removes.
+// spinner that dies leaves a mark that says until when it meant to spin; past that it counts for nothing.
 //
 // No sleep lasts longer than a slice, so a notifier that dies between N1 and N5 delays its peers
 // by that slice and cannot strand them.
@@ -46,8 +46,8 @@ class Slices {
     current_ = current_ * 2 > longest ? longest : current_ * 2;
     return now;
   }
-  static constexpr Nanoseconds shortest = 100'000'000;
-  static constexpr Nanoseconds longest = 1'000'000'000;
+  static constexpr Nanoseconds shortest = 250'000'000;
+  static constexpr Nanoseconds longest = 2'000'000'000;
 
  private:
   Nanoseconds current_ = shortest;
@@ -124,15 +124,22 @@ class EventCount {
 
  private:
   void notify_fenced(int count) {
-    // A spinner sees the change by itself; what it leaves, it tells of (Stream::take, Stream::put).
-    if (count == 1 && spinner_.load(relaxed) != 0) return;
     const std::uint32_t seen = sleepers_.load(relaxed);  // relaxed: the caller's fence orders both
-    if (seen != served_.load(relaxed)) wake(seen, count);
+    if (seen == served_.load(relaxed)) return;
+    // A spinner sees the change by itself; what it leaves, it tells of (Stream::take, Stream::put).
+    if (count == 1 && is_spun()) return;
+    wake(seen, count);
+  }
+  bool is_spun() const {
+    const Nanoseconds end = spinner_.load(relaxed);
+    return end != 0 && monotonic_now() < end + overdue;
   }
   void wake(std::uint32_t seen, int count);
   bool begin_spin(Nanoseconds end);
   void end_spin();
-  void forget_dead_spinner();
+
+  // A spinner this long past its end has died, or is kept from running.
+  static constexpr Nanoseconds overdue = 1'000'000;
 
   Atomic<std::uint32_t> epoch_;
   Atomic<std::uint32_t> sleepers_;
