@@ -47,7 +47,11 @@ def children() -> dict[int, str]:
     helpers = {getattr(getattr(module, owner), pid, None) for module, owner, pid in HELPERS}
     found: dict[int, str] = {}
     for listing in Path("/proc/self/task").glob("*/children"):
-        for word in listing.read_text().split():
+        try:
+            words = listing.read_text().split()
+        except OSError:
+            continue  # a thread that has ended since
+        for word in words:
             if int(word) not in helpers:
                 found[int(word)] = _command(int(word))
     return found

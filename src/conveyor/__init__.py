@@ -19,7 +19,7 @@ from __future__ import annotations
 #   pipeline/
 #   __init__
 #   multiprocessing/
-#   install
+#   _install
 #   transports/
 #   queues
 #   joinable_queue, pipe
@@ -55,7 +55,7 @@ from .simple_queue import SimpleQueue
 from .statistics import Statistics
 
 if TYPE_CHECKING:
-    from .install import install, installed, uninstall
+    from ._install import install, installed, uninstall
     from .pipe import Pipe
     from .transports import connect, remove
 
@@ -87,10 +87,10 @@ __all__ = [
 _LAZY = {
     "Pipe": "pipe",
     "connect": "transports",
-    "install": "install",
-    "installed": "install",
+    "install": "_install",
+    "installed": "_install",
     "remove": "transports",
-    "uninstall": "install",
+    "uninstall": "_install",
 }
 
 

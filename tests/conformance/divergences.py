@@ -45,12 +45,4 @@ DIVERGENCES = (
         "It lets the feeder thread fail to start and wants a broken pool. Here there is no feeder thread, "
         "and the pool does its work: the test's tasks then raise TypeError, being given too few arguments.",
     ),
-    Exemption(
-        "TestIgnoreEINTR.test_ignore",
-        "It sends a signal to a child that it believes blocked in send_bytes() of 16 MiB. Here a message "
-        "larger than the pipe's bound passes when nothing else waits, so that the child may have ended "
-        "by then and have been collected by its fork server: ProcessLookupError.",
-        methods=("forkserver",),
-        sometimes=True,
-    ),
 )

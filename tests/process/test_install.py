@@ -133,7 +133,7 @@ def test_many_threads_install_and_uninstall(install: Callable[[], None]) -> None
 
 
 def test_a_fork_while_a_thread_installs_leaves_no_lock_behind(install: Callable[[], None]) -> None:
-    lock = sys.modules["conveyor.install"]._lock
+    lock = sys.modules["conveyor._install"]._lock
     answers = mp.get_context("fork").SimpleQueue()
     held, done = threading.Event(), threading.Event()
 
@@ -165,8 +165,7 @@ def install_and_report(answers: Any) -> None:
     [
         "import conveyor",
         "from conveyor import uninstall; import conveyor",
-        "import conveyor.install; import conveyor",
-        "from conveyor.install import install, installed, uninstall; import conveyor",
+        "import conveyor._install; import conveyor",
         "from conveyor import install; import conveyor",
     ],
 )

@@ -303,12 +303,3 @@ class _OnStandardLibrary:
 
 
 _on_standard_library = _OnStandardLibrary()
-
-
-class _CallableModule(ModuleType):
-    # Importing this module sets `conveyor.install` to it, over the function of that name.
-    def __call__(self) -> None:
-        install()
-
-
-sys.modules[__name__].__class__ = _CallableModule
