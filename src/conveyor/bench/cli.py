@@ -178,7 +178,7 @@ def _perform(settings: _Settings, json: str | None, plot: Path | None, strict: b
         except ImportError as error:
             console.print(f"no chart: {error} (pip install 'conveyor[bench]')", style="red")
             code = code or _USAGE
-    failed = any(verdict.measured.startswith("failed") for verdict in run.verdicts) or run.failures
+    failed = any(verdict.measured.startswith("failed") for verdict in run.verdicts) or run.conveyor_failed
     if failed or (strict and any(verdict.met is not True for verdict in run.verdicts)):
         code = code or _FAILED
     return code
@@ -211,7 +211,7 @@ def _bench(
         conveyor bench --topology 4:4 --payload tuple,bytes1m --rival conveyor,multiprocessing
         conveyor bench --json out.json --plot out.svg
 
-    Exit codes: 0 all measured, 1 a rival failed (or, with --strict, a bar was not met), 2 usage.
+    Exit codes: 0 measured, 1 conveyor failed (or, with --strict, a bar was not met), 2 usage.
 
     Parameters
     ----------

@@ -41,3 +41,12 @@ class Run:
             for row in outcome.rows.values()
             if row.failure
         ]
+
+    @property
+    def conveyor_failed(self) -> bool:
+        """Whether conveyor is among the failures; the others' failures are theirs."""
+        return any(
+            row.failure and row.rival.startswith("conveyor")
+            for outcome in self.outcomes.values()
+            for row in outcome.rows.values()
+        )
