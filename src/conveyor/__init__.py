@@ -26,6 +26,7 @@ from __future__ import annotations
 #   queue, simple_queue
 #   _ends, _references
 #   _native
+#   codecs/ | msgspec pyarrow
 #   errors, statistics
 #
 # Under _native lies core/, in C++, which knows no Python.
