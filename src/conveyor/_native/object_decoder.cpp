@@ -5,6 +5,7 @@
 
 #include "errors.hpp"
 #include "object_codec.hpp"
+#include "object_leaves.hpp"
 #include "object_ops.hpp"
 
 namespace conveyor::python {
@@ -45,6 +46,13 @@ class Decoder {
       case op_set: return set(length<std::uint32_t>(), remember, true, depth);
       case op_frozenset: return set(length<std::uint32_t>(), remember, false, depth);
       case op_reference: return reference();
+      case op_complex:
+      case op_date:
+      case op_time:
+      case op_datetime:
+      case op_timedelta:
+      case op_decimal:
+      case op_uuid: return noted(leaf(leaf_of(static_cast<std::uint8_t>(byte & ~remembered))), remember);
       default: return damaged();
     }
   }
@@ -129,6 +137,18 @@ class Decoder {
     if (made != nullptr && size > 0) std::memcpy(PyBytes_AS_STRING(made), at_, static_cast<std::size_t>(size));
     at_ += size;
     return made;
+  }
+
+  PyObject* leaf(Leaf kind) {
+    std::size_t size = size_of(kind);
+    if (left() < size) return damaged();
+    if (kind == leaf_decimal) {
+      size = static_cast<std::size_t>(*at_++);
+      if (left() < size) return damaged();
+    }
+    PyObject* const made = read_leaf(kind, at_, size);
+    at_ += size;
+    return made != nullptr ? made : damaged();
   }
 
   // The containers are remembered before they are filled: they may hold themselves.
