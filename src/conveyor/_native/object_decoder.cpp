@@ -5,6 +5,7 @@
 
 #include "errors.hpp"
 #include "object_codec.hpp"
+#include "object_leaves.hpp"
 #include "object_ops.hpp"
 
 namespace conveyor::python {
@@ -45,6 +46,13 @@ class Decoder {
       case op_set: return set(length<std::uint32_t>(), remember, true, depth);
       case op_frozenset: return set(length<std::uint32_t>(), remember, false, depth);
       case op_reference: return reference();
+      case op_complex:
+      case op_date:
+      case op_time:
+      case op_datetime:
+      case op_timedelta:
+      case op_decimal:
+      case op_uuid: return noted(leaf(leaf_of(static_cast<std::uint8_t>(byte & ~remembered))), remember);
       default: return damaged();
     }
   }
@@ -102,6 +110,8 @@ class Decoder {
     unsigned char all = 0;
     for (Py_ssize_t i = 0; i < size; ++i) all |= from[i];
     if (all >= 0x80) return damaged();
+    if (size == 1)
+      return PyUnicode_FromOrdinal(static_cast<unsigned char>(*at_++));  // as unpickling does: there is one of each
     PyObject* const made = PyUnicode_New(size, 127);
     if (made != nullptr && size > 0) std::memcpy(PyUnicode_DATA(made), from, static_cast<std::size_t>(size));
     at_ += size;
@@ -122,9 +132,23 @@ class Decoder {
 
   PyObject* bytes(Py_ssize_t size) {
     if (size < 0) return damaged();
-    PyObject* const made = PyBytes_FromStringAndSize(reinterpret_cast<const char*>(at_), size);
+    // Not made from the content at once: of one byte there would be one object, where unpickling makes two.
+    PyObject* const made = PyBytes_FromStringAndSize(nullptr, size);
+    if (made != nullptr && size > 0) std::memcpy(PyBytes_AS_STRING(made), at_, static_cast<std::size_t>(size));
     at_ += size;
     return made;
+  }
+
+  PyObject* leaf(Leaf kind) {
+    std::size_t size = size_of(kind);
+    if (left() < size) return damaged();
+    if (kind == leaf_decimal) {
+      size = static_cast<std::size_t>(*at_++);
+      if (left() < size) return damaged();
+    }
+    PyObject* const made = read_leaf(kind, at_, size);
+    at_ += size;
+    return made != nullptr ? made : damaged();
   }
 
   // The containers are remembered before they are filled: they may hold themselves.
@@ -159,13 +183,13 @@ class Decoder {
     PyObject* const made = noted(PyDict_New(), remember);
     if (made == nullptr) return nullptr;
     for (Py_ssize_t i = 0; i < size; ++i) {
-      PyObject* const key = hashable(value(depth + 1));
+      PyObject* const key = value(depth + 1);
       PyObject* const item = key == nullptr ? nullptr : value(depth + 1);
       const bool stored = item != nullptr && PyDict_SetItem(made, key, item) == 0;
       Py_XDECREF(key);
       Py_XDECREF(item);
       // Met twice, the second key is gone again, though a reference may name it.
-      if (!stored || PyDict_GET_SIZE(made) != i + 1) return Py_DECREF(made), damaged();
+      if (!stored || PyDict_GET_SIZE(made) != i + 1) return Py_DECREF(made), refused();
     }
     return made;
   }
@@ -176,21 +200,20 @@ class Decoder {
     if (made == nullptr) return nullptr;
     open_[open_count_++] = made;
     for (Py_ssize_t i = 0; i < size; ++i) {
-      PyObject* const item = hashable(value(depth + 1));
+      PyObject* const item = value(depth + 1);
       const bool stored = item != nullptr && PySet_Add(made, item) == 0;
       Py_XDECREF(item);
       // Met twice, the second is gone again, though a reference may name it.
-      if (!stored || PySet_GET_SIZE(made) != i + 1) return Py_DECREF(made), damaged();
+      if (!stored || PySet_GET_SIZE(made) != i + 1) return Py_DECREF(made), refused();
     }
     --open_count_;
     return made;
   }
 
-  // Sound bytes never have an unhashable key.
-  PyObject* hashable(PyObject* key) {
-    if (key == nullptr || PyObject_Hash(key) != -1) return key;
-    PyErr_Clear();
-    Py_DECREF(key);
+  // Sound bytes never have an unhashable key. Any other error is passed on: a UUID's hash is Python
+  // code, in which a signal's handler may raise.
+  PyObject* refused() {
+    if (PyErr_Occurred() != nullptr && PyErr_ExceptionMatches(PyExc_TypeError)) PyErr_Clear();
     return damaged();
   }
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "object_codec.hpp"
+#include "object_leaves.hpp"
 #include "object_ops.hpp"
 
 #if PY_VERSION_HEX >= 0x030D0000 && PY_VERSION_HEX < 0x030E0000
@@ -84,14 +85,15 @@ class Encoder {
     }
     if (type == &PyBool_Type) return out_.put(object == Py_True ? op_true : op_false), true;
     if (type == &PyBytes_Type) return bytes(object);
-    if (depth >= deepest) return false;
-    if (type == &PyTuple_Type) return tuple(object, depth + 1);
-    if (type == &PyDict_Type) return dict(object, depth + 1);
-    if (type == &PyList_Type) return list(object, depth + 1);
+    if (depth < deepest) {
+      if (type == &PyTuple_Type) return tuple(object, depth + 1);
+      if (type == &PyDict_Type) return dict(object, depth + 1);
+      if (type == &PyList_Type) return list(object, depth + 1);
 #if PY_VERSION_HEX < 0x030E0000
-    if (type == &PySet_Type || type == &PyFrozenSet_Type) return set(object, type == &PySet_Type, depth + 1);
+      if (type == &PySet_Type || type == &PyFrozenSet_Type) return set(object, type == &PySet_Type, depth + 1);
 #endif
-    return false;
+    }
+    return leaf(object);
   }
 
   // Writes a reference and returns true if the object was met before; else `mark` is what to add to its op.
@@ -199,6 +201,19 @@ class Encoder {
     return true;
   }
 
+  bool leaf(PyObject* object) {
+    const Leaf kind = leaf_of(Py_TYPE(object));
+    if (kind == leaf_none) return false;
+    if ((usual_ >> kind & 1) == 0) {  // once in an item: no Python code runs that could change it
+      if (!pickled_as_usual(kind)) return false;
+      usual_ |= 1U << kind;
+    }
+    std::uint8_t mark;
+    if (met(object, mark)) return true;
+    out_.put(op_of(kind) | mark);
+    return write_leaf(kind, object, out_);
+  }
+
   bool tuple(PyObject* object, int depth) {
     std::uint8_t mark;
     if (met(object, mark)) return true;
@@ -255,6 +270,7 @@ class Encoder {
   Memo& memo_;
   PyObject* open_[deepest];  // tuples and sets being written
   int open_count_ = 0;
+  unsigned usual_ = 0;  // leaf types that are known to be pickled as usual, a bit each
   bool recursive_ = false;
 };
 

@@ -32,6 +32,13 @@ enum Op : std::uint8_t {
   op_set,
   op_frozenset,
   op_reference,
+  op_complex,  // from here on in the order of Leaf
+  op_date,
+  op_time,
+  op_datetime,
+  op_timedelta,
+  op_decimal,
+  op_uuid,
   remembered = 0x40,
   small_int = 0x80,
 };

@@ -1,0 +1,371 @@
+#include "object_leaves.hpp"
+
+#include <datetime.h>
+#include <structmember.h>
+
+#include <cstring>
+#include <string_view>
+
+namespace conveyor::python {
+
+PyTypeObject* leaf_types[leaf_none] = {&PyComplex_Type};
+
+namespace {
+
+// uuid.UUID is a Python class with slots. They are read and written where they lie: asking for an
+// attribute by name costs as much as the rest, and an empty one would make an exception.
+struct Uuid {
+  Py_ssize_t number = 0, is_safe = 0;  // where the slots are
+  PyObject* safety[3] = {};            // SafeUUID.unknown, safe, unsafe
+} uuid;
+
+// ---- finding, without running Python code
+
+PyObject* item_of(PyObject* dict, const char* name) {  // borrowed; null, and no error, when not there
+  if (dict == nullptr || !PyDict_Check(dict)) return nullptr;
+  PyObject* const found = PyDict_GetItemString(dict, name);
+  PyErr_Clear();
+  return found;
+}
+
+PyObject* of_module(PyObject* module, const char* name) {
+  return module != nullptr && PyModule_Check(module) ? item_of(PyModule_GetDict(module), name) : nullptr;
+}
+
+PyObject* of_module(const char* module, const char* name) {  // of a loaded one
+  return of_module(item_of(PyImport_GetModuleDict(), module), name);
+}
+
+PyObject* of_class(PyObject* type, const char* name) {  // of a class that is written in Python
+  return type != nullptr && PyType_Check(type) ? item_of(reinterpret_cast<PyTypeObject*>(type)->tp_dict, name)
+                                               : nullptr;
+}
+
+void keep(Leaf leaf, PyTypeObject* type) {
+  Py_INCREF(type);
+  leaf_types[leaf] = type;
+}
+
+bool find_datetime() {
+  if (PyDateTimeAPI != nullptr) return true;
+  PyObject* const capsule = of_module("datetime", "datetime_CAPI");
+  if (capsule == nullptr || !PyCapsule_IsValid(capsule, PyDateTime_CAPSULE_NAME)) return false;
+  PyDateTimeAPI = static_cast<PyDateTime_CAPI*>(PyCapsule_GetPointer(capsule, PyDateTime_CAPSULE_NAME));
+  keep(leaf_date, PyDateTimeAPI->DateType);
+  keep(leaf_time, PyDateTimeAPI->TimeType);
+  keep(leaf_datetime, PyDateTimeAPI->DateTimeType);
+  keep(leaf_timedelta, PyDateTimeAPI->DeltaType);
+  keep(leaf_timezone, Py_TYPE(PyDateTimeAPI->TimeZone_UTC));
+  return true;
+}
+
+bool find_decimal() {
+  if (leaf_types[leaf_decimal] != nullptr) return true;
+  // The one in C: the other's __str__ is Python code.
+  PyObject* const type = of_module("_decimal", "Decimal");
+  if (type == nullptr || !PyType_Check(type)) return false;
+  keep(leaf_decimal, reinterpret_cast<PyTypeObject*>(type));
+  return true;
+}
+
+bool find_slot(PyObject* type, const char* name, Py_ssize_t& offset) {
+  PyObject* const found = of_class(type, name);
+  if (found == nullptr || !Py_IS_TYPE(found, &PyMemberDescr_Type)) return false;
+  const PyMemberDef* const member = reinterpret_cast<PyMemberDescrObject*>(found)->d_member;
+  offset = member->offset;
+  return member->type == T_OBJECT_EX;
+}
+
+bool find_uuid() {
+  if (leaf_types[leaf_uuid] != nullptr) return true;
+  PyObject* const type = of_module("uuid", "UUID");
+  PyObject* const members = of_class(of_module("uuid", "SafeUUID"), "_member_map_");
+  if (!find_slot(type, "int", uuid.number) || !find_slot(type, "is_safe", uuid.is_safe)) return false;
+  const char* const names[3] = {"unknown", "safe", "unsafe"};
+  for (int i = 0; i < 3; ++i) {
+    if (item_of(members, names[i]) == nullptr) return false;
+  }
+  for (int i = 0; i < 3; ++i) uuid.safety[i] = Py_NewRef(item_of(members, names[i]));
+  keep(leaf_uuid, reinterpret_cast<PyTypeObject*>(type));
+  return true;
+}
+
+// ---- the bytes
+
+// The values that the constructors allow. `date(b"\7\xd0\2\x1f")`, which is how pickle makes one,
+// gives the 31st of February; such a thing is left to pickle, and in received bytes it is damage.
+struct Date {
+  int year, month, day;
+  explicit Date(const std::uint8_t* from) : year(from[0] << 8 | from[1]), month(from[2]), day(from[3]) {}
+  bool good() const {
+    constexpr std::uint8_t lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    if (year < 1 || year > 9999 || month < 1 || month > 12 || day < 1) return false;
+    const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return day <= lengths[month - 1] + (leap && month == 2 ? 1 : 0);
+  }
+};
+
+struct Time {
+  int hour, minute, second, microsecond;
+  explicit Time(const std::uint8_t* from)
+      : hour(from[0]), minute(from[1]), second(from[2]), microsecond(from[3] << 16 | from[4] << 8 | from[5]) {}
+  bool good() const { return hour < 24 && minute < 60 && second < 60 && microsecond < 1'000'000; }
+};
+
+struct Delta {
+  std::int32_t days, seconds, microseconds;
+  bool good() const {
+    return days >= -999'999'999 && days <= 999'999'999 && seconds >= 0 && seconds < 86'400 && microseconds >= 0 &&
+           microseconds < 1'000'000;
+  }
+};
+
+// Behind a time or a datetime.
+enum Flags : std::uint8_t { flag_fold = 1, flag_utc = 2 };
+
+bool write_date(PyObject* object, Buffer& into) {
+  const std::uint8_t* const data = reinterpret_cast<PyDateTime_Date*>(object)->data;
+  if (!Date(data).good()) return false;
+  return into.put(data, 4), true;
+}
+
+bool write_time(PyObject* object, Buffer& into) {
+  const auto* const time = reinterpret_cast<PyDateTime_Time*>(object);
+  if (time->hastzinfo || !Time(time->data).good()) return false;
+  into.put(time->data, 6);
+  return into.put(time->fold != 0 ? flag_fold : 0), true;
+}
+
+bool write_datetime(PyObject* object, Buffer& into) {
+  const auto* const moment = reinterpret_cast<PyDateTime_DateTime*>(object);
+  std::uint8_t flags = moment->fold != 0 ? flag_fold : 0;
+  if (moment->hastzinfo && moment->tzinfo != Py_None) {
+    // Pickled as timezone(timedelta(0)), which is the only one of its kind again.
+    if (moment->tzinfo != PyDateTimeAPI->TimeZone_UTC) return false;
+    flags |= flag_utc;
+  }
+  if (!Date(moment->data).good() || !Time(moment->data + 4).good()) return false;
+  into.put(moment->data, 10);
+  return into.put(flags), true;
+}
+
+bool write_timedelta(PyObject* object, Buffer& into) {
+  const Delta delta{PyDateTime_DELTA_GET_DAYS(object), PyDateTime_DELTA_GET_SECONDS(object),
+                    PyDateTime_DELTA_GET_MICROSECONDS(object)};
+  if (!delta.good()) return false;
+  return into.put(&delta, sizeof delta), true;
+}
+
+// As pickle does it: str, and Decimal of it, are exact. The first use of decimal in a thread makes the
+// thread's context, which the garbage collector looks at, and before 3.12 could be set off by.
+bool write_decimal(PyObject* object, Buffer& into) {
+  const int collecting = PyGC_Disable();
+  PyObject* const text = Py_TYPE(object)->tp_str(object);
+  if (collecting != 0) PyGC_Enable();
+  if (text == nullptr) return PyErr_Clear(), false;
+  const Py_ssize_t size = PyUnicode_GET_LENGTH(text);
+  const bool fits = size < 256 && PyUnicode_IS_ASCII(text);
+  if (fits) {
+    into.put(static_cast<std::uint8_t>(size));
+    into.put(PyUnicode_DATA(text), static_cast<std::size_t>(size));
+  }
+  Py_DECREF(text);
+  return fits;
+}
+
+PyObject*& slot(PyObject* object, Py_ssize_t offset) {
+  return *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(object) + offset);
+}
+
+bool write_uuid(PyObject* object, Buffer& into) {
+  PyObject* const number = slot(object, uuid.number);
+  if (number == nullptr || !PyLong_CheckExact(number)) return false;
+  std::uint8_t safety = 0;
+  while (slot(object, uuid.is_safe) != uuid.safety[safety]) {
+    if (++safety == 3) return false;
+  }
+  unsigned char bytes[17];  // one more than the number, for its sign
+#if PY_VERSION_HEX >= 0x030D0000
+  if (PyLong_AsNativeBytes(number, bytes, 17, Py_ASNATIVEBYTES_LITTLE_ENDIAN) > 17) return false;
+#else
+  if (_PyLong_NumBits(number) > 128) return false;
+  if (_PyLong_AsByteArray(reinterpret_cast<PyLongObject*>(number), bytes, 17, 1, 1) != 0) return PyErr_Clear(), false;
+#endif
+  if (bytes[16] != 0) return false;
+  into.put(safety);
+  return into.put(bytes, 16), true;
+}
+
+// What str() of a Decimal looks like. Decimal() would take more, and can be told not to raise.
+bool is_decimal(const char* at, const char* end) {
+  const auto skip = [&](const char* word) {
+    const std::size_t length = std::strlen(word);
+    if (static_cast<std::size_t>(end - at) < length || std::memcmp(at, word, length) != 0) return false;
+    return at += length, true;
+  };
+  const auto digits = [&] {
+    const char* const from = at;
+    while (at != end && *at >= '0' && *at <= '9') ++at;
+    return at != from;
+  };
+  skip("-");
+  if (skip("Infinity")) return at == end;
+  if (skip("NaN") || skip("sNaN")) return digits(), at == end;
+  if (!digits() || (skip(".") && !digits())) return false;
+  if ((skip("E") || skip("e")) && !((skip("+") || skip("-")) && digits())) return false;
+  return at == end;
+}
+
+PyObject* read_decimal(const char* from, std::size_t size) {
+  // Copied first: what was looked at is then what is converted, whatever happens to the shared memory.
+  char text[256];
+  std::memcpy(text, from, size);
+  if (!is_decimal(text, text + size)) return nullptr;
+  PyObject* const string = PyUnicode_FromStringAndSize(text, static_cast<Py_ssize_t>(size));
+  if (string == nullptr) return nullptr;
+  PyObject* const made = PyObject_CallOneArg(reinterpret_cast<PyObject*>(leaf_types[leaf_decimal]), string);
+  Py_DECREF(string);
+  if (made == nullptr && PyErr_ExceptionMatches(PyExc_ArithmeticError)) PyErr_Clear();  // an endless exponent
+  return made;
+}
+
+PyObject* read_uuid(const std::uint8_t* from) {
+  if (from[0] > 2) return nullptr;
+  unsigned char bytes[17] = {};
+  std::memcpy(bytes, from + 1, 16);
+#if PY_VERSION_HEX >= 0x030D0000
+  PyObject* const number = PyLong_FromNativeBytes(bytes, 17, Py_ASNATIVEBYTES_LITTLE_ENDIAN);
+#else
+  PyObject* const number = _PyLong_FromByteArray(bytes, 17, 1, 1);
+#endif
+  if (number == nullptr) return nullptr;
+  // As object.__new__ and UUID.__setstate__ would; UUID itself refuses to be written to.
+  PyObject* const made = leaf_types[leaf_uuid]->tp_alloc(leaf_types[leaf_uuid], 0);
+  if (made == nullptr) return Py_DECREF(number), nullptr;
+  slot(made, uuid.number) = number;
+  slot(made, uuid.is_safe) = Py_NewRef(uuid.safety[from[0]]);
+  return made;
+}
+
+// Also imports, for the decoder.
+bool load(Leaf leaf) {
+  switch (leaf) {
+    case leaf_complex: return true;
+    case leaf_decimal:
+    case leaf_uuid: {
+      if (leaf_types[leaf] != nullptr) return true;
+      PyObject* const module = PyImport_ImportModule(leaf == leaf_uuid ? "uuid" : "decimal");
+      if (module == nullptr) return false;
+      Py_DECREF(module);
+      return leaf == leaf_uuid ? find_uuid() : find_decimal();
+    }
+    default: {
+      if (PyDateTimeAPI != nullptr) return true;
+      PyObject* const module = PyImport_ImportModule("datetime");
+      if (module == nullptr) return false;
+      Py_DECREF(module);
+      return find_datetime();
+    }
+  }
+}
+
+}  // namespace
+
+Leaf find_leaf(PyTypeObject* type) {
+  const std::string_view name = type->tp_name;
+  const bool found = name.starts_with("datetime.") ? find_datetime()
+                     : name == "decimal.Decimal"   ? find_decimal()
+                                                   : name == "UUID" && find_uuid();
+  if (!found) return leaf_none;
+  for (int leaf = 0; leaf < leaf_timezone; ++leaf) {
+    if (leaf_types[leaf] == type) return static_cast<Leaf>(leaf);
+  }
+  return leaf_none;
+}
+
+bool pickled_as_usual(Leaf leaf) {
+  // Who has not loaded the modules has registered nothing there. A program may run without
+  // multiprocessing, so this is asked often.
+  static PyObject* const reduction = PyUnicode_InternFromString("multiprocessing.reduction");
+  static PyObject *registered = nullptr, *copyreg = nullptr, *usual_complex = nullptr;
+  if (registered == nullptr && reduction != nullptr) {
+    PyObject* const module = PyDict_GetItemWithError(PyImport_GetModuleDict(), reduction);
+    registered = Py_XNewRef(of_class(of_module(module, "ForkingPickler"), "_extra_reducers"));
+  }
+  if (usual_complex == nullptr) {  // the later one of the two, while another thread imports copyreg
+    copyreg = of_module("copyreg", "dispatch_table");
+    usual_complex = Py_XNewRef(of_module("copyreg", "pickle_complex"));
+    if (usual_complex != nullptr) Py_XINCREF(copyreg);
+  }
+  const auto is = [](PyObject* type, Leaf wanted) { return type == reinterpret_cast<PyObject*>(leaf_types[wanted]); };
+  for (PyObject* const table : {registered, copyreg}) {
+    if (table == nullptr) continue;
+    PyObject *type, *reducer;
+    // Walked, a dozen entries: a lookup might ask a metaclass's __eq__.
+    for (Py_ssize_t at = 0; PyDict_Next(table, &at, &type, &reducer) != 0;) {
+      // With a datetime its timezone is pickled, and with that its timedelta.
+      if (leaf == leaf_datetime && (is(type, leaf_timezone) || is(type, leaf_timedelta))) return false;
+      if (is(type, leaf) && (leaf != leaf_complex || table != copyreg || reducer != usual_complex)) return false;
+    }
+  }
+  return true;
+}
+
+bool write_leaf(Leaf leaf, PyObject* object, Buffer& into) {
+  switch (leaf) {
+    case leaf_complex: return into.put(&reinterpret_cast<PyComplexObject*>(object)->cval, 16), true;
+    case leaf_date: return write_date(object, into);
+    case leaf_time: return write_time(object, into);
+    case leaf_datetime: return write_datetime(object, into);
+    case leaf_timedelta: return write_timedelta(object, into);
+    case leaf_decimal: return write_decimal(object, into);
+    case leaf_uuid: return write_uuid(object, into);
+    default: return false;
+  }
+}
+
+std::size_t size_of(Leaf leaf) {
+  constexpr std::size_t sizes[] = {16, 4, 7, 11, 12, 1, 17};
+  return sizes[leaf];
+}
+
+PyObject* read_leaf(Leaf leaf, const std::byte* from, std::size_t size) {
+  if (!load(leaf)) return nullptr;
+  const auto* const data = reinterpret_cast<const std::uint8_t*>(from);
+  switch (leaf) {
+    case leaf_complex: {
+      Py_complex number;
+      std::memcpy(&number, from, sizeof number);
+      return PyComplex_FromCComplex(number);
+    }
+    case leaf_date: {
+      const Date date(data);
+      return date.good() ? PyDate_FromDate(date.year, date.month, date.day) : nullptr;
+    }
+    case leaf_time: {
+      const Time time(data);
+      if (!time.good() || data[6] > flag_fold) return nullptr;
+      return PyTime_FromTimeAndFold(time.hour, time.minute, time.second, time.microsecond, data[6]);
+    }
+    case leaf_datetime: {
+      const Date date(data);
+      const Time time(data + 4);
+      const std::uint8_t flags = data[10];
+      if (!date.good() || !time.good() || flags > (flag_fold | flag_utc)) return nullptr;
+      return PyDateTimeAPI->DateTime_FromDateAndTimeAndFold(
+          date.year, date.month, date.day, time.hour, time.minute, time.second, time.microsecond,
+          (flags & flag_utc) != 0 ? PyDateTimeAPI->TimeZone_UTC : Py_None, flags & flag_fold,
+          PyDateTimeAPI->DateTimeType);
+    }
+    case leaf_timedelta: {
+      Delta delta;
+      std::memcpy(&delta, from, sizeof delta);
+      return delta.good() ? PyDelta_FromDSU(delta.days, delta.seconds, delta.microseconds) : nullptr;
+    }
+    case leaf_decimal: return read_decimal(reinterpret_cast<const char*>(from), size);
+    case leaf_uuid: return read_uuid(data);
+    default: return nullptr;
+  }
+}
+
+}  // namespace conveyor::python
