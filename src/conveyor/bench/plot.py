@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from conveyor.bench.optional import optional
 from conveyor.bench.report import quantity
 from conveyor.bench.rivals import RIVALS
-from conveyor.bench.rivals.base import optional
 from conveyor.bench.run import Run
 from conveyor.bench.summary import Outcome
 
@@ -16,12 +16,15 @@ __all__ = ["draw"]
 _COLOURS = {
     "conveyor": "#c2410c",
     "conveyor-many": "#fb923c",
+    "conveyor-allocate": "#facc15",
     "multiprocessing": "#1e3a5f",
     "simplequeue": "#5b83ad",
     "faster-fifo": "#3f7d58",
     "faster-fifo-many": "#8fc1a3",
     "cloudtoid": "#7c5295",
     "pyzmq": "#9ca3af",
+    "dejaq": "#b8860b",
+    "py-sharedmemory": "#be7c9b",
 }
 
 
