@@ -15,7 +15,7 @@ from __future__ import annotations
 #
 #   __main__
 #   cli/ | cyclopts rich
-#   bench/ | cyclopts rich matplotlib zmq faster_fifo interprocess
+#   bench/ | cyclopts rich matplotlib numpy zmq faster_fifo dejaq py_sharedmemory interprocess
 #   pipeline/
 #   __init__
 #   multiprocessing/

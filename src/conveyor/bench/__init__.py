@@ -1,13 +1,16 @@
 """Benchmarks: conveyor and its rivals, side by side in one run (``conveyor bench``).
 
-    cli             options, exit codes, order of work
+    cli, settings   options, exit codes
+    session         the order of the work
     runner          interleaves the rivals, chooses item counts, keeps the time budget
     measurement     one measurement: fresh processes, a barrier, two checked phases
-    bars            the promises of the project, each with its bound
-    backlog, idle   the two bars that are not a transfer rate
+    roofline        what bare copies of the same arrays reach, beside the rivals
+    bars, verdicts  the promises of the project, each with its bound, and whether they are met
+    extras          the bars that are not a transfer rate: codec, memory, backlog, idle
     report, plot, document          a table, a chart, JSON
-    rivals/ payloads topologies     what is measured
+    rivals/, payloads, arrays, codec_items topologies     what is measured
     machine, busy, summary          where it is measured, who else was at work; medians, ratios
+    optional        packages that may be missing
 
 Nothing here is imported by the rest of conveyor but by the ``bench`` verb.
 """

@@ -10,29 +10,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from conveyor.bench.backlog import SIZES, Backlog
-from conveyor.bench.idle import Idle
-from conveyor.bench.summary import NOISY, Outcome
+from conveyor.bench.summary import NOISY, YARDSTICK, Outcome, Ratio
 
-__all__ = ["BACKLOG_BOUND", "BARS", "IDLE_BOUND", "Bar", "Verdict", "judge"]
+__all__ = ["BARS", "Bar", "Verdict", "judge_ratio", "needed_rivals", "noise"]
 
-BACKLOG_BOUND = 1.5
-"""Cost at the dearest backlog over the cost at the smallest, at most."""
-
-IDLE_BOUND = 0.01
-"""Share of one core that 100 blocked consumers may use together: 1 ms each in 10 s, a tenth of the
-tick that `top` and `ps` count in. Less than that is what "not measurable" means here."""
+_ALWAYS = frozenset({"conveyor", "conveyor-many", YARDSTICK})
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A rate of conveyor's over a rival's, in one workload, that must reach `factor`."""
+    """A rate of conveyor's over a rival's (or a bare copy's), in one workload, that must reach `factor`."""
 
     name: str
     work: str
     topology: str
     payload: str
-    against: Literal["multiprocessing", "best"]
+    against: Literal["multiprocessing", "best", "memcpy"]
     factor: float
     rival: str = "conveyor"
 
@@ -43,13 +36,37 @@ class Bar:
 
 
 BARS = (
-    Bar("tuple-1:1", "small tuple, 1:1", "1:1", "tuple", "multiprocessing", 7.0),
-    Bar("tuple-1:1-best", "small tuple, 1:1", "1:1", "tuple", "best", 1.6),
+    Bar("tuple-1:1", "small tuple, 1:1", "1:1", "tuple", "multiprocessing", 12.0),
+    Bar("tuple-1:1-best", "small tuple, 1:1", "1:1", "tuple", "best", 3.0),
+    Bar("tuple-many", "small tuple, 1:1, by 100", "1:1", "tuple", "multiprocessing", 25.0, "conveyor-many"),
     Bar("tuple-4:4", "small tuple, 4:4", "4:4", "tuple", "multiprocessing", 5.0),
-    Bar("bytes40-1:1", "40-byte bytes, 1:1", "1:1", "bytes40", "multiprocessing", 8.0),
+    Bar("int-1:1", "int, 1:1", "1:1", "int", "multiprocessing", 18.0),
+    Bar("bytes40-1:1", "40-byte bytes, 1:1", "1:1", "bytes40", "multiprocessing", 20.0),
+    Bar("log-1:1", "log record, 1:1", "1:1", "log", "multiprocessing", 8.0),
     Bar("ping-pong", "ping-pong, small tuple", "ping-pong", "tuple", "multiprocessing", 30.0),
     Bar("bytes1m-1:1", "1 MiB bytes, 1:1", "1:1", "bytes1m", "multiprocessing", 8.0),
+    Bar("numpy64k-1:1", "NumPy 64 KiB, 1:1", "1:1", "numpy64k", "multiprocessing", 5.0),
+    Bar("numpy8m-1:1", "NumPy 8 MiB, 1:1", "1:1", "numpy8m", "multiprocessing", 15.0),
+    Bar("numpy8m-1:1-best", "NumPy 8 MiB, 1:1", "1:1", "numpy8m", "best", 3.0),
+    Bar("numpy8m-1:1-memcpy", "NumPy 8 MiB, 1:1", "1:1", "numpy8m", "memcpy", 0.6),
+    Bar(
+        "numpy8m-allocate",
+        "NumPy 8 MiB, 1:1, allocate",
+        "1:1",
+        "numpy8m",
+        "multiprocessing",
+        80.0,
+        "conveyor-allocate",
+    ),
 )
+
+
+def needed_rivals(key: str) -> frozenset[str] | None:
+    """The rivals without which the bars of a workload cannot be judged; None: all of them."""
+    bars = [bar for bar in BARS if bar.key == key]
+    if any(bar.against == "best" for bar in bars):
+        return None
+    return _ALWAYS | {bar.rival for bar in bars}
 
 
 @dataclass(frozen=True)
@@ -65,21 +82,12 @@ class Verdict:
     met: bool | None
 
 
-def judge(
-    outcomes: Mapping[str, Outcome], backlog: Backlog | str | None, idle: Idle | str | None
-) -> list[Verdict]:
-    """Every bar against this run; a text in place of `backlog` or `idle` is why it was not measured."""
-    return [
-        *(_judge_ratio(bar, outcomes.get(bar.key)) for bar in BARS),
-        _judge_backlog(backlog),
-        _judge_idle(idle),
-    ]
-
-
-def _judge_ratio(bar: Bar, outcome: Outcome | None) -> Verdict:
-    ratio = None
+def judge_ratio(bar: Bar, outcome: Outcome | None, skipped: Mapping[str, str]) -> Verdict:
+    """A bar that is a ratio of rates; `skipped` says why a rival or a payload has none."""
+    ratio: Ratio | None = None
     whom = "multiprocessing.Queue" if bar.against == "multiprocessing" else "the best rival"
-    reason = "not measured"
+    why = skipped.get(bar.payload) or skipped.get(bar.rival)
+    reason = f"skipped: {why}" if why else "not measured"
     if outcome is not None:
         row = outcome.rows.get(bar.rival)
         reason = row.failure if row is not None and row.failure else reason
@@ -88,55 +96,28 @@ def _judge_ratio(bar: Bar, outcome: Outcome | None) -> Verdict:
             best = outcome.best_rival(single=True)
             if best is not None:
                 whom = f"the best rival ({best.rival})"
+        elif bar.against == "memcpy":
+            ratio = outcome.to_memcpy(bar.rival)
         else:
             ratio = outcome.to_yardstick(bar.rival)
-    required = f">= {bar.factor:g}x {whom}"
     if bar.topology == "ping-pong":
         required = f"<= 1/{bar.factor:g} of {whom}'s time"
+    elif bar.against == "memcpy":
+        required = f">= {bar.factor:.0%} of one memcpy"
+    else:
+        required = f">= {bar.factor:g}x {whom}"
     if ratio is None:
         return Verdict(bar.name, bar.work, required, reason, None, bar.factor, None)
-    measured = f"{ratio.value:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})"
     if bar.topology == "ping-pong":
         measured = f"1/{ratio.value:.1f} (1/{ratio.low:.1f} to 1/{ratio.high:.1f})"
-    measured += _noise(outcome.others if outcome is not None else 0.0)
+    elif bar.against == "memcpy":
+        measured = f"{ratio.value:.0%} ({ratio.low:.0%} to {ratio.high:.0%})"
+    else:
+        measured = f"{ratio.value:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})"
+    measured += noise(outcome.others if outcome is not None else 0.0)
     return Verdict(bar.name, bar.work, required, measured, ratio.value, bar.factor, ratio.value >= bar.factor)
 
 
-def _noise(others: float) -> str:
+def noise(others: float) -> str:
     """What to add to a figure that was taken while others kept so many cores busy."""
     return f"; others used {others:.1f} cores: measure again" if others > NOISY else ""
-
-
-def _judge_backlog(backlog: Backlog | str | None) -> Verdict:
-    work = "cost of an item, backlog 10 to 10 million"
-    required = f"within {BACKLOG_BOUND:g}x"
-    if not isinstance(backlog, Backlog):
-        return Verdict("backlog", work, required, backlog or "not measured", None, BACKLOG_BOUND, None)
-    ratio, worst = backlog.ratio, backlog.worst
-    measured = (
-        f"{ratio:.2f}x: {backlog.points[0].cost_ns:.0f} ns at {backlog.points[0].size}, "
-        f"{worst.cost_ns:.0f} ns at {worst.size:,}"
-    )
-    met: bool | None = ratio <= BACKLOG_BOUND
-    if backlog.points[-1].size < SIZES[-1]:
-        measured += f" ({backlog.missing})"
-        met = None if met else False
-    measured += _noise(backlog.others)
-    return Verdict("backlog", work, required, measured, ratio, BACKLOG_BOUND, met)
-
-
-def _judge_idle(idle: Idle | str | None) -> Verdict:
-    work = "idle: 100 consumers blocked for 10 s"
-    required = f"no measurable CPU (< {IDLE_BOUND:.0%} of a core, all together)"
-    if not isinstance(idle, Idle):
-        return Verdict("idle", work, required, idle or "not measured", None, IDLE_BOUND, None)
-    used, base = idle.cpu_seconds * 1e3, idle.baseline_cpu_seconds * 1e3
-    measured = (
-        f"{idle.excess:.3%}: {used:.1f} ms against {base:.1f} ms asleep, "
-        f"{idle.wakeups / idle.seconds:.0f} wake-ups/s"
-    )
-    met: bool | None = idle.excess < IDLE_BOUND
-    if idle.processes < 100 or idle.seconds < 9.5:
-        measured += f" ({idle.processes} for {idle.seconds:.0f} s only)"
-        met = None if met else False
-    return Verdict("idle", work, required, measured, idle.excess, IDLE_BOUND, met)

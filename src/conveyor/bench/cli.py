@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 from typing import Annotated
@@ -14,45 +14,24 @@ from cyclopts import App, Parameter
 from cyclopts.config import Env
 from rich.console import Console
 
-from conveyor.bench.backlog import SIZES, measure_backlog
-from conveyor.bench.bars import BARS, judge
+from conveyor.bench.bars import BARS
 from conveyor.bench.busy import Bystander
 from conveyor.bench.document import as_json
-from conveyor.bench.idle import measure_idle
 from conveyor.bench.machine import describe
-from conveyor.bench.measurement import MeasurementFailed, Workload
+from conveyor.bench.measurement import Workload
 from conveyor.bench.payloads import PAYLOADS
 from conveyor.bench.plot import draw
 from conveyor.bench.report import print_machine, print_run
 from conveyor.bench.rivals import RIVALS, Rival
 from conveyor.bench.run import Run
-from conveyor.bench.runner import Runner, seconds_for
+from conveyor.bench.session import measure_run
+from conveyor.bench.settings import Settings
 from conveyor.bench.topologies import TOPOLOGIES
 
 __all__ = ["main"]
 
+_HINT = " (pip install 'conveyor[bench]')"
 _OK, _FAILED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
-_BAR_WEIGHT = 2.0
-"""The workloads of the bars are measured so many times as long as the others."""
-
-_EXTRA_SECONDS = {False: 85.0, True: 14.0}
-"""What the backlog and the idle consumers take, in seconds; by `quick`."""
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What to do, once the options are known to make sense."""
-
-    workloads: dict[str, Workload]
-    bars: bool
-    quick: bool
-    rivals: tuple[str, ...]
-    repeats: int
-    seconds: float | None
-    items: int | None
-    budget: float
-    maxsize: int | None
-    hot: bool
 
 
 class _UsageError(Exception):
@@ -79,6 +58,16 @@ def _workloads(topologies: Iterable[str], payloads: Iterable[str]) -> dict[str, 
     return {workload.key: workload for workload in grid}
 
 
+def _usual_workloads() -> dict[str, Workload]:
+    """Each payload where it says most."""
+    everything = _workloads(TOPOLOGIES, PAYLOADS)
+    return {
+        key: workload
+        for key, workload in everything.items()
+        if workload.topology.name in workload.payload.topologies
+    }
+
+
 def _quick_workloads() -> dict[str, Workload]:
     """Every payload at 1:1, and the small tuple in every topology."""
     return _workloads(["1:1"], PAYLOADS) | _workloads(TOPOLOGIES, ["tuple"])
@@ -89,13 +78,28 @@ def _load_rivals(names: Iterable[str]) -> tuple[list[Rival], dict[str, str]]:
     loaded: list[Rival] = []
     skipped: dict[str, str] = {}
     for name in names:
+        rival = RIVALS[name]
         try:
-            RIVALS[name].load()
-            loaded.append(RIVALS[name])
+            rival.load()
+            loaded.append(rival)
         except ImportError as error:
-            hint = "" if RIVALS[name].ours else " (pip install 'conveyor[bench]')"
-            skipped[name] = f"{error}{hint}"
+            skipped[name] = str(error) if rival.ours else f"{error}{_HINT}"
+        except Exception as error:  # a rival that breaks when it is imported is skipped too
+            if rival.ours:
+                raise
+            skipped[name] = f"{type(error).__name__}: {error}"
     return loaded, skipped
+
+
+def _missing_payloads(workloads: Iterable[Workload]) -> dict[str, str]:
+    """The payloads among them whose items cannot be made here, and why."""
+    skipped: dict[str, str] = {}
+    for payload in {workload.payload.name: workload.payload for workload in workloads}.values():
+        try:
+            payload.load()
+        except ImportError as error:
+            skipped[payload.name] = f"{error}{_HINT}"
+    return skipped
 
 
 def _say(text: str) -> None:
@@ -104,47 +108,7 @@ def _say(text: str) -> None:
         print(f"\r\x1b[K{text[:100]}", end="", file=sys.stderr, flush=True)
 
 
-def _measure(settings: _Settings, rivals: list[Rival], run: Run, began: float) -> None:
-    """Fill `run`: the workloads of the bars first, then backlog and idle, then the rest."""
-    bar_keys = {bar.key for bar in BARS} if settings.bars else set[str]()
-    first = [workload for key, workload in settings.workloads.items() if key in bar_keys]
-    others = [workload for key, workload in settings.workloads.items() if key not in bar_keys]
-    extras = settings.bars and any(rival.name == "conveyor" for rival in rivals)
-
-    def rows(workloads: list[Workload]) -> int:
-        return sum(workload.suits(rival) for workload in workloads for rival in rivals)
-
-    measurements = settings.repeats * (_BAR_WEIGHT * rows(first) + rows(others))
-    free = settings.budget - (_EXTRA_SECONDS[settings.quick] if extras else 0.0)
-    seconds = settings.seconds or seconds_for(free, measurements, rows(first) + rows(others))
-    runner = Runner(rivals, settings.repeats, _say, settings.maxsize, settings.hot, began + settings.budget)
-    for workload in first:
-        longer = settings.seconds or min(1.0, seconds * _BAR_WEIGHT)
-        run.outcomes[workload.key] = runner.run(workload, longer, settings.items)
-    backlog_gone = idle_gone = "conveyor was not measured"
-    if extras:
-        try:
-            largest = 1_000_000 if settings.quick else SIZES[-1]
-            rounds = min(3, settings.repeats) if settings.quick else settings.repeats
-            run.backlog = measure_backlog(_say, largest=largest, rounds=rounds)
-        except MeasurementFailed as error:
-            backlog_gone = f"failed: {error}"
-        try:
-            run.idle = measure_idle(_say, seconds=3.0 if settings.quick else 10.0)
-        except MeasurementFailed as error:
-            idle_gone = f"failed: {error}"
-    if settings.bars:
-        run.verdicts = judge(run.outcomes, run.backlog or backlog_gone, run.idle or idle_gone)
-    for workload in others:
-        if monotonic() > runner.deadline:
-            run.unmeasured.append(workload.key)
-        else:
-            run.outcomes[workload.key] = runner.run(workload, seconds, settings.items)
-    in_order = [key for key in _workloads(TOPOLOGIES, PAYLOADS) if key in run.outcomes]
-    run.outcomes = {key: run.outcomes[key] for key in in_order}
-
-
-def _perform(settings: _Settings, json: str | None, plot: Path | None, strict: bool) -> int:
+def _perform(settings: Settings, json: str | None, plot: Path | None, strict: bool) -> int:
     """Measure, print, write; the exit code."""
     began = monotonic()
     bystander = Bystander()
@@ -152,13 +116,14 @@ def _perform(settings: _Settings, json: str | None, plot: Path | None, strict: b
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = 120
     rivals, skipped = _load_rivals(settings.rivals)
+    skipped |= _missing_payloads(settings.workloads.values())
     options: dict[str, object] = {**asdict(settings), "workloads": list(settings.workloads)}
     distributions = dict.fromkeys(rival.distribution for rival in RIVALS.values() if rival.distribution)
     run = Run(describe(list(distributions)), options, skipped)
     print_machine(console, run.machine, skipped)
     code = _OK
     try:
-        _measure(settings, rivals, run, began)
+        measure_run(settings, rivals, run, _say, began)
     except KeyboardInterrupt:
         code = _INTERRUPTED
     run.elapsed_seconds = monotonic() - began
@@ -217,16 +182,18 @@ def _bench(
     ----------
     bars
         The promises: each with what is required, what was measured, met or not. They are part of a
-        run without selection; alone, this leaves out everything else.
+        run without selection; alone, this leaves out everything else, also those rivals that no
+        bar is about.
     quick
-        Fewer repeats and workloads, shorter measurements, a backlog of one million only.
+        Fewer repeats, workloads and rivals, shorter measurements, a backlog of one million only.
     topology
         Only these: 1:1 (producers:consumers), 1:4, 4:1, 4:4, ping-pong.
     payload
-        Only these: int, tuple, bytes40, dict1k, bytes64k, bytes1m.
+        Only these: int, tuple, bytes40, log, dict1k, bytes64k, bytes1m, numpy64k, numpy8m. A run
+        without selection leaves out combinations that say little; naming one side gets all of them.
     rival
-        Only these: conveyor, conveyor-many, multiprocessing, simplequeue, faster-fifo,
-        faster-fifo-many, cloudtoid, pyzmq.
+        Only these: conveyor, conveyor-many, conveyor-allocate, multiprocessing, simplequeue,
+        faster-fifo, faster-fifo-many, cloudtoid, pyzmq, dejaq, py-sharedmemory.
     repeats
         Rounds over the rivals; the figures are medians of them. 3 with --quick unless given.
     seconds
@@ -234,10 +201,10 @@ def _bench(
     items
         Exactly so many items a measurement, instead of as many as fill its time.
     budget
-        Seconds for the whole run: 540, or 75 with --quick.
+        Seconds for the whole run: 540, 300 with --bars alone, or 75 with --quick.
     maxsize
         Bound on the items in flight, for every queue that takes one. Default: unbounded for small
-        items, 16 MiB in all for those of 64 KiB and 1 MiB.
+        items, 16 MiB in all for those of 64 KiB and 1 MiB, four items of 8 MiB.
     hot
         Send one and the same item instead of distinct ones: it stays in the cache, which flatters
         large items. Not how the bars are to be judged; for seeing how much the cache does.
@@ -260,19 +227,20 @@ def _bench(
     elif bars:
         chosen = {}
     else:
-        chosen = _quick_workloads() if quick else _workloads(TOPOLOGIES, PAYLOADS)
+        chosen = _quick_workloads() if quick else _usual_workloads()
     with_bars = bars or not selected
     if with_bars:
         chosen |= {bar.key: Workload(TOPOLOGIES[bar.topology], PAYLOADS[bar.payload]) for bar in BARS}
-    settings = _Settings(
+    settings = Settings(
         workloads=chosen,
         bars=with_bars,
         quick=quick,
+        thorough=selected or not (quick or bars),
         rivals=tuple(_chosen("rival", RIVALS, rival)),
         repeats=repeats,
         seconds=seconds,
         items=items,
-        budget=budget or (75.0 if quick else 540.0),
+        budget=budget or (75.0 if quick else 300.0 if bars and not selected else 540.0),
         maxsize=maxsize,
         hot=hot,
     )

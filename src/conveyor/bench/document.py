@@ -9,6 +9,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from conveyor.bench.backlog import Backlog
+from conveyor.bench.codec import Codec
 from conveyor.bench.rivals import RIVALS
 from conveyor.bench.run import Run
 from conveyor.bench.summary import Outcome, Ratio, Row
@@ -57,20 +59,36 @@ def _workload(outcome: Outcome) -> dict[str, Any]:
         "payload_bytes": workload.payload.size,
         "unit": workload.topology.unit,
         "others_cores": outcome.others,
+        "partial": outcome.partial,
+        "memcpy_bytes_per_second": [rate * workload.payload.size for rate in outcome.copies],
         "rows": [_row(outcome, row) for row in outcome.rows.values()],
+    }
+
+
+def _backlog(backlog: Backlog | None) -> dict[str, Any] | None:
+    if backlog is None:
+        return None
+    return {
+        "ratio": backlog.ratio,
+        "missing": backlog.missing or None,
+        "others_cores": backlog.others,
+        "points": [asdict(point) | {"cost_ns": point.cost_ns} for point in backlog.points],
+    }
+
+
+def _codec(codec: Codec | None) -> dict[str, Any] | None:
+    if codec is None:
+        return None
+    return {
+        "ratio": codec.ratio,
+        "others_cores": codec.others,
+        "points": [asdict(point) | {"ratio": point.ratio} for point in codec.points],
     }
 
 
 def as_document(run: Run) -> dict[str, Any]:
     """Plain dicts, lists, numbers and texts."""
-    backlog = None
-    if run.backlog is not None:
-        backlog = {
-            "ratio": run.backlog.ratio,
-            "missing": run.backlog.missing or None,
-            "others_cores": run.backlog.others,
-            "points": [asdict(point) | {"cost_ns": point.cost_ns} for point in run.backlog.points],
-        }
+    extras = run.extras
     return {
         "schema": SCHEMA,
         "machine": asdict(run.machine) | {"load_after": run.load_after, "others_cores": run.others},
@@ -80,8 +98,10 @@ def as_document(run: Run) -> dict[str, Any]:
         "failures": run.failures,
         "workloads": [_workload(outcome) for outcome in run.outcomes.values()],
         "bars": [asdict(verdict) for verdict in run.verdicts],
-        "backlog": backlog,
-        "idle": None if run.idle is None else asdict(run.idle) | {"excess": run.idle.excess},
+        "backlog": _backlog(extras.backlog),
+        "idle": None if extras.idle is None else asdict(extras.idle) | {"excess": extras.idle.excess},
+        "codec": _codec(extras.codec),
+        "memory": None if extras.memory is None else asdict(extras.memory),
         "elapsed_seconds": run.elapsed_seconds,
     }
 

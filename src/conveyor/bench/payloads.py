@@ -1,12 +1,16 @@
-"""The payloads: what the items look like, from one int to a mebibyte."""
+"""The payloads: what the items look like, from one int to an array of 8 MiB."""
 
 from __future__ import annotations
 
+import operator
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+from conveyor.bench.arrays import ITEM_BYTES, make_array, marks, same_array, tag_of
+from conveyor.bench.optional import optional
 
 __all__ = ["PAYLOADS", "Payload"]
 
@@ -16,13 +20,17 @@ _IN_FLIGHT = 16 << 20
 _WORKING_SET = 64 << 20
 """Bytes of distinct large items: more than the cache of most machines holds."""
 
+_MOST = ("1:1", "4:4", "ping-pong")
+"""Topologies of a run without selection, for most payloads: all in all would take too long."""
+
 
 @dataclass(frozen=True)
 class Payload:
     """A family of items, one for each tag (an int below 2**31), all of about the same size.
 
     `size` is in bytes: what the item takes when pickled, or its length when it is `bytes`.
-    `bound` is the `maxsize` given to every queue that takes one; 0 means unbounded.
+    `bound` is the `maxsize` given to every queue that takes one; 0 means unbounded. `same` compares
+    two items whole. `array`: a NumPy array of float64, judged by its marks in the timed phase.
     """
 
     name: str
@@ -31,6 +39,15 @@ class Payload:
     make: Callable[[int], Any]
     tag: Callable[[Any], int]
     bound: int = 0
+    same: Callable[[Any, Any], bool] = operator.eq
+    array: bool = False
+    topologies: tuple[str, ...] = _MOST
+    """Where it is measured when nobody asks for anything particular."""
+
+    def load(self) -> None:
+        """Import what the items need; ImportError when it is missing."""
+        if self.array:
+            optional("numpy")
 
     @property
     def large(self) -> bool:
@@ -49,6 +66,8 @@ class Payload:
 
     def is_specimen(self, item: Any) -> bool:
         """Whether an item that arrived is exactly one of the specimens."""
+        if self.array:
+            return marks(item) in _marks(self.name)
         specimens = self.specimens
         index = self.tag(item) - self.tag(specimens[0])
         return 0 <= index < len(specimens) and bool(specimens[index] == item)
@@ -82,6 +101,27 @@ def _record(tag: int) -> dict[str, object]:
     }
 
 
+def _log_record(tag: int) -> dict[str, object]:
+    """What `logging` has to say about one line, as it is sent to a collector."""
+    return {
+        "time": 1732370412.25 + tag,
+        "level": "WARNING",
+        "logger": "shop.checkout.payment",
+        "message": "the gateway did not answer in time",
+        "process": 41733,
+        "line": 218,
+        "elapsed": 0.734375,
+        "request": tag,
+    }
+
+
+def _array_payload(name: str, title: str, size: int, bound: int, topologies: tuple[str, ...]) -> Payload:
+    def make(tag: int) -> Any:
+        return make_array(tag, size // ITEM_BYTES)
+
+    return Payload(name, title, size, make, tag_of, bound, same=same_array, array=True, topologies=topologies)
+
+
 def _bytes_payload(name: str, title: str, length: int, bound: int) -> Payload:
     def make(tag: int) -> bytes:
         return tag.to_bytes(8, "little") + _noise(length - 8)
@@ -101,14 +141,32 @@ def _specimens(name: str) -> tuple[Any, ...]:
     return tuple(payload.make(tag) for tag in range(first, first + count))
 
 
+@cache
+def _marks(name: str) -> frozenset[tuple[float, ...]]:
+    return frozenset(map(marks, _specimens(name)))
+
+
 PAYLOADS: dict[str, Payload] = {
     payload.name: payload
     for payload in (
         Payload("int", "int", 4, lambda tag: tag, lambda item: item),
-        Payload("tuple", "small tuple", 40, _small_tuple, lambda item: item[0]),
+        Payload(
+            "tuple",
+            "small tuple",
+            40,
+            _small_tuple,
+            lambda item: item[0],
+            topologies=("1:1", "1:4", "4:1", "4:4", "ping-pong"),
+        ),
         _bytes_payload("bytes40", "40-byte bytes", 40, 0),
+        Payload(
+            "log", "log record", 190, _log_record, lambda item: item["request"], topologies=("1:1", "4:4")
+        ),
         Payload("dict1k", "1 KiB dict", 1024, _record, lambda item: item["id"]),
         _bytes_payload("bytes64k", "64 KiB bytes", 1 << 16, _IN_FLIGHT >> 16),
         _bytes_payload("bytes1m", "1 MiB bytes", 1 << 20, _IN_FLIGHT >> 20),
+        _array_payload("numpy64k", "NumPy 64 KiB", 1 << 16, _IN_FLIGHT >> 16, ("1:1", "4:4")),
+        # Two in flight would hold the producer up; four are what the rings of the rivals hold too.
+        _array_payload("numpy8m", "NumPy 8 MiB", 8 << 20, 4, ("1:1",)),
     )
 }

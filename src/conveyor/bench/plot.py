@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from conveyor.bench.optional import optional
 from conveyor.bench.report import quantity
 from conveyor.bench.rivals import RIVALS
-from conveyor.bench.rivals.base import optional
 from conveyor.bench.run import Run
 from conveyor.bench.summary import Outcome
 
@@ -16,12 +16,15 @@ __all__ = ["draw"]
 _COLOURS = {
     "conveyor": "#c2410c",
     "conveyor-many": "#fb923c",
+    "conveyor-allocate": "#facc15",
     "multiprocessing": "#1e3a5f",
     "simplequeue": "#5b83ad",
     "faster-fifo": "#3f7d58",
     "faster-fifo-many": "#8fc1a3",
     "cloudtoid": "#7c5295",
     "pyzmq": "#9ca3af",
+    "dejaq": "#b8860b",
+    "py-sharedmemory": "#be7c9b",
 }
 
 
@@ -55,11 +58,12 @@ def _panel(axes: Any, outcomes: list[Outcome]) -> None:
 
 
 def _backlog_panel(axes: Any, run: Run) -> None:
-    assert run.backlog is not None
-    sizes = [point.size for point in run.backlog.points]
-    axes.plot(sizes, [point.cost_ns for point in run.backlog.points], "o-", color=_COLOURS["conveyor"])
+    backlog = run.extras.backlog
+    assert backlog is not None
+    sizes = [point.size for point in backlog.points]
+    axes.plot(sizes, [point.cost_ns for point in backlog.points], "o-", color=_COLOURS["conveyor"])
     axes.set_xscale("log")
-    axes.set_ylim(0, run.backlog.worst.cost_ns * 1.3)
+    axes.set_ylim(0, backlog.worst.cost_ns * 1.3)
     axes.set_ylabel("ns, put + get")
     axes.set_title("conveyor.Queue: cost of an item by backlog (items)", loc="left")
     axes.grid(linewidth=0.4, color="#cccccc")
@@ -77,7 +81,7 @@ def draw(run: Run, path: Path) -> None:
     for outcome in run.outcomes.values():
         if outcome.measured:
             groups.setdefault(outcome.workload.topology.name, []).append(outcome)
-    panels = len(groups) + (run.backlog is not None)
+    panels = len(groups) + (run.extras.backlog is not None)
     if not panels:
         return
     figure, grid = pyplot.subplots(
@@ -85,7 +89,7 @@ def draw(run: Run, path: Path) -> None:
     )
     for axes, outcomes in zip(grid[:, 0], groups.values(), strict=False):
         _panel(axes, outcomes)
-    if run.backlog is not None:
+    if run.extras.backlog is not None:
         _backlog_panel(grid[-1, 0], run)
     shown = {row.rival for outcomes in groups.values() for outcome in outcomes for row in outcome.measured}
     patches = [

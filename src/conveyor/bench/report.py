@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from itertools import groupby
+from statistics import median
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from conveyor.bench.machine import Machine
+from conveyor.bench.payloads import PAYLOADS
 from conveyor.bench.rivals import RIVALS
 from conveyor.bench.run import Run
-from conveyor.bench.summary import NOISY, Outcome, Ratio, Row
+from conveyor.bench.summary import NOISY, YARDSTICK, Outcome, Ratio, Row, spread
 
 __all__ = ["print_machine", "print_run", "quantity"]
 
@@ -59,7 +61,8 @@ def print_machine(console: Console, machine: Machine, skipped: dict[str, str]) -
     if machine.load_before > 0.5:
         console.print("warning: the machine is busy; trust the ratios, not the rates", style="yellow")
     for name, why in skipped.items():
-        console.print(f"skipped: {RIVALS[name].title}: {why}", style="yellow", highlight=False)
+        title = RIVALS[name].title if name in RIVALS else PAYLOADS[name].title
+        console.print(f"skipped: {title}: {why}", style="yellow", highlight=False)
 
 
 def _ratio(ratio: Ratio | None) -> str:
@@ -87,6 +90,18 @@ def _cells(outcome: Outcome, row: Row) -> list[str | Text]:
     return [title, f"{quantity(row.rate)}{note}", *shared, bandwidth, faults]
 
 
+def _copies(outcome: Outcome) -> list[str]:
+    """A row for what the memory allows: one memcpy an item."""
+    low, rate, high = spread(outcome.copies)
+    yardstick = outcome.rows.get(YARDSTICK)
+    ratio = f"{rate / yardstick.rate:.2f}x" if yardstick is not None and yardstick.samples else ""
+    title = "(one memcpy each)"
+    if outcome.workload.topology.round_trip:
+        return [title, _duration(2 / rate), f"{(high - low) / rate:.0%}"]
+    volume = f"{rate * outcome.workload.payload.size / 1e9:.2f}"
+    return [title, quantity(rate), f"{(high - low) / rate:.0%}", ratio, "", _duration(1 / rate), volume]
+
+
 def _topology_table(outcomes: list[Outcome]) -> Table:
     topology = outcomes[0].workload.topology
     table = Table(title=f"{topology.name}: {topology.title}", title_justify="left", title_style="bold")
@@ -104,6 +119,8 @@ def _topology_table(outcomes: list[Outcome]) -> Table:
     for outcome in outcomes:
         for number, row in enumerate(outcome.rows.values()):
             table.add_row(outcome.workload.payload.title if not number else "", *_cells(outcome, row))
+        if outcome.copies:
+            table.add_row("", *_copies(outcome), style="dim")
         table.add_section()
     return table
 
@@ -123,13 +140,14 @@ def _bars_table(run: Run) -> Table:
 
 
 def _backlog_table(run: Run) -> Table | None:
-    if run.backlog is None:
+    backlog = run.extras.backlog
+    if backlog is None:
         return None
     table = Table(title="backlog: ns an item", title_justify="left", title_style="bold")
     for name in ("items", "put", "get", "both", "ratio"):
         table.add_column(name, justify="right")
-    first = run.backlog.points[0].cost_ns
-    for point in run.backlog.points:
+    first = backlog.points[0].cost_ns
+    for point in backlog.points:
         table.add_row(
             f"{point.size:,}",
             f"{sorted(point.put_ns)[len(point.put_ns) // 2]:.0f}",
@@ -137,6 +155,28 @@ def _backlog_table(run: Run) -> Table | None:
             f"{point.cost_ns:.0f}",
             f"{point.cost_ns / first:.2f}x",
         )
+    return table
+
+
+def _codec_table(run: Run) -> Table | None:
+    codec = run.extras.codec
+    if codec is None:
+        return None
+    table = Table(title="codec alone: ns there and back", title_justify="left", title_style="bold")
+    table.add_column("item")
+    for name in ("pickle", "codec", "ratio", "bytes pickled", "bytes encoded"):
+        table.add_column(name, justify="right")
+    for point in codec.points:
+        table.add_row(
+            point.title,
+            f"{median(point.pickle_ns):.0f}",
+            f"{median(point.native_ns):.0f}",
+            f"{point.ratio:.2f}x",
+            f"{point.pickle_bytes:,}",
+            f"{point.native_bytes:,}" if point.native_bytes else "declined",
+        )
+    table.add_section()
+    table.add_row("geometric mean", "", "", f"{codec.ratio:.2f}x")
     return table
 
 
@@ -149,13 +189,14 @@ def print_run(console: Console, run: Run) -> None:
             "Medians of the repeats; spread: interquartile range over median; ratios: above 1 is faster;\n"
             "to best: against the fastest rival that also moves one item a call (batches: against all).\n"
             "CPU/item: of all processes; faults: page faults an item. !: failed later.\n"
-            "+: the producers had a head start of over 10% of the time.",
+            "+: the producers had a head start of over 10% of the time.\n"
+            "memcpy: what one copy of each item into warm shared memory, and nothing else, would reach.",
             style="dim",
             highlight=False,
         )
-    backlog = _backlog_table(run)
-    if backlog is not None:
-        console.print(backlog)
+    for table in (_codec_table(run), _backlog_table(run)):
+        if table is not None:
+            console.print(table)
     if run.verdicts:
         console.print(_bars_table(run))
     for failure in run.failures:

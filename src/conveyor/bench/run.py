@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from conveyor.bench.backlog import Backlog
 from conveyor.bench.bars import Verdict
-from conveyor.bench.idle import Idle
+from conveyor.bench.extras import Extras
 from conveyor.bench.machine import Machine
 from conveyor.bench.summary import Outcome
 
@@ -20,10 +19,9 @@ class Run:
     machine: Machine
     options: dict[str, object]
     skipped: dict[str, str]
-    """Rivals that could not be imported, and why."""
+    """Rivals that could not be imported, payloads that could not be made, and why."""
     outcomes: dict[str, Outcome] = field(default_factory=dict[str, Outcome])
-    backlog: Backlog | None = None
-    idle: Idle | None = None
+    extras: Extras = field(default_factory=Extras)
     verdicts: list[Verdict] = field(default_factory=list[Verdict])
     unmeasured: list[str] = field(default_factory=list[str])
     """Workloads for which the time budget did not reach."""

@@ -9,6 +9,7 @@ from time import monotonic
 from conveyor.bench.busy import Bystander
 from conveyor.bench.measurement import MeasurementFailed, Sample, Workload, measure
 from conveyor.bench.rivals import Rival
+from conveyor.bench.roofline import measure_copies
 from conveyor.bench.summary import Outcome, Row
 
 __all__ = ["Runner", "seconds_for"]
@@ -34,7 +35,8 @@ class Runner:
     `repeats` rounds are made over the rivals, A B C A B C ..., so that whatever else the machine
     does in the meantime hits all alike. `maxsize` overrides every payload's own bound on items in
     flight (0: unbounded); `hot` sends one item again and again. `say` is told what is being
-    measured; `deadline` is on the monotonic clock.
+    measured; `deadline` is on the monotonic clock. `needed` names the rivals that a workload must
+    have, by its key, for a run that has no time for the others; None, or its None: all.
     """
 
     rivals: Sequence[Rival]
@@ -43,11 +45,19 @@ class Runner:
     maxsize: int | None = None
     hot: bool = False
     deadline: float = float("inf")
+    needed: Callable[[str], frozenset[str] | None] | None = None
+
+    def entrants(self, workload: Workload) -> list[Rival]:
+        """The rivals that take part in the workload."""
+        needed = self.needed(workload.key) if self.needed is not None else None
+        suited = [rival for rival in self.rivals if workload.suits(rival)]
+        return [rival for rival in suited if needed is None or rival.name in needed]
 
     def run(self, workload: Workload, seconds: float, items: int | None = None) -> Outcome:
         """Measure the workload, each sample lasting about `seconds`, or with exactly so many `items`."""
-        rivals = [rival for rival in self.rivals if workload.suits(rival)]
+        rivals = self.entrants(workload)
         outcome = Outcome(workload, {rival.name: Row(rival.name) for rival in rivals})
+        outcome.partial = len(rivals) < sum(map(workload.suits, self.rivals))
         counts: dict[str, int] = {}
         bystander = Bystander()
         for rival in rivals:
@@ -68,12 +78,16 @@ class Runner:
                     row.samples.append(self._measure(rival, workload, counts[rival.name], seconds))
                 except MeasurementFailed as error:
                     row.failure = str(error)
+            if workload.payload.array and rivals:
+                self.say(f"{workload.key}: bare copies, {repeat + 1} of {self.repeats}")
+                places = self.maxsize or workload.payload.bound
+                outcome.copies.append(measure_copies(workload.payload, seconds / 2, places))
         outcome.others = bystander.cores()
         return outcome
 
     def _fit(self, rival: Rival, workload: Workload, seconds: float) -> int:
         """The item count that takes about `seconds`: grown until a trial is long enough to judge by."""
-        count = 64 if workload.payload.large else 2000
+        count = 2000 if not workload.payload.large else 64 if workload.payload.size < 1 << 20 else 16
         while True:
             trial = self._measure(rival, workload, count, seconds)
             if trial.seconds > seconds / 10:
@@ -83,4 +97,9 @@ class Runner:
 
     def _measure(self, rival: Rival, workload: Workload, count: int, seconds: float) -> Sample:
         patience = 20 + 20 * seconds
-        return measure(rival, workload, count, maxsize=self.maxsize, hot=self.hot, patience=patience)
+        try:
+            return measure(rival, workload, count, maxsize=self.maxsize, hot=self.hot, patience=patience)
+        except MeasurementFailed:
+            raise
+        except Exception as error:  # what a rival raises when it is opened or closed, here
+            raise MeasurementFailed(f"{type(error).__name__}: {error}") from error

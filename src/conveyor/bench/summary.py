@@ -88,6 +88,11 @@ class Outcome:
     rows: dict[str, Row]
     others: float = 0.0
     """Cores that other programs kept busy meanwhile, on average; see `NOISY`."""
+    copies: list[float] = field(default_factory=list[float])
+    """Of the workloads that carry arrays: how many items one memcpy each could copy in a second, read
+    once a repeat, next to the rivals."""
+    partial: bool = False
+    """Only the rivals that a bar names took part: nothing can be said of the best."""
 
     @property
     def measured(self) -> list[Row]:
@@ -96,6 +101,8 @@ class Outcome:
 
     def best_rival(self, *, single: bool) -> Row | None:
         """The fastest row that is not conveyor's; with `single`, of those that move one item a call."""
+        if self.partial:
+            return None
         rows = [
             row
             for row in self.measured
@@ -111,9 +118,16 @@ class Outcome:
         """The row's rate over the best rival's: one item a call against the same, batches against all."""
         return self._ratio(rival, self.best_rival(single=RIVALS[rival].style == "single"))
 
+    def to_memcpy(self, rival: str) -> Ratio | None:
+        """The row's rate over that of bare copies."""
+        return self._to(rival, self.copies)
+
     def _ratio(self, rival: str, other: Row | None) -> Ratio | None:
+        return self._to(rival, other.rates if other is not None else [])
+
+    def _to(self, rival: str, rates: Sequence[float]) -> Ratio | None:
         row = self.rows.get(rival)
-        if row is None or other is None or not row.samples or not other.samples:
+        if row is None or not row.samples or not rates:
             return None
-        pairs = [mine / theirs for mine, theirs in zip(row.rates, other.rates, strict=False)]
-        return Ratio(row.rate / other.rate, min(pairs), max(pairs))
+        pairs = [mine / theirs for mine, theirs in zip(row.rates, rates, strict=False)]
+        return Ratio(row.rate / median(rates), min(pairs), max(pairs))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from conveyor.bench.rivals.base import Channel, Receiver, Rival, Sender, Shape, Tally
 from conveyor.bench.rivals.cloudtoid import Cloudtoid
 from conveyor.bench.rivals.conveyor import Conveyor, ConveyorMany
+from conveyor.bench.rivals.conveyor_allocate import ConveyorAllocate
+from conveyor.bench.rivals.dejaq import Dejaq
 from conveyor.bench.rivals.faster_fifo import FasterFifo, FasterFifoMany
+from conveyor.bench.rivals.py_sharedmemory import PySharedMemory
 from conveyor.bench.rivals.standard_library import StandardQueue, StandardSimpleQueue
 from conveyor.bench.rivals.zeromq import ZeroMQ
 
@@ -16,11 +19,14 @@ RIVALS: dict[str, Rival] = {
     for rival in (
         Conveyor(),
         ConveyorMany(),
+        ConveyorAllocate(),
         StandardQueue(),
         StandardSimpleQueue(),
         FasterFifo(),
         FasterFifoMany(),
         Cloudtoid(),
         ZeroMQ(),
+        Dejaq(),
+        PySharedMemory(),
     )
 }

@@ -7,7 +7,6 @@ with no wrapper's cost added to some rivals and not to others.
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from itertools import cycle, islice, repeat
 from time import monotonic_ns
 from typing import Any, Literal
 
-__all__ = ["SAMPLE_EVERY", "Channel", "Receiver", "Rival", "Sender", "Shape", "Tally", "optional"]
+__all__ = ["SAMPLE_EVERY", "Channel", "Receiver", "Rival", "Sender", "Shape", "Tally"]
 
 SAMPLE_EVERY = 61
 """In the timed phase one item in so many is compared with what was sent. Prime, so that the samples
@@ -37,7 +36,7 @@ class Shape:
     @property
     def ring_bytes(self) -> int:
         """Size of a ring buffer, for the rivals that need one: what suited them best when tried."""
-        return 1 << 20 if self.item_bytes < 1 << 16 else 4 << 20
+        return 1 << 20 if self.item_bytes < 1 << 16 else max(4 << 20, 4 * self.item_bytes + (64 << 10))
 
 
 @dataclass
@@ -120,6 +119,10 @@ class Rival(ABC):
     ours: bool = False
     distribution: str | None = None
     """The package that must be installed; None for the standard library."""
+    one_producer: bool = False
+    """It can have a single producing process only."""
+    in_place: bool = False
+    """Its producer makes the item in the queue's own memory: for large arrays, one way only."""
 
     @abstractmethod
     def load(self) -> None:
@@ -128,12 +131,3 @@ class Rival(ABC):
     @abstractmethod
     def open(self, shape: Shape) -> Channel:
         """A fresh channel."""
-
-
-def optional(module: str) -> Any:
-    """Import a package that may be missing, and that may come without type stubs.
-
-    The result is `Any` on purpose: type-checking must give the same answer whether or not the
-    extra ``bench`` is installed, and the adapters that use it are a few lines each.
-    """
-    return importlib.import_module(module)

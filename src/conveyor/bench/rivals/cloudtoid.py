@@ -16,7 +16,8 @@ from pathlib import Path
 from time import monotonic_ns, sleep
 from typing import Any
 
-from conveyor.bench.rivals.base import SAMPLE_EVERY, Channel, Receiver, Rival, Sender, Shape, Tally, optional
+from conveyor.bench.optional import optional
+from conveyor.bench.rivals.base import SAMPLE_EVERY, Channel, Receiver, Rival, Sender, Shape, Tally
 
 __all__ = ["Cloudtoid"]
 

@@ -7,16 +7,18 @@ from itertools import cycle, islice, repeat
 from time import monotonic_ns
 from typing import Any
 
-from conveyor.bench.rivals.base import Channel, Receiver, Rival, Sender, Shape, Tally, optional
+from conveyor.bench.optional import optional
+from conveyor.bench.rivals.base import Channel, Receiver, Rival, Sender, Shape, Tally
 from conveyor.bench.rivals.standard_library import QueueChannel
 
-__all__ = ["BATCH", "Conveyor", "ConveyorMany"]
+__all__ = ["BATCH", "Conveyor", "ConveyorMany", "new_queue"]
 
 BATCH = 100
 """Items a call for the rows that move many."""
 
 
-def _queue(shape: Shape) -> Any:
+def new_queue(shape: Shape) -> Any:
+    """conveyor's own queue, bounded as the shape says."""
     from conveyor import Queue
 
     queue: Queue[Any] = Queue(shape.bound)
@@ -35,7 +37,7 @@ class Conveyor(Rival):
         optional("conveyor")
 
     def open(self, shape: Shape) -> Channel:
-        return QueueChannel(_queue(shape))
+        return QueueChannel(new_queue(shape))
 
 
 class _ManySender(Sender):
@@ -86,4 +88,4 @@ class ConveyorMany(Conveyor):
     style = "many"
 
     def open(self, shape: Shape) -> Channel:
-        return _ManyChannel(_queue(shape))
+        return _ManyChannel(new_queue(shape))

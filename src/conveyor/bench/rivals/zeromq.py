@@ -19,7 +19,8 @@ from itertools import cycle, islice, repeat
 from time import monotonic_ns
 from typing import Any
 
-from conveyor.bench.rivals.base import SAMPLE_EVERY, Channel, Receiver, Rival, Sender, Shape, Tally, optional
+from conveyor.bench.optional import optional
+from conveyor.bench.rivals.base import SAMPLE_EVERY, Channel, Receiver, Rival, Sender, Shape, Tally
 
 __all__ = ["ZeroMQ"]
 

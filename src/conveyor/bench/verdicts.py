@@ -1,0 +1,106 @@
+"""The verdicts: every bar of the project against one run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from conveyor.bench.backlog import SIZES
+from conveyor.bench.bars import BARS, Verdict, judge_ratio, noise
+from conveyor.bench.extras import Extras
+from conveyor.bench.memory import MAX_BYTES, TOTAL_BYTES
+from conveyor.bench.summary import Outcome
+
+__all__ = ["BACKLOG_BOUND", "CODEC_BOUND", "IDLE_BOUND", "MEMORY_BOUND", "judge"]
+
+BACKLOG_BOUND = 1.5
+"""Cost at the dearest backlog over the cost at the smallest, at most."""
+
+IDLE_BOUND = 0.01
+"""Share of one core that 100 blocked consumers may use together: 1 ms each in 10 s, a tenth of the
+tick that `top` and `ps` count in. Less than that is what "not measurable" means here."""
+
+CODEC_BOUND = 2.5
+"""How many times as fast as pickle the codec must be, in the geometric mean."""
+
+MEMORY_BOUND = 320 << 20
+"""Bytes that all processes may take together while arrays pass through a queue of 256 MiB."""
+
+
+def judge(outcomes: Mapping[str, Outcome], extras: Extras, skipped: Mapping[str, str]) -> list[Verdict]:
+    """Every bar against this run; `skipped` says why a rival or a payload was left out."""
+    return [
+        *(judge_ratio(bar, outcomes.get(bar.key), skipped) for bar in BARS),
+        _judge_codec(extras),
+        _judge_memory(extras),
+        _judge_backlog(extras),
+        _judge_idle(extras),
+    ]
+
+
+def _judge_codec(extras: Extras) -> Verdict:
+    work = "codec alone, there and back"
+    required = f">= {CODEC_BOUND:g}x pickle, geometric mean"
+    codec = extras.codec
+    if codec is None:
+        return Verdict("codec", work, required, extras.why("codec"), None, CODEC_BOUND, None)
+    ratio = codec.ratio
+    ratios = [point.ratio for point in codec.points]
+    measured = f"{ratio:.2f}x ({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} kinds of items)"
+    measured += noise(codec.others)
+    return Verdict("codec", work, required, measured, ratio, CODEC_BOUND, ratio >= CODEC_BOUND)
+
+
+def _judge_memory(extras: Extras) -> Verdict:
+    work = f"peak memory, {TOTAL_BYTES >> 30} GiB of arrays through max_bytes={MAX_BYTES >> 20} MiB"
+    required = f"< {MEMORY_BOUND >> 20} MiB, all processes together"
+    memory = extras.memory
+    if memory is None:
+        return Verdict("memory", work, required, extras.why("memory"), None, MEMORY_BOUND, None)
+    measured = (
+        f"{memory.peak_bytes / (1 << 20):.0f} MiB ({memory.base_bytes / (1 << 20):.0f} before the first item)"
+    )
+    met: bool | None = memory.peak_bytes < MEMORY_BOUND
+    if memory.full_bytes < MAX_BYTES * 0.9:
+        measured += f" (the queue held {memory.full_bytes >> 20} MiB at most: not full)"
+        met = None if met else False
+    if memory.total_bytes < TOTAL_BYTES:
+        measured += f" ({memory.total_bytes / (1 << 30):.1f} GiB only)"
+        met = None if met else False
+    return Verdict("memory", work, required, measured, memory.peak_bytes, MEMORY_BOUND, met)
+
+
+def _judge_backlog(extras: Extras) -> Verdict:
+    work = "cost of an item, backlog 10 to 10 million"
+    required = f"within {BACKLOG_BOUND:g}x"
+    backlog = extras.backlog
+    if backlog is None:
+        return Verdict("backlog", work, required, extras.why("backlog"), None, BACKLOG_BOUND, None)
+    ratio, worst = backlog.ratio, backlog.worst
+    measured = (
+        f"{ratio:.2f}x: {backlog.points[0].cost_ns:.0f} ns at {backlog.points[0].size}, "
+        f"{worst.cost_ns:.0f} ns at {worst.size:,}"
+    )
+    met: bool | None = ratio <= BACKLOG_BOUND
+    if backlog.points[-1].size < SIZES[-1]:
+        measured += f" ({backlog.missing})"
+        met = None if met else False
+    measured += noise(backlog.others)
+    return Verdict("backlog", work, required, measured, ratio, BACKLOG_BOUND, met)
+
+
+def _judge_idle(extras: Extras) -> Verdict:
+    work = "idle: 100 consumers blocked for 10 s"
+    required = f"no measurable CPU (< {IDLE_BOUND:.0%} of a core, all together)"
+    idle = extras.idle
+    if idle is None:
+        return Verdict("idle", work, required, extras.why("idle"), None, IDLE_BOUND, None)
+    used, base = idle.cpu_seconds * 1e3, idle.baseline_cpu_seconds * 1e3
+    measured = (
+        f"{idle.excess:.3%}: {used:.1f} ms against {base:.1f} ms asleep, "
+        f"{idle.wakeups / idle.seconds:.0f} wake-ups/s"
+    )
+    met: bool | None = idle.excess < IDLE_BOUND
+    if idle.processes < 100 or idle.seconds < 9.5:
+        measured += f" ({idle.processes} for {idle.seconds:.0f} s only)"
+        met = None if met else False
+    return Verdict("idle", work, required, measured, idle.excess, IDLE_BOUND, met)

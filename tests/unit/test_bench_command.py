@@ -1,0 +1,137 @@
+"""``conveyor bench`` as a command: its report, JSON, chart, exit codes, and what it says of what is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from conveyor.bench.cli import main
+from conveyor.bench.document import SCHEMA
+from conveyor.bench.measurement import MeasurementFailed
+from conveyor.bench.payloads import Payload
+from conveyor.bench.processes import FORK
+from conveyor.bench.rivals import RIVALS, Channel, Rival, Shape
+
+
+@pytest.fixture(autouse=True, scope="module")
+def the_heap_of_multiprocessing() -> None:
+    """The first Barrier makes multiprocessing keep an arena (two descriptors) for good: before any test."""
+    FORK.Barrier(1)
+
+
+def test_json_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "--topology 1:1,ping-pong --payload int --rival conveyor,multiprocessing --repeats 2 --items 200"
+    path = tmp_path / "run.json"
+    assert main([*words.split(), "--json", str(path)]) == 0
+    assert "multiprocessing.Queue" in capsys.readouterr().out
+    document = json.loads(path.read_text())
+    assert document["schema"] == SCHEMA
+    assert set(document) == {
+        *("schema", "machine", "options", "skipped", "unmeasured", "failures"),
+        *("workloads", "bars", "backlog", "idle", "codec", "memory", "elapsed_seconds"),
+    }
+    assert {"cpu", "cores", "kernel", "python", "packages", "commit", "load_before", "load_after"} <= set(
+        document["machine"]
+    )
+    assert document["bars"] == []
+    assert [each["key"] for each in document["workloads"]] == ["1:1/int", "ping-pong/int"]
+    for workload in document["workloads"]:
+        assert set(workload) == {
+            *("key", "topology", "producers", "consumers", "payload", "payload_bytes", "unit"),
+            *("others_cores", "partial", "memcpy_bytes_per_second", "rows"),
+        }
+        assert [row["rival"] for row in workload["rows"]] == ["conveyor", "multiprocessing"]
+        for row in workload["rows"]:
+            assert row["failure"] is None
+            assert len(row["samples"]) == 2
+            assert row["rate_quartiles"][0] <= row["rate"] <= row["rate_quartiles"][1]
+            assert set(row["to_multiprocessing"]) == {"value", "low", "high"}
+        assert workload["rows"][1]["to_multiprocessing"]["value"] == 1
+
+
+def test_json_on_stdout_leaves_it_to_the_json(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "--topology 1:1 --payload int --rival multiprocessing --repeats 1 --items 200 --json -"
+    assert main(words.split()) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["schema"] == SCHEMA
+    assert "multiprocessing.Queue" in captured.err
+
+
+@pytest.mark.leaves("matplotlib keeps its font files open")
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_chart(tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / f"chart.{suffix}"
+    words = "--topology 1:1 --payload int,tuple --rival conveyor,multiprocessing --repeats 1 --items 200"
+    assert main([*words.split(), "--plot", str(path)]) == 0
+    assert path.stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    "words", [["--rival", "nobody"], ["--repeats", "0"], ["--nonsense"], ["--maxsize", "-1"]]
+)
+def test_usage_errors(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out + captured.err
+
+
+def test_a_missing_rival_is_skipped_in_sight(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(self: Rival) -> None:
+        raise ImportError("No module named 'zmq'")
+
+    monkeypatch.setattr(type(RIVALS["pyzmq"]), "load", missing)
+    words = "--topology 1:1 --payload int --rival multiprocessing,pyzmq --repeats 1 --items 200"
+    assert main(words.split()) == 0
+    assert "skipped: pyzmq" in capsys.readouterr().out
+
+
+def test_a_missing_numpy_is_skipped_in_sight(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(self: Payload) -> None:
+        if self.array:
+            raise ImportError("No module named 'numpy'")
+
+    monkeypatch.setattr(Payload, "load", missing)
+    words = "--topology 1:1 --payload int,numpy64k --rival multiprocessing --repeats 1 --items 200"
+    assert main(words.split()) == 0
+    out = capsys.readouterr().out
+    assert "skipped: NumPy 64 KiB: No module named 'numpy'" in out
+    assert "int" in out
+
+
+def test_a_rival_that_breaks_is_no_failure_of_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(self: Rival, shape: Shape) -> Channel:
+        raise OSError("no space on /dev/shm")
+
+    def unloadable(self: Rival) -> None:
+        raise RuntimeError("not on this system")
+
+    monkeypatch.setattr(type(RIVALS["simplequeue"]), "open", broken)
+    monkeypatch.setattr(type(RIVALS["dejaq"]), "load", unloadable)
+    words = "--topology 1:1 --payload int --rival multiprocessing,simplequeue,dejaq --repeats 1 --items 200"
+    assert main(words.split()) == 0
+    out = capsys.readouterr().out
+    assert "FAILED: 1:1/int, simplequeue: OSError: no space on /dev/shm" in out
+    assert "skipped: dejaq: RuntimeError: not on this system" in out
+
+
+def test_a_failing_rival_is_reported_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(self: Rival, shape: Shape) -> Channel:
+        raise MeasurementFailed("it is broken")
+
+    monkeypatch.setattr(type(RIVALS["simplequeue"]), "open", broken)
+    words = "--topology 1:1 --payload int --rival multiprocessing,simplequeue --repeats 1 --items 200"
+    assert main(words.split()) == 0
+    assert "FAILED: 1:1/int, simplequeue: it is broken" in capsys.readouterr().out
+    monkeypatch.setattr(type(RIVALS["conveyor"]), "open", broken)
+    assert main([*words.split(), "--rival", "conveyor"]) == 1
