@@ -19,6 +19,19 @@ constexpr std::uint64_t warm_most = 1024;   // 64 MiB
 constexpr std::uint32_t fading = 32;
 constexpr std::uint32_t tables_per_reservation = 128;  // descriptors in 4 KiB
 
+// Asks the system once for each process.
+class LifeList {
+ public:
+  bool operator()(OwnerId owner) {
+    const auto [found, fresh] = known_.try_emplace(owner, false);
+    if (fresh) found->second = owner != nobody && is_alive(owner);
+    return found->second;
+  }
+
+ private:
+  std::unordered_map<OwnerId, bool> known_;
+};
+
 }  // namespace
 
 void Pool::lock() {
@@ -92,6 +105,7 @@ void Pool::claim(std::uint32_t first, std::uint32_t pages, PageUse use) {
   Descriptor& descriptor = segment_.descriptor(first);
   descriptor.owner = self();
   descriptor.ticket = no_ticket;
+  descriptor.lender = nobody;
   descriptor.next = use == PageUse::stream ? no_page : pages;
   descriptor.use = use;
 }
@@ -100,6 +114,69 @@ void Pool::free(std::uint32_t first, std::uint32_t pages) {
   WarmRun evicted[8];
   int count = 0;
   lock();
+  Descriptor& descriptor = segment_.descriptor(first);
+  no_longer_lent(descriptor, pages);
+  if (descriptor.lender != nobody) {
+    descriptor.owner = nobody;  // the lender frees it
+    CONVEYOR_KILL_POINT("pool.kept-for-lender");
+  } else {
+    count = give_away(first, pages, evicted);
+  }
+  unlock();
+  for (int i = 0; i < count; ++i) chill(evicted[i]);
+}
+
+void Pool::end_lending(std::uint32_t first, std::uint32_t pages) {
+  WarmRun evicted[8];
+  int count = 0;
+  lock();
+  Descriptor& descriptor = segment_.descriptor(first);
+  descriptor.lender = nobody;
+  CONVEYOR_KILL_POINT("pool.lending-ended");
+  if (descriptor.owner == nobody) count = give_away(first, pages, evicted);
+  unlock();
+  for (int i = 0; i < count; ++i) chill(evicted[i]);
+}
+
+void Pool::begin_lending(std::uint32_t first) {
+  lock();
+  segment_.descriptor(first).lender = self();
+  unlock();
+}
+
+void Pool::cancel_lending(std::uint32_t first) {
+  lock();
+  segment_.descriptor(first).ticket = no_ticket;
+  segment_.descriptor(first).lender = nobody;
+  unlock();
+}
+
+bool Pool::lend(const RunReference* runs, std::uint32_t count, std::uint64_t limit) {
+  std::uint64_t pages = 0;
+  for (std::uint32_t i = 0; i < count; ++i) pages += runs[i].pages;
+  lock();
+  const std::uint32_t before = state_.lent_pages.load(relaxed);  // relaxed: ours, under the lock
+  const bool may = before == 0 || before + pages <= limit;
+  for (std::uint32_t i = 0; may && i < count; ++i) {
+    segment_.descriptor(runs[i].first).use = PageUse::lent;
+    CONVEYOR_KILL_POINT("pool.lent");
+  }
+  if (may) state_.lent_pages.store(before + static_cast<std::uint32_t>(pages), relaxed);
+  unlock();
+  return may;
+}
+
+void Pool::no_longer_lent(Descriptor& descriptor, std::uint32_t pages) {
+  if (descriptor.use != PageUse::lent) return;
+  descriptor.use = PageUse::run;
+  CONVEYOR_KILL_POINT("pool.loan-ended");
+  const std::uint32_t lent = state_.lent_pages.load(relaxed);
+  state_.lent_pages.store(lent - std::min(pages, lent), relaxed);
+}
+
+// Makes a run free, under the lock; returns how many others are to be chilled after it.
+int Pool::give_away(std::uint32_t first, std::uint32_t pages, WarmRun (&evicted)[8]) {
+  int count = 0;
   segment_.descriptor(first).use = PageUse::none;
   state_.last_run = pages;
   if (state_.warm_count == warm_capacity && evict_oldest(evicted[count])) ++count;
@@ -109,8 +186,7 @@ void Pool::free(std::uint32_t first, std::uint32_t pages) {
   state_.warm_pages += pages;
   const std::uint64_t limit = warm_limit();
   while (count < 8 && state_.warm_count > 1 && state_.warm_pages > limit && evict_oldest(evicted[count])) ++count;
-  unlock();
-  for (int i = 0; i < count; ++i) chill(evicted[i]);
+  return count;
 }
 
 std::uint32_t Pool::take_warm(std::uint32_t pages) {
@@ -230,29 +306,31 @@ bool Pool::sweep(const Live& live) {
     unlock();
     return false;
   }
-  std::unordered_map<OwnerId, bool> alive;
+  LifeList alive;
+  std::uint32_t lent = 0;
   for (page = 0; page < high;) {
     Descriptor& descriptor = segment_.descriptor(page);
-    if (used[page] || descriptor.use != PageUse::run) {
+    const std::uint32_t length = used[page] ? 0 : length_of(page);
+    bool keep = length != 0;
+    if (keep) {
+      if (descriptor.lender != nobody && !alive(descriptor.lender)) descriptor.lender = nobody;
+      const bool queued = live.head_count <= descriptor.ticket && descriptor.ticket < live.tail_count;
+      if (!queued && !alive(descriptor.owner)) {
+        descriptor.owner = nobody;
+        descriptor.use = PageUse::run;
+        keep = descriptor.lender != nobody;
+      }
+    }
+    if (!keep) {
       if (!used[page]) descriptor.use = PageUse::none;
       ++page;
       continue;
     }
-    const std::uint32_t length = descriptor.next;
-    bool keep = length != 0 && length <= high - page;
-    if (keep && !(live.head_count <= descriptor.ticket && descriptor.ticket < live.tail_count)) {
-      const auto [known, fresh] = alive.try_emplace(descriptor.owner, false);
-      if (fresh) known->second = descriptor.owner != nobody && is_alive(descriptor.owner);
-      keep = known->second;
-    }
-    if (!keep) {
-      descriptor.use = PageUse::none;
-      ++page;
-      continue;
-    }
     std::fill_n(used.begin() + page, length, true);
+    if (descriptor.use == PageUse::lent) lent += length;
     page += length;
   }
+  state_.lent_pages.store(lent, relaxed);
   state_.warm_count = 0;
   state_.warm_pages = 0;
   state_.cold_count = 0;
@@ -272,6 +350,28 @@ bool Pool::sweep(const Live& live) {
   }
   unlock();
   return true;
+}
+
+// How many pages the run that begins here has; 0: none does, or it is damaged.
+std::uint32_t Pool::length_of(std::uint32_t first) const {
+  const Descriptor& descriptor = segment_.descriptor(first);
+  if (descriptor.use != PageUse::run && descriptor.use != PageUse::lent) return 0;
+  return descriptor.next <= state_.high_water - first ? descriptor.next : 0;
+}
+
+std::uint32_t Pool::pages_held(std::uint64_t head_count, std::uint64_t tail_count) {
+  LifeList alive;
+  std::uint32_t pages = 0;
+  lock();
+  for (std::uint32_t page = 0; page < state_.high_water;) {
+    const std::uint32_t length = length_of(page);
+    const Descriptor& descriptor = segment_.descriptor(page);
+    const bool queued = head_count <= descriptor.ticket && descriptor.ticket < tail_count;
+    if (length != 0 && !queued && (alive(descriptor.owner) || alive(descriptor.lender))) pages += length;
+    page += std::max<std::uint32_t>(length, 1);
+  }
+  unlock();
+  return pages;
 }
 
 std::uint32_t Pool::pages_in_use() {

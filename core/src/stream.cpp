@@ -75,8 +75,7 @@ Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, 
       if (header_.max_bytes != unbounded) {
         // May run ahead of the consumers' word by the operation that is being committed; never by more.
         const std::uint64_t waiting = state.bytes - header_.head.bytes.load(relaxed);
-        const bool alone = number == side.other_count;
-        if (waiting + payload > header_.max_bytes && !(alone && header_.soft_bound != 0)) {
+        if (!fits(waiting, payload, number == side.other_count)) {
           status = Status::full;
           break;
         }
@@ -116,8 +115,9 @@ Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, 
 
 // Writes one message behind `state` and moves it on. Nothing of it is visible before the commit.
 Status Stream::append(SideState& state, std::uint64_t number, const Outgoing& item) {
-  const bool by_run = item.run.first != no_page;
-  const std::size_t size = by_run ? sizeof(RunReference) : item.size;
+  const bool by_run = item.run_count != 0;
+  const std::size_t size =
+      item.size + (by_run ? sizeof(RunTable) + item.run_count * sizeof(RunReference) : std::size_t{0});
   const std::size_t need = sizeof(MessageHeader) + align8(size);
   if (page_size - state.offset < need) {
     const Pool::Allocation page = pool_.allocate(1, PageUse::stream);
@@ -134,17 +134,21 @@ Status Stream::append(SideState& state, std::uint64_t number, const Outgoing& it
     // The stream's very first page was not reserved when the queue was made.
     if (segment_->reserve(state.page, 1) != 0) return Status::no_memory;
   }
-  std::byte* const at = segment_->page(state.page) + state.offset;
+  std::byte* at = segment_->page(state.page) + state.offset;
   const auto form = by_run ? MessageForm::run : MessageForm::inline_payload;
   const MessageHeader message{static_cast<std::uint32_t>(size), item.kind, static_cast<std::uint8_t>(form),
                               message_check};
   std::memcpy(at, &message, sizeof message);
+  at += sizeof message;
   if (by_run) {
-    segment_->descriptor(item.run.first).ticket = number;  // the queue's, once `number` is committed
-    std::memcpy(at + sizeof message, &item.run, sizeof item.run);
-  } else if (size != 0) {
-    std::memcpy(at + sizeof message, item.data, size);
+    const RunTable table{item.run_count, static_cast<std::uint32_t>(item.size)};
+    std::memcpy(at, &table, sizeof table);
+    std::memcpy(at + sizeof table, item.runs, item.run_count * sizeof(RunReference));
+    at += size - item.size;
+    // The queue's, once `number` is committed.
+    for (std::uint32_t i = 0; i < item.run_count; ++i) segment_->descriptor(item.runs[i].first).ticket = number;
   }
+  if (item.size != 0) std::memcpy(at, item.data, item.size);
   state.offset += static_cast<std::uint32_t>(need);
   return Status::ok;
 }
@@ -157,7 +161,6 @@ bool Stream::next_message(SideState& state, MessageHeader& message) const {
       if (message.check != message_check) return false;
       const auto form = static_cast<MessageForm>(message.form);
       if (form == MessageForm::inline_payload || form == MessageForm::run) {
-        if (form == MessageForm::run && message.size != sizeof(RunReference)) return false;
         return message.size <= page_size - state.offset - sizeof(MessageHeader);
       }
       if (form != MessageForm::skip) return false;
@@ -168,6 +171,24 @@ bool Stream::next_message(SideState& state, MessageHeader& message) const {
     state.offset = 0;
   }
   return false;
+}
+
+bool Stream::read_runs(const std::byte* payload, std::size_t size, Runs& into) const {
+  if (size < sizeof into.table) return false;
+  std::memcpy(&into.table, payload, sizeof into.table);
+  if (into.table.runs == 0 || into.table.runs > most_runs || into.table.head_size > inline_limit ||
+      into.size() + into.table.head_size != size) {
+    return false;
+  }
+  std::memcpy(into.at, payload + sizeof into.table, into.table.runs * sizeof(RunReference));
+  for (std::uint32_t i = 0; i < into.table.runs; ++i) {
+    const RunReference& run = into.at[i];
+    if (run.first >= segment_->page_count() || run.pages == 0 || run.pages > segment_->page_count() - run.first ||
+        run.size > std::uint64_t{run.pages} * page_size) {
+      return false;
+    }
+  }
+  return true;
 }
 
 // Frees the stream's pages from `from` up to but not including `to`, after the commit that passed
@@ -199,20 +220,36 @@ Pool::Allocation Stream::allocate_run(std::uint64_t size, RunReference& run) {
   return got;
 }
 
+void Stream::release(const RunReference& run) {
+  const std::uint64_t lent = pool_.lent_bytes();
+  pool_.free(run.first, run.pages);
+  // Of room that was lent nobody is told by a take.
+  if (counts_lent() && pool_.lent_bytes() < lent) header_.not_full.notify(INT_MAX);
+}
+
+bool Stream::lend(const RunReference* runs, std::uint32_t count) {
+  const std::uint64_t half = counts_lent() ? header_.max_bytes / page_size / 2 : segment_->page_count() / 2;
+  return pool_.lend(runs, count, half);
+}
+
 void Stream::sweep() {
   // Consumers' lock, producers' lock, pool's lock: in this order everywhere.
   Side& consumers = header_.consumers;
   Side& producers = header_.producers;
+  bool freed = false;
   lock_for_good(consumers);
   lock_for_good(producers);
   if (header_.sweep_wanted.load(relaxed) != 0) {
     const std::uint64_t head = header_.head.word.load(relaxed);
     const std::uint64_t tail = header_.tail.word.load(acquire);
+    const std::uint64_t lent = pool_.lent_bytes();
     pool_.sweep({count_of(head), count_of(tail), consumers.state[head & 1].page, producers.state[tail & 1].page});
     header_.sweep_wanted.store(0, relaxed);
+    freed = pool_.lent_bytes() < lent;
   }
   producers.lock.unlock();
   consumers.lock.unlock();
+  if (freed) header_.not_full.notify(INT_MAX);
 }
 
 template <class Ready_>
@@ -234,7 +271,14 @@ Waited Stream::wait_not_empty(Nanoseconds deadline, Slices& slices) {
 }
 
 Waited Stream::wait_not_full(std::uint64_t payload, Nanoseconds deadline, Slices& slices) {
-  return wait(header_.not_full, header_.producers, deadline, slices, [this, payload] { return has_room(payload); });
+  const Waited result =
+      wait(header_.not_full, header_.producers, deadline, slices, [this, payload] { return has_room(payload); });
+  // What the dead were lent comes back by the sweep alone.
+  if (counts_lent() && pool_.lent_bytes() != 0 && !has_room(payload)) {
+    segment_->count_attached();
+    sweep_if_wanted();
+  }
+  return result;
 }
 
 void Stream::pass_on() {
@@ -265,8 +309,14 @@ std::uint64_t Stream::bytes_waiting() const {
 bool Stream::has_room(std::uint64_t payload) const {
   const std::uint64_t waiting = depth();
   if (waiting >= header_.max_items) return false;
-  if (header_.max_bytes == unbounded) return true;
-  return bytes_waiting() + payload <= header_.max_bytes || (header_.soft_bound != 0 && waiting == 0);
+  return header_.max_bytes == unbounded || fits(bytes_waiting(), payload, waiting == 0);
+}
+
+// An item may always go into an empty queue: whoever keeps what it was lent while it waits for more
+// must get more. (What is larger than a hard bound is refused before.)
+bool Stream::fits(std::uint64_t waiting, std::uint64_t payload, bool alone) const {
+  const std::uint64_t lent = counts_lent() ? pool_.lent_bytes() : 0;
+  return alone || waiting + lent + payload <= header_.max_bytes;
 }
 
 bool Stream::task_done() {
@@ -299,69 +349,6 @@ int Stream::watch() {
   header_.producers.lock.unlock();
   header_.consumers.lock.unlock();
   return 0;
-}
-
-StreamStatistics Stream::statistics() {
-  const Segment::Attached attached = segment_->count_attached();
-  sweep_if_wanted();
-  StreamStatistics s{};
-  s.items_out = count_of(header_.head.word.load(acquire));
-  s.bytes_out = header_.head.bytes.load(acquire);
-  s.items_in = count_of(header_.tail.word.load(acquire));
-  s.bytes_in = header_.tail.bytes.load(acquire);
-  const std::uint64_t depth_now = s.items_in > s.items_out ? s.items_in - s.items_out : 0;
-  s.peak_depth = std::max({header_.producers.peak.load(relaxed), header_.consumers.peak.load(relaxed),
-                           depth_now});  // relaxed from here: statistics
-  s.put_waits = header_.producers.waits.load(relaxed);
-  s.get_waits = header_.consumers.waits.load(relaxed);
-  s.put_blocked_nanoseconds = header_.producers.blocked_nanoseconds.load(relaxed);
-  s.get_blocked_nanoseconds = header_.consumers.blocked_nanoseconds.load(relaxed);
-  s.memory_held = segment_->memory_held();
-  s.producers = attached.putting;
-  s.consumers = attached.getting;
-  return s;
-}
-
-std::string Stream::check() {
-  sweep_if_wanted();
-  std::string trouble;
-  lock_for_good(header_.consumers);
-  lock_for_good(header_.producers);
-  const std::uint64_t head = header_.head.word.load(relaxed);
-  const std::uint64_t tail = header_.tail.word.load(acquire);
-  SideState state = header_.consumers.state[head & 1];
-  const SideState end = header_.producers.state[tail & 1];
-  std::uint32_t pages = 1;
-  if (count_of(tail) < count_of(head)) trouble = "the head is past the tail";
-  for (std::uint64_t item = count_of(head); trouble.empty() && item < count_of(tail); ++item) {
-    MessageHeader message;
-    const std::uint32_t page = state.page;
-    if (!sound(state) || !next_message(state, message)) {
-      trouble = "item " + std::to_string(item) + " is damaged";
-      break;
-    }
-    if (state.page != page) ++pages;
-    if (static_cast<MessageForm>(message.form) == MessageForm::run) {
-      RunReference run;
-      std::memcpy(&run, segment_->page(state.page) + state.offset + sizeof message, sizeof run);
-      if (run.first >= segment_->page_count() || segment_->descriptor(run.first).ticket != item) {
-        trouble = "item " + std::to_string(item) + " has no valid run";
-        break;
-      }
-      pages += run.pages;
-    }
-    state.offset += static_cast<std::uint32_t>(sizeof message + align8(message.size));
-  }
-  if (trouble.empty() && (state.page != end.page || state.offset != end.offset)) {
-    // The consumers may stand at the end of a page whose successor the producers have not written.
-    trouble = "the items do not end where the producers stand";
-  }
-  if (trouble.empty() && pool_.pages_in_use() != pages) {
-    trouble = std::to_string(pool_.pages_in_use()) + " pages in use, " + std::to_string(pages) + " accounted for";
-  }
-  header_.producers.lock.unlock();
-  header_.consumers.lock.unlock();
-  return trouble;
 }
 
 }  // namespace conveyor

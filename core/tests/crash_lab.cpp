@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <deque>
 #include <new>
 #include <random>
 
@@ -72,33 +73,70 @@ bool intact(const std::byte* at, std::size_t size, Item& item) {
 
 struct Sink {
   std::vector<std::byte> data;
-  RunReference reference{no_page, 0, 0};
+  std::vector<RunReference> taken;
   bool message(std::uint8_t, const std::byte* from, std::size_t size) {
     data.assign(from, from + size);
     return true;
   }
-  bool run(std::uint8_t, const RunReference& run) {
-    reference = run;
+  bool runs(std::uint8_t, const RunReference* runs, std::uint32_t count, const std::byte* head, std::size_t size) {
+    taken.assign(runs, runs + count);
+    return message(0, head, size);
+  }
+};
+
+// An item as it is put: small ones from memory of our own; large ones in a run, or in two and a head,
+// or in a run that the producer goes on looking at until its next item.
+class Parcel {
+ public:
+  Parcel(Stream& stream, std::uint32_t producer, std::uint32_t number) : stream_(stream), data_(size_of(number)) {
+    fill(data_.data(), producer, number);
+    item.data = data_.data();
+    item.size = data_.size();
+    if (item.size <= inline_limit) return;
+    std::size_t head = 0, first = item.size;
+    if (number % 3 == 1) {
+      head = 40;
+      first = 70'000;
+    }
+    fine = add(head, first) && (head == 0 || add(head + first, item.size - head - first));
+    item.size = head;
+    item.runs = runs_;
+    lends_ = fine && number % 3 == 2;
+    if (lends_) stream_.begin_lending(runs_[0]);
+  }
+  Parcel(const Parcel&) = delete;
+  ~Parcel() {
+    if (lends_) stream_.end_lending(runs_[0]);
+  }
+
+  Outgoing item;
+  bool fine = true;
+
+ private:
+  bool add(std::size_t from, std::size_t size) {
+    RunReference& run = runs_[item.run_count];
+    if (stream_.allocate_run(size, run).first == no_page) return false;
+    std::memcpy(stream_.run_data(run), data_.data() + from, size);
+    ++item.run_count;
     return true;
   }
+
+  Stream& stream_;
+  std::vector<std::byte> data_;
+  RunReference runs_[2];
+  bool lends_ = false;
 };
 
 void produce(const std::shared_ptr<Segment>& segment, Ledger& ledger, int producer) {
   Stream stream(segment);
   segment->note_putting();
-  std::vector<std::byte> data(150'000);
+  std::unique_ptr<Parcel> before;
   for (std::uint32_t number = ledger.returned[producer]; number < items_each; ++number) {
-    Outgoing item;
-    item.size = size_of(number);
-    if (item.size > inline_limit) {
-      if (stream.allocate_run(item.size, item.run).first == no_page) {
-        ++ledger.failed;
-        return;
-      }
-      fill(stream.run_data(item.run), static_cast<std::uint32_t>(producer), number);
-    } else {
-      fill(data.data(), static_cast<std::uint32_t>(producer), number);
-      item.data = data.data();
+    auto parcel = std::make_unique<Parcel>(stream, static_cast<std::uint32_t>(producer), number);
+    const Outgoing& item = parcel->item;
+    if (!parcel->fine) {
+      ++ledger.failed;
+      return;
     }
     Slices slices;
     for (;;) {
@@ -113,7 +151,15 @@ void produce(const std::shared_ptr<Segment>& segment, Ledger& ledger, int produc
       }
     }
     ledger.returned[producer].store(number + 1);
+    before = std::move(parcel);
   }
+}
+
+bool intact(Stream& stream, const Sink& sink, Item& item) {
+  std::vector<std::byte> all = sink.data;
+  for (const RunReference& run : sink.taken)
+    all.insert(all.end(), stream.run_data(run), stream.run_data(run) + run.size);
+  return intact(all.data(), all.size(), item);
 }
 
 void consume(const std::shared_ptr<Segment>& segment, Ledger& ledger, bool watched) {
@@ -121,6 +167,7 @@ void consume(const std::shared_ptr<Segment>& segment, Ledger& ledger, bool watch
   segment->note_getting();
   std::int64_t last[max_producers];
   for (std::int64_t& each : last) each = -1;
+  std::deque<Sink> kept;
   Slices slices;
   for (;;) {
     Sink sink;
@@ -128,11 +175,21 @@ void consume(const std::shared_ptr<Segment>& segment, Ledger& ledger, bool watch
     const Status status = stream.take(1, sink, done);
     if (done == 1) {
       slices = Slices();
-      const bool by_run = sink.reference.first != no_page;
       Item item{};
-      const bool fine = by_run ? intact(stream.run_data(sink.reference), sink.reference.size, item)
-                               : intact(sink.data.data(), sink.data.size(), item);
-      if (by_run) stream.release(sink.reference);
+      bool fine = intact(stream, sink, item);
+      // Some are kept for a while, and must not change meanwhile.
+      if (kept.size() > item.number % 4) {
+        Item old{};
+        fine &= intact(stream, kept.front(), old);
+        for (const RunReference& run : kept.front().taken) stream.release(run);
+        kept.pop_front();
+      }
+      const auto count = static_cast<std::uint32_t>(sink.taken.size());
+      if (count != 0 && item.number % 2 == 0 && stream.lend(sink.taken.data(), count)) {
+        kept.push_back(sink);
+      } else {
+        for (const RunReference& run : sink.taken) stream.release(run);
+      }
       if (!fine) {
         ++ledger.damaged;
         continue;
@@ -146,7 +203,12 @@ void consume(const std::shared_ptr<Segment>& segment, Ledger& ledger, bool watch
       case Status::busy: stream.await_consumers_lock(forever); break;
       case Status::empty:
         if (!stream.settled_empty()) break;
-        if (ledger.stop) return;
+        if (ledger.stop) {
+          for (const Sink& old : kept) {
+            for (const RunReference& run : old.taken) stream.release(run);
+          }
+          return;
+        }
         if (watched) {
           // As a user of select would wait. A killed producer may leave the token, never take it.
           pollfd look{stream.segment().ready_fd(), POLLIN, 0};

@@ -16,7 +16,7 @@ std::vector<crash::Plan> plans_for(const std::string& point, int hit) {
   const crash::Fate lives, dies{point, hit};
   const crash::Fate stuck{"put.locked", 20, false};  // leaves a lock for others to take over
   const crash::Fate stuck_at_once{"put.locked", 1, false};
-  const conveyor::Bounds tight{8}, wide{};
+  const conveyor::Bounds tight{8}, wide{}, narrow{conveyor::unbounded, 500'000};
   return {
       {wide, false, {dies}, {lives}},
       {tight, false, {dies}, {lives}},
@@ -28,6 +28,8 @@ std::vector<crash::Plan> plans_for(const std::string& point, int hit) {
       {tight, false, {stuck, dies, lives}, {lives}},
       {wide, false, {stuck_at_once, dies}, {lives}},
       {wide, false, {lives, lives}, {dies, lives}, true},
+      {narrow, false, {lives, dies, lives}, {lives, lives}},
+      {narrow, false, {lives, lives}, {dies, lives}},
   };
 }
 

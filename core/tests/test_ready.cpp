@@ -12,7 +12,7 @@ namespace {
 
 struct Drop {
   bool message(std::uint8_t, const std::byte*, std::size_t) { return true; }
-  bool run(std::uint8_t, const RunReference&) { return true; }
+  bool runs(std::uint8_t, const RunReference*, std::uint32_t, const std::byte*, std::size_t) { return true; }
 };
 
 bool readable(int fd) {

@@ -13,14 +13,17 @@ namespace {
 
 struct Collect {
   std::vector<std::vector<std::byte>> items;
-  std::vector<RunReference> runs;
+  std::vector<RunReference> taken;
+  std::vector<std::vector<std::byte>> heads;
   bool message(std::uint8_t kind, const std::byte* data, std::size_t size) {
     CHECK(kind == 7);
     items.emplace_back(data, data + size);
     return true;
   }
-  bool run(std::uint8_t, const RunReference& reference) {
-    runs.push_back(reference);
+  bool runs(std::uint8_t, const RunReference* references, std::uint32_t count, const std::byte* head,
+            std::size_t size) {
+    taken.insert(taken.end(), references, references + count);
+    heads.emplace_back(head, head + size);
     return true;
   }
 };
@@ -41,13 +44,15 @@ Status put(Stream& stream, const std::vector<std::byte>& data) {
 }
 
 Status put_run(Stream& stream, std::uint64_t size) {
+  RunReference run;
+  REQUIRE(stream.allocate_run(size, run).first != no_page);
+  std::memset(stream.run_data(run), 5, size);
   Outgoing item;
-  item.size = size;
-  REQUIRE(stream.allocate_run(size, item.run).first != no_page);
-  std::memset(stream.run_data(item.run), 5, size);
+  item.runs = &run;
+  item.run_count = 1;
   std::size_t done = 0;
   const Status status = stream.put(&item, 1, done, forever);
-  if (status != Status::ok) stream.release(item.run);
+  if (status != Status::ok) stream.release(run);
   return status;
 }
 
@@ -147,10 +152,10 @@ TEST_CASE("large payloads go by runs, and their pages come back") {
     Collect sink;
     std::size_t done = 0;
     REQUIRE(stream.take(10, sink, done) == Status::ok);
-    REQUIRE(sink.runs.size() == 1);
-    CHECK(sink.runs[0].size == 300'000);
-    CHECK(stream.run_data(sink.runs[0])[299'999] == std::byte{5});
-    stream.release(sink.runs[0]);
+    REQUIRE(sink.taken.size() == 1);
+    CHECK(sink.taken[0].size == 300'000);
+    CHECK(stream.run_data(sink.taken[0])[299'999] == std::byte{5});
+    stream.release(sink.taken[0]);
   }
   CHECK(stream.segment().memory_held() < 20 * 300'000);
   CHECK(stream.check() == "");
@@ -159,7 +164,7 @@ TEST_CASE("large payloads go by runs, and their pages come back") {
 TEST_CASE("a sink that refuses leaves the item where it was") {
   struct Refuse {
     bool message(std::uint8_t, const std::byte*, std::size_t) { return false; }
-    bool run(std::uint8_t, const RunReference&) { return false; }
+    bool runs(std::uint8_t, const RunReference*, std::uint32_t, const std::byte*, std::size_t) { return false; }
   } refuse;
   Stream stream(Segment::create({}));
   put(stream, content(8, 1));
@@ -189,14 +194,14 @@ TEST_CASE("a damaged page is found, not followed") {
       std::size_t done = 0;
       struct Quiet {
         std::size_t bytes = 0;
-        std::vector<RunReference> runs;
         bool message(std::uint8_t, const std::byte* data, std::size_t size) {
           for (std::size_t at = 0; at < size; ++at) bytes += static_cast<std::size_t>(data[at]);
           return true;
         }
-        bool run(std::uint8_t, const RunReference& reference) {
-          runs.push_back(reference);
-          return true;
+        bool runs(std::uint8_t, const RunReference* runs, std::uint32_t count, const std::byte* head,
+                  std::size_t size) {
+          for (std::uint32_t i = 0; i < count; ++i) bytes += runs[i].size;
+          return message(0, head, size);
         }
       } quiet;
       if (stream.take(1, quiet, done) != Status::ok) break;

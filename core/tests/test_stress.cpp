@@ -7,6 +7,7 @@
 #include <cstring>
 #include <new>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "conveyor/stream.hpp"
@@ -28,7 +29,7 @@ struct Tally {
 struct Sink {
   Stream& stream;
   std::vector<Item> items;
-  std::vector<RunReference> runs;
+  std::vector<RunReference> taken;
   bool message(std::uint8_t, const std::byte* data, std::size_t size) {
     Item item;
     if (size < sizeof item) return false;
@@ -36,11 +37,11 @@ struct Sink {
     items.push_back(item);
     return true;
   }
-  bool run(std::uint8_t, const RunReference& reference) {
+  bool runs(std::uint8_t, const RunReference* runs, std::uint32_t, const std::byte*, std::size_t) {
     Item item;
-    std::memcpy(&item, stream.run_data(reference), sizeof item);
+    std::memcpy(&item, stream.run_data(runs[0]), sizeof item);
     items.push_back(item);
-    runs.push_back(reference);
+    taken.push_back(runs[0]);
     return true;
   }
 };
@@ -50,16 +51,19 @@ void produce(Stream& stream, Tally& tally, std::uint32_t producer, std::uint32_t
   for (std::uint32_t number = 0; number < count; ++number) {
     const Item content{producer, number};
     Outgoing item;
-    item.size = number % 50 == 7 ? 100'000 : number % 20 == 3 ? 3000 : 24;
-    if (item.size > inline_limit) {
-      if (stream.allocate_run(item.size, item.run).first == no_page) {
+    RunReference run;
+    if (number % 50 == 7) {
+      if (stream.allocate_run(100'000, run).first == no_page) {
         tally.failures.fetch_add(1, relaxed);
         return;
       }
-      std::memcpy(stream.run_data(item.run), &content, sizeof content);
+      std::memcpy(stream.run_data(run), &content, sizeof content);
+      item.runs = &run;
+      item.run_count = 1;
     } else {
       std::memcpy(data.data(), &content, sizeof content);
       item.data = data.data();
+      item.size = number % 20 == 3 ? 3000 : 24;
     }
     Slices slices;
     for (std::size_t done = 0; done == 0;) {
@@ -76,6 +80,7 @@ void produce(Stream& stream, Tally& tally, std::uint32_t producer, std::uint32_t
 void consume(Stream& stream, Tally& tally, std::uint64_t total) {
   std::int64_t last[sides];
   for (std::int64_t& each : last) each = -1;
+  RunReference kept{no_page, 0, 0};
   Slices slices;
   while (tally.received.load(relaxed) < total) {
     Sink sink{stream, {}, {}};
@@ -92,9 +97,18 @@ void consume(Stream& stream, Tally& tally, std::uint64_t total) {
       last[item.producer] = item.number;
       tally.sum.fetch_add(item.number, relaxed);
     }
-    for (const RunReference& run : sink.runs) stream.release(run);
+    for (const RunReference& run : sink.taken) {
+      // Every other one is kept while the next is taken.
+      if (kept.first == no_page && stream.lend(&run, 1)) {
+        kept = run;
+        continue;
+      }
+      if (kept.first != no_page) stream.release(std::exchange(kept, {no_page, 0, 0}));
+      stream.release(run);
+    }
     tally.received.fetch_add(done, relaxed);
   }
+  if (kept.first != no_page) stream.release(kept);
 }
 
 void verify(const Tally& tally, Stream& stream, std::uint64_t count) {

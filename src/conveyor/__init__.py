@@ -23,9 +23,10 @@ from __future__ import annotations
 #   transports/
 #   queues
 #   joinable_queue, pipe
-#   queue, simple_queue
+#   queue, simple_queue | numpy
 #   _ends, _references
 #   _native
+#   _arrays, _reducers | numpy
 #   codecs/ | msgspec pyarrow
 #   errors, statistics
 #
@@ -41,6 +42,7 @@ if not sys.platform.startswith("linux"):
 from typing import TYPE_CHECKING, Any
 
 from .errors import (
+    CodecMismatch,
     ConveyorError,
     CorruptSegment,
     Empty,
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CodecMismatch",
     "ConveyorError",
     "CorruptSegment",
     "Empty",

@@ -13,6 +13,7 @@ from ._native import Channel
 
 if TYPE_CHECKING:
     from ._native import Segment
+    from .codecs import Codec
 
 __all__ = ["NoLock", "Reader", "Writer"]
 
@@ -21,8 +22,8 @@ class _End:
     readable = False
     writable = False
 
-    def __init__(self, segment: Segment) -> None:
-        self._channel = Channel(segment)
+    def __init__(self, segment: Segment, codec: str | Codec = "auto") -> None:
+        self._channel = Channel(segment, codec)
         self.closed = False
 
     def _check(self) -> Channel:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from queue import Empty, Full
 
 __all__ = [
+    "CodecMismatch",
     "ConveyorError",
     "CorruptSegment",
     "Empty",
@@ -26,6 +27,10 @@ class ConveyorError(Exception):
 
 class ItemTooLarge(ConveyorError, ValueError):
     """The caller's item can never fit in this queue; the text names its size and the bound."""
+
+
+class CodecMismatch(ConveyorError, TypeError):
+    """An item was put with another codec than this end of the queue has; it stays in the queue."""
 
 
 class OutOfMemory(ConveyorError, MemoryError):

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import copyreg
+import operator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ._arrays import Form
 from ._ends import NoLock, Reader, Writer
 from ._native import QueueChannel, Segment
 from ._references import Reference, forget_received, reference_to
+from .errors import ItemTooLarge
 from .statistics import Statistics
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from .codecs import Codec
 
 __all__ = ["Queue"]
 
@@ -38,6 +46,15 @@ def checked_bounds(maxsize: int, max_bytes: int | None) -> tuple[int, int]:
     return min(max(int(maxsize), 0), limit), min(max_bytes or 0, limit)
 
 
+def checked_codec(codec: str | Codec) -> str | Codec:
+    """The codec that is meant: "auto", "pickle" or an object; see `conveyor.codecs.resolve`."""
+    if isinstance(codec, str) and codec == "auto":
+        return "auto"
+    from .codecs import resolve
+
+    return resolve(codec)
+
+
 class Queue(QueueChannel[T]):
     """A first-in first-out queue between any number of processes and threads.
 
@@ -46,36 +63,99 @@ class Queue(QueueChannel[T]):
     item is in shared memory, visible to all, whatever becomes of this process. A process may be
     killed at any moment without harm to the others. No thread, no semaphore and no file is left behind.
 
+    Large arrays are copied once, by the producer, and lie in the receiver's hands where the producer wrote
+    them; `allocate` saves that copy, too.
+
     Args:
         maxsize: items that may wait before `put` blocks; 0 or less: no bound.
         ctx: accepted as by `multiprocessing.queues.Queue`; any start method will do.
-        max_bytes: bytes of pickled items that may wait before `put` blocks; None: no bound. An item
-            that is larger than that raises `ItemTooLarge`.
+        max_bytes: bytes of pickled items that may wait before `put` blocks, together with those of
+            received arrays that are still in use; None: no bound. An item that is larger than that
+            raises `ItemTooLarge`. Into an empty queue one item may always be put.
+        codec: how items become bytes: "auto" for anything that can be pickled, "pickle", "msgpack",
+            "json", "arrow", "raw", or an object with `name`, `dumps` and `loads` (`conveyor.codecs.Codec`).
+            It travels with the queue to other processes.
 
     Raises:
+        ValueError, TypeError: an argument is not as above; the text says what would be right.
+        ImportError: the codec needs a package that is not installed.
         OutOfMemory: the system has no memory or address space for a queue.
     """
 
     def __init__(
-        self, maxsize: int = 0, *, ctx: BaseContext | None = None, max_bytes: int | None = None
+        self,
+        maxsize: int = 0,
+        *,
+        ctx: BaseContext | None = None,
+        max_bytes: int | None = None,
+        codec: str | Codec = "auto",
     ) -> None:
         forget_received()
         items, size = checked_bounds(maxsize, max_bytes)
-        self._attach(Segment.create(items, size))
+        codec = checked_codec(codec)
+        self._attach(Segment.create(items, size), codec)
 
-    def _attach(self, segment: Segment) -> None:
-        super().__init__(segment)
+    def _attach(self, segment: Segment, codec: str | Codec) -> None:
+        super().__init__(segment, codec)
+        self._codec = codec
         # The names that the standard library's own code looks for.
         self._ignore_epipe = False
         self._rlock = NoLock()
         self._wlock = NoLock()
 
     @classmethod
-    def on_segment(cls, segment: Segment) -> Queue[Any]:
+    def on_segment(cls, segment: Segment, codec: str | Codec) -> Queue[Any]:
         """A queue on shared memory that exists already; for the transports."""
         self: Queue[Any] = cls.__new__(cls)
-        self._attach(segment)
+        self._attach(segment, codec)
         return self
+
+    # -- memory to be filled in place ------------------------------------------------------------------
+
+    def allocate(self, shape: int | Sequence[int], dtype: DTypeLike = float) -> NDArray[Any]:
+        """A NumPy array in the queue's memory: fill it, `put` it, and nothing is copied.
+
+        From the put on it belongs to whoever takes the item; writing to it then changes what they see.
+        It can be put once, alone or inside an item, whole. Never put, its memory goes back when it is
+        collected.
+
+        Args:
+            shape: as for `numpy.empty`. The content is arbitrary.
+            dtype: any type without Python objects.
+
+        Raises:
+            TypeError, ValueError: it is no shape, or the type has Python objects.
+            ItemTooLarge: it could never be put, because of `max_bytes`.
+            OutOfMemory: the system gives no memory for it.
+            ImportError: NumPy is not installed.
+        """
+        form = Form(shape, dtype)
+        return form.on(self._memory(form.nbytes))
+
+    def allocate_bytes(self, size: int) -> memoryview:
+        """The same as plain bytes, writable; the receiver gets a memoryview.
+
+        Args:
+            size: bytes.
+
+        Raises:
+            ValueError: `size` is negative.
+            ItemTooLarge, OutOfMemory: as for `allocate`.
+        """
+        size = operator.index(size)
+        if size < 0:
+            raise ValueError(f"size is {size}; it must be at least 0")
+        return memoryview(self._memory(size))
+
+    def _memory(self, size: int) -> Any:
+        if size == 0:
+            return bytearray()
+        bound = self._segment.max_bytes
+        if bound and size > bound:
+            raise ItemTooLarge(
+                f"{size} bytes can never be put: max_bytes is {bound}; raise max_bytes or send smaller items"
+            )
+        return self._allocate(size)
 
     # -- state ------------------------------------------------------------------------------------
 
@@ -144,24 +224,24 @@ class Queue(QueueChannel[T]):
     def _reader(self) -> Reader:
         end = self.__dict__.get("_reader_end")
         if end is None:
-            end = self.__dict__["_reader_end"] = Reader(self._segment)
+            end = self.__dict__["_reader_end"] = Reader(self._segment, self._codec)
         return end
 
     @property
     def _writer(self) -> Writer:
         end = self.__dict__.get("_writer_end")
         if end is None:
-            end = self.__dict__["_writer_end"] = Writer(self._segment)
+            end = self.__dict__["_writer_end"] = Writer(self._segment, self._codec)
         return end
 
     # -- pickling ---------------------------------------------------------------------------------
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return (reference_to(self._segment),)
+        return (reference_to(self._segment), self._codec)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         reference: Reference = state[0]
-        self._attach(reference.open())
+        self._attach(reference.open(), state[1])
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]

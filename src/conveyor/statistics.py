@@ -41,3 +41,5 @@ class Statistics:
     """Living processes that have tried to get at least once and still hold the queue."""
     memory_held: int
     """Bytes of memory that the queue occupies now, free pages kept for reuse included."""
+    memory_lent: int
+    """Bytes of it that received arrays lie in now, in all processes; whole pages of 64 KiB."""

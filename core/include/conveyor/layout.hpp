@@ -20,7 +20,7 @@
 namespace conveyor {
 
 inline constexpr std::uint64_t segment_magic = 0x726f79'65766e6f63;  // "conveyor"
-inline constexpr std::uint32_t layout_version = 1;
+inline constexpr std::uint32_t layout_version = 2;
 inline constexpr std::size_t cache_line = 64;
 inline constexpr std::size_t page_size = 64 * 1024;
 inline constexpr std::uint32_t no_page = UINT32_MAX;
@@ -78,6 +78,7 @@ struct alignas(cache_line) PoolState {
   std::uint64_t warm_pages;
   std::uint32_t last_run;    // pages of the last run that was freed: sets how much stays warm
   std::uint32_t recent_peak; // most pages lately in use; fades with each run that is freed
+  Atomic<std::uint32_t> lent_pages;  // in runs of use `lent`; written under the lock, read by anybody
   WarmRun warm[warm_capacity];
 };
 static_assert(sizeof(PoolState) == 9 * cache_line);
@@ -128,19 +129,22 @@ static_assert(sizeof(Header) % 4096 == 0);
 enum class PageUse : std::uint32_t {
   none = 0,  // never used, or free
   stream,    // holds messages
-  run,       // first page of a run that holds one large payload, or that its owner works on
-  inside,    // a later page of a run
+  run,       // first page of a run that holds large payload, or that its owner works on
+  lent,      // the same, and its owner got it out of the queue and reads it where it lies
 };
 
 struct Descriptor {
   PageUse use;
   std::uint32_t next;   // stream: the page after this one; run: its length in pages
-  OwnerId owner;        // run: who works on it; means nothing while the item is in the queue
+  // run: who works on it; means nothing while the item is in the queue. `nobody`: only the lender does.
+  OwnerId owner;
   // run: the number of the item that carries it, `no_ticket` until it is about to be put.
   // The run is the queue's while head <= ticket < tail; else it is its owner's, and garbage if
   // the owner is dead.
   std::uint64_t ticket;
-  std::uint64_t reserved;
+  // run: the producer that filled it in place, put it, and still looks at it: it is free when the owner
+  // AND the lender have let go of it. `nobody`: there is none.
+  OwnerId lender;
 };
 static_assert(sizeof(Descriptor) == 32);
 
@@ -155,7 +159,7 @@ static_assert(sizeof(MessageHeader) == 8);
 
 enum class MessageForm : std::uint8_t {
   inline_payload = 1,
-  run = 2,      // the payload is a RunReference
+  run = 2,      // the payload is a RunTable, the RunReferences, and a head
   skip = 3,     // nothing more in this page
 };
 inline constexpr std::uint16_t message_check = 0xC0DE;
@@ -166,6 +170,15 @@ struct RunReference {
   std::uint64_t size;  // bytes used
 };
 static_assert(sizeof(RunReference) == 16);
+
+// How many runs one item may have. Enough for what is put in place in one item; the rest is copied.
+inline constexpr std::uint32_t most_runs = 16;
+
+struct RunTable {
+  std::uint32_t runs;
+  std::uint32_t head_size;  // bytes behind the references, at most inline_limit
+};
+static_assert(sizeof(RunTable) == 8);
 
 // A larger payload goes to a run of its own, written outside the lock.
 inline constexpr std::size_t inline_limit = 16 * 1024;

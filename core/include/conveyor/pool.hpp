@@ -27,7 +27,20 @@ class Pool {
   // `pages` pages in a row, with memory behind them, owned by this process. Not zeroed.
   Allocation allocate(std::uint32_t pages, PageUse use);
   // Frees what `allocate` gave: `pages` must be the same number.
+  // Kept, and nobody's, while a lender still looks at it.
   void free(std::uint32_t first, std::uint32_t pages);
+
+  // The owner goes on reading these runs where they lie, for as long as it likes, and then frees them.
+  // False, and nothing done: that would make more than `limit` lent pages, and some are lent already.
+  bool lend(const RunReference* runs, std::uint32_t count, std::uint64_t limit);
+  std::uint64_t lent_bytes() const {
+    return std::uint64_t{state_.lent_pages.load(relaxed)} * page_size;  // relaxed: a hint
+  }
+  // This process is about to put a run that it goes on looking at, until `end_lending`.
+  void begin_lending(std::uint32_t first);
+  void end_lending(std::uint32_t first, std::uint32_t pages);
+  // It was not put after all.
+  void cancel_lending(std::uint32_t first);
 
   // The range of items that are in the queue, and the first and last page of its stream.
   struct Live {
@@ -39,6 +52,8 @@ class Pool {
   bool sweep(const Live& live);
 
   std::uint32_t pages_in_use();
+  // Those of runs that are not in the queue and that somebody alive has. The caller holds both locks.
+  std::uint32_t pages_held(std::uint64_t head_count, std::uint64_t tail_count);
 
  private:
   void lock();
@@ -47,6 +62,9 @@ class Pool {
   std::uint32_t take_cold(std::uint32_t pages);
   std::uint32_t take_fresh(std::uint32_t pages, int& error);
   void claim(std::uint32_t first, std::uint32_t pages, PageUse use);
+  int give_away(std::uint32_t first, std::uint32_t pages, WarmRun (&evicted)[8]);
+  std::uint32_t length_of(std::uint32_t first) const;
+  void no_longer_lent(Descriptor& descriptor, std::uint32_t pages);
   void mark_cold(std::uint32_t first, std::uint32_t pages);
   bool evict_oldest(WarmRun& evicted);
   void chill(const WarmRun& run);

@@ -35,20 +35,25 @@ enum class Status {
   refused,      // the sink did not take the item; it stays in the queue
 };
 
-// An item to put. Either `data` of at most inline_limit bytes, or a run that already holds it.
+// An item to put: `data`, of at most inline_limit bytes, and runs that already hold the rest.
 struct Outgoing {
   const std::byte* data = nullptr;
   std::size_t size = 0;
   std::uint8_t kind = 0;
-  RunReference run{no_page, 0, 0};
+  std::uint32_t run_count = 0;  // at most most_runs
+  const RunReference* runs = nullptr;
 
-  std::uint64_t payload() const { return run.first == no_page ? size : run.size; }
+  std::uint64_t payload() const {
+    std::uint64_t bytes = size;
+    for (std::uint32_t i = 0; i < run_count; ++i) bytes += runs[i].size;
+    return bytes;
+  }
 };
 
 struct StreamStatistics {
   std::uint64_t items_in, items_out, bytes_in, bytes_out, peak_depth;
   std::uint64_t put_waits, get_waits, put_blocked_nanoseconds, get_blocked_nanoseconds;
-  std::uint64_t memory_held;
+  std::uint64_t memory_held, memory_lent;
   std::uint32_t producers, consumers;
 };
 
@@ -63,7 +68,8 @@ class Stream {
 
   // Takes up to `count` items in one go. The sink gets each, under the consumers' lock:
   //   bool sink.message(std::uint8_t kind, const std::byte* data, std::size_t size)
-  //   bool sink.run(std::uint8_t kind, const RunReference& run)   the caller must `release` it
+  //   bool sink.runs(std::uint8_t kind, const RunReference* runs, std::uint32_t count,
+  //                  const std::byte* head, std::size_t size)   the caller must `release` each run
   // and says whether it took it; the first it refuses ends the batch.
   // Only spins for the lock; `busy` means: call `await_consumers_lock` and try again. So a sink may
   // use what its caller holds (Python's GIL), without ever holding that while it sleeps.
@@ -73,7 +79,17 @@ class Stream {
 
   // A run for a large payload, filled by the caller outside any lock and then put or released.
   Pool::Allocation allocate_run(std::uint64_t size, RunReference& run);
-  void release(const RunReference& run) { pool_.free(run.first, run.pages); }
+  void release(const RunReference& run);
+  // Whether the taker of these runs may keep them as long as it likes, or must copy them out: together
+  // those who keep some must leave the producers half of what there is.
+  bool lend(const RunReference* runs, std::uint32_t count);
+  // There is no memory for a copy.
+  void lend_anyway(const RunReference* runs, std::uint32_t count) { pool_.lend(runs, count, unbounded); }
+  // For a producer that goes on looking at a run that it puts: begin before `put`; then either cancel,
+  // because it was not put, or end when it looks no more.
+  void begin_lending(const RunReference& run) { pool_.begin_lending(run.first); }
+  void cancel_lending(const RunReference& run) { pool_.cancel_lending(run.first); }
+  void end_lending(const RunReference& run) { pool_.end_lending(run.first, run.pages); }
   std::byte* run_data(const RunReference& run) const { return segment_->page(run.first); }
 
   // Spin, or sleep for a slice, until there may be something to take, or room for `payload` bytes, or
@@ -124,8 +140,17 @@ class Stream {
     if (depth > side.peak.load(relaxed) && depth < unbounded / 2)
       side.peak.store(depth, relaxed);  // relaxed: a statistic
   }
+  bool fits(std::uint64_t waiting, std::uint64_t payload, bool alone) const;
+  bool counts_lent() const { return header_.max_bytes != unbounded && header_.soft_bound == 0; }
   Status append(SideState& state, std::uint64_t number, const Outgoing& item);
   bool next_message(SideState& state, MessageHeader& message) const;
+  // What a message of form `run` says, checked; its head lies behind the references.
+  struct Runs {
+    RunTable table;
+    RunReference at[most_runs];
+    std::size_t size() const { return sizeof table + table.runs * sizeof(RunReference); }
+  };
+  bool read_runs(const std::byte* payload, std::size_t size, Runs& into) const;
   void free_passed_pages(std::uint32_t from, std::uint32_t to);
   template <class Ready_>
   Waited wait(EventCount& event, Side& side, Nanoseconds deadline, Slices& slices, Ready_ is_ready);
@@ -169,17 +194,19 @@ Status Stream::take(std::size_t count, Sink& sink, std::size_t& done) {
     const std::byte* const payload = segment_->page(ahead.page) + ahead.offset + sizeof(MessageHeader);
     std::uint64_t bytes = message.size;
     if (static_cast<MessageForm>(message.form) == MessageForm::run) {
-      RunReference run;
-      std::memcpy(&run, payload, sizeof run);
-      if (run.first >= segment_->page_count() || run.pages == 0 || run.pages > segment_->page_count() - run.first ||
-          run.size > std::uint64_t{run.pages} * page_size) {
+      Runs runs;
+      if (!read_runs(payload, message.size, runs)) {
         status = Status::corrupt;
         break;
       }
-      // Ours from the commit on: if we die after it, the run is garbage of a dead owner.
-      segment_->descriptor(run.first).owner = self();
-      bytes = run.size;
-      if (!sink.run(message.kind, run)) status = Status::refused;
+      bytes = runs.table.head_size;
+      for (std::uint32_t i = 0; i < runs.table.runs; ++i) {
+        // Ours from the commit on: if we die after it, the run is garbage of a dead owner.
+        segment_->descriptor(runs.at[i].first).owner = self();
+        bytes += runs.at[i].size;
+      }
+      if (!sink.runs(message.kind, runs.at, runs.table.runs, payload + runs.size(), runs.table.head_size))
+        status = Status::refused;
     } else if (!sink.message(message.kind, payload, message.size)) {
       status = Status::refused;
     }

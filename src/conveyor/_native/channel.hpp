@@ -8,6 +8,7 @@
 
 #include "conveyor/stream.hpp"
 #include "object_codec.hpp"
+#include "packed.hpp"
 #include "pickling.hpp"
 
 namespace conveyor::python {
@@ -50,8 +51,11 @@ bool parse_deadline(nb::handle block, nb::handle timeout, Deadline& deadline);
 
 class Channel {
  public:
-  explicit Channel(std::shared_ptr<Segment> segment) : stream_(std::move(segment)) {}
+  // `codec`: an object with name, dumps and loads; the str "pickle"; or "auto".
+  Channel(std::shared_ptr<Segment> segment, nb::object codec);
 
+  // Memory to be filled in place and then put; null with a Python error set.
+  nb::object allocate(std::uint64_t size);
   nb::object put(nb::handle self, nb::handle item, const Deadline& deadline);
   nb::object put_many(nb::handle self, nb::handle items, const Deadline& deadline);
   nb::object put_bytes(nb::handle data, const Deadline& deadline);
@@ -73,6 +77,9 @@ class Channel {
   }
 
   Stream& stream() { return stream_; }
+  nb::handle codec() const { return codec_; }
+  // For the garbage collector: nobody will call any more.
+  void forget_codec() { codec_.reset(); }
 
  private:
   enum class Next { retry, stop };  // stop: a Python error is set
@@ -80,17 +87,25 @@ class Channel {
   bool take(std::size_t most, const Deadline& deadline, Sink& sink);
   Next after_failed_take(Status status, const Deadline& deadline, Slices& slices);
   bool deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline);
-  bool deliver_pickled(Pickled& pickled, Kind kind, const Deadline& deadline);
+  bool deliver_packed(Packed& packed, const Deadline& deadline);
+  bool deliver_placed(Packed& packed, const Deadline& deadline);
+  bool await_room(std::uint64_t payload, const Deadline& deadline, Slices& slices);
+  bool await_receipt(std::uint64_t payload, const Deadline& deadline, Slices& slices);
+  bool pack(nb::handle item, Packed& into);
   template <class Copy>
   bool deliver_large(std::size_t size, Kind kind, const Deadline& deadline, Copy copy);
   Next after_failed_put(Status status, std::uint64_t payload, const Deadline& deadline, Slices& slices);
   bool check_peer();
   bool peer_gone() const;
   Waited wait_for_item(Nanoseconds deadline, Slices& slices);
-  nb::object decode_run(Kind kind, const RunReference& run);
+  nb::object decode_one(const Taken& taken, nb::object prepared);
+  nb::object decode_run(Kind kind, const RunReference& run, nb::object prepared);
   bool handle_pickling_error(nb::handle self, nb::handle item);
 
   Stream stream_;
+  nb::object codec_;            // the user's, or null
+  std::uint64_t codec_id_ = 0;  // hash of its name; 0: none
+  bool native_ = true;          // our own encoding for what it can carry
   std::uint32_t closed_in_ = 0;
   int pipe_fd_ = -1;
 };

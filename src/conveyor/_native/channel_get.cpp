@@ -9,46 +9,103 @@ namespace {
 
 // Sinks run under the consumers' lock, with the GIL: they only copy, and run no Python code.
 
+enum class Refusal { none, codec, memory };
+
+// Says whether an item can be taken by a channel with this codec; what cannot stays in the queue.
+struct Gate {
+  std::uint64_t codec;
+  bool bytes_for_pickle = false;  // a pickle is wanted as it is
+  Refusal refusal = Refusal::none;
+
+  bool admits(Kind kind, const std::byte* data, std::size_t size) {
+    std::uint64_t its = 0;
+    if (kind == Kind::custom && size >= sizeof(PackedHead)) std::memcpy(&its, data, sizeof its);
+    if (its != codec) refusal = Refusal::codec;
+    return its == codec;
+  }
+  // The memory for a large bytes object, before it is taken; it runs no Python code.
+  bool prepare(Kind kind, std::uint64_t size, nb::object& prepared) {
+    if (kind != Kind::bytes && !(kind == Kind::pickle && bytes_for_pickle)) return true;
+    prepared = nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size)));
+    if (prepared.is_valid()) return true;
+    PyErr_Clear();
+    refusal = Refusal::memory;
+    return false;
+  }
+};
+
 // One message, on the stack.
 struct OneSink {
+  Gate gate;
   Kind kind = Kind::pickle;
   std::size_t size = 0;
-  RunReference reference{no_page, 0, 0};
+  std::uint32_t run_count = 0;
+  nb::object prepared;
+  RunReference references[most_runs];
   std::byte data[inline_limit];
 
+  explicit OneSink(std::uint64_t codec) : gate{codec} {}
   bool message(std::uint8_t its_kind, const std::byte* from, std::size_t its_size) {
-    if (its_size > inline_limit) return false;
     kind = static_cast<Kind>(its_kind);
+    if (its_size > inline_limit || !gate.admits(kind, from, its_size)) return false;
     size = its_size;
     std::memcpy(data, from, its_size);
     return true;
   }
-  bool run(std::uint8_t its_kind, const RunReference& its_reference) {
-    kind = static_cast<Kind>(its_kind);
-    reference = its_reference;
+  bool runs(std::uint8_t its_kind, const RunReference* its_runs, std::uint32_t count, const std::byte* head,
+            std::size_t its_size) {
+    if (!message(its_kind, head, its_size) || !gate.prepare(kind, its_runs[0].size, prepared)) return false;
+    run_count = count;
+    std::memcpy(references, its_runs, count * sizeof(RunReference));
     return true;
   }
+  Taken taken() const { return {kind, run_count, references, data, size}; }
 };
 
 struct ManySink {
   struct Entry {
     Kind kind;
-    std::size_t offset, size;
-    RunReference reference;
+    std::uint32_t run_count;
+    std::size_t first_run, offset, size;
+    nb::object prepared;
   };
+  Gate gate;
   std::vector<Entry> entries;
+  std::vector<RunReference> references;
   Buffer data;
 
+  explicit ManySink(std::uint64_t codec) : gate{codec} {}
   bool message(std::uint8_t kind, const std::byte* from, std::size_t size) {
-    entries.push_back({static_cast<Kind>(kind), data.size(), size, {no_page, 0, 0}});
+    if (!gate.admits(static_cast<Kind>(kind), from, size)) return false;
+    entries.push_back({static_cast<Kind>(kind), 0, 0, data.size(), size, {}});
     data.put(from, size);
     return true;
   }
-  bool run(std::uint8_t kind, const RunReference& reference) {
-    entries.push_back({static_cast<Kind>(kind), 0, 0, reference});
+  bool runs(std::uint8_t kind, const RunReference* runs, std::uint32_t count, const std::byte* head, std::size_t size) {
+    nb::object prepared;
+    if (!gate.prepare(static_cast<Kind>(kind), runs[0].size, prepared) || !message(kind, head, size)) return false;
+    Entry& entry = entries.back();
+    entry.prepared = std::move(prepared);
+    entry.first_run = references.size();
+    entry.run_count = count;
+    references.insert(references.end(), runs, runs + count);
     return true;
   }
+  Taken taken(const Entry& entry) {
+    return {entry.kind, entry.run_count, references.data() + entry.first_run, data.data() + entry.offset, entry.size};
+  }
 };
+
+nb::object raise_refusal(Refusal refusal) {
+  if (refusal == Refusal::memory) {
+    return raise(
+        "OutOfMemory",
+        "no memory for the next item, which stays in the queue; see free memory, ulimit -v or the cgroup's limit");
+  }
+  return raise("CodecMismatch",
+               "the next item was put with another codec than this end of the queue has, and stays in the queue; "
+               "make or connect the queue with the producers' codec=");
+}
 
 nb::object decode_inline(Kind kind, const std::byte* data, std::size_t size) {
   if (kind == Kind::native) return nb::steal(decode(data, size));
@@ -63,7 +120,6 @@ nb::object decode_inline(Kind kind, const std::byte* data, std::size_t size) {
 Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline, Slices& slices) {
   switch (status) {
     case Status::empty: break;
-    case Status::refused: raise("ConveyorError", "an item in the queue was refused"); return Next::stop;
     default: raise_status(status, stream_.segment(), 0); return Next::stop;
   }
   if (!stream_.settled_empty()) return Next::retry;
@@ -108,20 +164,27 @@ bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink) {
       if (PyErr_CheckSignals() != 0) return false;
       continue;
     }
+    if (status == Status::refused) return raise_refusal(sink.gate.refusal), false;
     if (after_failed_take(status, deadline, slices) == Next::stop) return false;
   }
 }
 
-nb::object Channel::decode_run(Kind kind, const RunReference& run) {
+nb::object Channel::decode_one(const Taken& taken, nb::object prepared) {
+  if (taken.kind == Kind::buffers || taken.kind == Kind::custom) return unpack(stream_, taken, codec_);
+  if (taken.run_count == 0) return decode_inline(taken.kind, taken.data, taken.size);
+  nb::object object = decode_run(taken.kind, taken.runs[0], std::move(prepared));
+  for (std::uint32_t i = 0; i < taken.run_count; ++i) stream_.release(taken.runs[i]);
+  return object;
+}
+
+nb::object Channel::decode_run(Kind kind, const RunReference& run, nb::object prepared) {
   const std::byte* const data = stream_.run_data(run);
   const auto size = static_cast<Py_ssize_t>(run.size);
   nb::object result;
   if (kind == Kind::bytes) {
-    result = nb::steal(PyBytes_FromStringAndSize(nullptr, size));
-    if (result.is_valid()) {
-      const WithoutGil released;
-      std::memcpy(PyBytes_AS_STRING(result.ptr()), data, run.size);
-    }
+    result = std::move(prepared);
+    const WithoutGil released;
+    std::memcpy(PyBytes_AS_STRING(result.ptr()), data, run.size);
   } else if (kind == Kind::native) {
     result = nb::steal(decode(data, run.size));
   } else if (const nb::object view = nb::steal(
@@ -129,41 +192,38 @@ nb::object Channel::decode_run(Kind kind, const RunReference& run) {
              view.is_valid()) {
     result = nb::steal(unpickle(view.ptr()));
   }
-  stream_.release(run);
   return result;
 }
 
 nb::object Channel::get(const Deadline& deadline) {
-  OneSink sink;
+  OneSink sink(codec_id_);
   if (!take(1, deadline, sink)) return {};
-  if (sink.reference.first != no_page) return decode_run(sink.kind, sink.reference);
-  return decode_inline(sink.kind, sink.data, sink.size);
+  return decode_one(sink.taken(), std::move(sink.prepared));
 }
 
 nb::object Channel::get_bytes(const Deadline& deadline) {
-  OneSink sink;
+  OneSink sink(codec_id_);
+  sink.gate.bytes_for_pickle = true;
   if (!take(1, deadline, sink)) return {};
-  const bool inside = sink.reference.first == no_page;
   // What was sent as bytes, or pickled, is these bytes; the other encodings are turned into a pickle.
-  const Kind kind = sink.kind == Kind::pickle ? Kind::bytes : sink.kind;
-  nb::object object = inside ? decode_inline(kind, sink.data, sink.size) : decode_run(kind, sink.reference);
-  if (sink.kind == Kind::pickle || !object.is_valid()) return object;
-  Pickled pickled;
-  if (!pickle(object.ptr(), pickled)) return {};
-  nb::object bytes = nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(pickled.size())));
-  if (bytes.is_valid()) pickled.copy_to(reinterpret_cast<std::byte*>(PyBytes_AS_STRING(bytes.ptr())));
+  const bool is_pickle = sink.kind == Kind::pickle;
+  if (is_pickle) sink.kind = Kind::bytes;
+  nb::object object = decode_one(sink.taken(), std::move(sink.prepared));
+  if (is_pickle || !object.is_valid()) return object;
+  Packed packed;
+  if (!pickle(object.ptr(), packed)) return {};
+  nb::object bytes = nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(packed.head_size())));
+  if (bytes.is_valid()) packed.copy_head(reinterpret_cast<std::byte*>(PyBytes_AS_STRING(bytes.ptr())));
   return bytes;
 }
 
 nb::object Channel::get_many(std::size_t most, const Deadline& deadline) {
-  ManySink sink;
+  ManySink sink(codec_id_);
   if (!take(most, deadline, sink)) return {};
   nb::list items;
   nb::object failure;
-  for (const ManySink::Entry& entry : sink.entries) {
-    const nb::object item = entry.reference.first != no_page
-                                ? decode_run(entry.kind, entry.reference)
-                                : decode_inline(entry.kind, sink.data.data() + entry.offset, entry.size);
+  for (ManySink::Entry& entry : sink.entries) {
+    const nb::object item = decode_one(sink.taken(entry), std::move(entry.prepared));
     if (item.is_valid()) {
       items.append(item);
       continue;

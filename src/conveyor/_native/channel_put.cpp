@@ -61,55 +61,95 @@ bool Channel::deliver(const Outgoing* items, std::size_t count, std::size_t& don
   return true;
 }
 
-// `copy(std::byte*)` writes the payload; it runs without the GIL and outside every lock.
-template <class Copy>
-bool Channel::deliver_large(std::size_t size, Kind kind, const Deadline& deadline, Copy copy) {
-  Outgoing outgoing;
-  outgoing.size = size;
-  outgoing.kind = static_cast<std::uint8_t>(kind);
+// No memory is taken for a large item before there is room: many blocked producers must not exceed the bound.
+bool Channel::await_room(std::uint64_t payload, const Deadline& deadline, Slices& slices) {
   const Header& header = stream_.segment().header();
-  if (size > header.max_bytes && header.soft_bound == 0) {
-    raise_status(Status::too_large, stream_.segment(), size);
+  if (payload > header.max_bytes && header.soft_bound == 0) {
+    raise_status(Status::too_large, stream_.segment(), payload);
     return false;
   }
-  // No memory is taken for it before there is room: many blocked producers must not exceed the bound.
-  Slices slices;
-  while (!stream_.has_room(size)) {
-    if (after_failed_put(Status::full, size, deadline, slices) == Next::stop) return false;
+  while (!stream_.has_room(payload)) {
+    if (after_failed_put(Status::full, payload, deadline, slices) == Next::stop) return false;
   }
   stream_.segment().note_putting();
-  Pool::Allocation got;
-  {
-    const WithoutGil released;
-    got = stream_.allocate_run(size, outgoing.run);
-    if (got.first != no_page) copy(stream_.run_data(outgoing.run));
-  }
-  if (got.first == no_page) {
-    raise_status(Status::no_memory, stream_.segment(), size);
-    return false;
-  }
-  std::size_t done = 0;
-  if (!deliver(&outgoing, 1, done, deadline)) {
-    stream_.release(outgoing.run);
-    return false;
-  }
-  // A pipe's message above its bound is sent when it is received, as one above the kernel's would be.
-  while (pipe_fd_ >= 0 && size > header.max_bytes && !stream_.has_room(0)) {
+  return true;
+}
+
+// A pipe's message above its bound is sent when it is received, as one above the kernel's would be.
+bool Channel::await_receipt(std::uint64_t payload, const Deadline& deadline, Slices& slices) {
+  while (pipe_fd_ >= 0 && payload > stream_.segment().header().max_bytes && !stream_.has_room(0)) {
     if (after_failed_put(Status::full, 0, deadline, slices) == Next::stop) return false;
   }
   return true;
 }
 
-bool Channel::deliver_pickled(Pickled& pickled, Kind kind, const Deadline& deadline) {
-  if (pickled.size() > inline_limit) {
-    return deliver_large(pickled.size(), kind, deadline, [&](std::byte* target) { pickled.copy_to(target); });
+// `copy(std::byte*)` writes the payload; it runs without the GIL and outside every lock.
+template <class Copy>
+bool Channel::deliver_large(std::size_t size, Kind kind, const Deadline& deadline, Copy copy) {
+  Slices slices;
+  if (!await_room(size, deadline, slices)) return false;
+  RunReference run;
+  Pool::Allocation got;
+  {
+    const WithoutGil released;
+    got = stream_.allocate_run(size, run);
+    if (got.first != no_page) copy(stream_.run_data(run));
+  }
+  if (got.first == no_page) {
+    raise_status(Status::no_memory, stream_.segment(), size);
+    return false;
   }
   Outgoing outgoing;
-  outgoing.data = pickled.contiguous();
-  outgoing.size = pickled.size();
   outgoing.kind = static_cast<std::uint8_t>(kind);
+  outgoing.runs = &run;
+  outgoing.run_count = 1;
+  std::size_t done = 0;
+  if (!deliver(&outgoing, 1, done, deadline)) {
+    stream_.release(run);
+    return false;
+  }
+  return await_receipt(size, deadline, slices);
+}
+
+bool Channel::deliver_placed(Packed& packed, const Deadline& deadline) {
+  Placing placing(packed, stream_);
+  Slices slices;
+  if (!placing.plan() || !await_room(placing.payload(), deadline, slices)) return false;
+  bool no_memory = false;
+  if (!placing.fill(no_memory)) {
+    if (no_memory) raise_status(Status::no_memory, stream_.segment(), placing.payload());
+    return false;
+  }
+  std::size_t done = 0;
+  if (!deliver(&placing.outgoing(), 1, done, deadline)) return false;
+  placing.was_put();
+  return await_receipt(placing.payload(), deadline, slices);
+}
+
+bool Channel::deliver_packed(Packed& packed, const Deadline& deadline) {
+  if (packed.has_index()) return deliver_placed(packed, deadline);
+  if (packed.head_size() > inline_limit) {
+    return deliver_large(packed.head_size(), packed.kind, deadline,
+                         [&](std::byte* target) { packed.copy_head(target); });
+  }
+  Outgoing outgoing;
+  outgoing.data = packed.contiguous();
+  outgoing.size = packed.head_size();
+  outgoing.kind = static_cast<std::uint8_t>(packed.kind);
   std::size_t done = 0;
   return deliver(&outgoing, 1, done, deadline);
+}
+
+nb::object Channel::allocate(std::uint64_t size) {
+  RunReference run;
+  Pool::Allocation got;
+  {
+    const WithoutGil released;
+    got = stream_.allocate_run(size, run);
+  }
+  if (got.first == no_page) return raise_status(Status::no_memory, stream_.segment(), size);
+  const auto loan = std::make_shared<Loan>(stream_.shared_segment(), run);
+  return make_memory(loan, loan->data(0), size);
 }
 
 // concurrent.futures overrides _on_queue_feeder_error to learn of items that cannot be pickled, and
@@ -131,6 +171,11 @@ nb::object Channel::put(nb::handle self, nb::handle item, const Deadline& deadli
   if (!check_peer()) return {};
   Outgoing outgoing;
   Buffer encoded;
+  if (!native_) {
+    Packed packed;
+    if (!pack(item, packed)) return handle_pickling_error(self, item) ? nb::none() : nb::object();
+    return deliver_packed(packed, deadline) ? nb::none() : nb::object();
+  }
   if (PyBytes_CheckExact(item.ptr())) {
     outgoing.data = reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(item.ptr()));
     outgoing.size = static_cast<std::size_t>(PyBytes_GET_SIZE(item.ptr()));
@@ -140,9 +185,9 @@ nb::object Channel::put(nb::handle self, nb::handle item, const Deadline& deadli
     outgoing.size = encoded.size();
     outgoing.kind = static_cast<std::uint8_t>(Kind::native);
   } else {
-    Pickled pickled;
-    if (!pickle(item.ptr(), pickled)) return handle_pickling_error(self, item) ? nb::none() : nb::object();
-    return deliver_pickled(pickled, Kind::pickle, deadline) ? nb::none() : nb::object();
+    Packed packed;
+    if (!pack(item, packed)) return handle_pickling_error(self, item) ? nb::none() : nb::object();
+    return deliver_packed(packed, deadline) ? nb::none() : nb::object();
   }
   std::size_t done = 0;
   const bool delivered =
@@ -154,8 +199,12 @@ nb::object Channel::put(nb::handle self, nb::handle item, const Deadline& deadli
 }
 
 nb::object Channel::put_bytes(nb::handle data, const Deadline& deadline) {
-  Pickled raw;
-  if (!check_peer() || !raw.add(data.ptr()) || !deliver_pickled(raw, Kind::pickle, deadline)) return {};
+  Packed raw;
+  if (codec_.is_valid()) {
+    PyErr_SetString(PyExc_TypeError, "send_bytes sends a pickle, and this queue has a codec; use put");
+    return {};
+  }
+  if (!check_peer() || !raw.add(data.ptr()) || !deliver_packed(raw, deadline)) return {};
   return nb::none();
 }
 
@@ -163,36 +212,38 @@ nb::object Channel::put_many(nb::handle self, nb::handle items, const Deadline& 
   // All are packed before any is put: an item that cannot be pickled leaves the queue as it was.
   struct Entry {
     std::size_t offset, size;  // in `encoded`, or
-    std::size_t pickled;       // an index into `pickled`
+    std::size_t packed;        // an index into `packed`
     Kind kind;
   };
   constexpr std::size_t none = SIZE_MAX;
   Buffer encoded;
-  std::vector<Pickled> pickled;
+  std::vector<Packed> packed;
   std::vector<Entry> entries;
   const nb::object iterator = nb::steal(PyObject_GetIter(items.ptr()));
   if (!iterator.is_valid()) return {};
   while (PyObject* const next = PyIter_Next(iterator.ptr())) {
     const nb::object item = nb::steal(next);
     const std::size_t offset = encoded.size();
-    const bool raw = PyBytes_CheckExact(next);
+    const bool raw = native_ && PyBytes_CheckExact(next);
     if (raw && PyBytes_GET_SIZE(next) <= static_cast<Py_ssize_t>(inline_limit)) {
       encoded.put(PyBytes_AS_STRING(next), static_cast<std::size_t>(PyBytes_GET_SIZE(next)));
       entries.push_back({offset, encoded.size() - offset, none, Kind::bytes});
       continue;
     }
-    if (!raw && encode(next, encoded) && encoded.size() - offset <= inline_limit) {
+    if (!raw && native_ && encode(next, encoded) && encoded.size() - offset <= inline_limit) {
       entries.push_back({offset, encoded.size() - offset, none, Kind::native});
       continue;
     }
     encoded.cut(offset);
-    Pickled packed;
-    if (raw ? !packed.add(next) : !pickle(next, packed)) {
+    Packed one;
+    if (raw ? !one.add(next) : !pack(item, one)) {
       if (!handle_pickling_error(self, item)) return {};
       continue;
     }
-    entries.push_back({0, packed.size(), pickled.size(), raw ? Kind::bytes : Kind::pickle});
-    pickled.push_back(std::move(packed));
+    if (raw) one.kind = Kind::bytes;
+    // With an index it goes by itself, as the large ones do.
+    entries.push_back({0, one.has_index() ? SIZE_MAX : one.head_size(), packed.size(), one.kind});
+    packed.push_back(std::move(one));
   }
   if (PyErr_Occurred() != nullptr) return {};
 
@@ -201,7 +252,7 @@ nb::object Channel::put_many(nb::handle self, nb::handle items, const Deadline& 
   bool fine = true;
   while (fine && put < entries.size()) {
     if (entries[put].size > inline_limit) {
-      fine = deliver_pickled(pickled[entries[put].pickled], entries[put].kind, deadline);
+      fine = deliver_packed(packed[entries[put].packed], deadline);
       if (fine) ++put;
       continue;
     }
@@ -209,7 +260,7 @@ nb::object Channel::put_many(nb::handle self, nb::handle items, const Deadline& 
     for (std::size_t i = put; i < entries.size() && entries[i].size <= inline_limit; ++i) {
       const Entry& entry = entries[i];
       Outgoing& outgoing = batch.emplace_back();
-      outgoing.data = entry.pickled == none ? encoded.data() + entry.offset : pickled[entry.pickled].contiguous();
+      outgoing.data = entry.packed == none ? encoded.data() + entry.offset : packed[entry.packed].contiguous();
       outgoing.size = entry.size;
       outgoing.kind = static_cast<std::uint8_t>(entry.kind);
     }

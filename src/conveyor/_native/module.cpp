@@ -122,12 +122,27 @@ nb::dict statistics(Channel& channel) {
   result["producers"] = s.producers;
   result["consumers"] = s.consumers;
   result["memory_held"] = s.memory_held;
+  result["memory_lent"] = s.memory_lent;
   return result;
 }
 
+// A user's codec may refer to its queue: the garbage collector must see it.
+int traverse_channel(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  if (nb::inst_ready(self)) Py_VISIT(nb::inst_ptr<Channel>(self)->codec().ptr());
+  return 0;
+}
+int clear_channel(PyObject* self) {
+  if (nb::inst_ready(self)) nb::inst_ptr<Channel>(self)->forget_codec();
+  return 0;
+}
+PyType_Slot channel_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse_channel)},
+                               {Py_tp_clear, reinterpret_cast<void*>(clear_channel)},
+                               {0, nullptr}};
+
 void bind_channels(nb::module_& module) {
-  nb::class_<Channel>(module, "Channel", nb::is_weak_referenceable())
-      .def(nb::init<std::shared_ptr<Segment>>(), "segment"_a)
+  nb::class_<Channel>(module, "Channel", nb::is_weak_referenceable(), nb::type_slots(channel_slots))
+      .def(nb::init<std::shared_ptr<Segment>, nb::object>(), "segment"_a, "codec"_a = "auto")
       .def_prop_ro("_segment", [](Channel& self) { return self.stream().shared_segment(); })
       .def("_mark_closed", &Channel::close)
       .def_prop_ro("_is_closed", &Channel::closed)
@@ -157,6 +172,7 @@ void bind_channels(nb::module_& module) {
             return parse_deadline(block, timeout, deadline) ? self.put_bytes(data, deadline) : nb::object();
           },
           "data"_a, "block"_a = true, "timeout"_a = nb::none())
+      .def("_allocate", &Channel::allocate, "size"_a)
       .def("_get_object", [](Channel& self) { return self.get({}); })
       .def(
           "_get_bytes",
@@ -186,9 +202,9 @@ void bind_channels(nb::module_& module) {
   // QueueChannel[int] and class Queue(QueueChannel[T]) mean something to type checkers only.
   const nb::object subscript =
       nb::module_::import_("builtins").attr("classmethod")(nb::module_::import_("types").attr("GenericAlias"));
-  auto queue_channel = nb::class_<QueueChannel, Channel>(module, "QueueChannel");
+  auto queue_channel = nb::class_<QueueChannel, Channel>(module, "QueueChannel", nb::type_slots(channel_slots));
   queue_channel.attr("__class_getitem__") = subscript;
-  queue_channel.def(nb::init<std::shared_ptr<Segment>>(), "segment"_a)
+  queue_channel.def(nb::init<std::shared_ptr<Segment>, nb::object>(), "segment"_a, "codec"_a = "auto")
       .def(
           "put",
           [](nb::handle_t<QueueChannel> self, nb::handle obj, nb::handle block, nb::handle timeout) {
@@ -253,7 +269,7 @@ void bind_channels(nb::module_& module) {
   };
   auto simple_channel = nb::class_<SimpleChannel, Channel>(module, "SimpleChannel");
   simple_channel.attr("__class_getitem__") = subscript;
-  simple_channel.def(nb::init<std::shared_ptr<Segment>>(), "segment"_a)
+  simple_channel.def(nb::init<std::shared_ptr<Segment>, nb::object>(), "segment"_a, "codec"_a = "auto")
       .def(
           "put",
           [](nb::handle_t<SimpleChannel> self, nb::handle obj) {
@@ -275,6 +291,7 @@ void bind_channels(nb::module_& module) {
 NB_MODULE(_native, module) {
   module.doc() = "The compiled core of conveyor. Private: use conveyor.Queue and its kin.";
   bind_pickling(module);
+  bind_loans(module);
   bind_segment(module);
   bind_channels(module);
   // The encoding by itself, for the tests that damage it.

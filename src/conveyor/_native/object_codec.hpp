@@ -26,6 +26,8 @@ enum class Kind : std::uint8_t {
   pickle = 0,  // or any bytes that were sent as bytes
   native = 1,  // this encoding
   bytes = 2,   // the content of one bytes object
+  buffers = 3,  // a pickle and the buffers that it left out
+  custom = 4,   // what a user's codec made
 };
 
 // A growing run of bytes; small ones live inside.

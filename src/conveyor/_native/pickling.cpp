@@ -12,15 +12,26 @@ namespace nb = nanobind;
 struct Reducers {
   nb::dict registered;  // ForkingPickler.register
   nb::dict copyreg;     // copyreg.pickle
+  nb::dict ours;        // _reducers.TABLE
 
   nb::object find(nb::handle type) const {
-    for (const nb::dict* table : {&registered, &copyreg}) {
+    for (const nb::dict* table : {&registered, &copyreg, &ours}) {
       if (PyObject* const found = PyDict_GetItemWithError(table->ptr(), type.ptr()); found != nullptr)
         return nb::borrow(found);
       if (PyErr_Occurred() != nullptr) return {};
     }
+    if (const nb::object late = late_reducer(type); late.is_valid() || PyErr_Occurred() != nullptr) return late;
     PyErr_SetObject(PyExc_KeyError, type.ptr());
     return {};
+  }
+
+ private:
+  // NumPy is not imported for our sake: its reducer is made when its first array comes by.
+  static nb::object late_reducer(nb::handle type) {
+    if (std::strcmp(reinterpret_cast<PyTypeObject*>(type.ptr())->tp_name, "numpy.ndarray") != 0) return {};
+    const nb::object module = nb::steal(PyImport_ImportModule("conveyor._reducers"));
+    if (!module.is_valid()) return {};
+    return nb::steal(PyObject_CallMethod(module.ptr(), "late_reducer", "O", type.ptr()));
   }
 };
 
@@ -28,7 +39,7 @@ struct Reducers {
 // __reduce__ that puts on a queue itself gets another one.
 struct Machine {
   nb::object dump, clear_memo;
-  Pickled* target = nullptr;
+  Packed* target = nullptr;
 };
 
 PyObject* machine_write(PyObject* self, PyObject* piece) {
@@ -37,11 +48,32 @@ PyObject* machine_write(PyObject* self, PyObject* piece) {
   Py_RETURN_NONE;
 }
 
+// Pickle offers a buffer: true: write it into the pickle; false: we have it.
+PyObject* machine_buffer(PyObject* self, PyObject* buffer) {
+  auto* const machine = static_cast<Machine*>(PyCapsule_GetPointer(self, nullptr));
+  if (machine == nullptr) return nullptr;
+  Packed& target = *machine->target;
+  if (target.target == nullptr) Py_RETURN_TRUE;
+  Py_buffer view;
+  if (PyObject_GetBuffer(buffer, &view, PyBUF_FULL_RO) != 0) return nullptr;
+  const bool ours =
+      PyBuffer_IsContiguous(&view, 'A') != 0 &&
+      (view.len >= least_buffer || Loan::find(view.buf, static_cast<std::size_t>(view.len), *target.target) != nullptr);
+  if (!ours) {
+    PyBuffer_Release(&view);
+    Py_RETURN_TRUE;
+  }
+  target.add_buffer(view);
+  Py_RETURN_FALSE;
+}
+
+PyMethodDef buffer_definition = {"buffer_callback", machine_buffer, METH_O, nullptr};
 PyMethodDef write_definition = {"write", machine_write, METH_O, nullptr};
 
 struct Tools {
   std::vector<std::unique_ptr<Machine>> idle;
   nb::object pickler, loads, namespace_type, reducers;
+  nb::object buffers_word = nb::make_tuple("buffers");  // the name of loads' second argument
 };
 
 Tools* make_tools() {
@@ -53,7 +85,9 @@ Tools* make_tools() {
   const nb::object registered =
       nb::module_::import_("multiprocessing.reduction").attr("ForkingPickler").attr("_extra_reducers");
   const nb::object copyreg = nb::module_::import_("copyreg").attr("dispatch_table");
-  fresh->reducers = nb::module_::import_("conveyor._native").attr("_Reducers")(registered, copyreg);
+  fresh->reducers =
+      nb::module_::import_("conveyor._native")
+          .attr("_Reducers")(registered, copyreg, nb::module_::import_("conveyor._reducers").attr("TABLE"));
   return fresh.release();
 }
 
@@ -74,7 +108,8 @@ std::unique_ptr<Machine> make_machine() {
   const nb::object capsule = nb::steal(PyCapsule_New(machine.get(), nullptr, nullptr));
   const nb::object write = nb::steal(PyCFunction_New(&write_definition, capsule.ptr()));
   const nb::object file = tools().namespace_type(nb::arg("write") = write);
-  const nb::object pickler = tools().pickler(file, 5);
+  const nb::object callback = nb::steal(PyCFunction_New(&buffer_definition, capsule.ptr()));
+  const nb::object pickler = tools().pickler(file, 5, nb::arg("buffer_callback") = callback);
   pickler.attr("dispatch_table") = tools().reducers;
   machine->dump = pickler.attr("dump");
   machine->clear_memo = pickler.attr("clear_memo");
@@ -83,33 +118,7 @@ std::unique_ptr<Machine> make_machine() {
 
 }  // namespace
 
-Pickled::~Pickled() {
-  for (Py_buffer& piece : pieces_) PyBuffer_Release(&piece);
-}
-
-bool Pickled::add(PyObject* piece) {
-  Py_buffer view;
-  if (PyObject_GetBuffer(piece, &view, PyBUF_SIMPLE) != 0) return false;
-  pieces_.push_back(view);
-  size_ += static_cast<std::size_t>(view.len);
-  return true;
-}
-
-const std::byte* Pickled::contiguous() {
-  if (pieces_.size() == 1) return static_cast<const std::byte*>(pieces_[0].buf);
-  joined_.resize(size_);
-  copy_to(joined_.data());
-  return joined_.data();
-}
-
-void Pickled::copy_to(std::byte* target) const {
-  for (const Py_buffer& piece : pieces_) {
-    std::memcpy(target, piece.buf, static_cast<std::size_t>(piece.len));
-    target += piece.len;
-  }
-}
-
-bool pickle(PyObject* object, Pickled& into) {
+bool pickle(PyObject* object, Packed& into) {
   Tools& all = tools();
   std::unique_ptr<Machine> machine;
   if (all.idle.empty()) {
@@ -132,15 +141,23 @@ bool pickle(PyObject* object, Pickled& into) {
   if (cleared == nullptr) return false;
   Py_DECREF(cleared);
   all.idle.push_back(std::move(machine));
+  into.kind = into.sources().empty() ? Kind::pickle : Kind::buffers;
   return true;
 }
 
-PyObject* unpickle(PyObject* data) { return PyObject_CallOneArg(tools().loads.ptr(), data); }
+PyObject* unpickle(PyObject* data, PyObject* buffers) {
+  Tools& all = tools();
+  if (buffers == nullptr) return PyObject_CallOneArg(all.loads.ptr(), data);
+  PyObject* const arguments[] = {data, buffers};
+  return PyObject_Vectorcall(all.loads.ptr(), arguments, 1, all.buffers_word.ptr());
+}
 
 void bind_pickling(nb::module_& module) {
   nb::class_<Reducers>(module, "_Reducers")
-      .def("__init__", [](Reducers* self, nb::dict registered,
-                          nb::dict copyreg) { new (self) Reducers{std::move(registered), std::move(copyreg)}; })
+      .def("__init__",
+           [](Reducers* self, nb::dict registered, nb::dict copyreg, nb::dict ours) {
+             new (self) Reducers{std::move(registered), std::move(copyreg), std::move(ours)};
+           })
       .def("__getitem__", &Reducers::find);
 }
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from ..codecs import Codec
     from ..queue import Queue
 
 __all__ = ["connect", "remove"]
@@ -26,7 +27,12 @@ def _parse(url: str) -> str:
 
 
 def connect(
-    url: str, *, create: bool | None = None, maxsize: int = 0, max_bytes: int | None = None
+    url: str,
+    *,
+    create: bool | None = None,
+    maxsize: int = 0,
+    max_bytes: int | None = None,
+    codec: str | Codec = "auto",
 ) -> Queue[Any]:
     """The named queue at `url`, shared by unrelated processes of the same user.
 
@@ -37,6 +43,7 @@ def connect(
         create: True: make it, it must not exist; False: it must exist; None: make it if need be.
         maxsize: items that may wait, if it is made now; 0: no bound. An existing queue keeps its own.
         max_bytes: bytes of pickled items that may wait, if it is made now; None: no bound.
+        codec: how items become bytes, as for `Queue`; all who connect must name the same one.
 
     Raises:
         FileExistsError, FileNotFoundError: as `create` demands.
@@ -46,7 +53,7 @@ def connect(
     """
     from . import shm
 
-    return shm.connect(_parse(url), create=create, maxsize=maxsize, max_bytes=max_bytes)
+    return shm.connect(_parse(url), create=create, maxsize=maxsize, max_bytes=max_bytes, codec=codec)
 
 
 def remove(url: str) -> None:

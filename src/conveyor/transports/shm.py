@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._native import Segment
-from ..queue import Queue, checked_bounds
+from ..queue import Queue, checked_bounds, checked_codec
+
+if TYPE_CHECKING:
+    from ..codecs import Codec
 
 __all__ = ["connect", "remove"]
 
@@ -38,10 +41,13 @@ def _segment(name: str, create: bool | None, items: int, size: int) -> Segment:
             continue  # somebody else made it in between
 
 
-def connect(name: str, *, create: bool | None, maxsize: int, max_bytes: int | None) -> Queue[Any]:
+def connect(
+    name: str, *, create: bool | None, maxsize: int, max_bytes: int | None, codec: str | Codec
+) -> Queue[Any]:
     """The queue of that name; see `conveyor.connect`."""
     items, size = checked_bounds(maxsize, max_bytes)
-    return Queue.on_segment(_segment(_checked(name), create, items, size))
+    codec = checked_codec(codec)
+    return Queue.on_segment(_segment(_checked(name), create, items, size), codec)
 
 
 def remove(name: str) -> None:

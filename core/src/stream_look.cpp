@@ -1,0 +1,78 @@
+// Looking at a stream without changing it: what it did, and whether it is sound.
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "conveyor/stream.hpp"
+
+namespace conveyor {
+
+StreamStatistics Stream::statistics() {
+  const Segment::Attached attached = segment_->count_attached();
+  sweep_if_wanted();
+  StreamStatistics s{};
+  s.items_out = count_of(header_.head.word.load(acquire));
+  s.bytes_out = header_.head.bytes.load(acquire);
+  s.items_in = count_of(header_.tail.word.load(acquire));
+  s.bytes_in = header_.tail.bytes.load(acquire);
+  const std::uint64_t depth_now = s.items_in > s.items_out ? s.items_in - s.items_out : 0;
+  s.peak_depth = std::max({header_.producers.peak.load(relaxed), header_.consumers.peak.load(relaxed),
+                           depth_now});  // relaxed from here: statistics
+  s.put_waits = header_.producers.waits.load(relaxed);
+  s.get_waits = header_.consumers.waits.load(relaxed);
+  s.put_blocked_nanoseconds = header_.producers.blocked_nanoseconds.load(relaxed);
+  s.get_blocked_nanoseconds = header_.consumers.blocked_nanoseconds.load(relaxed);
+  s.memory_held = segment_->memory_held();
+  s.memory_lent = pool_.lent_bytes();
+  s.producers = attached.putting;
+  s.consumers = attached.getting;
+  return s;
+}
+
+std::string Stream::check() {
+  sweep_if_wanted();
+  std::string trouble;
+  lock_for_good(header_.consumers);
+  lock_for_good(header_.producers);
+  const std::uint64_t head = header_.head.word.load(relaxed);
+  const std::uint64_t tail = header_.tail.word.load(acquire);
+  SideState state = header_.consumers.state[head & 1];
+  const SideState end = header_.producers.state[tail & 1];
+  std::uint32_t pages = 1;
+  if (count_of(tail) < count_of(head)) trouble = "the head is past the tail";
+  for (std::uint64_t item = count_of(head); trouble.empty() && item < count_of(tail); ++item) {
+    MessageHeader message;
+    const std::uint32_t page = state.page;
+    if (!sound(state) || !next_message(state, message)) {
+      trouble = "item " + std::to_string(item) + " is damaged";
+      break;
+    }
+    if (state.page != page) ++pages;
+    if (static_cast<MessageForm>(message.form) == MessageForm::run) {
+      Runs runs{};
+      bool fine = read_runs(segment_->page(state.page) + state.offset + sizeof message, message.size, runs);
+      for (std::uint32_t i = 0; fine && i < runs.table.runs; ++i) {
+        fine = segment_->descriptor(runs.at[i].first).ticket == item;
+        pages += runs.at[i].pages;
+      }
+      if (!fine) {
+        trouble = "item " + std::to_string(item) + " has no valid run";
+        break;
+      }
+    }
+    state.offset += static_cast<std::uint32_t>(sizeof message + align8(message.size));
+  }
+  if (trouble.empty() && (state.page != end.page || state.offset != end.offset)) {
+    // The consumers may stand at the end of a page whose successor the producers have not written.
+    trouble = "the items do not end where the producers stand";
+  }
+  pages += pool_.pages_held(count_of(head), count_of(tail));
+  if (trouble.empty() && pool_.pages_in_use() != pages) {
+    trouble = std::to_string(pool_.pages_in_use()) + " pages in use, " + std::to_string(pages) + " accounted for";
+  }
+  header_.producers.lock.unlock();
+  header_.consumers.lock.unlock();
+  return trouble;
+}
+
+}  // namespace conveyor

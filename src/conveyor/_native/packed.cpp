@@ -1,0 +1,69 @@
+#include "packed.hpp"
+
+#include <cstring>
+#include <utility>
+
+namespace conveyor::python {
+
+Packed::Packed(Packed&& other) noexcept
+    : kind(other.kind),
+      codec(other.codec),
+      target(other.target),
+      pieces_(std::move(other.pieces_)),
+      sources_(std::move(other.sources_)),
+      head_size_(other.head_size_),
+      joined_(std::move(other.joined_)) {}
+
+Packed::~Packed() {
+  for (Py_buffer& piece : pieces_) PyBuffer_Release(&piece);
+  for (Source& source : sources_) {
+    if (!source.writer.is_valid()) PyBuffer_Release(&source.view);
+  }
+}
+
+bool Packed::add(PyObject* piece) {
+  Py_buffer view;
+  if (PyObject_GetBuffer(piece, &view, PyBUF_SIMPLE) != 0) return false;
+  pieces_.push_back(view);
+  head_size_ += static_cast<std::size_t>(view.len);
+  return true;
+}
+
+void Packed::add_buffer(const Py_buffer& view) { sources_.push_back({view, {}}); }
+
+bool Packed::add_source(nb::handle source) {
+  Source made{};
+  const nb::object write = nb::steal(PyObject_GetAttrString(source.ptr(), "write_into"));
+  if (!write.is_valid()) {
+    PyErr_Clear();
+    if (PyObject_GetBuffer(source.ptr(), &made.view, PyBUF_SIMPLE) != 0) return false;
+  } else {
+    const nb::object size = nb::steal(PyObject_GetAttrString(source.ptr(), "nbytes"));
+    if (!size.is_valid()) return false;
+    made.view.len = PyNumber_AsSsize_t(size.ptr(), PyExc_OverflowError);
+    if (made.view.len == -1 && PyErr_Occurred() != nullptr) return false;
+    if (made.view.len < 0) {
+      PyErr_Format(PyExc_ValueError, "nbytes of %R is %zd; it must be at least 0", source.ptr(), made.view.len);
+      return false;
+    }
+    made.writer = write;
+  }
+  sources_.push_back(std::move(made));
+  return true;
+}
+
+const std::byte* Packed::contiguous() {
+  if (pieces_.size() == 1) return static_cast<const std::byte*>(pieces_[0].buf);
+  joined_.resize(head_size_);
+  copy_head(joined_.data());
+  return joined_.data();
+}
+
+void Packed::copy_head(std::byte* target) const {
+  for (const Py_buffer& piece : pieces_) {
+    std::memcpy(target, piece.buf, static_cast<std::size_t>(piece.len));
+    target += piece.len;
+  }
+}
+
+}  // namespace conveyor::python
