@@ -47,15 +47,20 @@ def late_reducer(array_type: type[numpy.ndarray[Any, Any]]) -> Callable[[Any], A
     if array_type is not numpy.ndarray:
         return None
 
+    def transposed_only(array: numpy.ndarray[Any, Any]) -> bool:
+        # NumPy from 2.3 keeps the order of the axes, and copies nothing either.
+        axes = sorted(range(array.ndim), key=array.strides.__getitem__, reverse=True)
+        return array.transpose(axes).flags.c_contiguous
+
     def reduce(array: numpy.ndarray[Any, Any]) -> Any:
         dtype = array.dtype
         flags = array.flags
         if dtype.hasobject or dtype.itemsize == 0 or type(dtype).__module__ != "numpy.dtypes":
             return array.__reduce_ex__(5)
-        if not flags.forc:
+        if not flags.forc and not transposed_only(array):
             array = array.copy("C")  # as NumPy's own pickle has it
             flags = array.flags
-        if dtype.kind not in "mMV":
+        if dtype.kind not in "mMV" or not flags.forc:
             return array.__reduce_ex__(5)
         # Dates have no buffer protocol; their bytes do.
         order: Any = "C" if flags.c_contiguous else "F"

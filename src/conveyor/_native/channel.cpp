@@ -5,13 +5,14 @@
 #include <cerrno>
 #include <cmath>
 #include <poll.h>
-#include <string>
 
 namespace conveyor::python {
 namespace {
 
 // FNV-1a (Fowler, Noll, Vo); never 0.
-std::uint64_t hash_of(const char* name) {
+std::uint64_t hash_of(const nb::object& text) {
+  const char* name = PyUnicode_AsUTF8(text.ptr());
+  if (name == nullptr) throw nb::python_error();
   std::uint64_t hash = 0xcbf29ce484222325;
   for (; *name != 0; ++name) hash = (hash ^ static_cast<unsigned char>(*name)) * 0x100000001b3;
   return hash == 0 ? 1 : hash;
@@ -25,7 +26,7 @@ Channel::Channel(std::shared_ptr<Segment> segment, nb::object codec) : stream_(s
     return;
   }
   native_ = false;
-  codec_id_ = hash_of(nb::cast<std::string>(codec.attr("name")).c_str());
+  codec_id_ = hash_of(codec.attr("name"));
   codec_ = std::move(codec);
 }
 
@@ -35,7 +36,7 @@ bool Channel::pack(nb::handle item, Packed& into) {
   if (!codec_.is_valid()) return pickle(item.ptr(), into);
   into.kind = Kind::custom;
   into.codec = codec_id_;
-  const nb::object made = nb::steal(PyObject_CallMethod(codec_.ptr(), "dumps", "O", item.ptr()));
+  const nb::object made = nb::steal(PyObject_CallMethodOneArg(codec_.ptr(), nb::str("dumps").ptr(), item.ptr()));
   if (!made.is_valid()) return false;
   PyObject *header = nullptr, *buffers = nullptr;
   if (PyTuple_Check(made.ptr()) == 0 || PyTuple_GET_SIZE(made.ptr()) != 2) {

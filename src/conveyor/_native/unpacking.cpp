@@ -87,8 +87,9 @@ class Unpacking {
     const bool inside = place.run == in_message;
     const std::byte* const from = (inside ? taken_.data : stream_.run_data(taken_.runs[place.run])) + place.offset;
     if (inside || loan_ == nullptr) {
-      const nb::object copy = nb::steal(PyByteArray_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(place.size)));
-      if (copy.is_valid()) {
+      // Not made in its size at once: without memory for that, CPython frees a half-made one and complains.
+      const nb::object copy = nb::steal(PyByteArray_FromStringAndSize(nullptr, 0));
+      if (copy.is_valid() && PyByteArray_Resize(copy.ptr(), static_cast<Py_ssize_t>(place.size)) == 0) {
         char* const to = PyByteArray_AS_STRING(copy.ptr());
         if (place.size <= copy_with_gil) {
           std::memcpy(to, from, place.size);
