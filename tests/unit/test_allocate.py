@@ -13,6 +13,7 @@ import conveyor
 from conveyor.errors import ItemTooLarge
 
 BIG = 20_000
+MIB = 1 << 20
 
 
 def lent(queue: Any) -> int:
