@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "errors.hpp"
+#include "key_cache.hpp"
 #include "object_codec.hpp"
 #include "object_leaves.hpp"
 #include "object_ops.hpp"
@@ -183,7 +184,7 @@ class Decoder {
     PyObject* const made = noted(PyDict_New(), remember);
     if (made == nullptr) return nullptr;
     for (Py_ssize_t i = 0; i < size; ++i) {
-      PyObject* const key = value(depth + 1);
+      PyObject* const key = dict_key(depth + 1);
       PyObject* const item = key == nullptr ? nullptr : value(depth + 1);
       const bool stored = item != nullptr && PyDict_SetItem(made, key, item) == 0;
       Py_XDECREF(key);
@@ -192,6 +193,25 @@ class Decoder {
       if (!stored || PyDict_GET_SIZE(made) != i + 1) return Py_DECREF(made), refused();
     }
     return made;
+  }
+
+  // Equal keys of different dicts may be one object, where unpickling makes one for each object put; nobody
+  // can change a str.
+  PyObject* dict_key(int depth) {
+    static KeyCache* const cache = new KeyCache;  // never destroyed: it would outlive the interpreter
+    if (left() < 2 || (static_cast<std::uint8_t>(*at_) & ~remembered) != op_ascii8) return value(depth);
+    const auto size = static_cast<std::size_t>(at_[1]);
+    if (size < 2 || size > KeyCache::longest || size > left() - 2) return value(depth);
+    std::size_t place;
+    PyObject* const known = cache->find(at_ + 2, size, place);
+    if (known == nullptr) {
+      PyObject* const made = value(depth);
+      if (made != nullptr) cache->keep(place, made);
+      return made;
+    }
+    const bool remember = (static_cast<std::uint8_t>(*at_) & remembered) != 0;
+    at_ += 2 + size;
+    return noted(Py_NewRef(known), remember);
   }
 
   PyObject* set(Py_ssize_t size, bool remember, bool is_mutable, int depth) {
