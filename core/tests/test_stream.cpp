@@ -221,3 +221,125 @@ TEST_CASE("tasks: as many done as were put, and no more") {
   CHECK_FALSE(stream.task_done());
   CHECK(stream.all_tasks_done());
 }
+
+TEST_CASE("an item may have a head and several runs") {
+  Stream stream(Segment::create({}));
+  RunReference runs[most_runs];
+  for (std::uint32_t i = 0; i < most_runs; ++i) {
+    REQUIRE(stream.allocate_run(1000 + 70'000 * i, runs[i]).first != no_page);
+    std::memset(stream.run_data(runs[i]), static_cast<int>(i), runs[i].size);
+  }
+  const auto head = content(inline_limit, 3);
+  Outgoing item;
+  item.data = head.data();
+  item.size = head.size();
+  item.kind = 7;
+  item.runs = runs;
+  item.run_count = most_runs;
+  std::size_t done = 0;
+  REQUIRE(stream.put(&item, 1, done, forever) == Status::ok);
+  CHECK(stream.statistics().bytes_in == item.payload());
+  CHECK(stream.check() == "");
+  Collect sink;
+  REQUIRE(stream.take(1, sink, done) == Status::ok);
+  REQUIRE(sink.taken.size() == most_runs);
+  CHECK(sink.heads.at(0) == head);
+  for (std::uint32_t i = 0; i < most_runs; ++i) {
+    CHECK(sink.taken[i].size == runs[i].size);
+    CHECK(stream.run_data(sink.taken[i])[sink.taken[i].size - 1] == static_cast<std::byte>(i));
+    stream.release(sink.taken[i]);
+  }
+  CHECK(stream.statistics().bytes_out == item.payload());
+  CHECK(stream.check() == "");
+}
+
+namespace {
+
+RunReference taken_run(Stream& stream, std::uint64_t size) {
+  REQUIRE(put_run(stream, size) == Status::ok);
+  Collect sink;
+  std::size_t done = 0;
+  REQUIRE(stream.take(1, sink, done) == Status::ok);
+  return sink.taken.at(0);
+}
+
+}  // namespace
+
+TEST_CASE("what is lent takes room, and never more than half of it") {
+  Stream stream(Segment::create({unbounded, 16 * page_size, false, false}));
+  const RunReference first = taken_run(stream, 6 * page_size);
+  const RunReference second = taken_run(stream, 2 * page_size);
+  const RunReference third = taken_run(stream, page_size);
+  CHECK(stream.lend(&first, 1));
+  CHECK(stream.lend(&second, 1));
+  CHECK_FALSE(stream.lend(&third, 1));
+  CHECK(stream.statistics().memory_lent == 8 * page_size);
+  stream.release(third);
+  CHECK(stream.has_room(16 * page_size));  // into an empty queue
+  REQUIRE(put_run(stream, 4 * page_size) == Status::ok);
+  CHECK_FALSE(stream.has_room(4 * page_size + 1));
+  CHECK(stream.has_room(4 * page_size));
+  stream.release(first);
+  CHECK(stream.has_room(10 * page_size));
+  stream.release(second);
+  CHECK(stream.statistics().memory_lent == 0);
+  CHECK(stream.check() == "");
+}
+
+TEST_CASE("the first is lent whatever its size, and more when there is no other way") {
+  Stream stream(Segment::create({unbounded, 4 * page_size, false, false}));
+  const RunReference first = taken_run(stream, 4 * page_size);
+  const RunReference second = taken_run(stream, 4 * page_size);
+  CHECK(stream.lend(&first, 1));
+  CHECK_FALSE(stream.lend(&second, 1));
+  stream.lend_anyway(&second, 1);
+  CHECK(stream.statistics().memory_lent == 8 * page_size);
+  stream.release(second);
+  stream.release(first);
+  CHECK(stream.check() == "");
+}
+
+TEST_CASE("a run that its producer still looks at is free when both have let go") {
+  for (const bool producer_first : {true, false}) {
+    CAPTURE(producer_first);
+    Stream stream(Segment::create({}));
+    RunReference run;
+    REQUIRE(stream.allocate_run(100'000, run).first != no_page);
+    stream.begin_lending(run);
+    Outgoing item;
+    item.runs = &run;
+    item.run_count = 1;
+    std::size_t done = 0;
+    REQUIRE(stream.put(&item, 1, done, forever) == Status::ok);
+    Collect sink;
+    REQUIRE(stream.take(1, sink, done) == Status::ok);
+    producer_first ? stream.end_lending(run) : stream.release(run);
+    RunReference other;
+    REQUIRE(stream.allocate_run(100'000, other).first != no_page);
+    CHECK(other.first != run.first);
+    CHECK(stream.check() == "");
+    producer_first ? stream.release(run) : stream.end_lending(run);
+    RunReference again;
+    REQUIRE(stream.allocate_run(100'000, again).first != no_page);
+    CHECK(again.first == run.first);
+    stream.release(other);
+    stream.release(again);
+    CHECK(stream.check() == "");
+  }
+}
+
+TEST_CASE("a run that was not put after all is its maker's as before") {
+  Stream stream(Segment::create({1}));
+  REQUIRE(put(stream, content(8, 1)) == Status::ok);
+  RunReference run;
+  REQUIRE(stream.allocate_run(100'000, run).first != no_page);
+  stream.begin_lending(run);
+  Outgoing item;
+  item.runs = &run;
+  item.run_count = 1;
+  std::size_t done = 0;
+  REQUIRE(stream.put(&item, 1, done, forever) == Status::full);
+  stream.cancel_lending(run);
+  stream.release(run);
+  CHECK(stream.check() == "");
+}
