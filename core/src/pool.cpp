@@ -11,7 +11,7 @@
 namespace conveyor {
 namespace {
 
-// What stays warm at least: room for a few items of the size in use, within these limits (in pages).
+// What stays warm at least: room for eight items of the size in use, within these limits (in pages).
 constexpr std::uint64_t warm_least = 16;    // 1 MiB
 constexpr std::uint64_t warm_most = 1024;   // 64 MiB
 // Beyond that, what was in use lately: a backlog that comes and goes should find its memory again,
@@ -61,7 +61,7 @@ std::uint64_t Pool::warm_limit() {
   state_.recent_peak -= std::min(state_.recent_peak, state_.recent_peak / fading + 1);
   state_.recent_peak = std::max(state_.recent_peak, now);
   return std::max<std::uint64_t>(state_.recent_peak - now,
-                                 std::clamp<std::uint64_t>(4ULL * state_.last_run, warm_least, warm_most));
+                                 std::clamp<std::uint64_t>(8ULL * state_.recent_run, warm_least, warm_most));
 }
 
 Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {
@@ -178,7 +178,8 @@ void Pool::no_longer_lent(Descriptor& descriptor, std::uint32_t pages) {
 int Pool::give_away(std::uint32_t first, std::uint32_t pages, WarmRun (&evicted)[8]) {
   int count = 0;
   segment_.descriptor(first).use = PageUse::none;
-  state_.last_run = pages;
+  state_.recent_run -= std::min(state_.recent_run, state_.recent_run / fading + 1);
+  state_.recent_run = std::max(state_.recent_run, pages);
   if (state_.warm_count == warm_capacity && evict_oldest(evicted[count])) ++count;
   CONVEYOR_KILL_POINT("pool.before-free");
   state_.warm[state_.warm_count] = {first, pages};

@@ -76,8 +76,9 @@ struct alignas(cache_line) PoolState {
   std::uint32_t cold_count;
   std::uint32_t warm_count;
   std::uint64_t warm_pages;
-  std::uint32_t last_run;    // pages of the last run that was freed: sets how much stays warm
-  std::uint32_t recent_peak; // most pages lately in use; fades with each run that is freed
+  // Both fade with each run that is freed, and set how much stays warm.
+  std::uint32_t recent_run;   // pages of the longest run that was lately freed
+  std::uint32_t recent_peak;  // most pages lately in use
   Atomic<std::uint32_t> lent_pages;  // in runs of use `lent`; written under the lock, read by anybody
   WarmRun warm[warm_capacity];
 };
