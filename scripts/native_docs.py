@@ -12,12 +12,14 @@ from pathlib import Path
 
 
 def main(stub: Path, header: Path) -> None:
-    """Write `header` with one constant for each documented method of `stub`."""
+    """Write `header` with one constant for each documented class and method of `stub`."""
     lines = ["// Made by scripts/native_docs.py from _native.pyi.", "#pragma once", ""]
     lines.append("namespace conveyor::python::docs {")
     for node in ast.parse(stub.read_text()).body:
         if not isinstance(node, ast.ClassDef):
             continue
+        if text := ast.get_docstring(node):
+            lines.append(f'inline constexpr const char* {node.name} = R"doc({inspect.cleandoc(text)})doc";')
         for member in node.body:
             if isinstance(member, ast.FunctionDef) and (text := ast.get_docstring(member)):
                 name = f"{node.name}_{member.name}"

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <unordered_map>
 #include <vector>
 
 #include "conveyor/kill_point.hpp"
@@ -18,19 +17,6 @@ constexpr std::uint64_t warm_most = 1024;   // 64 MiB
 // for a fresh page costs ten times a warm one. Each free forgets this fraction of it.
 constexpr std::uint32_t fading = 32;
 constexpr std::uint32_t tables_per_reservation = 128;  // descriptors in 4 KiB
-
-// Asks the system once for each process.
-class LifeList {
- public:
-  bool operator()(OwnerId owner) {
-    const auto [found, fresh] = known_.try_emplace(owner, false);
-    if (fresh) found->second = owner != nobody && is_alive(owner);
-    return found->second;
-  }
-
- private:
-  std::unordered_map<OwnerId, bool> known_;
-};
 
 }  // namespace
 
@@ -104,7 +90,7 @@ Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {
 void Pool::claim(std::uint32_t first, std::uint32_t pages, PageUse use) {
   Descriptor& descriptor = segment_.descriptor(first);
   descriptor.owner = self();
-  descriptor.ticket = no_ticket;
+  descriptor.ticket = use == PageUse::stream ? 0 : no_ticket;
   descriptor.lender = nobody;
   descriptor.next = use == PageUse::stream ? no_page : pages;
   descriptor.use = use;
@@ -307,6 +293,7 @@ bool Pool::sweep(const Live& live) {
     unlock();
     return false;
   }
+  const std::vector<bool> leased = count_leased(live.leased, used);
   LifeList alive;
   std::uint32_t lent = 0;
   for (page = 0; page < high;) {
@@ -316,7 +303,7 @@ bool Pool::sweep(const Live& live) {
     if (keep) {
       if (descriptor.lender != nobody && !alive(descriptor.lender)) descriptor.lender = nobody;
       const bool queued = live.head_count <= descriptor.ticket && descriptor.ticket < live.tail_count;
-      if (!queued && !alive(descriptor.owner)) {
+      if (!queued && !leased[page] && !alive(descriptor.owner)) {
         descriptor.owner = nobody;
         descriptor.use = PageUse::run;
         keep = descriptor.lender != nobody;
@@ -353,6 +340,30 @@ bool Pool::sweep(const Live& live) {
   return true;
 }
 
+// Counts the leased messages of each stream page anew; those whose page the head has passed are parked
+// there. Marks the pages as used, and returns which pages begin a run that is leased.
+std::vector<bool> Pool::count_leased(const Leased& leased, std::vector<bool>& used) {
+  const auto high = static_cast<std::uint32_t>(used.size());
+  for (std::uint32_t page = 0; page < high; ++page) {
+    Descriptor& descriptor = segment_.descriptor(page);
+    if (descriptor.use == PageUse::stream || descriptor.use == PageUse::parked) descriptor.ticket = 0;
+  }
+  for (const std::uint32_t page : leased.pages) {
+    if (page >= high) continue;
+    Descriptor& descriptor = segment_.descriptor(page);
+    descriptor.ticket += 1;
+    if (!used[page]) descriptor.use = PageUse::parked;
+  }
+  for (const std::uint32_t page : leased.pages) {
+    if (page < high) used[page] = true;
+  }
+  std::vector<bool> runs(high, false);
+  for (const std::uint32_t first : leased.runs) {
+    if (first < high) runs[first] = true;
+  }
+  return runs;
+}
+
 // How many pages the run that begins here has; 0: none does, or it is damaged.
 std::uint32_t Pool::length_of(std::uint32_t first) const {
   const Descriptor& descriptor = segment_.descriptor(first);
@@ -360,15 +371,21 @@ std::uint32_t Pool::length_of(std::uint32_t first) const {
   return descriptor.next <= state_.high_water - first ? descriptor.next : 0;
 }
 
-std::uint32_t Pool::pages_held(std::uint64_t head_count, std::uint64_t tail_count) {
+std::uint32_t Pool::pages_held(const Live& live) {
   LifeList alive;
   std::uint32_t pages = 0;
   lock();
+  std::vector<bool> leased(state_.high_water, false);
+  for (const std::uint32_t first : live.leased.runs) {
+    if (first < state_.high_water) leased[first] = true;
+  }
   for (std::uint32_t page = 0; page < state_.high_water;) {
     const std::uint32_t length = length_of(page);
     const Descriptor& descriptor = segment_.descriptor(page);
-    const bool queued = head_count <= descriptor.ticket && descriptor.ticket < tail_count;
-    if (length != 0 && !queued && (alive(descriptor.owner) || alive(descriptor.lender))) pages += length;
+    const bool queued = live.head_count <= descriptor.ticket && descriptor.ticket < live.tail_count;
+    const bool held = leased[page] || alive(descriptor.owner) || alive(descriptor.lender);
+    if (descriptor.use == PageUse::parked) pages += 1;
+    if (length != 0 && !queued && held) pages += length;
     page += std::max<std::uint32_t>(length, 1);
   }
   unlock();

@@ -70,7 +70,7 @@ std::uint64_t wanted_pool_bytes() {
 }
 
 struct Plan {
-  std::uint64_t descriptors, cold, pages, total;
+  std::uint64_t descriptors, cold, leases, pages, total;
   std::uint32_t count;
 };
 
@@ -81,7 +81,8 @@ Plan plan_for(std::uint64_t pool_bytes) {
   plan.count = static_cast<std::uint32_t>(pool_bytes / page_size);
   plan.descriptors = sizeof(Header);
   plan.cold = round_up(plan.descriptors + plan.count * sizeof(Descriptor), 4096);
-  plan.pages = round_up(plan.cold + (plan.count + 63) / 64 * 8, page_size);
+  plan.leases = round_up(plan.cold + (plan.count + 63) / 64 * 8, 4096);
+  plan.pages = round_up(plan.leases + lease_capacity(plan.count) * sizeof(LeaseRecord), page_size);
   plan.total = plan.pages + static_cast<std::uint64_t>(plan.count) * page_size;
   return plan;
 }
@@ -118,6 +119,7 @@ void Segment::adopt(Header& header) {
   header_ = &header;
   descriptors_ = reinterpret_cast<Descriptor*>(base_ + header.descriptors_offset);
   cold_ = reinterpret_cast<Atomic<std::uint64_t>*>(base_ + header.cold_offset);
+  leases_ = reinterpret_cast<LeaseRecord*>(base_ + header.leases_offset);
   pages_ = base_ + header.pages_offset;
   page_count_ = header.page_count;
   struct stat found{};
@@ -175,12 +177,18 @@ void Segment::initialise(Segment& fresh, const Bounds& bounds) {
   header->total_size = plan.total;
   header->descriptors_offset = plan.descriptors;
   header->cold_offset = plan.cold;
+  header->leases_offset = plan.leases;
   header->pages_offset = plan.pages;
   header->page_count = plan.count;
   header->soft_bound = bounds.soft ? 1 : 0;
   header->max_items = bounds.items;
   header->max_bytes = bounds.bytes;
   header->pid_namespace = pid_namespace();
+  header->leases.free = no_lease;
+  header->leases.next_due.store(forever, relaxed);  // relaxed: nobody else has it yet
+  header->leases.lease_time = bounds.lease_time;
+  header->leases.max_attempts = bounds.attempts;
+  header->leases.counts_tasks = bounds.counts_tasks ? 1 : 0;
   fresh.adopt(*header);
   // Page 0 is the stream's first; its memory is reserved by the first put.
   header->pool.high_water = 1;
@@ -295,7 +303,7 @@ void Segment::check(std::uint64_t file_size) {
   }
   const Plan plan = plan_for(static_cast<std::uint64_t>(head.page_count) * page_size);
   if (head.page_count == 0 || head.total_size != plan.total || head.descriptors_offset != plan.descriptors ||
-      head.cold_offset != plan.cold || head.pages_offset != plan.pages) {
+      head.cold_offset != plan.cold || head.leases_offset != plan.leases || head.pages_offset != plan.pages) {
     corrupt("its parts do not fit together");
   }
   if (file_size != plan.total)

@@ -17,7 +17,7 @@ Status Stream::lock(Side& side, Nanoseconds patience) {
     case Locked::interrupted: return Status::interrupted;
     case Locked::recovered:
       // The side's state needs no repair: the published word selects a whole copy. Pages may be lost.
-      header_.sweep_wanted.store(1, relaxed);
+      recovered(side);
       break;
     case Locked::clean: break;
   }
@@ -28,10 +28,16 @@ Status Stream::lock(Side& side, Nanoseconds patience) {
   return Status::ok;
 }
 
+// Before anything else is done under a lock that was a dead process's.
+void Stream::recovered(Side& side) {
+  header_.sweep_wanted.store(1, relaxed);
+  if (&side == &header_.consumers) table_.recover(count_of(header_.head.word.load(relaxed)));
+}
+
 void Stream::lock_for_good(Side& side) {
   for (;;) {
     switch (side.lock.acquire(forever)) {
-      case Locked::recovered: header_.sweep_wanted.store(1, relaxed); return;
+      case Locked::recovered: recovered(side); return;
       case Locked::clean: return;
       default: break;
     }
@@ -40,7 +46,7 @@ void Stream::lock_for_good(Side& side) {
 
 void Stream::await_consumers_lock(Nanoseconds patience) {
   const Locked got = header_.consumers.lock.acquire(patience == forever ? forever : monotonic_now() + patience);
-  if (got == Locked::recovered) header_.sweep_wanted.store(1, relaxed);
+  if (got == Locked::recovered) recovered(header_.consumers);
   if (got == Locked::clean || got == Locked::recovered) header_.consumers.lock.unlock();
 }
 
@@ -62,13 +68,14 @@ Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, 
       status = Status::too_large;
       break;
     }
-    if (number - side.other_count >= header_.max_items || header_.max_bytes != unbounded) {
+    const std::uint64_t returned = header_.returned.load(relaxed);  // relaxed: a bound may be passed by a few
+    if (number - side.other_count + returned >= header_.max_items || header_.max_bytes != unbounded) {
       side.other_count = count_of(header_.head.word.load(acquire));  // sync point "head"
       if (side.other_count > number) {
         status = Status::corrupt;
         break;
       }
-      if (number - side.other_count >= header_.max_items) {
+      if (number - side.other_count + returned >= header_.max_items) {
         status = Status::full;
         break;
       }
@@ -197,9 +204,15 @@ bool Stream::read_runs(const std::byte* payload, std::size_t size, Runs& into) c
 void Stream::free_passed_pages(std::uint32_t from, std::uint32_t to) {
   for (std::uint32_t steps = 0; from != to && from < segment_->page_count() && steps < segment_->page_count();
        ++steps) {
-    const std::uint32_t next = segment_->descriptor(from).next;
-    pool_.free(from, 1);
-    CONVEYOR_KILL_POINT("take.page-freed");
+    Descriptor& passed = segment_->descriptor(from);
+    const std::uint32_t next = passed.next;
+    if (passed.ticket != 0) {
+      passed.use = PageUse::parked;  // until the last lease in it ends
+      CONVEYOR_KILL_POINT("take.page-parked");
+    } else {
+      pool_.free(from, 1);
+      CONVEYOR_KILL_POINT("take.page-freed");
+    }
     from = next;
   }
 }
@@ -240,10 +253,8 @@ void Stream::sweep() {
   lock_for_good(consumers);
   lock_for_good(producers);
   if (header_.sweep_wanted.load(relaxed) != 0) {
-    const std::uint64_t head = header_.head.word.load(relaxed);
-    const std::uint64_t tail = header_.tail.word.load(acquire);
     const std::uint64_t lent = pool_.lent_bytes();
-    pool_.sweep({count_of(head), count_of(tail), consumers.state[head & 1].page, producers.state[tail & 1].page});
+    pool_.sweep(live());
     header_.sweep_wanted.store(0, relaxed);
     freed = pool_.lent_bytes() < lent;
   }
@@ -267,7 +278,10 @@ Waited Stream::wait(EventCount& event, Side& side, Nanoseconds deadline, Slices&
 }
 
 Waited Stream::wait_not_empty(Nanoseconds deadline, Slices& slices) {
-  return wait(header_.not_empty, header_.consumers, deadline, slices, [this] { return !empty(); });
+  // What the dead held is found by those who wait.
+  const Nanoseconds until = std::min(deadline, wake_for_leases());
+  const Waited result = wait(header_.not_empty, header_.consumers, until, slices, [this] { return !empty(); });
+  return result == Waited::timed_out && until != deadline ? Waited::again : result;
 }
 
 Waited Stream::wait_not_full(std::uint64_t payload, Nanoseconds deadline, Slices& slices) {
@@ -286,7 +300,9 @@ void Stream::pass_on() {
   if (!full()) header_.not_full.notify(1);
 }
 
-std::uint64_t Stream::depth() const {
+std::uint64_t Stream::depth() const { return in_stream() + header_.returned.load(acquire); }
+
+std::uint64_t Stream::in_stream() const {
   // Head first: it only grows and never passes the tail, so the difference cannot be negative.
   const std::uint64_t head = count_of(header_.head.word.load(acquire));
   const std::uint64_t tail = count_of(header_.tail.word.load(acquire));
@@ -294,6 +310,8 @@ std::uint64_t Stream::depth() const {
 }
 
 bool Stream::settled_empty() {
+  if (!empty()) return false;
+  look_after_leases();
   if (!empty()) return false;
   if (!ready_.watched()) return true;
   // A put may hold the ready lock between its token and its commit: once we have the lock, it has committed.
@@ -317,27 +335,6 @@ bool Stream::has_room(std::uint64_t payload) const {
 bool Stream::fits(std::uint64_t waiting, std::uint64_t payload, bool alone) const {
   const std::uint64_t lent = counts_lent() ? pool_.lent_bytes() : 0;
   return alone || waiting + lent + payload <= header_.max_bytes;
-}
-
-bool Stream::task_done() {
-  std::uint64_t done = header_.tasks_done.load(relaxed);
-  do {
-    const std::uint64_t put = count_of(header_.tail.word.load(acquire));
-    if (done >= put) return false;
-    // sync point "tasks": release here, acquire in all_tasks_done: join sees what the tasks did.
-  } while (!header_.tasks_done.compare_exchange_weak(done, done + 1, acq_rel, relaxed));
-  if (all_tasks_done()) header_.all_done.notify(INT_MAX);
-  return true;
-}
-
-bool Stream::all_tasks_done() const {
-  const std::uint64_t done = header_.tasks_done.load(acquire);  // sync point "tasks"
-  return done >= count_of(header_.tail.word.load(acquire));
-}
-
-Waited Stream::wait_all_tasks_done(Nanoseconds deadline, Slices& slices) {
-  const std::uint32_t epoch = header_.all_done.announce();
-  return all_tasks_done() ? Waited::again : header_.all_done.sleep(epoch, deadline, slices);
 }
 
 int Stream::watch() {

@@ -24,6 +24,14 @@ StreamStatistics Stream::statistics() {
   s.get_blocked_nanoseconds = header_.consumers.blocked_nanoseconds.load(relaxed);
   s.memory_held = segment_->memory_held();
   s.memory_lent = pool_.lent_bytes();
+  look_after_leases();
+  for (std::uint32_t index = 0; index < table_.high(); ++index) {
+    const LeaseStage stage = table_.word(index).stage;
+    s.leased += stage == LeaseStage::leased ? 1 : 0;
+    s.returned += stage == LeaseStage::returned || stage == LeaseStage::delayed ? 1 : 0;
+    s.dead += stage == LeaseStage::failed || stage == LeaseStage::moving || stage == LeaseStage::buried ? 1 : 0;
+  }
+  s.redelivered = header_.leases.given_back.load(relaxed);
   s.producers = attached.putting;
   s.consumers = attached.getting;
   return s;
@@ -66,7 +74,8 @@ std::string Stream::check() {
     // The consumers may stand at the end of a page whose successor the producers have not written.
     trouble = "the items do not end where the producers stand";
   }
-  pages += pool_.pages_held(count_of(head), count_of(tail));
+  if (trouble.empty()) trouble = check_leases();
+  pages += pool_.pages_held(live());
   if (trouble.empty() && pool_.pages_in_use() != pages) {
     trouble = std::to_string(pool_.pages_in_use()) + " pages in use, " + std::to_string(pages) + " accounted for";
   }

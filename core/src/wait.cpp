@@ -11,11 +11,18 @@
 #include "conveyor/kill_point.hpp"
 
 namespace conveyor {
-Nanoseconds monotonic_now() {
+namespace {
+
+Nanoseconds time_of(clockid_t clock) {
   timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return static_cast<Nanoseconds>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
 }
+
+}  // namespace
+
+Nanoseconds monotonic_now() { return time_of(CLOCK_MONOTONIC); }
+Nanoseconds monotonic_coarse() { return time_of(CLOCK_MONOTONIC_COARSE); }
 
 FutexWait futex_wait(Atomic<std::uint32_t>* word, std::uint32_t expected, Nanoseconds at_most) {
   timespec relative{};

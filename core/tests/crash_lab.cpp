@@ -226,19 +226,9 @@ template <class Work>
 pid_t spawn(Ledger& ledger, const Fate& fate, Work work) {
   const pid_t child = fork();
   if (child != 0) return child;
-  doomed_point = fate.point;
-  passages_left = fate.point.empty() ? 0 : fate.hit;
-  deaths = fate.counts ? &ledger.deaths : nullptr;
+  meet(fate, ledger.deaths);
   work();
   _exit(0);
-}
-
-// True if it was killed.
-bool reap(pid_t child) {
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0) {
-  }
-  return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 }
 
 Ledger* new_ledger() {
@@ -269,6 +259,19 @@ std::string audit(const Ledger& ledger, Stream& stream, int producers, int lost_
 }
 
 }  // namespace
+
+void meet(const Fate& fate, std::atomic<std::uint32_t>& counted) {
+  doomed_point = fate.point;
+  passages_left = fate.point.empty() ? 0 : fate.hit;
+  deaths = fate.counts ? &counted : nullptr;
+}
+
+bool reap(pid_t child) {
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0) {
+  }
+  return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
 
 Outcome run(const Plan& plan) {
   const auto segment = Segment::create(plan.bounds);

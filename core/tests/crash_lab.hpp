@@ -36,6 +36,11 @@ struct Fate {
   bool counts = true;  // whether this death is the one that the experiment is about
 };
 
+// In a child: from now on it has this fate, and `counted` counts the death.
+void meet(const Fate& fate, std::atomic<std::uint32_t>& counted);
+// True if it was killed.
+bool reap(pid_t child);
+
 struct Plan {
   conveyor::Bounds bounds;
   bool watched = false;

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "crash_lab.hpp"
+#include "lease_lab.hpp"
 
 namespace {
 
@@ -33,6 +34,15 @@ std::vector<crash::Plan> plans_for(const std::string& point, int hit) {
   };
 }
 
+std::vector<crash::LeasePlan> lease_plans_for(const std::string& point, int hit) {
+  const crash::Fate lives, dies{point, hit};
+  const crash::Fate torn{"lease.recorded", 3, false};  // leaves a record to be struck out
+  return {
+      {{dies, lives}},       {{lives, dies, dies}, true}, {{dies}, false, true}, {{dies, lives, dies}, true, true},
+      {{torn, dies, lives}},
+  };
+}
+
 }  // namespace
 
 TEST_CASE("a process killed at any step harms nobody") {
@@ -48,6 +58,13 @@ TEST_CASE("a process killed at any step harms nobody") {
       if (++runs > 2 && reached) break;
       int number = 0;
       for (const crash::Plan& plan : plans_for(point, hit)) {
+        CAPTURE(number);
+        ++number;
+        const crash::Outcome outcome = crash::run(plan);
+        CHECK(outcome.trouble == "");
+        reached |= outcome.killed;
+      }
+      for (const crash::LeasePlan& plan : lease_plans_for(point, hit)) {
         CAPTURE(number);
         ++number;
         const crash::Outcome outcome = crash::run(plan);

@@ -211,17 +211,6 @@ TEST_CASE("a damaged page is found, not followed") {
   }
 }
 
-TEST_CASE("tasks: as many done as were put, and no more") {
-  Stream stream(Segment::create({}));
-  CHECK(stream.all_tasks_done());
-  CHECK_FALSE(stream.task_done());
-  put(stream, content(1, 1));
-  CHECK_FALSE(stream.all_tasks_done());
-  CHECK(stream.task_done());
-  CHECK_FALSE(stream.task_done());
-  CHECK(stream.all_tasks_done());
-}
-
 TEST_CASE("an item may have a head and several runs") {
   Stream stream(Segment::create({}));
   RunReference runs[most_runs];

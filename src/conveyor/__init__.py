@@ -24,11 +24,11 @@ from __future__ import annotations
 #   queues
 #   joinable_queue, pipe
 #   queue, simple_queue | numpy
-#   _ends, _references
+#   _ends, _references, leases
 #   _native
 #   _arrays, _reducers | numpy
 #   codecs/ | msgspec pyarrow
-#   errors, statistics
+#   dead_letter, errors, statistics
 #
 # Under _native lies core/, in C++, which knows no Python.
 import sys
@@ -41,6 +41,7 @@ if not sys.platform.startswith("linux"):
 
 from typing import TYPE_CHECKING, Any
 
+from .dead_letter import DeadLetter
 from .errors import (
     CodecMismatch,
     ConveyorError,
@@ -48,11 +49,14 @@ from .errors import (
     Empty,
     Full,
     ItemTooLarge,
+    LeaseLost,
     OutOfMemory,
     SegmentGone,
+    TooManyLeases,
     VersionMismatch,
 )
 from .joinable_queue import JoinableQueue
+from .leases import Lease, Leases
 from .queue import Queue
 from .simple_queue import SimpleQueue
 from .statistics import Statistics
@@ -68,16 +72,21 @@ __all__ = [
     "CodecMismatch",
     "ConveyorError",
     "CorruptSegment",
+    "DeadLetter",
     "Empty",
     "Full",
     "ItemTooLarge",
     "JoinableQueue",
+    "Lease",
+    "LeaseLost",
+    "Leases",
     "OutOfMemory",
     "Pipe",
     "Queue",
     "SegmentGone",
     "SimpleQueue",
     "Statistics",
+    "TooManyLeases",
     "VersionMismatch",
     "__version__",
     "connect",

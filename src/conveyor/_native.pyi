@@ -1,6 +1,7 @@
 """The compiled core. Private: `conveyor.Queue` and its kin are the public face."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from .codecs import Codec
@@ -11,9 +12,23 @@ class Segment:
     """The shared memory of one queue, mapped into this process."""
 
     @staticmethod
-    def create(max_items: int = 0, max_bytes: int = 0, soft: bool = False, pipe: bool = False) -> Segment: ...
+    def create(
+        max_items: int = 0,
+        max_bytes: int = 0,
+        soft: bool = False,
+        pipe: bool = False,
+        counts_tasks: bool = False,
+        max_attempts: int = 0,
+        lease_seconds: float = 0.0,
+    ) -> Segment: ...
     @staticmethod
-    def create_named(name: str, max_items: int = 0, max_bytes: int = 0) -> Segment: ...
+    def create_named(
+        name: str,
+        max_items: int = 0,
+        max_bytes: int = 0,
+        max_attempts: int = 0,
+        lease_seconds: float = 0.0,
+    ) -> Segment: ...
     @staticmethod
     def open_named(name: str) -> Segment: ...
     @staticmethod
@@ -66,6 +81,7 @@ class Channel:
     def _is_empty(self) -> bool: ...
     def _is_full(self) -> bool: ...
     def _task_done(self) -> bool: ...
+    def _use_dead_letters(self, bury: Callable[[Any, int, str, int], bool]) -> None: ...
     def _statistics(self) -> dict[str, Any]: ...
     def _check(self) -> str: ...
     def _put_object(self, item: Any) -> None: ...
@@ -77,6 +93,53 @@ class Channel:
     def _get_bytes(self, block: bool = True, timeout: float | None = None) -> bytes: ...
     def _wait_item(self, timeout: float | None = None) -> bool: ...
     def _wait_tasks(self, timeout: float | None = None) -> bool: ...
+
+class Lease(Generic[T]):
+    """An item that goes back to its queue unless it is acknowledged: what `Queue.lease` returns.
+
+    As a context manager it gives the item, acknowledges it when the block is left, and gives it back when the
+    block is left by an exception. Dropped, it gives the item back.
+    """
+
+    @property
+    def item(self) -> T: ...
+    @property
+    def attempts(self) -> int: ...
+    def acknowledge(self) -> None:
+        """Say that the item is dealt with: nobody will get it again. Idempotent.
+
+        Raises:
+            LeaseLost: it went back before; somebody else may have it, or have dealt with it.
+        """
+
+    def release(self, delay: float = 0) -> None:
+        """Give the item back, to the front of the queue; this counts as a failed attempt. Idempotent.
+
+        Args:
+            delay: seconds before anybody gets it again.
+
+        Raises:
+            LeaseLost: it was acknowledged, rejected, or went back by itself before.
+        """
+
+    def reject(self, reason: object = None) -> None:
+        """Give the item up, however often it was tried: it goes to the dead letters. Idempotent.
+
+        Args:
+            reason: an exception or a text, for `DeadLetter.error`.
+
+        Raises:
+            LeaseLost: it was acknowledged, given back, or went back by itself before.
+        """
+
+    def __enter__(self) -> T: ...
+    def __exit__(
+        self,
+        type_: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None: ...
 
 class QueueChannel(Channel, Generic[T]):
     def put(self, obj: T, block: bool = True, timeout: float | None = None) -> None:
@@ -105,7 +168,10 @@ class QueueChannel(Channel, Generic[T]):
         """
 
     def get(self, block: bool = True, timeout: float | None = None) -> T:
-        """Take an item. If this process dies before it has dealt with the item, the item is lost.
+        """Take an item, for good: at most once.
+
+        If this process dies before it has dealt with the item, the item is lost. `lease` is the way to get
+        it back.
 
         Args:
             block: wait for an item if there is none.
@@ -125,6 +191,32 @@ class QueueChannel(Channel, Generic[T]):
 
         If one cannot be unpickled, that exception is raised and its `items_received` has the others.
         """
+
+    def lease(self, timeout: float | None = None, lease_seconds: float | None = None) -> Lease[T]:
+        """Take an item that comes back unless it is acknowledged: at least once.
+
+            with queue.lease() as item:
+                work(item)
+
+        It is acknowledged when the block is left. It goes back to the front of the queue, with one more attempt
+        counted, when the block is left by an exception, on `Lease.release`, when the lease is over, and within a
+        second when this process dies. Arrays in the item are copies.
+
+        Args:
+            timeout: seconds to wait for an item at most; None: for ever.
+            lease_seconds: for how long it is leased; None: as the queue has it, which is for ever by default.
+                Others get it up to half a second later.
+
+        Raises:
+            queue.Empty: nothing to take, within the time.
+            ValueError: the queue is closed in this process.
+            TooManyLeases: 65,536 items are leased already.
+            CorruptSegment: the shared memory is damaged.
+        """
+
+    def _lease_many(
+        self, max_items: int, timeout: float | None = None, lease_seconds: float | None = None
+    ) -> list[Lease[T]]: ...
 
 class SimpleChannel(Channel, Generic[T]):
     def put(self, obj: T) -> None:

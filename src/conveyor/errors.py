@@ -15,8 +15,10 @@ __all__ = [
     "Empty",
     "Full",
     "ItemTooLarge",
+    "LeaseLost",
     "OutOfMemory",
     "SegmentGone",
+    "TooManyLeases",
     "VersionMismatch",
 ]
 
@@ -31,6 +33,14 @@ class ItemTooLarge(ConveyorError, ValueError):
 
 class CodecMismatch(ConveyorError, TypeError):
     """An item was put with another codec than this end of the queue has; it stays in the queue."""
+
+
+class LeaseLost(ConveyorError):
+    """The lease is not the caller's any more: it was over, or the item was given back or acknowledged."""
+
+
+class TooManyLeases(ConveyorError):
+    """As many items are leased as a queue can keep track of; the next one stays in the queue."""
 
 
 class OutOfMemory(ConveyorError, MemoryError):

@@ -14,11 +14,15 @@ T = TypeVar("T")
 class JoinableQueue(Queue[T]):
     """A drop-in for `multiprocessing.JoinableQueue`: a `Queue` with `task_done` and `join`.
 
-    Only what was really put counts as a task: an item that cannot be pickled leaves `join` as it was.
+    Only what was really put counts as a task: an item that cannot be pickled leaves `join` as it was. What a
+    process took and had not said to be done when it ended counts as done, so that nobody waits for the dead.
+    An item under `lease` is done when it is acknowledged, or when it has failed for good.
     """
 
+    _counts_tasks = True
+
     def task_done(self) -> None:
-        """Say that an item taken from the queue is dealt with.
+        """Say that an item taken by `get` is dealt with: one of this process's, else of anybody's.
 
         Raises:
             ValueError: called more often than items were put.
@@ -27,7 +31,7 @@ class JoinableQueue(Queue[T]):
             raise ValueError("task_done() called too many times")
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until `task_done` was called for every item that was put.
+        """Wait until every item that was put is done.
 
         Args:
             timeout: seconds to wait at most; None: for ever.

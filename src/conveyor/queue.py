@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import functools
 import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,7 +12,9 @@ from ._arrays import Form
 from ._ends import NoLock, Reader, Writer
 from ._native import QueueChannel, Segment
 from ._references import Reference, forget_received, reference_to
-from .errors import ItemTooLarge
+from .dead_letter import DeadLetter
+from .errors import Full, ItemTooLarge
+from .leases import Leases
 from .statistics import Statistics
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ __all__ = ["Queue"]
 
 T = TypeVar("T")
 
+_MOST_ATTEMPTS = 2**16 - 1
 # What multiprocessing reports as the bound of an unbounded queue on Linux (its SEM_VALUE_MAX).
 _NO_BOUND = 2**31 - 1
 
@@ -55,6 +59,32 @@ def checked_codec(codec: str | Codec) -> str | Codec:
     return resolve(codec)
 
 
+def checked_lease(lease_seconds: float | None, max_attempts: int | None) -> tuple[int, float]:
+    """The bounds of leases as the core takes them, where 0 is unbounded.
+
+    Raises:
+        TypeError: they are no numbers.
+        ValueError: they are not positive.
+    """
+    if max_attempts is not None and not hasattr(max_attempts, "__index__"):
+        raise TypeError(f"max_attempts is {max_attempts!r}; it must be an integer, or None for no bound")
+    if max_attempts is not None and not 1 <= max_attempts <= _MOST_ATTEMPTS:
+        raise ValueError(
+            f"max_attempts is {max_attempts}; it must be 1 to {_MOST_ATTEMPTS}, or None for no bound"
+        )
+    if lease_seconds is not None and not lease_seconds > 0:
+        raise ValueError(f"lease_seconds is {lease_seconds}; it must be above 0, or None for no bound")
+    return max_attempts or 0, float(lease_seconds or 0)
+
+
+def _bury(dead_letters: Any, item: Any, attempts: int, error: str, pid: int) -> bool:
+    try:
+        dead_letters.put(DeadLetter(item, attempts, error, pid), block=False)
+    except Full:
+        return False
+    return True
+
+
 class Queue(QueueChannel[T]):
     """A first-in first-out queue between any number of processes and threads.
 
@@ -75,6 +105,10 @@ class Queue(QueueChannel[T]):
         codec: how items become bytes: "auto" for anything that can be pickled, "pickle", "msgpack",
             "json", "arrow", "raw", or an object with `name`, `dumps` and `loads` (`conveyor.codecs.Codec`).
             It travels with the queue to other processes.
+        lease_seconds: for how long `lease` leases an item, unless it says otherwise; None: for ever.
+        max_attempts: how often an item may fail under lease before it is given up; None: no bound.
+        dead_letters: a queue for what is given up, as `DeadLetter`s. Without one it stays where it is, and
+            `statistics().dead` counts it. These three, too, travel with the queue.
 
     Raises:
         ValueError, TypeError: an argument is not as above; the text says what would be right.
@@ -89,26 +123,57 @@ class Queue(QueueChannel[T]):
         ctx: BaseContext | None = None,
         max_bytes: int | None = None,
         codec: str | Codec = "auto",
+        lease_seconds: float | None = None,
+        max_attempts: int | None = None,
+        dead_letters: Any = None,
     ) -> None:
         forget_received()
         items, size = checked_bounds(maxsize, max_bytes)
+        attempts, seconds = checked_lease(lease_seconds, max_attempts)
         codec = checked_codec(codec)
-        self._attach(Segment.create(items, size), codec)
+        segment = Segment.create(
+            items,
+            size,
+            counts_tasks=self._counts_tasks,
+            max_attempts=attempts,
+            lease_seconds=seconds,
+        )
+        self._attach(segment, codec, dead_letters)
 
-    def _attach(self, segment: Segment, codec: str | Codec) -> None:
+    _counts_tasks = False
+
+    def _attach(self, segment: Segment, codec: str | Codec, dead_letters: Any = None) -> None:
         super().__init__(segment, codec)
         self._codec = codec
+        self._dead_letters = dead_letters
+        if dead_letters is not None:
+            if not callable(getattr(dead_letters, "put", None)):
+                raise TypeError(f"dead_letters is {dead_letters!r}; it must be a queue, or None")
+            self._use_dead_letters(functools.partial(_bury, dead_letters))
         # The names that the standard library's own code looks for.
         self._ignore_epipe = False
         self._rlock = NoLock()
         self._wlock = NoLock()
 
     @classmethod
-    def on_segment(cls, segment: Segment, codec: str | Codec) -> Queue[Any]:
+    def on_segment(cls, segment: Segment, codec: str | Codec, dead_letters: Any = None) -> Queue[Any]:
         """A queue on shared memory that exists already; for the transports."""
         self: Queue[Any] = cls.__new__(cls)
-        self._attach(segment, codec)
+        self._attach(segment, codec, dead_letters)
         return self
+
+    def lease_many(
+        self, max_items: int = 100, timeout: float | None = None, lease_seconds: float | None = None
+    ) -> Leases[T]:
+        """Take what is there under lease, at most `max_items`; waits for the first item only.
+
+            with queue.lease_many(100) as items:
+                store(items)
+
+        Leaving the block acknowledges them all, an exception gives them all back; each can be settled by itself
+        before. See `lease`, also for the arguments and errors.
+        """
+        return Leases(self._lease_many(max_items, timeout, lease_seconds))
 
     # -- memory to be filled in place ------------------------------------------------------------------
 
@@ -237,11 +302,11 @@ class Queue(QueueChannel[T]):
     # -- pickling ---------------------------------------------------------------------------------
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return (reference_to(self._segment), self._codec)
+        return (reference_to(self._segment), self._codec, self._dead_letters)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         reference: Reference = state[0]
-        self._attach(reference.open(), state[1])
+        self._attach(reference.open(), state[1], state[2])
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]

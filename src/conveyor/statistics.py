@@ -43,3 +43,11 @@ class Statistics:
     """Bytes of memory that the queue occupies now, free pages kept for reuse included."""
     memory_lent: int
     """Bytes of it that received arrays lie in now, in all processes; whole pages of 64 KiB."""
+    leased: int = 0
+    """Items under lease now."""
+    returned: int = 0
+    """Items that were leased, came back and wait now, those with a delay included."""
+    redelivered: int = 0
+    """How often an item came back."""
+    dead: int = 0
+    """Items that failed too often or were rejected, and have gone to no dead letters."""

@@ -3,6 +3,7 @@
 //   0            Header                      4 pages of 4 KiB
 //   descriptors  Descriptor[page_count]      who uses each pool page, and what follows it
 //   cold bits    1 bit a pool page           set: free, and its memory given back
+//   leases       LeaseRecord[capacity]       items in the hands of consumers that may give them back
 //   pages        page_count x 64 KiB         the pool
 //
 // The file is sparse: it has the size of all this from the start, but memory only where touched.
@@ -84,6 +85,59 @@ struct alignas(cache_line) PoolState {
 };
 static_assert(sizeof(PoolState) == 9 * cache_line);
 
+enum class LeaseStage : std::uint8_t {
+  free = 0,
+  leased,    // in its owner's hands
+  delayed,   // given back, and not to be seen before `due`
+  returned,  // given back, and waits in front of the queue
+  failed,    // failed too often, or rejected: to be moved to the dead letters
+  moving,    // its owner moves it there
+  buried,    // cannot be moved
+  tasks,     // no item: how many its owner got by a plain get and has not said to be done
+};
+
+// An item that was taken and may come back. Its message stays where it is, in its stream page and runs.
+struct LeaseRecord {
+  // generation << 24 | failed attempts << 8 | LeaseStage: one store changes stage and attempts, and is
+  // the commit of every lease operation but the first: a new lease is committed by the head's word.
+  Atomic<std::uint64_t> word;
+  Atomic<OwnerId> owner;     // leased, moving, tasks: who has it
+  std::uint64_t number;      // of the item; void, if not below the head. tasks: the head when `after` was written
+  std::uint32_t page;        // where its message begins
+  std::uint32_t offset;
+  Atomic<Nanoseconds> due;   // leased: when it ends by itself; delayed: when it is to be seen. Or `forever`
+  std::uint32_t next;        // free: the next free one
+  std::uint32_t pid;         // of the last holder
+  std::uint32_t before;      // tasks: how many, while the head is not above `number`
+  std::uint32_t after;       // tasks: how many, once it is
+  std::uint32_t error_size;  // of the last error's text
+  std::uint32_t reserved;
+  char error[192];
+};
+static_assert(sizeof(LeaseRecord) == 256);
+
+inline constexpr std::uint32_t no_lease = UINT32_MAX;
+
+// How many items may be leased at a time: of this many, and in a small pool of 16 for each page.
+constexpr std::uint32_t lease_capacity(std::uint32_t page_count) { return page_count < 4096 ? page_count * 16 : 65536; }
+
+// Written under the consumers' lock, except for the two times.
+struct alignas(cache_line) LeaseState {
+  Atomic<std::uint32_t> high;          // records below it have memory; 0: nothing was ever leased
+  std::uint32_t free;                  // the first of the chain of free ones
+  Atomic<std::uint32_t> out;           // records that are leased, delayed, moving or tasks
+  std::uint32_t epoch;                 // grows with each item that is given back
+  Atomic<Nanoseconds> next_look;       // not before: look again whether the holders live
+  Atomic<Nanoseconds> next_due;        // no record is due earlier
+  Atomic<std::uint64_t> given_back;    // how often an item was given back. A statistic
+  Atomic<std::uint64_t> early_done;    // task_done before the item was even taken
+  // Set when the segment is made.
+  Nanoseconds lease_time;              // how long a lease lasts by default, or `forever`
+  std::uint32_t max_attempts;          // 0: no bound
+  std::uint32_t counts_tasks;          // 1: plain gets leave `tasks` records, for join
+};
+static_assert(sizeof(LeaseState) == cache_line);
+
 inline constexpr std::size_t attachment_capacity = 512;
 
 struct alignas(4096) Header {
@@ -99,11 +153,14 @@ struct alignas(4096) Header {
   std::uint64_t max_items;
   std::uint64_t max_bytes;
   std::uint64_t pid_namespace;
+  std::uint64_t leases_offset;
 
   // Rarely written, read by every operation.
   alignas(cache_line) Atomic<std::uint32_t> sweep_wanted;  // 1: a lock's holder died; pages may be lost
   Atomic<std::uint32_t> watched;                           // 1: somebody asked for a readable descriptor
   Atomic<std::uint32_t> exports;                           // pickled handles that nobody has attached yet
+  Atomic<std::uint32_t> returned;                          // leased items that were given back, and wait
+  Atomic<std::uint32_t> failed;                            // leased items that failed too often, to be moved
 
   EventCount not_empty alignas(cache_line);
   EventCount not_full alignas(cache_line);
@@ -114,7 +171,7 @@ struct alignas(4096) Header {
   Side producers;
   Side consumers;
 
-  alignas(cache_line) Atomic<std::uint64_t> tasks_done;
+  LeaseState leases;
   alignas(cache_line) Lock ready_lock;
   Atomic<std::uint32_t> ready_raised;  // 1: the ready descriptor holds a token
 
@@ -130,6 +187,7 @@ static_assert(sizeof(Header) % 4096 == 0);
 enum class PageUse : std::uint32_t {
   none = 0,  // never used, or free
   stream,    // holds messages
+  parked,    // the same, and the head has passed it, but leased messages lie in it
   run,       // first page of a run that holds large payload, or that its owner works on
   lent,      // the same, and its owner got it out of the queue and reads it where it lies
 };
@@ -142,6 +200,7 @@ struct Descriptor {
   // run: the number of the item that carries it, `no_ticket` until it is about to be put.
   // The run is the queue's while head <= ticket < tail; else it is its owner's, and garbage if
   // the owner is dead.
+  // stream, parked: at least as many as there are leased messages in it.
   std::uint64_t ticket;
   // run: the producer that filled it in place, put it, and still looks at it: it is free when the owner
   // AND the lender have let go of it. `nobody`: there is none.

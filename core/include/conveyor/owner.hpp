@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <unordered_map>
 
 namespace conveyor {
 
@@ -22,6 +23,19 @@ OwnerId self();
 // False once the process has ended, a zombie included. When it cannot be told (no /proc, no
 // right to look), a process counts as alive: nothing is ever taken from the living.
 bool is_alive(OwnerId owner);
+
+// is_alive for many: asks the system once for each process.
+class LifeList {
+ public:
+  bool operator()(OwnerId owner) {
+    const auto [found, fresh] = known_.try_emplace(owner, false);
+    if (fresh) found->second = owner != nobody && is_alive(owner);
+    return found->second;
+  }
+
+ private:
+  std::unordered_map<OwnerId, bool> known_;
+};
 
 // Grows by one in the child at each fork: tells state made before the fork from state made after.
 std::uint32_t fork_generation();

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "conveyor/segment.hpp"
 
@@ -42,18 +43,24 @@ class Pool {
   // It was not put after all.
   void cancel_lending(std::uint32_t first);
 
+  // Where leased items lie: the page of each one's message, and the first page of each of their runs.
+  struct Leased {
+    std::vector<std::uint32_t> pages, runs;
+  };
   // The range of items that are in the queue, and the first and last page of its stream.
   struct Live {
     std::uint64_t head_count, tail_count;
     std::uint32_t head_page, tail_page;
+    Leased leased;
   };
   // Finds lost pages. The caller holds both locks of the stream, so that nothing moves.
   // False when the stream's pages do not hang together: the segment is damaged.
   bool sweep(const Live& live);
 
   std::uint32_t pages_in_use();
-  // Those of runs that are not in the queue and that somebody alive has. The caller holds both locks.
-  std::uint32_t pages_held(std::uint64_t head_count, std::uint64_t tail_count);
+  // Those of runs that are not in the queue and that somebody alive has, or that are leased; and the parked
+  // pages. The caller holds both locks.
+  std::uint32_t pages_held(const Live& live);
 
  private:
   void lock();
@@ -63,6 +70,7 @@ class Pool {
   std::uint32_t take_fresh(std::uint32_t pages, int& error);
   void claim(std::uint32_t first, std::uint32_t pages, PageUse use);
   int give_away(std::uint32_t first, std::uint32_t pages, WarmRun (&evicted)[8]);
+  std::vector<bool> count_leased(const Leased& leased, std::vector<bool>& used);
   std::uint32_t length_of(std::uint32_t first) const;
   void no_longer_lent(Descriptor& descriptor, std::uint32_t pages);
   void mark_cold(std::uint32_t first, std::uint32_t pages);

@@ -25,6 +25,9 @@ struct Bounds {
   std::uint64_t bytes = unbounded;
   bool soft = false;  // an item above `bytes` may pass when the queue is empty
   bool pipe = false;  // tokens go over the pipe's own descriptors, from the beginning
+  bool counts_tasks = false;         // for task_done and join
+  std::uint32_t attempts = 0;        // how often an item may fail under lease; 0: no bound
+  Nanoseconds lease_time = forever;  // how long a lease lasts, unless it says otherwise
 };
 
 // Where another process can open the descriptors of an anonymous segment.
@@ -64,6 +67,7 @@ class Segment {
   Header& header() const { return *header_; }
   Descriptor& descriptor(std::uint32_t page) const { return descriptors_[page]; }
   Atomic<std::uint64_t>* cold_bits() const { return cold_; }
+  LeaseRecord& lease(std::uint32_t index) const { return leases_[index]; }
   std::byte* page(std::uint32_t page) const { return pages_ + static_cast<std::size_t>(page) * page_size; }
   std::uint32_t page_count() const { return page_count_; }
   const Identity& identity() const { return identity_; }
@@ -75,6 +79,8 @@ class Segment {
   int reserve(std::uint32_t first, std::uint32_t pages);
   // The same for the descriptors and cold bits of pages [first, end).
   int reserve_tables(std::uint32_t first, std::uint32_t end);
+  // The same for lease records [first, end).
+  int reserve_leases(std::uint32_t first, std::uint32_t end);
   // Gives the memory behind them back to the system; they read as zero afterwards.
   void give_back(std::uint32_t first, std::uint32_t pages);
   // Bytes of memory that the segment holds now.
@@ -109,6 +115,7 @@ class Segment {
   Header* header_ = nullptr;
   Descriptor* descriptors_ = nullptr;
   Atomic<std::uint64_t>* cold_ = nullptr;
+  LeaseRecord* leases_ = nullptr;
   std::byte* pages_ = nullptr;
   std::uint32_t page_count_ = 0;
   Atomic<std::uint32_t> putting_generation_{0};  // the fork generation in which we wrote ourselves in

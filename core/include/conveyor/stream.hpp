@@ -15,8 +15,11 @@
 
 #include <cstring>
 #include <memory>
+#include <string>
+#include <string_view>
 
 #include "conveyor/kill_point.hpp"
+#include "conveyor/lease.hpp"
 #include "conveyor/pool.hpp"
 #include "conveyor/ready.hpp"
 #include "conveyor/segment.hpp"
@@ -33,6 +36,8 @@ enum class Status {
   no_memory,
   corrupt,
   refused,      // the sink did not take the item; it stays in the queue
+  too_many,     // as many items are leased as can be
+  lost,         // the lease is not its holder's any more
 };
 
 // An item to put: `data`, of at most inline_limit bytes, and runs that already hold the rest.
@@ -55,12 +60,23 @@ struct StreamStatistics {
   std::uint64_t put_waits, get_waits, put_blocked_nanoseconds, get_blocked_nanoseconds;
   std::uint64_t memory_held, memory_lent;
   std::uint32_t producers, consumers;
+  std::uint64_t leased, returned, dead, redelivered;
+};
+
+// What is told of an item that failed for good.
+struct Failure {
+  std::uint32_t attempts = 0, pid = 0;
+  std::string error;
 };
 
 class Stream {
  public:
   explicit Stream(std::shared_ptr<Segment> segment)
-      : segment_(std::move(segment)), header_(segment_->header()), pool_(*segment_), ready_(*segment_) {}
+      : segment_(std::move(segment)),
+        header_(segment_->header()),
+        pool_(*segment_),
+        ready_(*segment_),
+        table_(*segment_) {}
 
   // Puts as many of the `count` items as fit, in one go; `done` says how many. `patience` bounds
   // the wait for the producers' lock; 0 only spins. Not ok: what `done` does not count is the caller's.
@@ -73,8 +89,10 @@ class Stream {
   // and says whether it took it; the first it refuses ends the batch.
   // Only spins for the lock; `busy` means: call `await_consumers_lock` and try again. So a sink may
   // use what its caller holds (Python's GIL), without ever holding that while it sleeps.
+  // With `leases`, room for `count`, they are not yet the caller's: for each, it must call one of the
+  // operations on leases, and never `release` its runs. Items that were given back come first.
   template <class Sink>
-  Status take(std::size_t count, Sink& sink, std::size_t& done);
+  Status take(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases = nullptr);
   void await_consumers_lock(Nanoseconds patience);
 
   // A run for a large payload, filled by the caller outside any lock and then put or released.
@@ -102,6 +120,26 @@ class Stream {
   // A waiter that leaves without taking passes a wake-up on, in case it was meant for a peer too.
   void pass_on();
 
+  // What becomes of a leased item; `lost` when its time was over or it was settled already. Like `take`, these
+  // only spin for the lock (`busy`).
+  Status acknowledge(const LeaseId& lease);
+  // To the front of the queue, unless it has failed too often, and after `delay` nanoseconds at the earliest.
+  Status give_back(const LeaseId& lease, std::string_view error, Nanoseconds delay);
+  // To those that failed for good.
+  Status reject(const LeaseId& lease, std::string_view error);
+  // From now on it is the caller's for this long.
+  void set_due(const LeaseId& lease, Nanoseconds due) { table_.set_due(lease, due); }
+  // One of those that failed for good, to be moved elsewhere and then acknowledged; or put back: `for_good`
+  // if it can never be moved. If the caller dies, it is there again.
+  template <class Sink>
+  Status take_failed(Sink& sink, LeaseId& lease, Failure& failure);
+  Status put_back_failed(const LeaseId& lease, bool for_good);
+  std::uint32_t failed() const { return header_.failed.load(relaxed); }  // relaxed: a hint
+  // Gives back what the dead had and what is due. Called by whoever takes or waits.
+  void look_after_leases() {
+    if (table_.any_out()) look_after(monotonic_now());
+  }
+
   std::uint64_t depth() const;
   bool empty() const { return depth() == 0; }
   // empty(), and the ready descriptor agrees with it afterwards.
@@ -109,10 +147,12 @@ class Stream {
   bool has_room(std::uint64_t payload) const;
   bool full() const { return depth() >= header_.max_items || bytes_waiting() >= header_.max_bytes; }
   std::uint64_t bytes_waiting() const;
+  std::uint64_t in_stream() const;  // depth without what was given back
 
-  // task_done and join of a JoinableQueue: unfinished = items ever put - tasks done.
-  bool task_done();
-  bool all_tasks_done() const;
+  // task_done and join of a JoinableQueue. Unfinished is what waits and what somebody alive has taken and has
+  // not said to be done. task_done: `empty` if there is nothing of the kind, `busy` as for `take`.
+  Status task_done();
+  bool all_tasks_done(Nanoseconds patience = 0);
   Waited wait_all_tasks_done(Nanoseconds deadline, Slices& slices);
 
   // From now on the ready descriptor is kept; returns 0 or an errno.
@@ -129,6 +169,8 @@ class Stream {
   static std::uint64_t count_of(std::uint64_t word) { return word >> 1; }
   Status lock(Side& side, Nanoseconds patience);
   void lock_for_good(Side& side);
+  void recovered(Side& side);
+  Nanoseconds wake_for_leases() const;
   void sweep_if_wanted() {
     if (header_.sweep_wanted.load(relaxed) != 0) sweep();
   }
@@ -151,6 +193,25 @@ class Stream {
     std::size_t size() const { return sizeof table + table.runs * sizeof(RunReference); }
   };
   bool read_runs(const std::byte* payload, std::size_t size, Runs& into) const;
+
+  template <class Sink>
+  Status take_fresh(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases);
+  template <class Sink>
+  Status take_returned(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases);
+  template <class Sink>
+  Status show(const LeaseRecord& record, Sink& sink);
+  Status room_for_leases(const LeaseId* leases, std::size_t more);
+  // A leased item's message, checked; `runs.table.runs` is 0 for one without.
+  bool find_message(const LeaseRecord& record, MessageHeader& message, const std::byte*& payload, Runs& runs) const;
+  void drop_item(std::uint32_t index, bool with_runs);
+  void drop_page(std::uint32_t page);
+  void turn_back(std::uint32_t index, std::string_view error, Nanoseconds delay, bool for_good);
+  Status settled();
+  void look_after(Nanoseconds now);
+  void settle_dead(std::uint32_t index);
+  Pool::Live live();
+  std::uint64_t unfinished() const;
+  std::string check_leases();
   void free_passed_pages(std::uint32_t from, std::uint32_t to);
   template <class Ready_>
   Waited wait(EventCount& event, Side& side, Nanoseconds deadline, Slices& slices, Ready_ is_ready);
@@ -159,11 +220,12 @@ class Stream {
   Header& header_;
   Pool pool_;
   Ready ready_;
+  LeaseTable table_;
   Spin spin_;
 };
 
 template <class Sink>
-Status Stream::take(std::size_t count, Sink& sink, std::size_t& done) {
+Status Stream::take_fresh(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases) {
   done = 0;
   sweep_if_wanted();
   Side& side = header_.consumers;
@@ -185,6 +247,8 @@ Status Stream::take(std::size_t count, Sink& sink, std::size_t& done) {
   const std::uint32_t first_page = state.page;
   Status status = Status::ok;
   while (done < count) {
+    status = room_for_leases(leases, done);
+    if (status != Status::ok) break;
     SideState ahead = state;
     MessageHeader message;
     if (!next_message(ahead, message)) {
@@ -211,6 +275,7 @@ Status Stream::take(std::size_t count, Sink& sink, std::size_t& done) {
       status = Status::refused;
     }
     if (status != Status::ok) break;
+    if (leases != nullptr) leases[done] = table_.add(taken + done, ahead.page, ahead.offset);
     state = ahead;
     state.offset += static_cast<std::uint32_t>(sizeof(MessageHeader) + align8(message.size));
     state.bytes += bytes;
@@ -220,6 +285,7 @@ Status Stream::take(std::size_t count, Sink& sink, std::size_t& done) {
     CONVEYOR_KILL_POINT("take.read");
     side.state[(word & 1) ^ 1] = state;
     header_.head.bytes.store(state.bytes, relaxed);  // relaxed: the next store releases it
+    if (leases == nullptr && table_.counts_tasks()) table_.note_tasks(taken, static_cast<std::uint32_t>(done));
     CONVEYOR_KILL_POINT("take.before-commit");
     // sync point "head": the commit. The items are taken and their room may be counted.
     header_.head.word.store((taken + done) << 1 | ((word & 1) ^ 1), conveyor::release);
@@ -240,3 +306,5 @@ Status Stream::take(std::size_t count, Sink& sink, std::size_t& done) {
 }
 
 }  // namespace conveyor
+
+#include "conveyor/lease_take.hpp"

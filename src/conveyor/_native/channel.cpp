@@ -56,10 +56,9 @@ bool Channel::pack(nb::handle item, Packed& into) {
 }
 
 Nanoseconds Patience::portion() {
-  constexpr Nanoseconds longest = 100'000'000;
   const Nanoseconds now = monotonic_now();
   if (ends_ == 0) ends_ = deadline_.immediate ? now + grace : deadline_.at;
-  return ends_ == forever ? longest : std::clamp<Nanoseconds>(ends_ - now, 0, longest);
+  return ends_ == forever ? longest_portion : std::clamp<Nanoseconds>(ends_ - now, 0, longest_portion);
 }
 
 bool parse_deadline(nb::handle block, nb::handle timeout, Deadline& deadline) {
@@ -129,7 +128,13 @@ nb::object Channel::wait_item(const Deadline& deadline) {
 nb::object Channel::wait_tasks(const Deadline& deadline) {
   Slices slices;
   for (;;) {
-    if (stream_.all_tasks_done()) return nb::bool_(true);
+    bool done = false;
+    {
+      const WithoutGil released;
+      stream_.look_after_leases();
+      done = stream_.all_tasks_done(longest_portion);
+    }
+    if (done) return nb::bool_(true);
     if (deadline.passed()) return nb::bool_(false);
     {
       const WithoutGil released;

@@ -17,11 +17,22 @@ namespace nb = nanobind;
 
 // How long a call that may not wait bears with a peer that was stopped while it held a lock.
 constexpr Nanoseconds grace = 1'000'000'000;
+constexpr Nanoseconds longest_portion = 100'000'000;
 // Until when a call may wait. `immediate`: it may not.
 struct Deadline {
   Nanoseconds at = forever;
   bool immediate = false;
   bool passed() const { return immediate || (at != forever && monotonic_now() >= at); }
+};
+// Sets a mark for the length of a block.
+class Marked {
+ public:
+  explicit Marked(bool& mark) : mark_(mark) { mark_ = true; }
+  ~Marked() { mark_ = false; }
+  Marked(const Marked&) = delete;
+
+ private:
+  bool& mark_;
 };
 class WithoutGil {
  public:
@@ -62,6 +73,31 @@ class Channel {
   nb::object get(const Deadline& deadline);
   nb::object get_bytes(const Deadline& deadline);
   nb::object get_many(std::size_t most, const Deadline& deadline);
+  // Under lease: `Lease` objects, which keep `self`, their queue. For `seconds`, None: as the queue has it.
+  nb::object lease(nb::handle self, const Deadline& deadline, nb::handle seconds);
+  nb::object lease_many(nb::handle self, std::size_t most, const Deadline& deadline, nb::handle seconds);
+  // Runs an operation of the stream until it gets its lock; not `patient`: for a second at most, and no signal
+  // is looked at. `interrupted`: a Python error is set.
+  template <class Operation>
+  Status settle(Operation operation, bool patient) {
+    const Deadline at_once{forever, true};
+    Patience patience(at_once);
+    for (;;) {
+      const Status status = operation();
+      if (status != Status::busy) return status;
+      const Nanoseconds portion = patient ? longest_portion : patience.portion();
+      if (portion == 0) return status;
+      {
+        const WithoutGil released;
+        stream_.await_consumers_lock(portion);
+      }
+      if (patient && PyErr_CheckSignals() != 0) return Status::interrupted;
+    }
+  }
+  // Calls `bury(item, attempts, error, pid)`, which returns whether it could, for each that failed for good.
+  void use_dead_letters(nb::object bury) { bury_ = std::move(bury); }
+  bool move_failed();
+  nb::object task_done();
   nb::object wait_tasks(const Deadline& deadline);
   // True once something can be taken (or a pipe's peer has gone), False at the deadline.
   nb::object wait_item(const Deadline& deadline);
@@ -78,13 +114,26 @@ class Channel {
 
   Stream& stream() { return stream_; }
   nb::handle codec() const { return codec_; }
+  nb::handle bury() const { return bury_; }
   // For the garbage collector: nobody will call any more.
-  void forget_codec() { codec_.reset(); }
+  void forget() {
+    codec_.reset();
+    bury_.reset();
+  }
 
  private:
   enum class Next { retry, stop };  // stop: a Python error is set
   template <class Sink>
-  bool take(std::size_t most, const Deadline& deadline, Sink& sink);
+  bool take(std::size_t most, const Deadline& deadline, Sink& sink, LeaseId* leases = nullptr,
+            std::size_t* taken = nullptr);
+  struct Leased {
+    nb::object item;
+    LeaseId lease;
+  };
+  nb::object lease_one(const Deadline& deadline, LeaseId& lease);
+  bool lease_some(std::size_t most, const Deadline& deadline, std::vector<Leased>& into);
+  void give_back_undecoded(const LeaseId& lease);
+  bool parse_lease_time(nb::handle seconds, Nanoseconds& time);
   Next after_failed_take(Status status, const Deadline& deadline, Slices& slices);
   bool deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline);
   bool deliver_packed(Packed& packed, const Deadline& deadline);
@@ -108,6 +157,10 @@ class Channel {
   bool native_ = true;          // our own encoding for what it can carry
   std::uint32_t closed_in_ = 0;
   int pipe_fd_ = -1;
+  nb::object bury_;  // moves what failed for good to the dead letters, or null
+  bool is_moving_ = false;
+  Nanoseconds next_move_ = 0;
+  static constexpr Nanoseconds move_again = 100'000'000;
 };
 
 }  // namespace conveyor::python

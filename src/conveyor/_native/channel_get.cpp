@@ -59,7 +59,7 @@ struct OneSink {
     std::memcpy(references, its_runs, count * sizeof(RunReference));
     return true;
   }
-  Taken taken() const { return {kind, run_count, references, data, size}; }
+  Taken taken(bool leased = false) const { return {kind, run_count, references, data, size, leased}; }
 };
 
 struct ManySink {
@@ -91,8 +91,9 @@ struct ManySink {
     references.insert(references.end(), runs, runs + count);
     return true;
   }
-  Taken taken(const Entry& entry) {
-    return {entry.kind, entry.run_count, references.data() + entry.first_run, data.data() + entry.offset, entry.size};
+  Taken taken(const Entry& entry, bool leased = false) {
+    return {entry.kind, entry.run_count, references.data() + entry.first_run, data.data() + entry.offset,
+            entry.size, leased};
   }
 };
 
@@ -143,13 +144,15 @@ Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline
 }
 
 template <class Sink>
-bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink) {
+bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink, LeaseId* leases, std::size_t* taken) {
   stream_.segment().note_getting();
   Patience patience(deadline);
   Slices slices;
   for (;;) {
+    if (!move_failed()) return false;
     std::size_t done = 0;
-    const Status status = stream_.take(most, sink, done);
+    const Status status = stream_.take(most, sink, done, leases);
+    if (taken != nullptr) *taken = done;
     if (done > 0) return true;  // even before a damaged one: these are the caller's, the next call tells
     if (status == Status::busy) {
       const Nanoseconds portion = patience.portion();
@@ -173,7 +176,7 @@ nb::object Channel::decode_one(const Taken& taken, nb::object prepared) {
   if (taken.kind == Kind::buffers || taken.kind == Kind::custom) return unpack(stream_, taken, codec_);
   if (taken.run_count == 0) return decode_inline(taken.kind, taken.data, taken.size);
   nb::object object = decode_run(taken.kind, taken.runs[0], std::move(prepared));
-  for (std::uint32_t i = 0; i < taken.run_count; ++i) stream_.release(taken.runs[i]);
+  for (std::uint32_t i = 0; !taken.leased && i < taken.run_count; ++i) stream_.release(taken.runs[i]);
   return object;
 }
 
@@ -199,6 +202,71 @@ nb::object Channel::get(const Deadline& deadline) {
   OneSink sink(codec_id_);
   if (!take(1, deadline, sink)) return {};
   return decode_one(sink.taken(), std::move(sink.prepared));
+}
+
+nb::object Channel::lease_one(const Deadline& deadline, LeaseId& lease) {
+  OneSink sink(codec_id_);
+  if (!take(1, deadline, sink, &lease)) return {};
+  nb::object item = decode_one(sink.taken(true), std::move(sink.prepared));
+  if (!item.is_valid()) give_back_undecoded(lease);
+  return item;
+}
+
+bool Channel::lease_some(std::size_t most, const Deadline& deadline, std::vector<Leased>& into) {
+  ManySink sink(codec_id_);
+  std::vector<LeaseId> leases(most);
+  std::size_t done = 0;
+  if (!take(most, deadline, sink, leases.data(), &done)) return false;
+  nb::object failure;
+  for (std::size_t i = 0; i < done; ++i) {
+    nb::object item = decode_one(sink.taken(sink.entries[i], true), std::move(sink.entries[i].prepared));
+    if (item.is_valid()) {
+      into.push_back({std::move(item), leases[i]});
+    } else {
+      give_back_undecoded(leases[i]);
+      failure = take_exception();
+    }
+  }
+  // What could not be unpickled comes again, or has failed too often; the others need not wait for it.
+  if (into.empty() && failure.is_valid()) set_exception(failure);
+  return !into.empty();
+}
+
+bool Channel::move_failed() {
+  if (stream_.failed() == 0 || !bury_.is_valid() || is_moving_ || monotonic_now() < next_move_) return true;
+  const Marked moving(is_moving_);
+  for (;;) {
+    OneSink sink(codec_id_);
+    LeaseId lease;
+    Failure failure;
+    if (stream_.take_failed(sink, lease, failure) != Status::ok) return true;
+    const nb::object item = decode_one(sink.taken(true), std::move(sink.prepared));
+    nb::object moved;
+    if (item.is_valid()) {
+      const nb::object error = nb::steal(
+          PyUnicode_DecodeUTF8(failure.error.data(), static_cast<Py_ssize_t>(failure.error.size()), "replace"));
+      if (error.is_valid())
+        moved = nb::steal(
+            PyObject_CallFunction(bury_.ptr(), "OIOI", item.ptr(), failure.attempts, error.ptr(), failure.pid));
+    }
+    if (moved.ptr() == Py_True) {
+      settle([&] { return stream_.acknowledge(lease); }, false);
+      continue;
+    }
+    const nb::object error = take_exception();
+    const bool for_good = error.is_valid() && PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) != 0;
+    settle([&] { return stream_.put_back_failed(lease, for_good); }, false);
+    if (error.is_valid() && !for_good) {
+      set_exception(error);  // Ctrl-C
+      return false;
+    }
+    if (!for_good) {  // no room for it
+      next_move_ = monotonic_now() + move_again;
+      return true;
+    }
+    set_exception(error);
+    PyErr_WriteUnraisable(bury_.ptr());
+  }
 }
 
 nb::object Channel::get_bytes(const Deadline& deadline) {

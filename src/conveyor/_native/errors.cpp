@@ -58,6 +58,11 @@ nb::object raise_status(Status status, const Segment& segment, std::uint64_t pay
           ("no memory for an item of " + size + " bytes (the queue holds " + std::to_string(segment.memory_held()) +
            "; see free memory, ulimit -v, the cgroup's limit, or the size of /dev/shm for a named queue)")
               .c_str());
+    case Status::too_many:
+      return raise("TooManyLeases", ("as many items are leased as a queue can keep track of (" +
+                                     std::to_string(lease_capacity(segment.page_count())) +
+                                     ", failed ones that stay included); acknowledge or release some first")
+                                        .c_str());
     case Status::corrupt: return raise("CorruptSegment", "the queue's shared memory is damaged; make a new queue");
     default: return raise("ConveyorError", "unexpected state of the queue");
   }

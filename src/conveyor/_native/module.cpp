@@ -14,6 +14,7 @@
 namespace conveyor::python {
 
 void bind_pickling(nb::module_& module);
+void bind_leases(nb::module_& module);
 
 namespace {
 
@@ -29,8 +30,16 @@ nb::object no_handle_closed() {
   return {};
 }
 
-Bounds make_bounds(std::uint64_t items, std::uint64_t bytes, bool soft, bool pipe) {
-  return {items == 0 ? unbounded : items, bytes == 0 ? unbounded : bytes, soft, pipe};
+// The figures of `_native.pyi`, where 0 is no bound.
+Bounds make_bounds(std::uint64_t items, std::uint64_t bytes, bool soft, bool pipe, bool counts_tasks,
+                   std::uint32_t attempts, double lease_seconds) {
+  return {items == 0 ? unbounded : items,
+          bytes == 0 ? unbounded : bytes,
+          soft,
+          pipe,
+          counts_tasks,
+          attempts,
+          lease_seconds <= 0 || lease_seconds >= 9e9 ? forever : static_cast<Nanoseconds>(lease_seconds * 1e9)};
 }
 
 template <class Made>
@@ -46,16 +55,21 @@ void bind_segment(nb::module_& module) {
   nb::class_<Segment>(module, "Segment", nb::is_weak_referenceable())
       .def_static(
           "create",
-          [](std::uint64_t items, std::uint64_t bytes, bool soft, bool pipe) {
-            return made([&] { return Segment::create(make_bounds(items, bytes, soft, pipe)); });
+          [](std::uint64_t items, std::uint64_t bytes, bool soft, bool pipe, bool counts_tasks, std::uint32_t attempts,
+             double lease_seconds) {
+            const Bounds bounds = make_bounds(items, bytes, soft, pipe, counts_tasks, attempts, lease_seconds);
+            return made([&] { return Segment::create(bounds); });
           },
-          "max_items"_a = 0, "max_bytes"_a = 0, "soft"_a = false, "pipe"_a = false)
+          "max_items"_a = 0, "max_bytes"_a = 0, "soft"_a = false, "pipe"_a = false, "counts_tasks"_a = false,
+          "max_attempts"_a = 0, "lease_seconds"_a = 0.0)
       .def_static(
           "create_named",
-          [](const std::string& name, std::uint64_t items, std::uint64_t bytes) {
-            return made([&] { return Segment::create_named(name, make_bounds(items, bytes, false, false)); });
+          [](const std::string& name, std::uint64_t items, std::uint64_t bytes, std::uint32_t attempts,
+             double lease_seconds) {
+            const Bounds bounds = make_bounds(items, bytes, false, false, false, attempts, lease_seconds);
+            return made([&] { return Segment::create_named(name, bounds); });
           },
-          "name"_a, "max_items"_a = 0, "max_bytes"_a = 0)
+          "name"_a, "max_items"_a = 0, "max_bytes"_a = 0, "max_attempts"_a = 0, "lease_seconds"_a = 0.0)
       .def_static(
           "open_named", [](const std::string& name) { return made([&] { return Segment::open_named(name); }); },
           "name"_a)
@@ -113,7 +127,7 @@ nb::dict statistics(Channel& channel) {
   result["items_out"] = s.items_out;
   result["bytes_in"] = s.bytes_in;
   result["bytes_out"] = s.bytes_out;
-  result["depth"] = s.items_in > s.items_out ? s.items_in - s.items_out : 0;
+  result["depth"] = channel.stream().depth();
   result["peak_depth"] = s.peak_depth;
   result["put_waits"] = s.put_waits;
   result["get_waits"] = s.get_waits;
@@ -123,6 +137,10 @@ nb::dict statistics(Channel& channel) {
   result["consumers"] = s.consumers;
   result["memory_held"] = s.memory_held;
   result["memory_lent"] = s.memory_lent;
+  result["leased"] = s.leased;
+  result["returned"] = s.returned;
+  result["redelivered"] = s.redelivered;
+  result["dead"] = s.dead;
   return result;
 }
 
@@ -130,10 +148,11 @@ nb::dict statistics(Channel& channel) {
 int traverse_channel(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   if (nb::inst_ready(self)) Py_VISIT(nb::inst_ptr<Channel>(self)->codec().ptr());
+  if (nb::inst_ready(self)) Py_VISIT(nb::inst_ptr<Channel>(self)->bury().ptr());
   return 0;
 }
 int clear_channel(PyObject* self) {
-  if (nb::inst_ready(self)) nb::inst_ptr<Channel>(self)->forget_codec();
+  if (nb::inst_ready(self)) nb::inst_ptr<Channel>(self)->forget();
   return 0;
 }
 PyType_Slot channel_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse_channel)},
@@ -160,7 +179,8 @@ void bind_channels(nb::module_& module) {
       .def("_depth", [](Channel& self) { return self.stream().depth(); })
       .def("_is_empty", [](Channel& self) { return self.stream().settled_empty(); })
       .def("_is_full", [](Channel& self) { return self.stream().full(); })
-      .def("_task_done", [](Channel& self) { return self.stream().task_done(); })
+      .def("_task_done", &Channel::task_done)
+      .def("_use_dead_letters", &Channel::use_dead_letters, "bury"_a)
       .def("_statistics", &statistics)
       .def("_check", [](Channel& self) { return self.stream().check(); })
       .def(
@@ -262,7 +282,32 @@ void bind_channels(nb::module_& module) {
                        ? channel.get_many(static_cast<std::size_t>(max_items), deadline)
                        : nb::object();
           },
-          docs::QueueChannel_get_many, "max_items"_a = 100, "timeout"_a = nb::none(), "block"_a = true);
+          docs::QueueChannel_get_many, "max_items"_a = 100, "timeout"_a = nb::none(), "block"_a = true)
+      .def(
+          "lease",
+          [](nb::handle_t<QueueChannel> self, nb::handle timeout, nb::handle seconds) {
+            Channel& channel = *nb::inst_ptr<QueueChannel>(self);
+            if (channel.closed()) return no_queue_closed(self);
+            Deadline deadline;
+            return parse_deadline(nb::bool_(true), timeout, deadline) ? channel.lease(self, deadline, seconds)
+                                                                      : nb::object();
+          },
+          docs::QueueChannel_lease, "timeout"_a = nb::none(), "lease_seconds"_a = nb::none())
+      .def(
+          "_lease_many",
+          [](nb::handle_t<QueueChannel> self, Py_ssize_t max_items, nb::handle timeout, nb::handle seconds) {
+            Channel& channel = *nb::inst_ptr<QueueChannel>(self);
+            if (channel.closed()) return no_queue_closed(self);
+            if (max_items < 1) {
+              PyErr_Format(PyExc_ValueError, "max_items is %zd; it must be at least 1", max_items);
+              return nb::object();
+            }
+            Deadline deadline;
+            return parse_deadline(nb::bool_(true), timeout, deadline)
+                       ? channel.lease_many(self, static_cast<std::size_t>(max_items), deadline, seconds)
+                       : nb::object();
+          },
+          "max_items"_a, "timeout"_a = nb::none(), "lease_seconds"_a = nb::none());
 
   struct SimpleChannel : Channel {
     using Channel::Channel;
@@ -292,6 +337,7 @@ NB_MODULE(_native, module) {
   module.doc() = "The compiled core of conveyor. Private: use conveyor.Queue and its kin.";
   bind_pickling(module);
   bind_loans(module);
+  bind_leases(module);
   bind_segment(module);
   bind_channels(module);
   // The encoding by itself, for the tests that damage it.

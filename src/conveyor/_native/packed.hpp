@@ -122,6 +122,7 @@ struct Taken {
   const RunReference* runs = nullptr;
   const std::byte* data = nullptr;
   std::size_t size = 0;
+  bool leased = false;  // the runs stay what they are: what becomes of them is the lease's business
 };
 
 // Turns a message with an index into the object; the runs are released, or lent to the object. Null with

@@ -47,7 +47,7 @@ class Unpacking {
  public:
   Unpacking(Stream& stream, const Taken& taken) : stream_(stream), taken_(taken) {}
   ~Unpacking() {
-    if (loan_ != nullptr) return;
+    if (loan_ != nullptr || taken_.leased) return;
     for (std::uint32_t i = 0; i < taken_.run_count; ++i) stream_.release(taken_.runs[i]);
   }
   Unpacking(const Unpacking&) = delete;
@@ -58,7 +58,7 @@ class Unpacking {
       return raise("CorruptSegment", "an item in the queue is damaged: its parts do not lie within it");
     std::uint64_t size = 0;
     for (std::uint32_t i = 0; i < taken_.run_count; ++i) size += taken_.runs[i].size;
-    if (size >= least_lent && stream_.lend(taken_.runs, taken_.run_count)) borrow();
+    if (!taken_.leased && size >= least_lent && stream_.lend(taken_.runs, taken_.run_count)) borrow();
     const nb::object buffers = nb::steal(PyList_New(static_cast<Py_ssize_t>(index.buffers.size())));
     if (!buffers.is_valid()) return {};
     for (std::size_t i = 0; i < index.buffers.size(); ++i) {
@@ -99,7 +99,7 @@ class Unpacking {
         }
         return copy;
       }
-      if (inside || PyErr_ExceptionMatches(PyExc_MemoryError) == 0) return {};
+      if (inside || taken_.leased || PyErr_ExceptionMatches(PyExc_MemoryError) == 0) return {};
       // No memory for a copy: then it stays where it is, whatever the others may say. It is not lost.
       PyErr_Clear();
       stream_.lend_anyway(taken_.runs, taken_.run_count);

@@ -33,6 +33,9 @@ def connect(
     maxsize: int = 0,
     max_bytes: int | None = None,
     codec: str | Codec = "auto",
+    lease_seconds: float | None = None,
+    max_attempts: int | None = None,
+    dead_letters: Any = None,
 ) -> Queue[Any]:
     """The named queue at `url`, shared by unrelated processes of the same user.
 
@@ -44,6 +47,8 @@ def connect(
         maxsize: items that may wait, if it is made now; 0: no bound. An existing queue keeps its own.
         max_bytes: bytes of pickled items that may wait, if it is made now; None: no bound.
         codec: how items become bytes, as for `Queue`; all who connect must name the same one.
+        lease_seconds, max_attempts: as for `Queue`, if it is made now.
+        dead_letters: a queue for what failed too often; it concerns this handle only.
 
     Raises:
         FileExistsError, FileNotFoundError: as `create` demands.
@@ -53,7 +58,16 @@ def connect(
     """
     from . import shm
 
-    return shm.connect(_parse(url), create=create, maxsize=maxsize, max_bytes=max_bytes, codec=codec)
+    return shm.connect(
+        _parse(url),
+        create=create,
+        maxsize=maxsize,
+        max_bytes=max_bytes,
+        codec=codec,
+        lease_seconds=lease_seconds,
+        max_attempts=max_attempts,
+        dead_letters=dead_letters,
+    )
 
 
 def remove(url: str) -> None:

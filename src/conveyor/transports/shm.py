@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from .._native import Segment
-from ..queue import Queue, checked_bounds, checked_codec
+from ..queue import Queue, checked_bounds, checked_codec, checked_lease
 
 if TYPE_CHECKING:
     from ..codecs import Codec
@@ -26,9 +26,9 @@ def _checked(name: str) -> str:
     return name
 
 
-def _segment(name: str, create: bool | None, items: int, size: int) -> Segment:
+def _segment(name: str, create: bool | None, *bounds: Any) -> Segment:
     if create:
-        return Segment.create_named(name, items, size)
+        return Segment.create_named(name, *bounds)
     while True:
         try:
             return Segment.open_named(name)
@@ -36,18 +36,28 @@ def _segment(name: str, create: bool | None, items: int, size: int) -> Segment:
             if create is False:
                 raise
         try:
-            return Segment.create_named(name, items, size)
+            return Segment.create_named(name, *bounds)
         except FileExistsError:
             continue  # somebody else made it in between
 
 
 def connect(
-    name: str, *, create: bool | None, maxsize: int, max_bytes: int | None, codec: str | Codec
+    name: str,
+    *,
+    create: bool | None,
+    maxsize: int,
+    max_bytes: int | None,
+    codec: str | Codec,
+    lease_seconds: float | None,
+    max_attempts: int | None,
+    dead_letters: Any,
 ) -> Queue[Any]:
     """The queue of that name; see `conveyor.connect`."""
     items, size = checked_bounds(maxsize, max_bytes)
+    attempts, seconds = checked_lease(lease_seconds, max_attempts)
     codec = checked_codec(codec)
-    return Queue.on_segment(_segment(_checked(name), create, items, size), codec)
+    segment = _segment(_checked(name), create, items, size, attempts, seconds)
+    return Queue.on_segment(segment, codec, dead_letters)
 
 
 def remove(name: str) -> None:
