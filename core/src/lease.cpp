@@ -53,7 +53,7 @@ int LeaseTable::grow() {
   const std::uint32_t end = std::min(first + records_at_a_time, capacity);
   if (const int refused = segment_.reserve_leases(first, end); refused != 0) return refused;
   for (std::uint32_t index = first; index < end; ++index) at(index).next = index + 1 < end ? index + 1 : no_lease;
-  // sync point "lease-table": release here, acquire in `high`.
+  // sync point "lease-table": release here, acquire in `high`. Records of zeros are free.
   state_.high.store(end, release);
   CONVEYOR_KILL_POINT("lease.grown");
   state_.free = first;

@@ -55,7 +55,7 @@ class LeaseTable {
       : segment_(segment), header_(segment.header()), state_(segment.header().leases) {}
 
   // -- at any time, by anybody --
-  // sync point "lease-table": acquires what `grow` released, so that the records below have memory.
+  // sync point "lease-table": acquires what `grow` released: the records below have memory.
   std::uint32_t high() const { return std::min(state_.high.load(acquire), lease_capacity(segment_.page_count())); }
   bool ever_used() const { return state_.high.load(relaxed) != 0; }  // relaxed: a hint
   bool any_out() const { return state_.out.load(relaxed) != 0; }  // relaxed: a hint

@@ -1,8 +1,6 @@
 // Taking, once more: what was given back comes first, and what is taken under lease stays noted. The end of
-// stream.hpp, which includes this.
+// stream.hpp, which alone includes this.
 #pragma once
-
-#include "conveyor/stream.hpp"
 
 namespace conveyor {
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <utility>
 
 #include "docs.hpp"
 #include "errors.hpp"
@@ -24,6 +25,15 @@ struct Lease {
 };
 
 PyTypeObject* lease_type = nullptr;
+// The memory of the last lease that ended, for the next; guarded by the GIL.
+Lease* spare = nullptr;
+
+Lease* new_lease() {
+  if (spare == nullptr) return PyObject_GC_New(Lease, lease_type);
+  Lease* const self = std::exchange(spare, nullptr);
+  PyObject_Init(reinterpret_cast<PyObject*>(self), lease_type);
+  return self;
+}
 
 PyObject* raise_lost(const char* why) {
   raise("LeaseLost", why);
@@ -141,7 +151,12 @@ void deallocate(Lease* self) {
   Py_CLEAR(self->item);
   Py_CLEAR(self->queue);
   PyTypeObject* const type = Py_TYPE(self);
-  PyObject_GC_Del(self);
+  // What was finalized bears a mark for the rest of its life.
+  if (spare == nullptr && PyObject_GC_IsFinalized(reinterpret_cast<PyObject*>(self)) == 0) {
+    spare = self;
+  } else {
+    PyObject_GC_Del(self);
+  }
   Py_DECREF(type);
 }
 
@@ -178,7 +193,7 @@ std::string error_text(nb::handle error) {
 }
 
 nb::object make_lease(nb::handle queue, Channel& channel, nb::object item, const LeaseId& lease) {
-  Lease* const self = PyObject_GC_New(Lease, lease_type);
+  Lease* const self = new_lease();
   if (self == nullptr) return {};
   self->queue = Py_NewRef(queue.ptr());
   self->item = item.release().ptr();
