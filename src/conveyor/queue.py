@@ -148,6 +148,8 @@ class Queue(QueueChannel[T]):
         return memoryview(self._memory(size))
 
     def _memory(self, size: int) -> Any:
+        if self._is_closed:
+            raise ValueError(f"Queue {self!r} is closed")
         if size == 0:
             return bytearray()
         bound = self._segment.max_bytes

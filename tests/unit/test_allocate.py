@@ -209,6 +209,14 @@ class TestAllocate:
         with pytest.raises(error, match=text):
             queue.allocate(*arguments)
 
+    def test_closed(self) -> None:
+        queue: Any = conveyor.Queue()
+        place = queue.allocate(BIG)
+        queue.close()
+        for call in (lambda: queue.allocate(5), lambda: queue.allocate_bytes(5), lambda: queue.put(place)):
+            with pytest.raises(ValueError, match="is closed"):
+                call()
+
     def test_more_than_the_bound(self) -> None:
         queue: Any = conveyor.Queue(max_bytes=1000)
         with pytest.raises(ItemTooLarge, match="max_bytes is 1000"):
