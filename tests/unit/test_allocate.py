@@ -8,27 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lending import lent, sound, there_and_back
 
 import conveyor
 from conveyor.errors import ItemTooLarge
 
 BIG = 20_000
 MIB = 1 << 20
-
-
-def lent(queue: Any) -> int:
-    gc.collect()
-    return int(queue.statistics().memory_lent)
-
-
-def sound(queue: Any) -> bool:
-    """Nothing is lent, and every page is accounted for."""
-    return lent(queue) == 0 and queue._check() == ""
-
-
-def there_and_back(queue: Any, item: Any) -> Any:
-    queue.put(item)
-    return queue.get()
 
 
 class TestAllocate:
