@@ -1,6 +1,5 @@
 // The way in: where each buffer goes, and its one copy.
 #include <algorithm>
-#include <cstring>
 
 #include "channel.hpp"
 #include "packed.hpp"
@@ -106,11 +105,11 @@ bool Placing::fill(bool& no_memory) {
       for (std::size_t i = 0; i < index_.size(); ++i) {
         const Packed::Source& source = packed_.sources()[i];
         if (index_[i].run != 0 || source.writer.is_valid()) continue;
-        std::memcpy(base + index_[i].offset, source.view.buf, source.size());
+        copy_bytes(base + index_[i].offset, source.view.buf, source.size());
       }
       if (long_index_) {
         const std::size_t records = index_.size() * sizeof(PackedBuffer);
-        std::memcpy(base + index_in_run_, index_.data(), records);
+        copy_bytes(base + index_in_run_, index_.data(), records);
         packed_.copy_head(base + index_in_run_ + records);
       }
       return true;
@@ -126,8 +125,8 @@ bool Placing::fill(bool& no_memory) {
   } else {
     for (std::size_t i = 0; i < index_.size(); ++i) {
       const Packed::Source& source = packed_.sources()[i];
-      if (index_[i].run == in_message && !source.writer.is_valid() && source.size() != 0)
-        std::memcpy(base + index_[i].offset, source.view.buf, source.size());
+      if (index_[i].run == in_message && !source.writer.is_valid())
+        copy_bytes(base + index_[i].offset, source.view.buf, source.size());
     }
   }
   for (Loan* const loan : moved_) runs_[outgoing_.run_count++] = loan->run(0);
