@@ -36,11 +36,21 @@ struct Fate {
   bool counts = true;  // whether this death is the one that the experiment is about
 };
 
+// How the consumers learn that no more will come.
+enum class Ending {
+  told,          // by word of mouth, when the stream is empty
+  by_producers,  // the stream ends when its registered producers have left
+  shutdown,
+  immediate,     // what waits is dropped
+};
+
 struct Plan {
   conveyor::Bounds bounds;
   bool watched = false;
   std::vector<Fate> producers, consumers;  // one process each
   bool backlog = false;                    // the consumers start when the producers are done
+  Ending ending = Ending::told;
+  std::vector<Fate> closers;               // one process each: they bring the end about, one after the other
 };
 
 struct Outcome {

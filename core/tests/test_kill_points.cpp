@@ -16,6 +16,8 @@ std::vector<crash::Plan> plans_for(const std::string& point, int hit) {
   const crash::Fate lives, dies{point, hit};
   const crash::Fate stuck{"put.locked", 20, false};  // leaves a lock for others to take over
   const crash::Fate stuck_at_once{"put.locked", 1, false};
+  const crash::Fate fails{"ended.unlocked", 1, false};  // leaves what was to be dropped to others
+  using crash::Ending;
   const conveyor::Bounds tight{8}, wide{}, narrow{conveyor::unbounded, 500'000};
   return {
       {wide, false, {dies}, {lives}},
@@ -30,6 +32,16 @@ std::vector<crash::Plan> plans_for(const std::string& point, int hit) {
       {wide, false, {lives, lives}, {dies, lives}, true},
       {narrow, false, {lives, dies, lives}, {lives, lives}},
       {narrow, false, {lives, lives}, {dies, lives}},
+      {wide, false, {dies}, {lives}, false, Ending::by_producers},
+      {tight, true, {lives, dies}, {lives, lives}, false, Ending::by_producers},
+      {wide, false, {stuck_at_once, dies, lives}, {lives, lives}, false, Ending::by_producers},
+      {wide, false, {stuck, lives}, {dies}, false, Ending::by_producers},
+      {wide, false, {lives, lives}, {lives}, false, Ending::by_producers, {dies, lives}},
+      {tight, true, {lives, lives}, {lives, lives}, false, Ending::shutdown, {dies}},
+      {wide, false, {lives}, {lives}, true, Ending::shutdown, {dies, lives}},
+      {wide, false, {lives, lives}, {lives}, true, Ending::immediate, {dies}},
+      {tight, true, {lives}, {lives, lives}, false, Ending::immediate, {dies, dies, lives}},
+      {wide, false, {lives, lives}, {dies, lives}, true, Ending::immediate, {fails}},
   };
 }
 
