@@ -273,13 +273,16 @@ Outcome run(const Plan& plan) {
   if (plan.ending == Ending::shutdown || plan.ending == Ending::immediate) close(plan, ledger, segment);
   int dead_consumers = 0;
   for (Fallen& each : producers) each.killed = reap(each.pid);
-  if (plan.ending == Ending::by_producers && !stream.ended()) {
+  if (plan.ending == Ending::by_producers) {
     // One may have died before it had come: only its program can know that it will not.
-    int may_be_missing = 0;
-    for (std::size_t i = 0; i < producers.size(); ++i) may_be_missing += producers[i].killed && ledger.returned[i] == 0;
-    const std::uint32_t expected = segment->header().ending.expected.load() & ~producers_armed;
-    if (static_cast<int>(expected) > may_be_missing) outcome.trouble = "still expects producers";
-    if (expected != 0) stream.expect_producers(0, forever);
+    std::uint32_t may_be_missing = 0;
+    for (std::size_t i = 0; i < producers.size(); ++i) {
+      if (producers[i].killed && ledger.returned[i] == 0) ++may_be_missing;
+    }
+    stream.look_for_lost();
+    outcome.missing = segment->header().ending.expected.load() & ~producers_armed;
+    if (outcome.missing > may_be_missing) outcome.trouble = "still expects producers";
+    if (outcome.missing != 0) stream.expect_producers(0, forever);
   }
   if (plan.backlog) start_consumers();
   ledger.stop = true;
@@ -289,6 +292,7 @@ Outcome run(const Plan& plan) {
   outcome.killed = ledger.deaths != 0;
   consume(segment, ledger, plan.watched, plan.ending);  // what the dead left
   const int lost_allowed = plan.ending == Ending::immediate ? INT_MAX : dead_consumers;
+  outcome.lost = stream.lost();
   if (outcome.trouble.empty() && plan.ending != Ending::told)
     outcome.trouble = audit_ending(plan, ledger, stream, producers, dead_consumers);
   if (outcome.trouble.empty())

@@ -55,6 +55,8 @@ struct Plan {
 
 struct Outcome {
   bool killed = false;     // a victim that counts died as planned
+  std::uint32_t missing = 0;               // Ending::by_producers: who was still expected when all were gone,
+  std::vector<conveyor::LostProducer> lost;  // and who died inside
   std::string trouble;     // what is wrong afterwards; empty when all is well
 };
 

@@ -33,6 +33,7 @@ std::vector<crash::Plan> plans_for(const std::string& point, int hit) {
       {narrow, false, {lives, dies, lives}, {lives, lives}},
       {narrow, false, {lives, lives}, {dies, lives}},
       {wide, false, {dies}, {lives}, false, Ending::by_producers},
+      {wide, false, {{point, hit + 1}}, {lives}, false, Ending::by_producers},
       {tight, true, {lives, dies}, {lives, lives}, false, Ending::by_producers},
       {wide, false, {stuck_at_once, dies, lives}, {lives, lives}, false, Ending::by_producers},
       {wide, false, {stuck, lives}, {dies}, false, Ending::by_producers},
@@ -71,4 +72,39 @@ TEST_CASE("a process killed at any step harms nobody") {
   }
   CHECK(seen.size() == std::size(points));  // each name once
   CHECK(seen.size() >= 20);
+}
+
+TEST_CASE("a producer killed on its way in or out has done it, or has not") {
+  struct Case {
+    const char* point;
+    int hit;  // 1: on its way in, 2: out
+    std::uint32_t missing;
+    std::size_t lost;
+    std::uint64_t items;
+  };
+  for (const Case& expected : {
+           Case{"producers.named", 1, 1, 0, 0},
+           Case{"producers.committed", 1, 0, 1, 0},
+           Case{"producers.half-applied", 1, 0, 1, 0},
+           Case{"producers.applied", 1, 0, 1, 0},
+           Case{"put.before-commit", 1, 0, 1, 0},
+           Case{"put.committed", 1, 0, 1, 1},
+           Case{"producers.counted", 8, 0, 1, 7},
+           Case{"put.unlocked", 8, 0, 1, 8},
+           Case{"producers.committed", 2, 0, 0, 0},
+           Case{"producers.half-applied", 2, 0, 0, 0},
+           Case{"producers.applied", 2, 0, 0, 0},
+       }) {
+    CAPTURE(expected.point);
+    CAPTURE(expected.hit);
+    const crash::Fate dies{expected.point, expected.hit}, lives;
+    for (const std::vector<crash::Fate>& producers : {std::vector{dies}, std::vector{dies, lives}}) {
+      const crash::Outcome outcome = crash::run({{}, false, producers, {lives}, false, crash::Ending::by_producers});
+      CHECK(outcome.trouble == "");
+      CHECK(outcome.killed);
+      CHECK(outcome.missing == expected.missing);
+      REQUIRE(outcome.lost.size() == expected.lost);
+      if (expected.lost != 0) CHECK(outcome.lost[0].items == expected.items);
+    }
+  }
 }
