@@ -197,7 +197,7 @@ std::string audit(const Ledger& ledger, Stream& stream, int producers, int lost_
   return stream.check();
 }
 
-// Says how the queue will end, or ends it, in a process of its own; whatever it died of, we then do it again.
+// Says how the queue will end, or ends it, in processes of their own; if all died before it was done, we do it.
 void close(const Plan& plan, Ledger& ledger, const std::shared_ptr<Segment>& segment) {
   const auto work = [&] {
     Stream stream(segment);
@@ -209,7 +209,7 @@ void close(const Plan& plan, Ledger& ledger, const std::shared_ptr<Segment>& seg
     stream.shutdown(plan.ending == Ending::immediate, forever);
   };
   for (const Fate& fate : plan.closers) reap(spawn(ledger, fate, work));
-  work();
+  if (!Stream(segment).ended()) work();
 }
 
 // How the queue ended, and whether what it says of that is so.
