@@ -4,67 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import queue as standard
 import signal
-import time
 from collections import Counter
 from typing import Any
 
 import pytest
 from helpers import METHODS, crew, finish, python, soundly_asleep, until
+from streams import collect, produce
 
-import conveyor
-from conveyor import JoinableQueue, ProducerLost, Queue, ShutDown
+from conveyor import JoinableQueue, Queue, ShutDown
 
 methods = pytest.mark.parametrize("method", METHODS)
 how = pytest.mark.parametrize("immediate", [False, True])
-SECOND = 1.0
-
-
-def produce(queue: Any, number: int, count: int) -> None:
-    with queue.producing():
-        for i in range(count):
-            queue.put((number, i, b"x" * (20_000 if i % 50 == 0 else i % 30)))
-
-
-def collect(queue: Any, told: Any, batch: int = 1) -> None:
-    """Take until the end; tell what came, and how it ended."""
-    counts: Counter[int] = Counter()
-    try:
-        if batch == 1:
-            for number, _, _ in queue:
-                counts[number] += 1
-        while batch > 1:
-            counts.update(number for number, _, _ in queue.get_many(batch))
-    except ShutDown:
-        told.put((os.getpid(), counts, None))
-    except ProducerLost as lost:
-        told.put((os.getpid(), counts, lost))
-    else:
-        told.put((os.getpid(), counts, None))
-
-
-def wait_inside(queue: Any, count: int, at: Any) -> None:
-    """Enter, put, and stay."""
-    with queue.producing():
-        for i in range(count):
-            queue.put((0, i, b""))
-        at.put(os.getpid())
-        at._never_comes.get()
-
-
-class Meeting:
-    """A queue to report to, and one from which nothing ever comes."""
-
-    def __init__(self) -> None:
-        self._reports: Queue[int] = Queue()
-        self._never_comes: Queue[None] = Queue()
-
-    def put(self, pid: int) -> None:
-        self._reports.put(pid)
-
-    def get(self) -> int:
-        return self._reports.get(timeout=60)
 
 
 # -- without sentinels ---------------------------------------------------------------------------------
@@ -162,177 +113,6 @@ def test_defect_16_a_fork_inside_does_not_count_twice() -> None:
         assert list(queue) == ["parent", "child, who is none of the producers", "parent again"]
         assert told.get(timeout=1) == (0, False)
         finish(members[0])
-
-
-def enter_below(queue: Any, told: Any) -> None:
-    """A child that was forked inside, and is a producer of its own."""
-    with queue.producing():
-        child = os.fork()
-        if child == 0:
-            with queue.producing():
-                queue.put("child")
-                told.put(os.getpid())
-                signal.pause()
-        told.get()
-        queue.put("parent")
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-
-
-def test_defect_09_a_child_forked_inside_may_be_a_producer_and_be_lost() -> None:
-    queue: Queue[str] = Queue()
-    told: Queue[int] = Queue()
-    queue.expect_producers(2)
-    with crew() as members:
-        members.append(multiprocessing.get_context("fork").Process(target=enter_below, args=(queue, told)))
-        members[0].start()
-        received = []
-        with pytest.raises(ProducerLost) as raised:
-            for item in queue:
-                received.append(item)
-        assert received == ["child", "parent"]
-        assert raised.value.items == 1
-        assert raised.value.pid != members[0].pid
-        finish(members[0])
-
-
-# -- the lost ------------------------------------------------------------------------------------------
-
-
-@methods
-def test_defect_09_sleeping_consumers_hear_of_a_killed_producer_within_a_second(method: str) -> None:
-    context = multiprocessing.get_context(method)
-    best = 60.0
-    for _ in range(3):  # the machine may be busy: one of three must be in time
-        queue: Queue[Any] = Queue()
-        told: Queue[Any] = Queue()
-        at = Meeting()
-        with crew() as members:
-            for batch in (1, 10):
-                members.append(context.Process(target=collect, args=(queue, told, batch)))
-                members[-1].start()
-            producer = context.Process(target=wait_inside, args=(queue, 5, at))
-            members.append(producer)
-            producer.start()
-            pid = at.get()
-            until(queue.empty, "all is taken")
-            for member in members:
-                until(lambda member=member: soundly_asleep(member.pid), "it sleeps")
-            os.kill(pid, signal.SIGKILL)
-            killed = time.monotonic()
-            heard = [told.get(timeout=60) for _ in range(2)]
-            best = min(best, time.monotonic() - killed)
-            for _, _, lost in heard:
-                assert (lost.pid, lost.items, lost.others) == (pid, 5, 0)
-                # Nobody has waited for it yet, unless a fork server did: its signal is there for all to see.
-                assert lost.signal == signal.SIGKILL or (method == "forkserver" and lost.signal is None)
-            assert sum(counts[0] for _, counts, _ in heard) == 5
-            for member in members[:2]:
-                finish(member)
-            assert queue.is_shutdown
-            with pytest.raises(ProducerLost):
-                queue.get_nowait()
-            with pytest.raises(ShutDown):
-                queue.put(1)
-        if best < SECOND:
-            return
-    pytest.fail(f"it took {best:.2f} s")
-
-
-@methods
-def test_defect_10_what_a_lost_producer_put_comes_before_the_news(method: str) -> None:
-    context = multiprocessing.get_context(method)
-    queue: Queue[Any] = Queue()
-    at = Meeting()
-    with crew() as members:
-        producer = context.Process(target=wait_inside, args=(queue, 1000, at))
-        members.append(producer)
-        producer.start()
-        at.get()
-        producer.kill()
-        producer.join()
-        received = []
-        with pytest.raises(ProducerLost) as raised:
-            for _, i, _ in queue:
-                received.append(i)
-        assert received == list(range(1000))
-        assert (raised.value.pid, raised.value.items) == (producer.pid, 1000)
-        assert raised.value.signal is None, "its parent has its exit code, and nobody else can ask"
-
-
-def put_without_end(queue: Any, number: int, begun: Any) -> None:
-    with queue.producing():
-        begun.put(number)
-        for i in range(1 << 60):
-            queue.put((number, i, b"x" * (i % 40)))
-
-
-@methods
-def test_defect_01_the_others_go_on_to_their_own_end(method: str) -> None:
-    context = multiprocessing.get_context(method)
-    queue: Queue[Any] = Queue(20)
-    told: Queue[Any] = Queue()
-    begun: Queue[int] = Queue()
-    queue.expect_producers(6)
-    with crew() as members:
-        victims = [context.Process(target=put_without_end, args=(queue, n, begun)) for n in range(3)]
-        others = [context.Process(target=produce, args=(queue, n, 500)) for n in range(3, 6)]
-        consumers = [context.Process(target=collect, args=(queue, told)) for _ in range(2)]
-        members += victims + others + consumers
-        for member in victims + consumers:
-            member.start()
-        for _ in victims:
-            begun.get(timeout=60)
-        for member in others:
-            member.start()
-        pids = [victim.pid for victim in victims]
-        for victim in victims:
-            victim.kill()
-            victim.join()
-        for member in others + consumers:
-            finish(member)
-    total: Counter[int] = Counter()
-    for _ in consumers:
-        _, counts, lost = told.get(timeout=1)
-        assert lost.pid in pids
-        assert lost.others == 2
-        total += counts
-    assert [total[n] for n in range(3, 6)] == [500] * 3, "nothing of the others' is missing"
-    assert lost.items == total[pids.index(lost.pid)]
-    assert queue._check() == ""
-
-
-@methods
-def test_defect_02_killed_consumers_do_not_keep_a_stream_from_its_end(method: str) -> None:
-    context = multiprocessing.get_context(method)
-    queue: Queue[Any] = Queue()
-    told: Queue[Any] = Queue()
-    with crew() as members:
-        with queue.producing():
-            for _ in range(3):
-                members.append(context.Process(target=collect, args=(queue, told)))
-                members[-1].start()
-            for member in members:
-                until(lambda member=member: soundly_asleep(member.pid), "it waits")
-            for victim in members[:2]:
-                victim.kill()
-                victim.join()
-            queue.put((0, 0, b""))
-        finish(members[2])
-    assert told.get(timeout=1)[1:] == ({0: 1}, None)
-
-
-def test_defect_09_standard_library_waits_for_the_dead() -> None:
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-    with crew() as members:
-        members.append(context.Process(target=queue.get))
-        members.append(context.Process(target=time.sleep, args=(60,)))  # the producer
-        for member in members:
-            member.start()
-        members[1].kill()
-        members[1].join()
-        until(lambda: soundly_asleep(members[0].pid or 0), "it waits all the same")
 
 
 # -- shutdown for all ----------------------------------------------------------------------------------
@@ -465,31 +245,3 @@ def test_defect_22_an_interrupted_consumer_leaves_the_stream_to_the_others(metho
         finish(members[0])
         queue.put("for others")
     assert list(queue) == ["for others"]
-
-
-def wait_inside_named(url: str) -> None:
-    with conveyor.connect(url).producing() as queue:
-        queue.put("an item")
-        signal.pause()
-
-
-def test_defect_09_unrelated_processes_on_a_named_queue() -> None:
-    url = f"shm://ending-processes-{os.getpid()}"
-    queue = conveyor.connect(url, create=True)
-    try:
-        with crew() as members:
-            context = multiprocessing.get_context("spawn")
-            members.append(context.Process(target=wait_inside_named, args=(url,)))
-            members[0].start()
-            assert queue.get(timeout=60) == "an item"
-            with pytest.raises(standard.Empty):
-                queue.get_nowait()
-            members[0].kill()
-            with pytest.raises(ProducerLost) as raised:
-                queue.get(timeout=30)
-            assert raised.value.pid == members[0].pid
-        late = conveyor.connect(url, create=False)
-        with pytest.raises(ProducerLost):
-            late.get_nowait()
-    finally:
-        conveyor.remove(url)
