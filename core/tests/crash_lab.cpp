@@ -279,6 +279,7 @@ Outcome run(const Plan& plan) {
     for (std::size_t i = 0; i < producers.size(); ++i) {
       if (producers[i].killed && ledger.returned[i] == 0) ++may_be_missing;
     }
+    for (const Fate& fate : plan.lookers) reap(spawn(ledger, fate, [&] { Stream(segment).look_for_lost(); }));
     stream.look_for_lost();
     outcome.missing = segment->header().ending.expected.load() & ~producers_armed;
     if (outcome.missing > may_be_missing) outcome.trouble = "still expects producers";

@@ -51,6 +51,7 @@ struct Plan {
   bool backlog = false;                    // the consumers start when the producers are done
   Ending ending = Ending::told;
   std::vector<Fate> closers;               // one process each: they bring the end about, one after the other
+  std::vector<Fate> lookers;               // the same: when the producers are gone, they look who was lost
 };
 
 struct Outcome {

@@ -36,6 +36,7 @@ std::vector<crash::Plan> plans_for(const std::string& point, int hit) {
       {wide, false, {{point, hit + 1}}, {lives}, false, Ending::by_producers},
       {tight, true, {lives, dies}, {lives, lives}, false, Ending::by_producers},
       {wide, false, {stuck_at_once, dies, lives}, {lives, lives}, false, Ending::by_producers},
+      {wide, false, {stuck, lives}, {lives}, true, Ending::by_producers, {}, {dies}},
       {wide, false, {stuck, lives}, {dies}, false, Ending::by_producers},
       {wide, false, {lives, lives}, {lives}, false, Ending::by_producers, {dies, lives}},
       {tight, true, {lives, lives}, {lives, lives}, false, Ending::shutdown, {dies}},

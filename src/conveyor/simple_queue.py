@@ -54,7 +54,7 @@ class SimpleQueue(SimpleChannel[T]):
         Raises:
             OSError: the queue is closed.
         """
-        if self._is_closed:
+        if self._reader.closed:
             raise OSError("handle is closed")
         return self._is_empty()
 

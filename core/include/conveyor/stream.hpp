@@ -123,6 +123,8 @@ class Stream {
   // sync point "ended": acquires what `end` released. Asked before the queue is looked at, never after.
   bool ended() const { return header_.ended.load(acquire) != static_cast<std::uint32_t>(End::none); }
   bool dropped() const { return header_.ended.load(acquire) == static_cast<std::uint32_t>(End::drop); }
+  // Drops what is left of what End::drop is to drop.
+  void finish_drop();
   Status enter_producing(bool counts, Nanoseconds patience);
   void leave_producing();
   Status expect_producers(std::uint32_t count, Nanoseconds patience);
@@ -163,7 +165,6 @@ class Stream {
   }
   void tell_of_end();
   void drop_locked();
-  void finish_drop();
   std::uint64_t tasks_put();
   void sweep_if_wanted() {
     if (header_.sweep_wanted.load(relaxed) != 0) sweep();

@@ -131,6 +131,7 @@ nb::object Channel::wait_item(const Deadline& deadline) {
 nb::object Channel::wait_tasks(const Deadline& deadline) {
   Slices slices;
   for (;;) {
+    settle_drop();
     if (stream_.all_tasks_done()) return nb::bool_(true);
     if (deadline.passed()) return nb::bool_(false);
     {

@@ -72,7 +72,8 @@ class Channel {
   nb::object expect_producers(nb::handle count);
   // Whether the producers were looked after just now, so that the queue may have ended.
   bool looked_for_lost();
-  std::uint64_t depth();
+  // Whoever asked for a drop may have died before it was done: then it is done now.
+  void settle_drop();
 
   // Closed in this process only; a forked child starts open again, as multiprocessing's does.
   void close() { closed_in_ = fork_generation(); }

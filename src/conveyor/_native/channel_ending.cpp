@@ -71,14 +71,29 @@ nb::object Channel::expect_producers(nb::handle count) {
   return status == Status::ok ? nb::none() : raise_status(status, stream_.segment(), 0);
 }
 
-std::uint64_t Channel::depth() {
-  // Whoever asked for the drop may have died before it was done.
-  if (stream_.dropped()) stream_.unfinished();
-  return stream_.depth();
+void Channel::settle_drop() {
+  if (!stream_.dropped() || stream_.empty()) return;
+  const WithoutGil released;
+  stream_.finish_drop();
 }
 
 void bind_ending(nb::class_<Channel>& channel) {
-  channel.def("_depth", &Channel::depth)
+  channel
+      .def("_depth",
+           [](Channel& self) {
+             self.settle_drop();
+             return self.stream().depth();
+           })
+      .def("_is_empty",
+           [](Channel& self) {
+             self.settle_drop();
+             return self.stream().settled_empty();
+           })
+      .def("_task_done",
+           [](Channel& self) {
+             self.settle_drop();
+             return self.stream().task_done();
+           })
       .def("_shutdown", &Channel::shutdown, "immediate"_a)
       .def_prop_ro("_is_shut_down", [](Channel& self) { return self.stream().ended(); })
       .def("_enter_producing", &Channel::enter_producing, "counts"_a)
@@ -89,7 +104,10 @@ void bind_ending(nb::class_<Channel>& channel) {
            })
       .def("_expect_producers", &Channel::expect_producers, "n"_a)
       .def("_look_for_lost", &Channel::looked_for_lost)
-      .def("_unfinished", [](Channel& self) { return self.stream().unfinished(); });
+      .def("_unfinished", [](Channel& self) {
+        self.settle_drop();
+        return self.stream().unfinished();
+      });
 }
 
 }  // namespace conveyor::python

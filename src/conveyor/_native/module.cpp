@@ -159,9 +159,7 @@ void bind_channels(nb::module_& module) {
              }
              return self.stream().segment().ready_fd();
            })
-      .def("_is_empty", [](Channel& self) { return self.depth() == 0 && self.stream().settled_empty(); })
       .def("_is_full", [](Channel& self) { return self.stream().full(); })
-      .def("_task_done", [](Channel& self) { return self.stream().task_done(); })
       .def("_statistics", &statistics)
       .def("_check", [](Channel& self) { return self.stream().check(); })
       .def(
