@@ -15,10 +15,7 @@ Status Stream::lock(Side& side, Nanoseconds patience) {
   switch (got) {
     case Locked::busy: return Status::busy;
     case Locked::interrupted: return Status::interrupted;
-    case Locked::recovered:
-      // The side's state needs no repair: the published word selects a whole copy. Pages may be lost.
-      header_.sweep_wanted.store(1, relaxed);
-      break;
+    case Locked::recovered: recovered(side); break;
     case Locked::clean: break;
   }
   if (!sound(side.state[0]) || !sound(side.state[1])) {
@@ -28,10 +25,19 @@ Status Stream::lock(Side& side, Nanoseconds patience) {
   return Status::ok;
 }
 
+// The side's state needs no repair: the published word selects a whole copy. Pages may be lost.
+void Stream::recovered(Side& side) {
+  header_.sweep_wanted.store(1, relaxed);
+  if (&side != &header_.producers) return;
+  producers_.recover(count_of(header_.tail.word.load(relaxed)));
+  end_if_all_left();
+  if (ended()) tell_of_end();
+}
+
 void Stream::lock_for_good(Side& side) {
   for (;;) {
     switch (side.lock.acquire(forever)) {
-      case Locked::recovered: header_.sweep_wanted.store(1, relaxed); return;
+      case Locked::recovered: recovered(side); return;
       case Locked::clean: return;
       default: break;
     }
@@ -50,6 +56,10 @@ Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, 
   Side& side = header_.producers;
   if (const Status locked = lock(side, patience); locked != Status::ok) return locked;
   CONVEYOR_KILL_POINT("put.locked");
+  if (header_.ended.load(relaxed) != static_cast<std::uint32_t>(End::none)) [[unlikely]] {
+    side.lock.unlock();
+    return Status::shut_down;
+  }
   const std::uint64_t word = header_.tail.word.load(relaxed);  // relaxed: ours, under the lock
   const std::uint64_t before = count_of(word);
   SideState state = side.state[word & 1];
@@ -99,6 +109,7 @@ Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, 
     header_.tail.bytes.store(state.bytes, relaxed);  // relaxed: the next store releases it
     const bool watched = ready_.watched();
     if (watched) ready_.begin_put();
+    producers_.count(done, after);
     CONVEYOR_KILL_POINT("put.before-commit");
     // sync point "tail": the commit. The items can be taken.
     header_.tail.word.store(after << 1 | ((word & 1) ^ 1), conveyor::release);
@@ -261,18 +272,21 @@ Waited Stream::wait(EventCount& event, Side& side, Nanoseconds deadline, Slices&
   const std::uint32_t epoch = event.announce();
   if (is_ready()) return Waited::again;
   const Nanoseconds start = monotonic_now();
-  const Waited result = event.sleep(epoch, deadline, slices);
+  // Somebody must look whether the producers are alive.
+  const bool short_sleep = &side == &header_.consumers && producers_.armed() && start < deadline - look_every;
+  Waited result = event.sleep(epoch, short_sleep ? start + look_every : deadline, slices);
+  if (short_sleep && result == Waited::timed_out) result = Waited::again;
   side.blocked_nanoseconds.fetch_add(static_cast<std::uint64_t>(monotonic_now() - start), relaxed);
   return result;
 }
 
 Waited Stream::wait_not_empty(Nanoseconds deadline, Slices& slices) {
-  return wait(header_.not_empty, header_.consumers, deadline, slices, [this] { return !empty(); });
+  return wait(header_.not_empty, header_.consumers, deadline, slices, [this] { return !empty() || ended(); });
 }
 
 Waited Stream::wait_not_full(std::uint64_t payload, Nanoseconds deadline, Slices& slices) {
-  const Waited result =
-      wait(header_.not_full, header_.producers, deadline, slices, [this, payload] { return has_room(payload); });
+  const Waited result = wait(header_.not_full, header_.producers, deadline, slices,
+                             [this, payload] { return has_room(payload) || ended(); });
   // What the dead were lent comes back by the sweep alone.
   if (counts_lent() && pool_.lent_bytes() != 0 && !has_room(payload)) {
     segment_->count_attached();
@@ -297,7 +311,13 @@ bool Stream::settled_empty() {
   if (!empty()) return false;
   if (!ready_.watched()) return true;
   // A put may hold the ready lock between its token and its commit: once we have the lock, it has committed.
-  return ready_.settle([this] { return empty(); });
+  bool found = false;
+  ready_.settle([&] {
+    const bool no_more = ended();  // then the descriptor stays readable, as a pipe's does at its end
+    found = empty();
+    return found && !no_more;
+  });
+  return found;
 }
 
 std::uint64_t Stream::bytes_waiting() const {
@@ -322,17 +342,17 @@ bool Stream::fits(std::uint64_t waiting, std::uint64_t payload, bool alone) cons
 bool Stream::task_done() {
   std::uint64_t done = header_.tasks_done.load(relaxed);
   do {
-    const std::uint64_t put = count_of(header_.tail.word.load(acquire));
-    if (done >= put) return false;
-    // sync point "tasks": release here, acquire in all_tasks_done: join sees what the tasks did.
+    if (done >= tasks_put()) return false;
+    // sync point "tasks": release here, acquire in unfinished: join sees what the tasks did.
   } while (!header_.tasks_done.compare_exchange_weak(done, done + 1, acq_rel, relaxed));
   if (all_tasks_done()) header_.all_done.notify(INT_MAX);
   return true;
 }
 
-bool Stream::all_tasks_done() const {
+std::uint64_t Stream::unfinished() {
   const std::uint64_t done = header_.tasks_done.load(acquire);  // sync point "tasks"
-  return done >= count_of(header_.tail.word.load(acquire));
+  const std::uint64_t put = tasks_put();
+  return put > done ? put - done : 0;
 }
 
 Waited Stream::wait_all_tasks_done(Nanoseconds deadline, Slices& slices) {
@@ -345,7 +365,7 @@ int Stream::watch() {
   if (segment_->ready_fd() < 0) return errno;
   lock_for_good(header_.consumers);
   lock_for_good(header_.producers);
-  ready_.start_watching(empty());
+  ready_.start_watching(empty() && !ended());
   header_.producers.lock.unlock();
   header_.consumers.lock.unlock();
   return 0;

@@ -24,7 +24,7 @@ from __future__ import annotations
 #   queues
 #   joinable_queue, pipe
 #   queue, simple_queue | numpy
-#   _ends, _references
+#   _ends, _producing, _references
 #   _native
 #   _arrays, _reducers | numpy
 #   codecs/ | msgspec pyarrow
@@ -49,7 +49,9 @@ from .errors import (
     Full,
     ItemTooLarge,
     OutOfMemory,
+    ProducerLost,
     SegmentGone,
+    ShutDown,
     VersionMismatch,
 )
 from .joinable_queue import JoinableQueue
@@ -74,8 +76,10 @@ __all__ = [
     "JoinableQueue",
     "OutOfMemory",
     "Pipe",
+    "ProducerLost",
     "Queue",
     "SegmentGone",
+    "ShutDown",
     "SimpleQueue",
     "Statistics",
     "VersionMismatch",

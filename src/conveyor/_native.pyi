@@ -66,6 +66,14 @@ class Channel:
     def _is_empty(self) -> bool: ...
     def _is_full(self) -> bool: ...
     def _task_done(self) -> bool: ...
+    def _unfinished(self) -> int: ...
+    def _shutdown(self, immediate: bool) -> None: ...
+    @property
+    def _is_shut_down(self) -> bool: ...
+    def _enter_producing(self, counts: bool) -> None: ...
+    def _leave_producing(self) -> None: ...
+    def _expect_producers(self, n: int) -> None: ...
+    def _look_for_lost(self) -> bool: ...
     def _statistics(self) -> dict[str, Any]: ...
     def _check(self) -> str: ...
     def _put_object(self, item: Any) -> None: ...
@@ -89,6 +97,7 @@ class QueueChannel(Channel, Generic[T]):
 
         Raises:
             queue.Full: no room, within the time.
+            ShutDown: the queue was shut down, before or while this waited.
             ValueError: the queue is closed in this process.
             ItemTooLarge: the item is larger than `max_bytes`.
             OutOfMemory: the system gives no memory for it. The queue is as before.
@@ -100,8 +109,8 @@ class QueueChannel(Channel, Generic[T]):
     def put_many(self, items: Iterable[T], block: bool = True, timeout: float | None = None) -> None:
         """Put items, in order, under one lock and with one wake-up as far as there is room.
 
-        An item that cannot be pickled raises before any is put. When the time runs out or there is
-        no memory, the exception's `items_put` says how many are in.
+        An item that cannot be pickled raises before any is put. When the time runs out, there is no
+        memory or the queue is shut down meanwhile, the exception's `items_put` says how many are in.
         """
 
     def get(self, block: bool = True, timeout: float | None = None) -> T:
@@ -113,6 +122,8 @@ class QueueChannel(Channel, Generic[T]):
 
         Raises:
             queue.Empty: nothing to take, within the time.
+            ShutDown: the queue was shut down and has no more items.
+            ProducerLost: the same, and a producer had died inside `producing()`.
             ValueError: the queue is closed in this process.
             CorruptSegment: the shared memory is damaged.
         """
@@ -123,15 +134,16 @@ class QueueChannel(Channel, Generic[T]):
     def get_many(self, max_items: int = 100, timeout: float | None = None, block: bool = True) -> list[T]:
         """Take what is there, at most `max_items`; waits for the first item only.
 
+        At the end it raises as `get` does: `ShutDown` or `ProducerLost`, never an empty list.
         If one cannot be unpickled, that exception is raised and its `items_received` has the others.
         """
 
 class SimpleChannel(Channel, Generic[T]):
     def put(self, obj: T) -> None:
-        """Put an item; waits for room."""
+        """Put an item; waits for room. Raises `ShutDown` once the queue is shut down."""
 
     def get(self) -> T:
-        """Take an item; waits for one."""
+        """Take an item; waits for one. Raises `ShutDown` or `ProducerLost` at the queue's end."""
 
 def _encode(obj: Any) -> bytes | None: ...
 def _decode(data: bytes) -> Any: ...

@@ -17,6 +17,11 @@ class JoinableQueue(Queue[T]):
     Only what was really put counts as a task: an item that cannot be pickled leaves `join` as it was.
     """
 
+    @property
+    def unfinished_tasks(self) -> int:
+        """For how many items that were put, and not dropped, `task_done` is still to be called."""
+        return self._unfinished()
+
     def task_done(self) -> None:
         """Say that an item taken from the queue is dealt with.
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copyreg
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._arrays import Form
 from ._ends import NoLock, Reader, Writer
 from ._native import QueueChannel, Segment
+from ._producing import Producing
 from ._references import Reference, forget_received, reference_to
-from .errors import ItemTooLarge
+from .errors import ItemTooLarge, ShutDown
 from .statistics import Statistics
 
 if TYPE_CHECKING:
@@ -184,7 +185,66 @@ class Queue(QueueChannel[T]):
         forget_received()
         return Statistics(**self._statistics())
 
-    # -- ending -----------------------------------------------------------------------------------
+    # -- ending, for all processes ----------------------------------------------------------------------
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """Shut the queue down for all processes, as Python 3.13's `queue.Queue.shutdown` does for threads.
+
+        From now on `put` raises `ShutDown`; `get` does once the queue is empty. Who is blocked in either
+        wakes at once, in every process. It cannot be undone; a named queue stays shut down until it is
+        removed.
+
+        Args:
+            immediate: also drop what waits in the queue, and count it as done for `join`.
+        """
+        self._shutdown(immediate)
+
+    @property
+    def is_shutdown(self) -> bool:
+        """Whether the queue was shut down, or has ended by itself."""
+        return self._is_shut_down
+
+    def __iter__(self) -> Iterator[T]:
+        """Take items until the queue is shut down and empty; others may do the same at the same time."""
+        while True:
+            try:
+                item = self.get()
+            except ShutDown:
+                return
+            yield item
+
+    __contains__ = None  # `item in queue` would take items
+
+    def producing(self) -> Producing[Queue[T]]:
+        """A block that counts as a producer: when the last one is left, the queue shuts down by itself.
+
+        `with queue.producing(): ...` may be entered by any number of processes and threads, and more than
+        once. Say `expect_producers` before, so that the first to leave does not end the queue before the
+        others have come. A process that dies inside is noticed within a second: it counts as having left,
+        but when the queue is drained, `get` and iteration raise `ProducerLost` in the place of `ShutDown`.
+        A block that is left by an exception is left.
+
+        Raises (on entering):
+            ShutDown: the queue has ended already.
+            ConveyorError: 256 processes are inside.
+        """
+        return Producing(self)
+
+    def expect_producers(self, n: int) -> None:
+        """Say how many `producing()` blocks must still be entered before the queue may end by itself.
+
+        A block within another one of the same thread (asyncio task) is not one more. When none is
+        expected and nobody is inside, the queue shuts down at once.
+
+        Args:
+            n: 0 or more; it takes the place of what was said before.
+
+        Raises:
+            ShutDown: the queue has ended already.
+        """
+        self._expect_producers(n)
+
+    # -- ending, for this process -----------------------------------------------------------------------
 
     def close(self) -> None:
         """Say that this process will put and get no more; idempotent. Other processes are not concerned."""

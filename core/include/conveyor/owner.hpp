@@ -23,6 +23,10 @@ OwnerId self();
 // right to look), a process counts as alive: nothing is ever taken from the living.
 bool is_alive(OwnerId owner);
 
+// The signal that killed a process that has ended; 0 when it was none, or when that cannot be told any
+// more: only until the parent has waited for it is there anybody to ask.
+std::uint32_t killing_signal(OwnerId owner);
+
 // Grows by one in the child at each fork: tells state made before the fork from state made after.
 std::uint32_t fork_generation();
 

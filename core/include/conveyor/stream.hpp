@@ -16,6 +16,7 @@
 #include <cstring>
 #include <memory>
 
+#include "conveyor/ending.hpp"
 #include "conveyor/kill_point.hpp"
 #include "conveyor/pool.hpp"
 #include "conveyor/ready.hpp"
@@ -33,6 +34,8 @@ enum class Status {
   no_memory,
   corrupt,
   refused,      // the sink did not take the item; it stays in the queue
+  shut_down,    // the queue takes no more items
+  crowded,      // too many producers are registered
 };
 
 // An item to put: `data`, of at most inline_limit bytes, and runs that already hold the rest.
@@ -60,7 +63,11 @@ struct StreamStatistics {
 class Stream {
  public:
   explicit Stream(std::shared_ptr<Segment> segment)
-      : segment_(std::move(segment)), header_(segment_->header()), pool_(*segment_), ready_(*segment_) {}
+      : segment_(std::move(segment)),
+        header_(segment_->header()),
+        pool_(*segment_),
+        ready_(*segment_),
+        producers_(*segment_) {}
 
   // Puts as many of the `count` items as fit, in one go; `done` says how many. `patience` bounds
   // the wait for the producers' lock; 0 only spins. Not ok: what `done` does not count is the caller's.
@@ -96,7 +103,7 @@ class Stream {
   // the deadline. To be called in a loop with the same `slices`; `again` means: look, and call again.
   Waited wait_not_empty(Nanoseconds deadline, Slices& slices);
   bool spin_for_item() {
-    return header_.not_empty.spin(spin_, [this] { return !empty(); });
+    return header_.not_empty.spin(spin_, [this] { return !empty() || ended(); });
   }
   Waited wait_not_full(std::uint64_t payload, Nanoseconds deadline, Slices& slices);
   // A waiter that leaves without taking passes a wake-up on, in case it was meant for a peer too.
@@ -110,9 +117,27 @@ class Stream {
   bool full() const { return depth() >= header_.max_items || bytes_waiting() >= header_.max_bytes; }
   std::uint64_t bytes_waiting() const;
 
-  // task_done and join of a JoinableQueue: unfinished = items ever put - tasks done.
+  // The end (ending.hpp). It may take the producers' lock, and does so with `patience`; `busy` or `interrupted`:
+  // nothing was done.
+  Status shutdown(bool immediate, Nanoseconds patience);
+  // sync point "ended": acquires what `end` released. Asked before the queue is looked at, never after.
+  bool ended() const { return header_.ended.load(acquire) != static_cast<std::uint32_t>(End::none); }
+  bool dropped() const { return header_.ended.load(acquire) == static_cast<std::uint32_t>(End::drop); }
+  // Drops what is left of what End::drop is to drop.
+  void finish_drop();
+  Status enter_producing(bool counts, Nanoseconds patience);
+  void leave_producing();
+  Status expect_producers(std::uint32_t count, Nanoseconds patience);
+  // True now and then while somebody may die inside `producing()`: whoever found the queue empty then looks.
+  bool look_is_due();
+  void look_for_lost();
+  std::vector<LostProducer> lost() const { return producers_.lost(count_of(header_.tail.word.load(acquire))); }
+  static constexpr Nanoseconds look_every = 300'000'000;
+
+  // task_done and join of a JoinableQueue: unfinished = items ever put - items dropped - tasks done.
   bool task_done();
-  bool all_tasks_done() const;
+  std::uint64_t unfinished();
+  bool all_tasks_done() { return unfinished() == 0; }
   Waited wait_all_tasks_done(Nanoseconds deadline, Slices& slices);
 
   // From now on the ready descriptor is kept; returns 0 or an errno.
@@ -129,6 +154,18 @@ class Stream {
   static std::uint64_t count_of(std::uint64_t word) { return word >> 1; }
   Status lock(Side& side, Nanoseconds patience);
   void lock_for_good(Side& side);
+  void recovered(Side& side);
+  // The caller holds the consumers' lock, which this lets go of.
+  template <class Sink>
+  Status take_locked(std::size_t count, Sink& sink, std::size_t& done);
+  // The caller holds the producers' lock, and for End::drop the consumers'.
+  void end(End how);
+  void end_if_all_left() {
+    if (!ended() && producers_.all_have_left()) end(End::drain);
+  }
+  void tell_of_end();
+  void drop_locked();
+  std::uint64_t tasks_put();
   void sweep_if_wanted() {
     if (header_.sweep_wanted.load(relaxed) != 0) sweep();
   }
@@ -159,6 +196,8 @@ class Stream {
   Header& header_;
   Pool pool_;
   Ready ready_;
+  Producers producers_;
+  Atomic<Nanoseconds> looked_{0};
   Spin spin_;
 };
 
@@ -168,6 +207,17 @@ Status Stream::take(std::size_t count, Sink& sink, std::size_t& done) {
   sweep_if_wanted();
   Side& side = header_.consumers;
   if (const Status status = lock(side, 0); status != Status::ok) return status;
+  // relaxed: it was stored under this lock
+  if (header_.ended.load(relaxed) == static_cast<std::uint32_t>(End::drop)) [[unlikely]] {
+    drop_locked();
+    return Status::empty;
+  }
+  return take_locked(count, sink, done);
+}
+
+template <class Sink>
+Status Stream::take_locked(std::size_t count, Sink& sink, std::size_t& done) {
+  Side& side = header_.consumers;
   const std::uint64_t word = header_.head.word.load(relaxed);  // relaxed: ours, under the lock
   const std::uint64_t taken = count_of(word);
   if (side.other_count <= taken || side.other_count - taken < count) {
@@ -225,7 +275,7 @@ Status Stream::take(std::size_t count, Sink& sink, std::size_t& done) {
     header_.head.word.store((taken + done) << 1 | ((word & 1) ^ 1), conveyor::release);
     CONVEYOR_KILL_POINT("take.committed");
     if (state.page != first_page) free_passed_pages(first_page, state.page);
-    if (ready_.watched()) ready_.settle([this] { return empty(); });
+    if (ready_.watched()) ready_.settle([this] { return !ended() && empty(); });
   }
   side.lock.unlock();
   CONVEYOR_KILL_POINT("take.unlocked");

@@ -115,8 +115,10 @@ Waited Channel::wait_for_item(Nanoseconds deadline, Slices& slices) {
 nb::object Channel::wait_item(const Deadline& deadline) {
   Slices slices;
   for (;;) {
-    if (!stream_.settled_empty()) return nb::bool_(true);
+    const bool ended = stream_.ended();
+    if (!stream_.settled_empty() || ended) return nb::bool_(true);  // the end is something to be told
     if (pipe_fd_ >= 0 && peer_gone()) return nb::bool_(true);  // EOF is something to receive
+    if (looked_for_lost()) continue;
     if (deadline.passed()) return nb::bool_(false);
     {
       const WithoutGil released;
@@ -129,6 +131,7 @@ nb::object Channel::wait_item(const Deadline& deadline) {
 nb::object Channel::wait_tasks(const Deadline& deadline) {
   Slices slices;
   for (;;) {
+    settle_drop();
     if (stream_.all_tasks_done()) return nb::bool_(true);
     if (deadline.passed()) return nb::bool_(false);
     {

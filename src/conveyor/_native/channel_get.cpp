@@ -122,7 +122,13 @@ Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline
     case Status::empty: break;
     default: raise_status(status, stream_.segment(), 0); return Next::stop;
   }
+  const bool ended = stream_.ended();
   if (!stream_.settled_empty()) return Next::retry;
+  if (ended) {
+    raise_end();
+    return Next::stop;
+  }
+  if (looked_for_lost()) return Next::retry;
   if (pipe_fd_ >= 0 && peer_gone() && stream_.empty()) {
     PyErr_SetNone(PyExc_EOFError);
     return Next::stop;

@@ -21,6 +21,10 @@ Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, co
     case Status::full: break;
     default: raise_status(status, stream_.segment(), payload); return Next::stop;
   }
+  if (stream_.ended()) {
+    raise("ShutDown", shut_down_text);
+    return Next::stop;
+  }
   if (deadline.passed()) {
     raise_full();
     return Next::stop;

@@ -58,6 +58,11 @@ nb::object raise_status(Status status, const Segment& segment, std::uint64_t pay
           ("no memory for an item of " + size + " bytes (the queue holds " + std::to_string(segment.memory_held()) +
            "; see free memory, ulimit -v, the cgroup's limit, or the size of /dev/shm for a named queue)")
               .c_str());
+    case Status::shut_down: return raise("ShutDown", shut_down_text);
+    case Status::crowded:
+      return raise("ConveyorError", ("at most " + std::to_string(producer_capacity) +
+                                     " processes may be inside producing() at a time, and they are")
+                                        .c_str());
     case Status::corrupt: return raise("CorruptSegment", "the queue's shared memory is damaged; make a new queue");
     default: return raise("ConveyorError", "unexpected state of the queue");
   }

@@ -11,6 +11,8 @@ namespace conveyor::python {
 
 namespace nb = nanobind;
 
+// What a put is told.
+inline constexpr const char* shut_down_text = "the queue was shut down";
 nb::object raise(const char* name, const char* text);  // an exception of conveyor.errors
 nb::object raise_empty();
 nb::object raise_full(const char* text = nullptr);

@@ -14,6 +14,7 @@
 namespace conveyor::python {
 
 void bind_pickling(nb::module_& module);
+void bind_ending(nb::class_<Channel>& channel);
 
 namespace {
 
@@ -141,8 +142,9 @@ PyType_Slot channel_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse
                                {0, nullptr}};
 
 void bind_channels(nb::module_& module) {
-  nb::class_<Channel>(module, "Channel", nb::is_weak_referenceable(), nb::type_slots(channel_slots))
-      .def(nb::init<std::shared_ptr<Segment>, nb::object>(), "segment"_a, "codec"_a = "auto")
+  nb::class_<Channel> channel(module, "Channel", nb::is_weak_referenceable(), nb::type_slots(channel_slots));
+  bind_ending(channel);
+  channel.def(nb::init<std::shared_ptr<Segment>, nb::object>(), "segment"_a, "codec"_a = "auto")
       .def_prop_ro("_segment", [](Channel& self) { return self.stream().shared_segment(); })
       .def("_mark_closed", &Channel::close)
       .def_prop_ro("_is_closed", &Channel::closed)
@@ -157,10 +159,7 @@ void bind_channels(nb::module_& module) {
              }
              return self.stream().segment().ready_fd();
            })
-      .def("_depth", [](Channel& self) { return self.stream().depth(); })
-      .def("_is_empty", [](Channel& self) { return self.stream().settled_empty(); })
       .def("_is_full", [](Channel& self) { return self.stream().full(); })
-      .def("_task_done", [](Channel& self) { return self.stream().task_done(); })
       .def("_statistics", &statistics)
       .def("_check", [](Channel& self) { return self.stream().check(); })
       .def(
