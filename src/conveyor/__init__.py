@@ -24,7 +24,8 @@ from __future__ import annotations
 #   queues
 #   joinable_queue, pipe
 #   queue, simple_queue | numpy
-#   _ends, _producing, _references
+#   _awaitable, _ends, _producing, _references
+#   _coroutines
 #   _native
 #   _arrays, _reducers | numpy
 #   codecs/ | msgspec pyarrow

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._arrays import Form
+from ._awaitable import AwaitableChannel
 from ._ends import NoLock, Reader, Writer
-from ._native import QueueChannel, Segment
+from ._native import Segment
 from ._producing import Producing
 from ._references import Reference, forget_received, reference_to
 from .errors import ItemTooLarge, ShutDown
@@ -56,7 +57,7 @@ def checked_codec(codec: str | Codec) -> str | Codec:
     return resolve(codec)
 
 
-class Queue(QueueChannel[T]):
+class Queue(AwaitableChannel[T]):
     """A first-in first-out queue between any number of processes and threads.
 
     A drop-in for `multiprocessing.Queue`: the same methods, arguments and exceptions. What differs is

@@ -130,6 +130,8 @@ class Stream {
   Status expect_producers(std::uint32_t count, Nanoseconds patience);
   // True now and then while somebody may die inside `producing()`: whoever found the queue empty then looks.
   bool look_is_due();
+  // Whether somebody registered, or will.
+  bool has_producers() const { return producers_.armed() && !ended(); }
   void look_for_lost();
   std::vector<LostProducer> lost() const { return producers_.lost(count_of(header_.tail.word.load(acquire))); }
   static constexpr Nanoseconds look_every = 300'000'000;

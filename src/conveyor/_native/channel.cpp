@@ -128,6 +128,19 @@ nb::object Channel::wait_item(const Deadline& deadline) {
   }
 }
 
+nb::object Channel::wait_room(std::uint64_t needed, const Deadline& deadline) {
+  Slices slices;
+  for (;;) {
+    if (stream_.has_room(needed) || stream_.ended()) return nb::bool_(true);
+    if (deadline.passed()) return nb::bool_(false);
+    {
+      const WithoutGil released;
+      stream_.wait_not_full(needed, deadline.at, slices);
+    }
+    if (PyErr_CheckSignals() != 0) return {};
+  }
+}
+
 nb::object Channel::wait_tasks(const Deadline& deadline) {
   Slices slices;
   for (;;) {

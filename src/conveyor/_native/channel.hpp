@@ -63,6 +63,8 @@ class Channel {
   nb::object get_bytes(const Deadline& deadline);
   nb::object get_many(std::size_t most, const Deadline& deadline);
   nb::object wait_tasks(const Deadline& deadline);
+  // True once there may be room for so many bytes (or the queue has ended), False at the deadline.
+  nb::object wait_room(std::uint64_t needed, const Deadline& deadline);
   // True once something can be taken (or a pipe's peer has gone), False at the deadline.
   nb::object wait_item(const Deadline& deadline);
 

@@ -103,6 +103,7 @@ void bind_ending(nb::class_<Channel>& channel) {
              self.stream().leave_producing();
            })
       .def("_expect_producers", &Channel::expect_producers, "n"_a)
+      .def_prop_ro("_has_producers", [](Channel& self) { return self.stream().has_producers(); })
       .def("_look_for_lost", &Channel::looked_for_lost)
       .def("_unfinished", [](Channel& self) {
         self.settle_drop();

@@ -26,7 +26,7 @@ Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, co
     return Next::stop;
   }
   if (deadline.passed()) {
-    raise_full();
+    raise_full(nullptr, stream_.segment().header().max_bytes == unbounded ? 0 : payload);
     return Next::stop;
   }
   {

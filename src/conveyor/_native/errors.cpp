@@ -32,7 +32,7 @@ nb::object raise_empty() {
   return {};
 }
 
-nb::object raise_full(const char* text) {
+nb::object raise_full(const char* text, std::uint64_t needed) {
   static PyObject* type = nullptr;
   if (type == nullptr) type = named("queue", "Full");
   if (type == nullptr) return {};
@@ -40,6 +40,11 @@ nb::object raise_full(const char* text) {
     PyErr_SetNone(type);
   } else {
     PyErr_SetString(type, text);
+  }
+  if (needed != 0) {
+    const nb::object error = take_exception();
+    if (PyObject_SetAttrString(error.ptr(), "needed", nb::int_(needed).ptr()) != 0) PyErr_Clear();
+    set_exception(error);
   }
   return {};
 }

@@ -188,6 +188,13 @@ void bind_channels(nb::module_& module) {
           },
           "timeout"_a = nb::none())
       .def(
+          "_wait_room",
+          [](Channel& self, std::uint64_t needed, nb::handle timeout) {
+            Deadline deadline;
+            return parse_deadline(nb::bool_(true), timeout, deadline) ? self.wait_room(needed, deadline) : nb::object();
+          },
+          "needed"_a, "timeout"_a = nb::none())
+      .def(
           "_wait_tasks",
           [](Channel& self, nb::handle timeout) {
             Deadline deadline;
