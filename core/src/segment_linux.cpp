@@ -211,26 +211,26 @@ std::shared_ptr<Segment> Segment::open_named(const std::string& name) {
   if (fstat(fresh->memory_fd_, &found) != 0) fail("cannot look at queue '" + name + "'", errno);
   if (found.st_uid != geteuid())
     throw SegmentError(Fault::denied, EACCES, "queue '" + name + "' belongs to another user");
-  fresh->hold();
+  if (!fresh->hold()) fail("queue '" + name + "' was removed", ENOENT);
   fresh->check();
   return share(std::move(fresh));
 }
 
 // From here to the end of the last process that has this very open file. A collector looks for that lock,
 // and removes the name while it holds an exclusive one: whoever came too late finds a file without a name.
-void Segment::hold() {
+// False: it has no name any more.
+bool Segment::hold() {
   constexpr int most_tries = 1000;
   constexpr timespec millisecond{0, 1'000'000};
   for (int tries = 0; flock(memory_fd_, LOCK_SH | LOCK_NB) != 0;) {
     if (errno == EINTR) continue;
-    if (errno != EWOULDBLOCK) return;  // no such locks here: then the collector gets none either
+    if (errno != EWOULDBLOCK) break;  // no such locks here: then the collector gets none either
     if (++tries == most_tries)
       fail("queue '" + name_ + "' is just being removed, by a process that has stopped", EAGAIN);
     nanosleep(&millisecond, nullptr);
   }
   struct stat found{};
-  const bool named = !name_.empty() && header_ == nullptr;
-  if (named && fstat(memory_fd_, &found) == 0 && found.st_nlink == 0) fail("queue '" + name_ + "' was removed", ENOENT);
+  return fstat(memory_fd_, &found) != 0 || found.st_nlink != 0;
 }
 
 std::shared_ptr<Segment> Segment::attach(int memory_fd, int ready_fd) {
@@ -315,6 +315,12 @@ int Segment::ready_fd() {
 
 void Segment::remove_named(const std::string& name) {
   const std::string path = path_of(name);
+  Segment held;  // until the end: a collector that is about to remove the same must not meet a new one there
+  held.name_ = name;
+  do {
+    if (held.memory_fd_ >= 0) close(held.memory_fd_);
+    held.memory_fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  } while (held.memory_fd_ >= 0 && !held.hold());
   if (unlink(path.c_str()) != 0) fail("cannot remove queue '" + name + "'", errno);
   unlink((path + ".ready").c_str());
 }

@@ -113,7 +113,7 @@ class Segment {
   }
   int reserve_bytes(std::uint64_t offset, std::uint64_t size);
   void map(std::uint64_t size);
-  void hold();
+  bool hold();
   void check();
   void adopt(const Plan& plan);
   static std::shared_ptr<Segment> share(std::unique_ptr<Segment> fresh);

@@ -13,7 +13,7 @@ from .exit_codes import CommandError, ExitCode
 if TYPE_CHECKING:
     from ..queue import Queue
 
-__all__ = ["info", "open_queue"]
+__all__ = ["info", "named", "open_queue"]
 
 _BYTES = {"bytes_in", "bytes_out", "memory_held"}
 _SECONDS = {"put_blocked_seconds", "get_blocked_seconds"}
@@ -60,13 +60,25 @@ def open_queue(url: str) -> Queue[Any]:
         raise CommandError(f"{url}: {error}", ExitCode.UNREACHABLE) from None
 
 
+def named(urls: tuple[str, ...]) -> list[str] | None:
+    """The names of the queues at these URLs; None: there are none, so all are meant.
+
+    Raises:
+        CommandError: one is no URL of ours.
+    """
+    from ..transports import name_in
+
+    try:
+        return [name_in(url) for url in urls] or None
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
 def _readable(name: str, value: float) -> str:
     if name in _BYTES:
-        size = float(value)
-        for unit in ("bytes", "KiB", "MiB", "GiB"):
-            if size < 1024 or unit == "GiB":
-                return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
-            size /= 1024
+        from ..inspection import size_text
+
+        return size_text(value)
     if name in _SECONDS:
         return f"{value:,.3f} s"
     return f"{value:,}"
