@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from .exit_codes import ExitCode
-from .info import named
+from .info import check_found, named
 
 if TYPE_CHECKING:
     from ..inspection import Finding
@@ -51,6 +51,7 @@ def doctor(
         for finding in each():
             advice = f"  -> {finding.advice}" if finding.advice else ""
             print(f"{finding.level:<8} {finding.subject}: {finding.text}{advice}")
+    check_found(urls, {finding.subject for finding in findings})
     bad = sum(finding.level is Level.PROBLEM for finding in findings)
     return ExitCode.WORK_FAILED if bad else ExitCode.OK
 

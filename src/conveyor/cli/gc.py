@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from .exit_codes import ExitCode
-from .info import named
+from .info import check_found, named
 
 __all__ = ["gc"]
 
@@ -35,6 +35,7 @@ def gc(
     from ..inspection import Outcome, collect, size_text
 
     found = collect(named(urls), force=force, dry_run=dry_run)
+    check_found(urls, {each.url for each in found})
     gone = [each for each in found if each.outcome in (Outcome.REMOVED, Outcome.WOULD_REMOVE)]
     for each in found:
         if as_json:

@@ -43,7 +43,9 @@ def examine_system() -> Iterator[Finding]:
         yield look()
 
 
-def _finding(subject: str, level: Level, text: str, advice: str = "", **facts: int | str | None) -> Finding:
+def _finding(
+    subject: str, level: Level, text: str, advice: str = "", /, **facts: int | str | None
+) -> Finding:
     return Finding("system", subject, level, text, advice, dict(facts))
 
 
@@ -88,13 +90,13 @@ def _shared_folder(folder: Path = FOLDER) -> Finding:
     except OSError as error:
         return _finding(subject, Level.PROBLEM, f"{error}: {consequence}", "mount -t tmpfs tmpfs /dev/shm")
     text = f"{size_text(usage.free)} free of {size_text(usage.total)}"
-    facts = {"total": usage.total, "free": usage.free}
+    facts: dict[str, int | str | None] = {"total": usage.total, "free": usage.free}
     if usage.free < _LEAST_SPACE:
         text += "; named queues may run out of it"
         if usage.total <= _LEAST_SPACE:  # the default of a container
             return _finding(subject, Level.NOTE, text, "docker run --shm-size=1g …", **facts)
         return _finding(subject, Level.PROBLEM, text, f"conveyor gc; ls -l {folder}", **facts)
-    return _finding(subject, Level.OK, text, **facts)
+    return _finding(subject, Level.OK, text, "", **facts)
 
 
 def _memory_limit(find: Callable[[], MemoryLimit | None] = MemoryLimit.find) -> Finding:
@@ -102,12 +104,12 @@ def _memory_limit(find: Callable[[], MemoryLimit | None] = MemoryLimit.find) -> 
     if found is None:
         return _finding("memory limit", Level.OK, "none for this control group", limit=None)
     text = f"{size_text(found.used)} used of {size_text(found.limit)}; what waits in queues counts"
-    facts = {"limit": found.limit, "used": found.used}
+    facts: dict[str, int | str | None] = {"limit": found.limit, "used": found.used}
     if found.used > 0.9 * found.limit:
         return _finding(
             "memory limit", Level.PROBLEM, text, "bound queues by max_bytes=, or raise it", **facts
         )
-    return _finding("memory limit", Level.OK, text, **facts)
+    return _finding("memory limit", Level.OK, text, "", **facts)
 
 
 def _limit(which: int) -> int | None:
