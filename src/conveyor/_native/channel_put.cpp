@@ -153,6 +153,7 @@ bool Channel::deliver_packed(Packed& packed, const Deadline& deadline) {
 }
 
 nb::object Channel::allocate(std::uint64_t size) {
+  const Deadline deadline{monotonic_now() + grace, false};
   RunReference run;
   for (;;) {
     Pool::Allocation got;
@@ -161,7 +162,7 @@ nb::object Channel::allocate(std::uint64_t size) {
       got = stream_.allocate_run(size, run);
     }
     if (got.first != no_page) break;
-    if (after_failed_allocation(got.error, size, {}) == Next::stop) return {};
+    if (after_failed_allocation(got.error, size, deadline) == Next::stop) return {};
   }
   const auto loan = std::make_shared<Loan>(stream_.shared_segment(), run);
   return make_memory(loan, loan->data(0), size);
