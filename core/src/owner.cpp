@@ -78,6 +78,7 @@ OwnerId self() {
 bool is_alive(OwnerId owner) {
   if (owner == self()) return true;
   const std::uint32_t pid = owner_pid(owner);
+  if (pid == 0) return false;  // nobody, or damage; to kill() 0 would mean ourselves
   ProcessStat found;
   switch (look_at(pid, found)) {
     case Look::gone:

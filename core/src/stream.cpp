@@ -44,6 +44,25 @@ void Stream::lock_for_good(Side& side) {
   }
 }
 
+// Consumers' lock, producers' lock, and then the pool's or the ready lock: in this order everywhere.
+bool Stream::lock_both(LockPatience& patience) {
+  for (Side* const side : {&header_.consumers, &header_.producers}) {
+    switch (patience.acquire(side->lock)) {
+      case Locked::recovered: recovered(*side); break;
+      case Locked::clean: break;
+      default:
+        if (side == &header_.producers) header_.consumers.lock.unlock();
+        return false;
+    }
+  }
+  return true;
+}
+
+void Stream::unlock_both() {
+  header_.producers.lock.unlock();
+  header_.consumers.lock.unlock();
+}
+
 void Stream::await_consumers_lock(Nanoseconds patience) {
   const Locked got = header_.consumers.lock.acquire(patience == forever ? forever : monotonic_now() + patience);
   if (got == Locked::recovered) header_.sweep_wanted.store(1, relaxed);
@@ -62,9 +81,9 @@ Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, 
   }
   const std::uint64_t word = header_.tail.word.load(relaxed);  // relaxed: ours, under the lock
   const std::uint64_t before = count_of(word);
-  SideState state = side.state[word & 1];
-  Status status = Status::ok;
-  for (; done < count; ++done) {
+  SideState state = snapshot(side.state[word & 1]);
+  Status status = sound(state) ? Status::ok : Status::corrupt;
+  for (; status == Status::ok && done < count; ++done) {
     const Outgoing& item = items[done];
     const std::uint64_t number = before + done;
     const std::uint64_t payload = item.payload();
@@ -106,10 +125,16 @@ Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, 
     }
     CONVEYOR_KILL_POINT("put.written");
     side.state[(word & 1) ^ 1] = state;
-    header_.tail.bytes.store(state.bytes, relaxed);  // relaxed: the next store releases it
     const bool watched = ready_.watched();
-    if (watched) ready_.begin_put();
+    if (watched && !ready_.begin_put()) {
+      // As if never put; but a page may have been linked.
+      header_.sweep_wanted.store(1, relaxed);
+      side.lock.unlock();
+      done = 0;
+      return Status::busy;
+    }
     producers_.count(done, after);
+    header_.tail.bytes.store(state.bytes, relaxed);  // relaxed: the next store releases it
     CONVEYOR_KILL_POINT("put.before-commit");
     // sync point "tail": the commit. The items can be taken.
     header_.tail.word.store(after << 1 | ((word & 1) ^ 1), conveyor::release);
@@ -132,7 +157,7 @@ Status Stream::append(SideState& state, std::uint64_t number, const Outgoing& it
   const std::size_t need = sizeof(MessageHeader) + align8(size);
   if (page_size - state.offset < need) {
     const Pool::Allocation page = pool_.allocate(1, PageUse::stream);
-    if (page.first == no_page) return Status::no_memory;
+    if (page.first == no_page) return page.error == EBUSY ? Status::busy : Status::no_memory;
     if (page_size - state.offset >= sizeof(MessageHeader)) {
       const MessageHeader skip{0, 0, static_cast<std::uint8_t>(MessageForm::skip), message_check};
       std::memcpy(segment_->page(state.page) + state.offset, &skip, sizeof skip);
@@ -168,15 +193,16 @@ Status Stream::append(SideState& state, std::uint64_t number, const Outgoing& it
 bool Stream::next_message(SideState& state, MessageHeader& message) const {
   for (int hops = 0; hops < 2; ++hops) {
     if (page_size - state.offset >= sizeof(MessageHeader)) {
-      std::memcpy(&message, segment_->page(state.page) + state.offset, sizeof message);
+      message = snapshot(*reinterpret_cast<const MessageHeader*>(segment_->page(state.page) + state.offset));
       if (message.check != message_check) return false;
       const auto form = static_cast<MessageForm>(message.form);
       if (form == MessageForm::inline_payload || form == MessageForm::run) {
-        return message.size <= page_size - state.offset - sizeof(MessageHeader);
+        return message.size <= std::min<std::size_t>(page_size - state.offset - sizeof(MessageHeader),
+                                                     form == MessageForm::run ? most_of_runs : inline_limit);
       }
       if (form != MessageForm::skip) return false;
     }
-    const std::uint32_t next = segment_->descriptor(state.page).next;
+    const std::uint32_t next = snapshot(segment_->descriptor(state.page).next);
     if (next >= segment_->page_count()) return false;
     state.page = next;
     state.offset = 0;
@@ -184,20 +210,23 @@ bool Stream::next_message(SideState& state, MessageHeader& message) const {
   return false;
 }
 
-bool Stream::read_runs(const std::byte* payload, std::size_t size, Runs& into) const {
+bool Stream::read_runs(const std::byte* payload, std::size_t size, std::uint64_t number, Runs& into) const {
   if (size < sizeof into.table) return false;
-  std::memcpy(&into.table, payload, sizeof into.table);
+  into.table = snapshot(*reinterpret_cast<const RunTable*>(payload));
   if (into.table.runs == 0 || into.table.runs > most_runs || into.table.head_size > inline_limit ||
       into.size() + into.table.head_size != size) {
     return false;
   }
-  std::memcpy(into.at, payload + sizeof into.table, into.table.runs * sizeof(RunReference));
   for (std::uint32_t i = 0; i < into.table.runs; ++i) {
-    const RunReference& run = into.at[i];
+    const RunReference run = snapshot(reinterpret_cast<const RunReference*>(payload + sizeof into.table)[i]);
     if (run.first >= segment_->page_count() || run.pages == 0 || run.pages > segment_->page_count() - run.first ||
-        run.size > std::uint64_t{run.pages} * page_size) {
+        run.size > std::uint64_t{run.pages} * page_size || run.size <= (run.pages - std::uint64_t{1}) * page_size) {
       return false;
     }
+    // Message and descriptor tell the same, or one of them is damaged.
+    const Descriptor descriptor = snapshot(segment_->descriptor(run.first));
+    if (descriptor.use != PageUse::run || descriptor.next != run.pages || descriptor.ticket != number) return false;
+    into.at[i] = run;
   }
   return true;
 }
@@ -208,7 +237,7 @@ bool Stream::read_runs(const std::byte* payload, std::size_t size, Runs& into) c
 void Stream::free_passed_pages(std::uint32_t from, std::uint32_t to) {
   for (std::uint32_t steps = 0; from != to && from < segment_->page_count() && steps < segment_->page_count();
        ++steps) {
-    const std::uint32_t next = segment_->descriptor(from).next;
+    const std::uint32_t next = snapshot(segment_->descriptor(from).next);
     pool_.free(from, 1);
     CONVEYOR_KILL_POINT("take.page-freed");
     from = next;
@@ -244,22 +273,18 @@ bool Stream::lend(const RunReference* runs, std::uint32_t count) {
 }
 
 void Stream::sweep() {
-  // Consumers' lock, producers' lock, pool's lock: in this order everywhere.
   Side& consumers = header_.consumers;
   Side& producers = header_.producers;
   bool freed = false;
-  lock_for_good(consumers);
-  lock_for_good(producers);
+  if (!lock_both(segment_->sweep_patience)) return;  // it stays wanted
   if (header_.sweep_wanted.load(relaxed) != 0) {
     const std::uint64_t head = header_.head.word.load(relaxed);
     const std::uint64_t tail = header_.tail.word.load(acquire);
     const std::uint64_t lent = pool_.lent_bytes();
     pool_.sweep({count_of(head), count_of(tail), consumers.state[head & 1].page, producers.state[tail & 1].page});
-    header_.sweep_wanted.store(0, relaxed);
     freed = pool_.lent_bytes() < lent;
   }
-  producers.lock.unlock();
-  consumers.lock.unlock();
+  unlock_both();
   if (freed) header_.not_full.notify(INT_MAX);
 }
 
@@ -363,12 +388,11 @@ Waited Stream::wait_all_tasks_done(Nanoseconds deadline, Slices& slices) {
 int Stream::watch() {
   if (ready_.watched()) return segment_->ready_fd() < 0 ? errno : 0;
   if (segment_->ready_fd() < 0) return errno;
-  lock_for_good(header_.consumers);
-  lock_for_good(header_.producers);
-  ready_.start_watching(empty() && !ended());
-  header_.producers.lock.unlock();
-  header_.consumers.lock.unlock();
-  return 0;
+  LockPatience patience(1'000'000'000, 1'000'000'000);
+  if (!lock_both(patience)) return ETIMEDOUT;
+  const bool started = ready_.start_watching(empty() && !ended());
+  unlock_both();
+  return started ? 0 : ETIMEDOUT;
 }
 
 }  // namespace conveyor

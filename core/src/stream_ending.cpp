@@ -26,16 +26,17 @@ struct RunsOnly {
 
 }  // namespace
 
-void Stream::end(End how) {
-  if (header_.ended.load(relaxed) >= static_cast<std::uint32_t>(how)) return;
+bool Stream::end(End how) {
+  if (header_.ended.load(relaxed) >= static_cast<std::uint32_t>(how)) return true;
   // The token first, as for an item: what a death can leave is one too many.
   const bool watched = ready_.watched();
-  if (watched) ready_.begin_put();
+  if (watched && !ready_.begin_put()) return false;
   CONVEYOR_KILL_POINT("ended.before-commit");
   // sync point "ended": the commit. Every put that was, was before.
   header_.ended.store(static_cast<std::uint32_t>(how), conveyor::release);
   CONVEYOR_KILL_POINT("ended.committed");
   if (watched) ready_.end_put();
+  return true;
 }
 
 void Stream::tell_of_end() {
@@ -54,10 +55,10 @@ Status Stream::shutdown(bool immediate, Nanoseconds patience) {
     // In this order everywhere.
     if (const Status status = lock(consumers, patience); status != Status::ok) return status;
   }
-  const Status status = lock(producers, patience);
+  Status status = lock(producers, patience);
   if (status == Status::ok) {
     for (const Producers::Dead& each : dead) producers_.bury(each);
-    end(immediate ? End::drop : End::drain);
+    if (!end(immediate ? End::drop : End::drain)) status = Status::busy;
     producers.lock.unlock();
   }
   if (immediate) consumers.lock.unlock();
@@ -90,8 +91,8 @@ void Stream::drop_locked() {
 void Stream::finish_drop() {
   if (!dropped() || empty()) return;
   segment_->note_getting();  // so that the runs are swept if we die with them
-  lock_for_good(header_.consumers);
-  drop_locked();
+  // Held for longer than that, by one who is stopped: whoever comes next drops it.
+  if (lock(header_.consumers, look_patience) == Status::ok) drop_locked();
 }
 
 std::uint64_t Stream::tasks_put() {

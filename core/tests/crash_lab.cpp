@@ -194,7 +194,7 @@ std::string audit(const Ledger& ledger, Stream& stream, int producers, int lost_
   }
   if (lost > lost_allowed) return std::to_string(lost) + " items lost, " + std::to_string(lost_allowed) + " allowed";
   stream.segment().count_attached();  // notices the dead, and asks for the sweep that check does first
-  return stream.check();
+  return stream.check().value_or("a lock was not to be had");
 }
 
 // Says how the queue will end, or ends it, in processes of their own; if all died before it was done, we do it.

@@ -16,7 +16,7 @@ from __future__ import annotations
 #   __main__
 #   cli/ | cyclopts rich
 #   bench/ | cyclopts rich matplotlib numpy zmq faster_fifo dejaq py_sharedmemory interprocess
-#   pipeline/
+#   pipeline/, inspection/
 #   __init__
 #   multiprocessing/
 #   _install

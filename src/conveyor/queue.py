@@ -129,6 +129,7 @@ class Queue(AwaitableChannel[T]):
             TypeError, ValueError: it is no shape, or the type has Python objects.
             ItemTooLarge: it could never be put, because of `max_bytes`.
             OutOfMemory: the system gives no memory for it.
+            Full: a process that was stopped inside put or get has held up the queue's memory for a second.
             ImportError: NumPy is not installed.
         """
         form = Form(shape, dtype)

@@ -220,6 +220,9 @@ static_assert(sizeof(RunTable) == 8);
 // A larger payload goes to a run of its own, written outside the lock.
 inline constexpr std::size_t inline_limit = 16 * 1024;
 
+// The longest message that has runs.
+inline constexpr std::size_t most_of_runs = sizeof(RunTable) + most_runs * sizeof(RunReference) + inline_limit;
+
 constexpr std::size_t align8(std::size_t size) { return (size + 7) & ~std::size_t{7}; }
 
 }  // namespace conveyor

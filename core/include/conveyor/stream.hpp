@@ -15,6 +15,8 @@
 
 #include <cstring>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "conveyor/ending.hpp"
 #include "conveyor/kill_point.hpp"
@@ -93,8 +95,8 @@ class Stream {
   // There is no memory for a copy.
   void lend_anyway(const RunReference* runs, std::uint32_t count) { pool_.lend(runs, count, unbounded); }
   // For a producer that goes on looking at a run that it puts: begin before `put`; then either cancel,
-  // because it was not put, or end when it looks no more.
-  void begin_lending(const RunReference& run) { pool_.begin_lending(run.first); }
+  // because it was not put, or end when it looks no more. False: not now, see Pool.
+  bool begin_lending(const RunReference& run) { return pool_.begin_lending(run.first); }
   void cancel_lending(const RunReference& run) { pool_.cancel_lending(run.first); }
   void end_lending(const RunReference& run) { pool_.end_lending(run.first, run.pages); }
   std::byte* run_data(const RunReference& run) const { return segment_->page(run.first); }
@@ -148,7 +150,8 @@ class Stream {
 
   StreamStatistics statistics();
   // Walks the segment: does everything hang together, and is no page lost? Empty when sound.
-  std::string check();
+  // Null: a lock was not to be had in time.
+  std::optional<std::string> check(Nanoseconds patience = 10'000'000'000);
   Segment& segment() const { return *segment_; }
   const std::shared_ptr<Segment>& shared_segment() const { return segment_; }
 
@@ -161,13 +164,16 @@ class Stream {
   template <class Sink>
   Status take_locked(std::size_t count, Sink& sink, std::size_t& done);
   // The caller holds the producers' lock, and for End::drop the consumers'.
-  void end(End how);
+  // False: the ready descriptor's lock was not to be had in time; somebody must try again.
+  bool end(End how);
   void end_if_all_left() {
     if (!ended() && producers_.all_have_left()) end(End::drain);
   }
   void tell_of_end();
   void drop_locked();
   std::uint64_t tasks_put();
+  bool lock_both(LockPatience& patience);
+  void unlock_both();
   void sweep_if_wanted() {
     if (header_.sweep_wanted.load(relaxed) != 0) sweep();
   }
@@ -189,7 +195,8 @@ class Stream {
     RunReference at[most_runs];
     std::size_t size() const { return sizeof table + table.runs * sizeof(RunReference); }
   };
-  bool read_runs(const std::byte* payload, std::size_t size, Runs& into) const;
+  // `number`: of the item.
+  bool read_runs(const std::byte* payload, std::size_t size, std::uint64_t number, Runs& into) const;
   void free_passed_pages(std::uint32_t from, std::uint32_t to);
   template <class Ready_>
   Waited wait(EventCount& event, Side& side, Nanoseconds deadline, Slices& slices, Ready_ is_ready);
@@ -233,10 +240,10 @@ Status Stream::take_locked(std::size_t count, Sink& sink, std::size_t& done) {
   }
   const std::uint64_t there = side.other_count - taken;
   if (count > there) count = there;
-  SideState state = side.state[word & 1];
+  SideState state = snapshot(side.state[word & 1]);
   const std::uint32_t first_page = state.page;
-  Status status = Status::ok;
-  while (done < count) {
+  Status status = sound(state) ? Status::ok : Status::corrupt;
+  while (status == Status::ok && done < count) {
     SideState ahead = state;
     MessageHeader message;
     if (!next_message(ahead, message)) {
@@ -247,7 +254,7 @@ Status Stream::take_locked(std::size_t count, Sink& sink, std::size_t& done) {
     std::uint64_t bytes = message.size;
     if (static_cast<MessageForm>(message.form) == MessageForm::run) {
       Runs runs;
-      if (!read_runs(payload, message.size, runs)) {
+      if (!read_runs(payload, message.size, taken + done, runs)) {
         status = Status::corrupt;
         break;
       }

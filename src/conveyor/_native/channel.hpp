@@ -105,6 +105,7 @@ class Channel {
   bool pack(nb::handle item, Packed& into);
   template <class Copy>
   bool deliver_large(std::size_t size, Kind kind, const Deadline& deadline, Copy copy);
+  Next after_failed_allocation(int error, std::uint64_t payload, const Deadline& deadline);
   Next after_failed_put(Status status, std::uint64_t payload, const Deadline& deadline, Slices& slices);
   bool check_peer();
   // ShutDown, or ProducerLost.

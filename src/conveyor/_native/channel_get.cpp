@@ -107,6 +107,8 @@ nb::object raise_refusal(Refusal refusal) {
                "make or connect the queue with the producers' codec=");
 }
 
+bool is_known(Kind kind) { return kind <= Kind::custom; }
+
 nb::object decode_inline(Kind kind, const std::byte* data, std::size_t size) {
   if (kind == Kind::native) return nb::steal(decode(data, size));
   nb::object bytes =
@@ -177,8 +179,10 @@ bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink) {
 
 nb::object Channel::decode_one(const Taken& taken, nb::object prepared) {
   if (taken.kind == Kind::buffers || taken.kind == Kind::custom) return unpack(stream_, taken, codec_);
-  if (taken.run_count == 0) return decode_inline(taken.kind, taken.data, taken.size);
-  nb::object object = decode_run(taken.kind, taken.runs[0], std::move(prepared));
+  if (is_known(taken.kind) && taken.run_count == 0) return decode_inline(taken.kind, taken.data, taken.size);
+  nb::object object = is_known(taken.kind)
+                          ? decode_run(taken.kind, taken.runs[0], std::move(prepared))
+                          : raise("CorruptSegment", "an item in the queue is damaged: it is of no known kind");
   for (std::uint32_t i = 0; i < taken.run_count; ++i) stream_.release(taken.runs[i]);
   return object;
 }

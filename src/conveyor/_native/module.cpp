@@ -8,6 +8,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "channel.hpp"
+#include "conveyor/glance.hpp"
 #include "docs.hpp"
 #include "errors.hpp"
 
@@ -161,7 +162,17 @@ void bind_channels(nb::module_& module) {
            })
       .def("_is_full", [](Channel& self) { return self.stream().full(); })
       .def("_statistics", &statistics)
-      .def("_check", [](Channel& self) { return self.stream().check(); })
+      .def(
+          "_check",
+          [](Channel& self, double patience) -> nb::object {
+            std::optional<std::string> trouble;
+            {
+              const WithoutGil released;
+              trouble = self.stream().check(static_cast<Nanoseconds>(patience * 1e9));
+            }
+            return trouble ? nb::cast(*trouble) : nb::none();
+          },
+          "patience"_a = 10.0)
       .def(
           "_put_object", [](Channel& self, nb::handle item) { return self.put(nb::none(), item, {}); }, "item"_a.none())
       .def(
@@ -292,6 +303,35 @@ void bind_channels(nb::module_& module) {
           docs::SimpleChannel_get);
 }
 
+// For those who look at a segment or at the system and change nothing.
+void bind_looks(nb::module_& module) {
+  module.def(
+      "_glance",
+      [](int memory_fd) {
+        Glance seen;
+        try {
+          seen = glance(memory_fd);
+        } catch (const SegmentError& error) {
+          rethrow(error);
+        }
+        nb::dict result;
+        result["local"] = seen.local;
+        result["items"] = seen.items;
+        result["max_items"] = seen.max_items == unbounded ? 0 : seen.max_items;
+        result["max_bytes"] = seen.max_bytes == unbounded ? 0 : seen.max_bytes;
+        result["consumers_lock"] = seen.consumers_lock;
+        result["producers_lock"] = seen.producers_lock;
+        result["pool_lock"] = seen.pool_lock;
+        result["ready_lock"] = seen.ready_lock;
+        result["putting"] = seen.putting;
+        result["getting"] = seen.getting;
+        return result;
+      },
+      "memory_fd"_a);
+  module.def("_is_alive", &is_alive, "owner"_a);
+  module.def("_futex_error", &futex_error);
+}
+
 }  // namespace
 
 NB_MODULE(_native, module) {
@@ -300,6 +340,7 @@ NB_MODULE(_native, module) {
   bind_loans(module);
   bind_segment(module);
   bind_channels(module);
+  bind_looks(module);
   // The encoding by itself, for the tests that damage it.
   module.def(
       "_encode",

@@ -39,8 +39,7 @@ bool Placing::plan() {
                         "allocate another, or put a copy");
         return false;
       }
-      if (moved_.size() + 1 < most_runs) {
-        loan->begin_put();
+      if (moved_.size() + 1 < most_runs && loan->begin_put()) {
         moved_.push_back(loan);
         moved_size_ += loan->run(0).size;
         // Run 0 is that of what is copied; whether there will be one is not known yet.
@@ -94,12 +93,13 @@ bool Placing::write(std::byte* base) {
   return true;
 }
 
-bool Placing::fill(bool& no_memory) {
-  no_memory = false;
+bool Placing::fill(int& error) {
+  error = 0;
   std::byte* base = message_.data();
   if (run_size_ != 0) {
     const auto fill_run = [&] {
-      if (stream_.allocate_run(run_size_, runs_[0]).first == no_page) return false;
+      const Pool::Allocation got = stream_.allocate_run(run_size_, runs_[0]);
+      if (got.first == no_page) return got.error;
       has_run_ = true;
       base = stream_.run_data(runs_[0]);
       for (std::size_t i = 0; i < index_.size(); ++i) {
@@ -112,15 +112,15 @@ bool Placing::fill(bool& no_memory) {
         copy_bytes(base + index_in_run_, index_.data(), records);
         packed_.copy_head(base + index_in_run_ + records);
       }
-      return true;
+      return 0;
     };
     if (run_size_ <= copy_with_gil) {
-      no_memory = !fill_run();
+      error = fill_run();
     } else {
       const WithoutGil released;
-      no_memory = !fill_run();
+      error = fill_run();
     }
-    if (no_memory) return false;
+    if (error != 0) return false;
     outgoing_.run_count = 1;
   } else {
     for (std::size_t i = 0; i < index_.size(); ++i) {

@@ -36,7 +36,11 @@ bool read_index(const Stream& stream, const Taken& taken, Index& into) {
   into.buffers.resize(into.head.buffers);
   copy_bytes(into.buffers.data(), base + into.head.index_offset, records);
   into.content = base + into.head.index_offset + records;
+  std::uint64_t left = taken.size;  // together no more than there is: they do not overlap
+  for (std::uint32_t i = 0; i < taken.run_count; ++i) left += taken.runs[i].size;
   for (const PackedBuffer& each : into.buffers) {
+    if (each.size > left) return false;
+    left -= each.size;
     if (each.run != in_message && each.run >= taken.run_count) return false;
     if (!fits(each.offset, each.size, each.run == in_message ? taken.size : taken.runs[each.run].size)) return false;
   }
