@@ -236,7 +236,8 @@ class Queue(AwaitableChannel[T]):
         """Say how many `producing()` blocks must still be entered before the queue may end by itself.
 
         A block within another one of the same thread (asyncio task) is not one more. When none is
-        expected and nobody is inside, the queue shuts down at once.
+        expected and nobody is inside, the queue shuts down at once. A producer that dies before it has
+        entered stays expected: only the program can know, and say again how many will come.
 
         Args:
             n: 0 or more; it takes the place of what was said before.

@@ -24,6 +24,7 @@ class Caller(threading.Thread):
         self._call = lambda: call(*arguments, **options)
         self._result: Any = None
         self._error: BaseException | None = None
+        self.born = time.monotonic()
         self.start()
 
     def run(self) -> None:

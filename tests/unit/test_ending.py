@@ -12,6 +12,8 @@ import queue as standard
 import select
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -178,78 +180,84 @@ class TestShutdown:
 
 
 class TestWhoIsBlocked:
-    """Wakes at once, and not at the end of a slice."""
+    """Wakes at once, and not at the end of a slice of its sleep."""
 
-    AT_ONCE = 0.2  # seconds; a slice is at least 0.25
+    AT_ONCE = 0.5  # seconds
+    LONG_SLICE = 0.8  # after 0.25 and 0.5 s, the third slice of a sleep lasts a whole second
 
-    @pytest.fixture(autouse=True)
-    def at_once(self) -> Any:
-        self.began = 0.0
+    @contextmanager
+    def at_once(self, *callers: Caller) -> Iterator[None]:
+        for caller in callers:
+            until(lambda caller=caller: time.monotonic() - caller.born > self.LONG_SLICE, "it sleeps long")  # type: ignore[misc]
+            caller.asleep()
+        began = time.monotonic()
         yield
-        assert time.monotonic() - self.began < self.AT_ONCE or not self.began
+        assert time.monotonic() - began < self.AT_ONCE
 
-    def stopwatch(self) -> None:
-        self.began = time.monotonic()
-
-    @every
-    @how
+    @pytest.mark.parametrize(("kind", "immediate"), [(Queue, False), (Queue, True), (SimpleQueue, False)])
     def test_in_get(self, kind: Any, immediate: bool) -> None:
         queue = kind()
-        getters = [Caller(queue.get).asleep() for _ in range(3)]
-        self.stopwatch()
-        queue.shutdown(immediate)
-        for getter in getters:
-            with pytest.raises(ShutDown):
-                getter.result()
+        getters = [Caller(queue.get) for _ in range(3)]
+        with self.at_once(*getters):
+            queue.shutdown(immediate)
+            for getter in getters:
+                with pytest.raises(ShutDown):
+                    getter.result()
 
     def test_in_get_many_and_poll_and_select(self) -> None:
         queue: Queue[int] = Queue()
-        many = Caller(queue.get_many, timeout=30).asleep()
-        polled = Caller(queue._reader.poll, None).asleep()
-        selected = Caller(select.select, [queue._reader], [], []).asleep()
-        self.stopwatch()
-        queue.shutdown()
-        with pytest.raises(ShutDown):
-            many.result()
-        assert polled.result()
-        assert selected.result()[0] == [queue._reader]
+        many = Caller(queue.get_many, timeout=30)
+        polled = Caller(queue._reader.poll, None)
+        selected = Caller(select.select, [queue._reader], [], [])
+        with self.at_once(many, polled, selected):
+            queue.shutdown()
+            with pytest.raises(ShutDown):
+                many.result()
+            assert polled.result()
+            assert selected.result()[0] == [queue._reader]
         assert queue.empty()
         assert select.select([queue._reader], [], [], 0)[0], "the end stays readable"
 
-    @both
-    @how
+    @pytest.mark.parametrize(("kind", "immediate"), [(Queue, False), (JoinableQueue, True)])
     def test_in_put(self, kind: Any, immediate: bool) -> None:
         queue = kind(2)
         queue.put("Y")
         queue.put("D")
-        putters = [Caller(queue.put, item, timeout=30).asleep() for item in ("E", b"x" * 100_000)]
-        self.stopwatch()
-        queue.shutdown(immediate)
-        for putter in putters:
-            with pytest.raises(ShutDown):
-                putter.result()
-        self.began = 0.0
+        putters = [Caller(queue.put, item, timeout=30) for item in ("E", b"x" * 100_000)]
+        with self.at_once(*putters):
+            queue.shutdown(immediate)
+            for putter in putters:
+                with pytest.raises(ShutDown):
+                    putter.result()
         if not immediate:
             assert queue.get_many() == ["Y", "D"]
 
     def test_in_put_of_a_simple_queue(self) -> None:
         queue: SimpleQueue[bytes] = SimpleQueue()
         queue.put(bytes(2**20))
-        putter = Caller(queue.put, bytes(10)).asleep()
-        self.stopwatch()
-        queue.shutdown()
-        with pytest.raises(ShutDown):
-            putter.result()
-        self.began = 0.0
+        putter = Caller(queue.put, bytes(10))
+        with self.at_once(putter):
+            queue.shutdown()
+            with pytest.raises(ShutDown):
+                putter.result()
         assert queue.get() == bytes(2**20)
 
     def test_in_join_when_the_rest_is_dropped(self) -> None:
         queue: JoinableQueue[str] = JoinableQueue()
         queue.put("Y")
-        joins = [Caller(queue.join).asleep() for _ in range(2)]
-        self.stopwatch()
-        queue.shutdown(immediate=True)
-        assert [join.result() for join in joins] == [True, True]
+        joins = [Caller(queue.join) for _ in range(2)]
+        with self.at_once(*joins):
+            queue.shutdown(immediate=True)
+            assert [join.result() for join in joins] == [True, True]
+
+    def test_in_get_when_the_last_producer_leaves(self) -> None:
+        queue: Queue[str] = Queue()
+        getter = Caller(queue.get)
+        with self.at_once(getter):
+            with queue.producing():
+                pass
+            with pytest.raises(ShutDown):
+                getter.result()
 
 
 class TestJoin:
