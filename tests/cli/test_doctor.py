@@ -49,7 +49,9 @@ class TestDoctor:
         assert run("gc", url).code == 0
         bad = [each for each in system if each["level"] == "problem"]
         done = run("doctor", "--json")
-        others = [each for each in findings(done.out) if each["about"] == "queue" and each["level"] == "problem"]
+        others = [
+            each for each in findings(done.out) if each["about"] == "queue" and each["level"] == "problem"
+        ]
         assert done.code == (1 if bad or others else 0)
 
     def test_a_table_on_a_terminal(self, start: Any, url: str) -> None:

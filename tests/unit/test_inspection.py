@@ -297,7 +297,10 @@ class TestSystem:
         assert found["futex"].text == "works"
         assert found["processors"].facts["usable"] == len(os.sched_getaffinity(0))
         assert found["versions"].facts["conveyor"] == conveyor.__version__
-        assert found["/dev/shm"].facts["total"] == os.statvfs("/dev/shm").f_blocks * os.statvfs("/dev/shm").f_frsize
+        assert (
+            found["/dev/shm"].facts["total"]
+            == os.statvfs("/dev/shm").f_blocks * os.statvfs("/dev/shm").f_frsize
+        )
 
     def test_no_folder_for_named_queues(self, tmp_path: Path) -> None:
         found = system._shared_folder(tmp_path / "missing")
@@ -332,7 +335,11 @@ class TestSystem:
     def test_the_tightest_group_counts(self, tmp_path: Path) -> None:
         (tmp_path / "self").mkdir()
         (tmp_path / "self" / "cgroup").write_text("0::/outer/inner\n")
-        for folder, limit, used in (("outer", "1000", "900"), ("outer/inner", "max", "800"), (".", "5000", "10")):
+        for folder, limit, used in (
+            ("outer", "1000", "900"),
+            ("outer/inner", "max", "800"),
+            (".", "5000", "10"),
+        ):
             (tmp_path / folder).mkdir(exist_ok=True)
             (tmp_path / folder / "memory.max").write_text(limit)
             (tmp_path / folder / "memory.current").write_text(used)
