@@ -127,7 +127,7 @@ asan-python: build $(VENV)/.test
 	$(BIN)/python scripts/link_sources.py build/asan-python/site/conveyor
 	LD_PRELOAD="$$($${CXX:-g++} -print-file-name=libasan.so) $$($${CXX:-g++} -print-file-name=libstdc++.so)" \
 	PYTHONPATH=$(CURDIR)/build/asan-python/site PYTHONMALLOC=malloc CONVEYOR_SANITIZED=1 \
-	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	$(BIN)/python -m pytest $(ASAN_TESTS) $(ARGS)
 
 # The thread sanitizer needs addresses where it expects them: no randomisation.

@@ -17,6 +17,9 @@ from pathlib import Path
 
 import pytest
 
+# A shell ignores it for what it starts in the background, and children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 UNIT_SECONDS = 60
 GRACE_SECONDS = 3.0
 SHARED_MEMORY = Path("/dev/shm")

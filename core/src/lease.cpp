@@ -28,6 +28,15 @@ bool LeaseTable::claim_look(Nanoseconds now) {
   return now >= seen && state_.next_look.compare_exchange_strong(seen, now + look_every, relaxed);
 }
 
+bool LeaseTable::may_come_back() const {
+  for (std::uint32_t index = 0; index < high(); ++index) {
+    const LeaseStage stage = word(index).stage;
+    if (stage == LeaseStage::delayed) return true;
+    if (stage == LeaseStage::leased && at(index).owner.load(relaxed) != self()) return true;
+  }
+  return false;
+}
+
 void LeaseTable::lower_due(Nanoseconds due) {
   Nanoseconds seen = state_.next_due.load(relaxed);
   while (due < seen && !state_.next_due.compare_exchange_weak(seen, due, seq_cst, relaxed)) {

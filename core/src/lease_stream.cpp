@@ -11,6 +11,7 @@ namespace {
 
 // Nobody who waits sleeps longer once anything was leased, so that the dead are missed within a second.
 constexpr Nanoseconds longest_sleep = 500'000'000;
+constexpr Nanoseconds over_patience = 20'000'000;
 
 }  // namespace
 
@@ -18,7 +19,7 @@ Status Stream::room_for_leases(const LeaseId* leases, std::size_t more) {
   int refused = 0;
   if (leases != nullptr) {
     refused = table_.make_room();
-  } else if (more == 0 && table_.counts_tasks()) {
+  } else if (more == 0 && notes_tasks()) {
     refused = table_.make_tasks_room();
   }
   if (refused == 0) return Status::ok;
@@ -28,14 +29,15 @@ Status Stream::room_for_leases(const LeaseId* leases, std::size_t more) {
 bool Stream::find_message(const LeaseRecord& record, MessageHeader& message, const std::byte*& payload,
                           Runs& runs) const {
   runs.table.runs = 0;
-  const std::uint32_t offset = record.offset;
-  if (record.page >= segment_->page_count() || offset % 8 != 0 || offset > page_size - sizeof message) return false;
-  const std::byte* const at = segment_->page(record.page) + offset;
-  std::memcpy(&message, at, sizeof message);
+  const std::uint32_t page = snapshot(record.page), offset = snapshot(record.offset);
+  if (page >= segment_->page_count() || offset % 8 != 0 || offset > page_size - sizeof message) return false;
+  const std::byte* const at = segment_->page(page) + offset;
+  message = snapshot(*reinterpret_cast<const MessageHeader*>(at));
   if (message.check != message_check || message.size > page_size - offset - sizeof message) return false;
   payload = at + sizeof message;
   return static_cast<MessageForm>(message.form) == MessageForm::inline_payload ||
-         (static_cast<MessageForm>(message.form) == MessageForm::run && read_runs(payload, message.size, runs));
+         (static_cast<MessageForm>(message.form) == MessageForm::run &&
+          read_runs(payload, message.size, record.number, runs));
 }
 
 // -- the end of a lease, under the consumers' lock
@@ -71,7 +73,8 @@ void Stream::drop_page(std::uint32_t page) {
   if (descriptor.ticket == 0 && descriptor.use == PageUse::parked) pool_.free(page, 1);
 }
 
-void Stream::turn_back(std::uint32_t index, std::string_view error, Nanoseconds delay, bool for_good) {
+// False: the ready descriptor's lock was not to be had in time, and nothing was done.
+bool Stream::turn_back(std::uint32_t index, std::string_view error, Nanoseconds delay, bool for_good) {
   const std::uint32_t most = header_.leases.max_attempts;
   const std::uint32_t attempts = table_.word(index).attempts + 1;
   const bool fails = for_good || (most != 0 && attempts >= most);
@@ -80,21 +83,27 @@ void Stream::turn_back(std::uint32_t index, std::string_view error, Nanoseconds 
   record.due.store(forever, relaxed);  // relaxed: the word's store releases it
   if (fails) {
     table_.change(index, LeaseStage::failed, attempts);
-    return;
+    return true;
   }
-  header_.leases.given_back.fetch_add(1, relaxed);  // relaxed: a statistic
+  if (dropped()) {  // as it would be if it waited
+    drop_item(index, true);
+    return true;
+  }
   if (delay > 0) {
+    header_.leases.given_back.fetch_add(1, relaxed);  // relaxed: a statistic
     const Nanoseconds due = monotonic_now() + delay;
     record.due.store(due, relaxed);
     table_.change(index, LeaseStage::delayed, attempts);
     table_.lower_due(due);
-    return;
+    return true;
   }
   const bool watched = ready_.watched();
-  if (watched) ready_.begin_put();
+  if (watched && !ready_.begin_put()) return false;
   CONVEYOR_KILL_POINT("lease.before-return");
+  header_.leases.given_back.fetch_add(1, relaxed);  // relaxed: a statistic
   table_.change(index, LeaseStage::returned, attempts);
   if (watched) ready_.end_put();
+  return true;
 }
 
 // Unlocks, and tells whoever waits for what has happened.
@@ -103,7 +112,17 @@ Status Stream::settled() {
   header_.consumers.lock.unlock();
   CONVEYOR_KILL_POINT("lease.settled");
   if (finished) header_.all_done.notify(INT_MAX);
+  if (ended()) header_.not_empty.notify(INT_MAX);  // perhaps nothing can come back any more
   return Status::ok;
+}
+
+bool Stream::over() {
+  if (!ended()) return false;
+  if (dropped() || !table_.ever_used()) return true;
+  if (lock(header_.consumers, over_patience) != Status::ok) return false;
+  const bool nothing = empty() && !table_.may_come_back();
+  header_.consumers.lock.unlock();
+  return nothing;
 }
 
 Status Stream::acknowledge(const LeaseId& lease) {
@@ -122,7 +141,10 @@ Status Stream::give_back(const LeaseId& lease, std::string_view error, Nanosecon
     header_.consumers.lock.unlock();
     return Status::lost;
   }
-  turn_back(lease.index, error, delay, false);
+  if (!turn_back(lease.index, error, delay, false)) {
+    header_.consumers.lock.unlock();
+    return Status::busy;
+  }
   settled();
   // Also for one that is delayed: who sleeps must know when to wake up.
   header_.not_empty.notify(1);
@@ -199,7 +221,7 @@ void Stream::look_after(Nanoseconds now) {
       turn_back(index, "the lease was over before the item was acknowledged", 0, false);
     } else {
       const bool watched = ready_.watched();
-      if (watched) ready_.begin_put();
+      if (watched && !ready_.begin_put()) continue;  // the next who looks
       table_.change(index, LeaseStage::returned, word.attempts);
       if (watched) ready_.end_put();
     }
@@ -225,6 +247,7 @@ std::uint64_t Stream::unfinished() const {
 }
 
 Status Stream::task_done() {
+  finish_drop();
   if (const Status status = lock(header_.consumers, 0); status != Status::ok) return status;
   if (unfinished() == 0) {
     header_.consumers.lock.unlock();
@@ -233,6 +256,15 @@ Status Stream::task_done() {
   // Nobody has taken anything: then it is one of those that wait, told early.
   if (!table_.settle_task()) header_.leases.early_done.fetch_add(1, relaxed);
   return settled();
+}
+
+Status Stream::count_unfinished(std::uint64_t& count, Nanoseconds patience) {
+  finish_drop();
+  look_after_leases();
+  if (const Status status = lock(header_.consumers, patience); status != Status::ok) return status;
+  count = unfinished();
+  header_.consumers.lock.unlock();
+  return Status::ok;
 }
 
 bool Stream::all_tasks_done(Nanoseconds patience) {

@@ -62,6 +62,19 @@ Locked Lock::acquire(Nanoseconds deadline) {
   }
 }
 
+Locked LockPatience::acquire(Lock& lock) {
+  Locked got = lock.try_acquire();
+  if (got != Locked::clean) {
+    const Nanoseconds deadline = monotonic_now() + (in_vain_.load(relaxed) ? later_ : first_);  // relaxed: a guess
+    do {
+      got = lock.acquire(deadline);
+    } while (got == Locked::interrupted);
+  }
+  const bool in_vain = got == Locked::busy;
+  if (in_vain_.load(relaxed) != in_vain) in_vain_.store(in_vain, relaxed);
+  return got;
+}
+
 void Lock::wake_next() {
   CONVEYOR_KILL_POINT("lock.before-wake");
   futex_wake(futex(), 1);

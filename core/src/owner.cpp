@@ -22,17 +22,18 @@ struct ProcessStat {
   char state = 0;
   long threads = 0;
   std::uint64_t start_ticks = 0;
+  long exit_code = 0;  // as wait(2) has it; 0 when we may not know
 };
 
 enum class Look { found, gone, unknown };
 
-// Reads the state, the number of threads and the start time from /proc/<pid>/stat (proc(5)).
+// Reads the state, the number of threads, the start time and the exit code from /proc/<pid>/stat (proc(5)).
 Look look_at(std::uint32_t pid, ProcessStat& found) {
   char path[32];
   std::snprintf(path, sizeof path, "/proc/%u/stat", pid);
   const int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return errno == ENOENT ? Look::gone : Look::unknown;
-  char text[1024];
+  char text[2048];
   const ssize_t length = read(fd, text, sizeof text - 1);
   const int error = errno;
   close(fd);
@@ -42,11 +43,12 @@ Look look_at(std::uint32_t pid, ProcessStat& found) {
   const char* field = std::strrchr(text, ')');
   if (field == nullptr) return Look::unknown;
   ++field;
-  for (int number = 3; number <= 22; ++number) {
+  for (int number = 3; number <= 52; ++number) {
     while (*field == ' ') ++field;
     if (number == 3) found.state = *field;
     if (number == 20) found.threads = std::strtol(field, nullptr, 10);
     if (number == 22) found.start_ticks = std::strtoull(field, nullptr, 10);
+    if (number == 52) found.exit_code = std::strtol(field, nullptr, 10);
     while (*field != '\0' && *field != ' ') ++field;
   }
   return Look::found;
@@ -76,6 +78,7 @@ OwnerId self() {
 bool is_alive(OwnerId owner) {
   if (owner == self()) return true;
   const std::uint32_t pid = owner_pid(owner);
+  if (pid == 0) return false;  // nobody, or damage; to kill() 0 would mean ourselves
   ProcessStat found;
   switch (look_at(pid, found)) {
     case Look::gone:
@@ -89,6 +92,13 @@ bool is_alive(OwnerId owner) {
   if (found.state == 'X' || found.state == 'x') return false;
   // A zombie whose other threads still run is alive: only its first thread has ended.
   return found.state != 'Z' || found.threads > 1;
+}
+
+std::uint32_t killing_signal(OwnerId owner) {
+  ProcessStat found;
+  if (look_at(owner_pid(owner), found) != Look::found || found.state != 'Z') return 0;
+  if (make_owner(owner_pid(owner), found.start_ticks) != owner) return 0;
+  return static_cast<std::uint32_t>(found.exit_code) & 0x7f;
 }
 
 std::uint32_t fork_generation() { return generation.load(relaxed); }

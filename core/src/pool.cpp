@@ -20,25 +20,31 @@ constexpr std::uint32_t tables_per_reservation = 128;  // descriptors in 4 KiB
 
 }  // namespace
 
-void Pool::lock() {
-  Locked got;
-  do {
-    got = state_.lock.acquire(forever);
-  } while (got == Locked::interrupted || got == Locked::busy);
+bool Pool::lock() {
+  const Locked got = segment_.pool_patience.acquire(state_.lock);
   if (got == Locked::recovered) {
     // The warm list may be half changed: forget it. Its pages are lost until the sweep.
     state_.warm_count = 0;
     state_.warm_pages = 0;
     segment_.header().sweep_wanted.store(1, relaxed);  // relaxed: a hint, looked at by every operation
   }
-  // Damage must not lead out of the segment.
-  state_.warm_count = std::min(state_.warm_count, warm_capacity);
-  state_.high_water = std::min(state_.high_water, segment_.page_count());
+  return got != Locked::busy;
 }
+
+// Without the lock: the sweep takes a run without an owner, and a stream's page that the stream has passed.
+void Pool::abandon(std::uint32_t first) {
+  segment_.descriptor(first).owner = nobody;
+  segment_.header().sweep_wanted.store(1, relaxed);
+}
+
+std::uint32_t Pool::high_water() const { return std::min(snapshot(state_.high_water), segment_.page_count()); }
+
+std::uint32_t Pool::warm_count() const { return std::min(snapshot(state_.warm_count), warm_capacity); }
 
 std::uint32_t Pool::in_use() const {
   const std::uint64_t free_pages = state_.warm_pages + state_.cold_count;
-  return state_.high_water - static_cast<std::uint32_t>(std::min<std::uint64_t>(free_pages, state_.high_water));
+  const std::uint32_t high = high_water();
+  return high - static_cast<std::uint32_t>(std::min<std::uint64_t>(free_pages, high));
 }
 
 // How many pages may be warm: never more than were in use at the recent peak, or the least.
@@ -52,7 +58,7 @@ std::uint64_t Pool::warm_limit() {
 
 Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {
   if (pages == 0 || pages > segment_.page_count()) return {no_page, ENOMEM};
-  lock();
+  if (!lock()) return {no_page, EBUSY};
   std::uint32_t first = take_warm(pages);
   const bool warm = first != no_page;
   int error = 0;
@@ -66,7 +72,7 @@ Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {
     unlock();
     if (chilled.empty()) return {no_page, error};
     for (const WarmRun& run : chilled) chill(run);
-    lock();
+    if (!lock()) return {no_page, EBUSY};
     first = take_cold(pages);
     if (first == no_page) first = take_fresh(pages, error);
     if (first == no_page) {
@@ -99,7 +105,7 @@ void Pool::claim(std::uint32_t first, std::uint32_t pages, PageUse use) {
 void Pool::free(std::uint32_t first, std::uint32_t pages) {
   WarmRun evicted[8];
   int count = 0;
-  lock();
+  if (!lock()) return abandon(first);
   Descriptor& descriptor = segment_.descriptor(first);
   no_longer_lent(descriptor, pages);
   if (descriptor.lender != nobody) {
@@ -115,8 +121,12 @@ void Pool::free(std::uint32_t first, std::uint32_t pages) {
 void Pool::end_lending(std::uint32_t first, std::uint32_t pages) {
   WarmRun evicted[8];
   int count = 0;
-  lock();
   Descriptor& descriptor = segment_.descriptor(first);
+  if (!lock()) {
+    descriptor.lender = nobody;  // its taker's free finds that, or the sweep does
+    segment_.header().sweep_wanted.store(1, relaxed);
+    return;
+  }
   descriptor.lender = nobody;
   CONVEYOR_KILL_POINT("pool.lending-ended");
   if (descriptor.owner == nobody) count = give_away(first, pages, evicted);
@@ -124,23 +134,24 @@ void Pool::end_lending(std::uint32_t first, std::uint32_t pages) {
   for (int i = 0; i < count; ++i) chill(evicted[i]);
 }
 
-void Pool::begin_lending(std::uint32_t first) {
-  lock();
+bool Pool::begin_lending(std::uint32_t first) {
+  if (!lock()) return false;
   segment_.descriptor(first).lender = self();
   unlock();
+  return true;
 }
 
 void Pool::cancel_lending(std::uint32_t first) {
-  lock();
+  const bool locked = lock();  // it was not put: nobody else writes there, lock or no lock
   segment_.descriptor(first).ticket = no_ticket;
   segment_.descriptor(first).lender = nobody;
-  unlock();
+  if (locked) unlock();
 }
 
 bool Pool::lend(const RunReference* runs, std::uint32_t count, std::uint64_t limit) {
   std::uint64_t pages = 0;
   for (std::uint32_t i = 0; i < count; ++i) pages += runs[i].pages;
-  lock();
+  if (!lock()) return false;
   const std::uint32_t before = state_.lent_pages.load(relaxed);  // relaxed: ours, under the lock
   const bool may = before == 0 || before + pages <= limit;
   for (std::uint32_t i = 0; may && i < count; ++i) {
@@ -166,27 +177,29 @@ int Pool::give_away(std::uint32_t first, std::uint32_t pages, WarmRun (&evicted)
   segment_.descriptor(first).use = PageUse::none;
   state_.recent_run -= std::min(state_.recent_run, state_.recent_run / fading + 1);
   state_.recent_run = std::max(state_.recent_run, pages);
-  if (state_.warm_count == warm_capacity && evict_oldest(evicted[count])) ++count;
+  if (warm_count() == warm_capacity && evict_oldest(evicted[count])) ++count;
   CONVEYOR_KILL_POINT("pool.before-free");
-  state_.warm[state_.warm_count] = {first, pages};
-  state_.warm_count += 1;
+  const std::uint32_t last = std::min(warm_count(), warm_capacity - 1);
+  state_.warm[last] = {first, pages};
+  state_.warm_count = last + 1;
   state_.warm_pages += pages;
   const std::uint64_t limit = warm_limit();
-  while (count < 8 && state_.warm_count > 1 && state_.warm_pages > limit && evict_oldest(evicted[count])) ++count;
+  while (count < 8 && warm_count() > 1 && state_.warm_pages > limit && evict_oldest(evicted[count])) ++count;
   return count;
 }
 
 std::uint32_t Pool::take_warm(std::uint32_t pages) {
-  for (std::uint32_t i = state_.warm_count; i-- > 0;) {
-    const WarmRun run = state_.warm[i];
+  const std::uint32_t count = warm_count(), high = high_water();
+  for (std::uint32_t i = count; i-- > 0;) {
+    const WarmRun run = snapshot(state_.warm[i]);
     // A little too long is fine, and the rest stays warm; cutting up a long run for a short need is not.
     if (run.pages < pages || run.pages > 2 * pages) continue;
-    if (run.first >= state_.high_water || run.pages > state_.high_water - run.first) continue;
+    if (run.first >= high || run.pages > high - run.first) continue;
     if (run.pages > pages) {
       state_.warm[i] = {run.first + pages, run.pages - pages};
     } else {
-      std::copy(state_.warm + i + 1, state_.warm + state_.warm_count, state_.warm + i);
-      state_.warm_count -= 1;
+      std::copy(state_.warm + i + 1, state_.warm + count, state_.warm + i);
+      state_.warm_count = count - 1;
     }
     state_.warm_pages -= std::min<std::uint64_t>(pages, state_.warm_pages);
     return run.first;
@@ -195,14 +208,15 @@ std::uint32_t Pool::take_warm(std::uint32_t pages) {
 }
 
 bool Pool::evict_oldest(WarmRun& evicted) {
-  if (state_.warm_count == 0) return false;
-  evicted = state_.warm[0];
-  if (evicted.first >= state_.high_water || evicted.pages > state_.high_water - evicted.first) {
+  const std::uint32_t count = warm_count(), high = high_water();
+  if (count == 0) return false;
+  evicted = snapshot(state_.warm[0]);
+  if (evicted.first >= high || evicted.pages == 0 || evicted.pages > high - evicted.first) {
     state_.warm_count = 0;  // damaged: forget them all
     return false;
   }
-  std::copy(state_.warm + 1, state_.warm + state_.warm_count, state_.warm);
-  state_.warm_count -= 1;
+  std::copy(state_.warm + 1, state_.warm + count, state_.warm);
+  state_.warm_count = count - 1;
   state_.warm_pages -= std::min<std::uint64_t>(evicted.pages, state_.warm_pages);
   claim(evicted.first, evicted.pages, PageUse::run);  // ours until it is cold
   return true;
@@ -212,7 +226,7 @@ bool Pool::evict_oldest(WarmRun& evicted) {
 void Pool::chill(const WarmRun& run) {
   segment_.give_back(run.first, run.pages);
   CONVEYOR_KILL_POINT("pool.given-back");
-  lock();
+  if (!lock()) return abandon(run.first);
   segment_.descriptor(run.first).use = PageUse::none;
   mark_cold(run.first, run.pages);
   unlock();
@@ -232,7 +246,8 @@ std::uint32_t Pool::take_cold(std::uint32_t pages) {
   Atomic<std::uint64_t>* const bits = segment_.cold_bits();
   std::uint32_t in_a_row = 0;
   std::uint32_t first_seen = no_page;
-  for (std::uint32_t page = std::min(state_.cold_hint, state_.high_water); page < state_.high_water;) {
+  const std::uint32_t high = high_water();
+  for (std::uint32_t page = std::min(snapshot(state_.cold_hint), high); page < high;) {
     const std::uint64_t word = bits[page / 64].load(relaxed) >> (page % 64);
     if (word == 0) {
       in_a_row = 0;
@@ -259,11 +274,11 @@ std::uint32_t Pool::take_cold(std::uint32_t pages) {
 }
 
 std::uint32_t Pool::take_fresh(std::uint32_t pages, int& error) {
-  if (pages > segment_.page_count() - state_.high_water) {
+  const std::uint32_t first = high_water();
+  if (pages > segment_.page_count() - first) {
     error = ENOMEM;
     return no_page;
   }
-  const std::uint32_t first = state_.high_water;
   const std::uint32_t end = first + pages;
   // The tables grow with the mark; their memory is reserved before it is touched, like the pages'.
   if (first / tables_per_reservation != end / tables_per_reservation || first < tables_per_reservation) {
@@ -272,86 +287,6 @@ std::uint32_t Pool::take_fresh(std::uint32_t pages, int& error) {
   }
   state_.high_water = end;
   return first;
-}
-
-bool Pool::sweep(const Live& live) {
-  lock();
-  segment_.header().sweep_wanted.store(0, relaxed);
-  const std::uint32_t high = state_.high_water;
-  std::vector<bool> used(high, false);
-  bool sound = false;
-  std::uint32_t page = live.head_page;
-  for (std::uint32_t steps = 0; steps < high && page < high; ++steps) {
-    used[page] = true;
-    if (page == live.tail_page) {
-      sound = true;
-      break;
-    }
-    page = segment_.descriptor(page).next;
-  }
-  if (!sound) {
-    unlock();
-    return false;
-  }
-  const std::vector<bool> leased = count_leased(live.leased, used);
-  LifeList alive;
-  std::uint32_t lent = 0;
-  for (page = 0; page < high;) {
-    Descriptor& descriptor = segment_.descriptor(page);
-    const std::uint32_t length = used[page] ? 0 : length_of(page);
-    bool keep = length != 0;
-    if (keep) {
-      if (descriptor.lender != nobody && !alive(descriptor.lender)) descriptor.lender = nobody;
-      const bool queued = live.head_count <= descriptor.ticket && descriptor.ticket < live.tail_count;
-      if (!queued && !leased[page] && !alive(descriptor.owner)) {
-        descriptor.owner = nobody;
-        descriptor.use = PageUse::run;
-        keep = descriptor.lender != nobody;
-      }
-    }
-    if (!keep) {
-      if (!used[page]) descriptor.use = PageUse::none;
-      ++page;
-      continue;
-    }
-    std::fill_n(used.begin() + page, length, true);
-    if (descriptor.use == PageUse::lent) lent += length;
-    page += length;
-  }
-  state_.lent_pages.store(lent, relaxed);
-  state_.warm_count = 0;
-  state_.warm_pages = 0;
-  state_.cold_count = 0;
-  state_.cold_hint = high;
-  for (page = 0; page < high;) {
-    std::uint32_t end = page;
-    while (end < high && used[end] == used[page]) ++end;
-    if (used[page]) {
-      for (std::uint32_t each = page; each < end; ++each) {
-        segment_.cold_bits()[each / 64].fetch_and(~(std::uint64_t{1} << (each % 64)), relaxed);
-      }
-    } else {
-      segment_.give_back(page, end - page);
-      mark_cold(page, end - page);
-    }
-    page = end;
-  }
-  unlock();
-  return true;
-}
-
-// How many pages the run that begins here has; 0: none does, or it is damaged.
-std::uint32_t Pool::length_of(std::uint32_t first) const {
-  const Descriptor& descriptor = segment_.descriptor(first);
-  if (descriptor.use != PageUse::run && descriptor.use != PageUse::lent) return 0;
-  return descriptor.next <= state_.high_water - first ? descriptor.next : 0;
-}
-
-std::uint32_t Pool::pages_in_use() {
-  lock();
-  const std::uint32_t pages = in_use();
-  unlock();
-  return pages;
 }
 
 }  // namespace conveyor

@@ -9,12 +9,7 @@
 
 namespace conveyor {
 
-void Ready::lock() {
-  Locked got;
-  do {
-    got = segment_.header().ready_lock.acquire(forever);
-  } while (got == Locked::interrupted || got == Locked::busy);
-}
+bool Ready::lock() { return segment_.ready_patience.acquire(segment_.header().ready_lock) != Locked::busy; }
 
 void Ready::raise() {
   Atomic<std::uint32_t>& raised = segment_.header().ready_raised;
@@ -47,22 +42,24 @@ void Ready::use_descriptor(int fd) {
   socket_ = fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode);
 }
 
-void Ready::start_watching(bool empty) {
+bool Ready::start_watching(bool empty) {
+  if (!lock()) return false;
   // sync point "watched": release here, acquire in watched(). Both locks are held, so every later
   // operation sees it by their hand-over anyway.
   segment_.header().watched.store(1, release);
-  lock();
   if (empty) {
     lower();
   } else {
     raise();
   }
   unlock();
+  return true;
 }
 
-void Ready::begin_put() {
-  lock();
+bool Ready::begin_put() {
+  if (!lock()) return false;
   raise();
+  return true;
 }
 
 void Ready::end_put() { unlock(); }

@@ -1,4 +1,4 @@
-#include "conveyor/segment.hpp"
+#include "segment_checks.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -9,10 +9,12 @@
 #include <mutex>
 #include <new>
 #include <pthread.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
+#include <time.h>
 #include <unistd.h>
 #include <vector>
 
@@ -39,15 +41,6 @@ Mapped& mapped() {
   return *all;
 }
 
-[[noreturn]] void fail(const std::string& what, int error) {
-  Fault fault = Fault::system;
-  if (error == ENOMEM || error == ENOSPC || error == EFBIG) fault = Fault::memory;
-  if (error == EEXIST) fault = Fault::exists;
-  if (error == ENOENT) fault = Fault::missing;
-  if (error == EACCES || error == EPERM) fault = Fault::denied;
-  throw SegmentError(fault, error, what + ": " + std::strerror(error));
-}
-
 std::uint64_t soft_limit(int resource) {
   rlimit limit{};
   if (getrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
@@ -67,24 +60,6 @@ std::uint64_t wanted_pool_bytes() {
     if (limit != UINT64_MAX) wanted = std::min(wanted, std::bit_floor(std::max(limit / 8, smallest_pool)));
   }
   return std::clamp<std::uint64_t>(wanted, smallest_pool, std::uint64_t{no_page} / 2 * page_size);
-}
-
-struct Plan {
-  std::uint64_t descriptors, cold, leases, pages, total;
-  std::uint32_t count;
-};
-
-constexpr std::uint64_t round_up(std::uint64_t size, std::uint64_t unit) { return (size + unit - 1) / unit * unit; }
-
-Plan plan_for(std::uint64_t pool_bytes) {
-  Plan plan{};
-  plan.count = static_cast<std::uint32_t>(pool_bytes / page_size);
-  plan.descriptors = sizeof(Header);
-  plan.cold = round_up(plan.descriptors + plan.count * sizeof(Descriptor), 4096);
-  plan.leases = round_up(plan.cold + (plan.count + 63) / 64 * 8, 4096);
-  plan.pages = round_up(plan.leases + lease_capacity(plan.count) * sizeof(LeaseRecord), page_size);
-  plan.total = plan.pages + static_cast<std::uint64_t>(plan.count) * page_size;
-  return plan;
 }
 
 // A pipe held by one descriptor that is both ends; it can be opened again through /proc, which an
@@ -115,13 +90,13 @@ void Segment::map(std::uint64_t size) {
   mapped_size_ = size;
 }
 
-void Segment::adopt(Header& header) {
-  header_ = &header;
-  descriptors_ = reinterpret_cast<Descriptor*>(base_ + header.descriptors_offset);
-  cold_ = reinterpret_cast<Atomic<std::uint64_t>*>(base_ + header.cold_offset);
-  leases_ = reinterpret_cast<LeaseRecord*>(base_ + header.leases_offset);
-  pages_ = base_ + header.pages_offset;
-  page_count_ = header.page_count;
+void Segment::adopt(const Plan& plan) {
+  header_ = reinterpret_cast<Header*>(base_);
+  descriptors_ = reinterpret_cast<Descriptor*>(base_ + plan.descriptors);
+  cold_ = reinterpret_cast<Atomic<std::uint64_t>*>(base_ + plan.cold);
+  leases_ = reinterpret_cast<LeaseRecord*>(base_ + plan.leases);
+  pages_ = base_ + plan.pages;
+  page_count_ = plan.count;
   struct stat found{};
   if (fstat(memory_fd_, &found) != 0) fail("cannot look at the shared memory", errno);
   identity_ = {static_cast<std::uint64_t>(found.st_dev), static_cast<std::uint64_t>(found.st_ino)};
@@ -189,7 +164,7 @@ void Segment::initialise(Segment& fresh, const Bounds& bounds) {
   header->leases.lease_time = bounds.lease_time;
   header->leases.max_attempts = bounds.attempts;
   header->leases.counts_tasks = bounds.counts_tasks ? 1 : 0;
-  fresh.adopt(*header);
+  fresh.adopt(plan);
   // Page 0 is the stream's first; its memory is reserved by the first put.
   header->pool.high_water = 1;
   fresh.descriptors_[0].use = PageUse::stream;
@@ -221,6 +196,7 @@ std::shared_ptr<Segment> Segment::create_named(const std::string& name, const Bo
   if (fresh->memory_fd_ < 0) fail("cannot create a file in /dev/shm for queue '" + name + "'", errno);
   fresh->name_ = name;
   initialise(*fresh, bounds);
+  fresh->hold();
   char link[64];
   std::snprintf(link, sizeof link, "/proc/self/fd/%d", fresh->memory_fd_);
   if (linkat(AT_FDCWD, link, AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0)
@@ -231,14 +207,37 @@ std::shared_ptr<Segment> Segment::create_named(const std::string& name, const Bo
 std::shared_ptr<Segment> Segment::open_named(const std::string& name) {
   std::unique_ptr<Segment> fresh(new Segment);
   fresh->name_ = name;
-  fresh->memory_fd_ = open(path_of(name).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-  if (fresh->memory_fd_ < 0) fail("cannot open queue '" + name + "'", errno);
+  // Without waiting for anything, whatever lies there.
+  fresh->memory_fd_ = open(path_of(name).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  if (fresh->memory_fd_ < 0) {
+    const int error = errno;
+    if (error == ELOOP || error == EISDIR || error == ENXIO || error == ENODEV) fail_corrupt("it is no regular file");
+    fail("cannot open queue '" + name + "'", error);
+  }
   struct stat found{};
   if (fstat(fresh->memory_fd_, &found) != 0) fail("cannot look at queue '" + name + "'", errno);
   if (found.st_uid != geteuid())
     throw SegmentError(Fault::denied, EACCES, "queue '" + name + "' belongs to another user");
-  fresh->check(static_cast<std::uint64_t>(found.st_size));
+  if (!fresh->hold()) fail("queue '" + name + "' was removed", ENOENT);
+  fresh->check();
   return share(std::move(fresh));
+}
+
+// From here to the end of the last process that has this very open file. A collector looks for that lock,
+// and removes the name while it holds an exclusive one: whoever came too late finds a file without a name.
+// False: it has no name any more.
+bool Segment::hold() {
+  constexpr int most_tries = 1000;
+  constexpr timespec millisecond{0, 1'000'000};
+  for (int tries = 0; flock(memory_fd_, LOCK_SH | LOCK_NB) != 0;) {
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK) break;  // no such locks here: then the collector gets none either
+    if (++tries == most_tries)
+      fail("queue '" + name_ + "' is just being removed, by a process that has stopped", EAGAIN);
+    nanosleep(&millisecond, nullptr);
+  }
+  struct stat found{};
+  return fstat(memory_fd_, &found) != 0 || found.st_nlink != 0;
 }
 
 std::shared_ptr<Segment> Segment::attach(int memory_fd, int ready_fd) {
@@ -255,7 +254,7 @@ std::shared_ptr<Segment> Segment::attach(int memory_fd, int ready_fd) {
   fresh->ready_fd_.store(ready_fd, relaxed);
   fcntl(memory_fd, F_SETFD, FD_CLOEXEC);
   if (ready_fd >= 0) fcntl(ready_fd, F_SETFD, FD_CLOEXEC);
-  fresh->check(static_cast<std::uint64_t>(found.st_size));
+  fresh->check();
   return share(std::move(fresh));
 }
 
@@ -281,40 +280,15 @@ std::shared_ptr<Segment> Segment::attach_by_hint(const Identity& identity, const
   return attach(memory_fd, ready_fd);
 }
 
-void Segment::check(std::uint64_t file_size) {
-  const auto corrupt = [](const std::string& what) -> void {
-    throw SegmentError(Fault::corrupt, 0, "not a sound conveyor segment: " + what);
-  };
-  if (file_size < sizeof(Header)) corrupt("it has " + std::to_string(file_size) + " bytes, fewer than a header");
-  // Copied once, checked, and only then used: what another process changes later cannot matter here.
-  alignas(Header) unsigned char raw[sizeof(Header)];
-  for (std::size_t got = 0; got < sizeof raw;) {
-    const ssize_t n = pread(memory_fd_, raw + got, sizeof raw - got, static_cast<off_t>(got));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) corrupt("its header cannot be read");
-    got += static_cast<std::size_t>(n);
-  }
-  const auto& head = *reinterpret_cast<const Header*>(raw);
-  if (head.magic != segment_magic) corrupt("no conveyor mark at its start");
-  if (head.version != layout_version || head.header_size != sizeof(Header)) {
-    throw SegmentError(Fault::version, 0,
-                       "the segment has layout " + std::to_string(head.version) + ", this conveyor has " +
-                           std::to_string(layout_version));
-  }
-  const Plan plan = plan_for(static_cast<std::uint64_t>(head.page_count) * page_size);
-  if (head.page_count == 0 || head.total_size != plan.total || head.descriptors_offset != plan.descriptors ||
-      head.cold_offset != plan.cold || head.leases_offset != plan.leases || head.pages_offset != plan.pages) {
-    corrupt("its parts do not fit together");
-  }
-  if (file_size != plan.total)
-    corrupt("it has " + std::to_string(file_size) + " bytes instead of " + std::to_string(plan.total));
-  if (head.pid_namespace != pid_namespace()) {
+void Segment::check() {
+  const CheckedHeader head(memory_fd_);
+  if (!head.is_local()) {
     throw SegmentError(
         Fault::denied, 0,
         "the segment was made in another pid namespace (container): its processes cannot be told apart from here");
   }
-  map(plan.total);
-  adopt(*reinterpret_cast<Header*>(base_));
+  map(head.plan().total);
+  adopt(head.plan());
 }
 
 Segment::~Segment() {
@@ -332,6 +306,12 @@ int Segment::ready_fd() {
   if (mkfifo(path.c_str(), 0600) != 0 && errno != EEXIST) return -1;
   fd = open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return -1;
+  struct stat found{};
+  if (fstat(fd, &found) != 0 || !S_ISFIFO(found.st_mode) || found.st_uid != geteuid()) {
+    close(fd);
+    errno = EEXIST;  // something else has that name
+    return -1;
+  }
   int expected = -1;
   if (!ready_fd_.compare_exchange_strong(expected, fd, relaxed)) {
     close(fd);
@@ -342,6 +322,12 @@ int Segment::ready_fd() {
 
 void Segment::remove_named(const std::string& name) {
   const std::string path = path_of(name);
+  Segment held;  // until the end: a collector that is about to remove the same must not meet a new one there
+  held.name_ = name;
+  do {
+    if (held.memory_fd_ >= 0) close(held.memory_fd_);
+    held.memory_fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  } while (held.memory_fd_ >= 0 && !held.hold());
   if (unlink(path.c_str()) != 0) fail("cannot remove queue '" + name + "'", errno);
   unlink((path + ".ready").c_str());
 }
@@ -355,7 +341,7 @@ int Segment::reserve_bytes(std::uint64_t offset, std::uint64_t size) {
 
 int Segment::reserve(std::uint32_t first, std::uint32_t pages) {
   const std::uint64_t size = pages * std::uint64_t{page_size};
-  const int error = reserve_bytes(static_cast<std::uint64_t>(pages_ - base_) + first * std::uint64_t{page_size}, size);
+  const int error = reserve_bytes(offset_of(pages_) + first * std::uint64_t{page_size}, size);
   if (error != 0) return error;
 #ifdef MADV_POPULATE_WRITE
   // Maps them all at once; otherwise each 4 KiB costs a fault of its own when it is written. Only a
@@ -367,9 +353,9 @@ int Segment::reserve(std::uint32_t first, std::uint32_t pages) {
 
 int Segment::reserve_tables(std::uint32_t first, std::uint32_t end) {
   const int error =
-      reserve_bytes(header_->descriptors_offset + first * sizeof(Descriptor), (end - first) * sizeof(Descriptor));
+      reserve_bytes(offset_of(descriptors_) + first * sizeof(Descriptor), (end - first) * sizeof(Descriptor));
   if (error != 0) return error;
-  return reserve_bytes(header_->cold_offset + first / 64 * 8, (end / 64 - first / 64 + 1) * 8);
+  return reserve_bytes(offset_of(cold_) + first / 64 * 8, (end / 64 - first / 64 + 1) * 8);
 }
 
 void Segment::give_back(std::uint32_t first, std::uint32_t pages) {

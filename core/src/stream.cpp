@@ -15,10 +15,7 @@ Status Stream::lock(Side& side, Nanoseconds patience) {
   switch (got) {
     case Locked::busy: return Status::busy;
     case Locked::interrupted: return Status::interrupted;
-    case Locked::recovered:
-      // The side's state needs no repair: the published word selects a whole copy. Pages may be lost.
-      recovered(side);
-      break;
+    case Locked::recovered: recovered(side); break;
     case Locked::clean: break;
   }
   if (!sound(side.state[0]) || !sound(side.state[1])) {
@@ -28,10 +25,17 @@ Status Stream::lock(Side& side, Nanoseconds patience) {
   return Status::ok;
 }
 
-// Before anything else is done under a lock that was a dead process's.
+// Before anything else is done under a lock that was a dead process's. The side's state needs no repair: the
+// published word selects a whole copy. Pages may be lost.
 void Stream::recovered(Side& side) {
   header_.sweep_wanted.store(1, relaxed);
-  if (&side == &header_.consumers) table_.recover(count_of(header_.head.word.load(relaxed)));
+  if (&side == &header_.consumers) {
+    table_.recover(count_of(header_.head.word.load(relaxed)));
+    return;
+  }
+  producers_.recover(count_of(header_.tail.word.load(relaxed)));
+  end_if_all_left();
+  if (ended()) tell_of_end();
 }
 
 void Stream::lock_for_good(Side& side) {
@@ -42,6 +46,25 @@ void Stream::lock_for_good(Side& side) {
       default: break;
     }
   }
+}
+
+// Consumers' lock, producers' lock, and then the pool's or the ready lock: in this order everywhere.
+bool Stream::lock_both(LockPatience& patience) {
+  for (Side* const side : {&header_.consumers, &header_.producers}) {
+    switch (patience.acquire(side->lock)) {
+      case Locked::recovered: recovered(*side); break;
+      case Locked::clean: break;
+      default:
+        if (side == &header_.producers) header_.consumers.lock.unlock();
+        return false;
+    }
+  }
+  return true;
+}
+
+void Stream::unlock_both() {
+  header_.producers.lock.unlock();
+  header_.consumers.lock.unlock();
 }
 
 void Stream::await_consumers_lock(Nanoseconds patience) {
@@ -56,11 +79,15 @@ Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, 
   Side& side = header_.producers;
   if (const Status locked = lock(side, patience); locked != Status::ok) return locked;
   CONVEYOR_KILL_POINT("put.locked");
+  if (header_.ended.load(relaxed) != static_cast<std::uint32_t>(End::none)) [[unlikely]] {
+    side.lock.unlock();
+    return Status::shut_down;
+  }
   const std::uint64_t word = header_.tail.word.load(relaxed);  // relaxed: ours, under the lock
   const std::uint64_t before = count_of(word);
-  SideState state = side.state[word & 1];
-  Status status = Status::ok;
-  for (; done < count; ++done) {
+  SideState state = snapshot(side.state[word & 1]);
+  Status status = sound(state) ? Status::ok : Status::corrupt;
+  for (; status == Status::ok && done < count; ++done) {
     const Outgoing& item = items[done];
     const std::uint64_t number = before + done;
     const std::uint64_t payload = item.payload();
@@ -103,9 +130,16 @@ Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, 
     }
     CONVEYOR_KILL_POINT("put.written");
     side.state[(word & 1) ^ 1] = state;
-    header_.tail.bytes.store(state.bytes, relaxed);  // relaxed: the next store releases it
     const bool watched = ready_.watched();
-    if (watched) ready_.begin_put();
+    if (watched && !ready_.begin_put()) {
+      // As if never put; but a page may have been linked.
+      header_.sweep_wanted.store(1, relaxed);
+      side.lock.unlock();
+      done = 0;
+      return Status::busy;
+    }
+    producers_.count(done, after);
+    header_.tail.bytes.store(state.bytes, relaxed);  // relaxed: the next store releases it
     CONVEYOR_KILL_POINT("put.before-commit");
     // sync point "tail": the commit. The items can be taken.
     header_.tail.word.store(after << 1 | ((word & 1) ^ 1), conveyor::release);
@@ -128,7 +162,7 @@ Status Stream::append(SideState& state, std::uint64_t number, const Outgoing& it
   const std::size_t need = sizeof(MessageHeader) + align8(size);
   if (page_size - state.offset < need) {
     const Pool::Allocation page = pool_.allocate(1, PageUse::stream);
-    if (page.first == no_page) return Status::no_memory;
+    if (page.first == no_page) return page.error == EBUSY ? Status::busy : Status::no_memory;
     if (page_size - state.offset >= sizeof(MessageHeader)) {
       const MessageHeader skip{0, 0, static_cast<std::uint8_t>(MessageForm::skip), message_check};
       std::memcpy(segment_->page(state.page) + state.offset, &skip, sizeof skip);
@@ -164,15 +198,16 @@ Status Stream::append(SideState& state, std::uint64_t number, const Outgoing& it
 bool Stream::next_message(SideState& state, MessageHeader& message) const {
   for (int hops = 0; hops < 2; ++hops) {
     if (page_size - state.offset >= sizeof(MessageHeader)) {
-      std::memcpy(&message, segment_->page(state.page) + state.offset, sizeof message);
+      message = snapshot(*reinterpret_cast<const MessageHeader*>(segment_->page(state.page) + state.offset));
       if (message.check != message_check) return false;
       const auto form = static_cast<MessageForm>(message.form);
       if (form == MessageForm::inline_payload || form == MessageForm::run) {
-        return message.size <= page_size - state.offset - sizeof(MessageHeader);
+        return message.size <= std::min<std::size_t>(page_size - state.offset - sizeof(MessageHeader),
+                                                     form == MessageForm::run ? most_of_runs : inline_limit);
       }
       if (form != MessageForm::skip) return false;
     }
-    const std::uint32_t next = segment_->descriptor(state.page).next;
+    const std::uint32_t next = snapshot(segment_->descriptor(state.page).next);
     if (next >= segment_->page_count()) return false;
     state.page = next;
     state.offset = 0;
@@ -180,20 +215,23 @@ bool Stream::next_message(SideState& state, MessageHeader& message) const {
   return false;
 }
 
-bool Stream::read_runs(const std::byte* payload, std::size_t size, Runs& into) const {
+bool Stream::read_runs(const std::byte* payload, std::size_t size, std::uint64_t number, Runs& into) const {
   if (size < sizeof into.table) return false;
-  std::memcpy(&into.table, payload, sizeof into.table);
+  into.table = snapshot(*reinterpret_cast<const RunTable*>(payload));
   if (into.table.runs == 0 || into.table.runs > most_runs || into.table.head_size > inline_limit ||
       into.size() + into.table.head_size != size) {
     return false;
   }
-  std::memcpy(into.at, payload + sizeof into.table, into.table.runs * sizeof(RunReference));
   for (std::uint32_t i = 0; i < into.table.runs; ++i) {
-    const RunReference& run = into.at[i];
+    const RunReference run = snapshot(reinterpret_cast<const RunReference*>(payload + sizeof into.table)[i]);
     if (run.first >= segment_->page_count() || run.pages == 0 || run.pages > segment_->page_count() - run.first ||
-        run.size > std::uint64_t{run.pages} * page_size) {
+        run.size > std::uint64_t{run.pages} * page_size || run.size <= (run.pages - std::uint64_t{1}) * page_size) {
       return false;
     }
+    // Message and descriptor tell the same, or one of them is damaged.
+    const Descriptor descriptor = snapshot(segment_->descriptor(run.first));
+    if (descriptor.use != PageUse::run || descriptor.next != run.pages || descriptor.ticket != number) return false;
+    into.at[i] = run;
   }
   return true;
 }
@@ -205,7 +243,7 @@ void Stream::free_passed_pages(std::uint32_t from, std::uint32_t to) {
   for (std::uint32_t steps = 0; from != to && from < segment_->page_count() && steps < segment_->page_count();
        ++steps) {
     Descriptor& passed = segment_->descriptor(from);
-    const std::uint32_t next = passed.next;
+    const std::uint32_t next = snapshot(passed.next);
     if (passed.ticket != 0) {
       passed.use = PageUse::parked;  // until the last lease in it ends
       CONVEYOR_KILL_POINT("take.page-parked");
@@ -246,20 +284,14 @@ bool Stream::lend(const RunReference* runs, std::uint32_t count) {
 }
 
 void Stream::sweep() {
-  // Consumers' lock, producers' lock, pool's lock: in this order everywhere.
-  Side& consumers = header_.consumers;
-  Side& producers = header_.producers;
   bool freed = false;
-  lock_for_good(consumers);
-  lock_for_good(producers);
+  if (!lock_both(segment_->sweep_patience)) return;  // it stays wanted
   if (header_.sweep_wanted.load(relaxed) != 0) {
     const std::uint64_t lent = pool_.lent_bytes();
     pool_.sweep(live());
-    header_.sweep_wanted.store(0, relaxed);
     freed = pool_.lent_bytes() < lent;
   }
-  producers.lock.unlock();
-  consumers.lock.unlock();
+  unlock_both();
   if (freed) header_.not_full.notify(INT_MAX);
 }
 
@@ -272,7 +304,10 @@ Waited Stream::wait(EventCount& event, Side& side, Nanoseconds deadline, Slices&
   const std::uint32_t epoch = event.announce();
   if (is_ready()) return Waited::again;
   const Nanoseconds start = monotonic_now();
-  const Waited result = event.sleep(epoch, deadline, slices);
+  // Somebody must look whether the producers are alive.
+  const bool short_sleep = &side == &header_.consumers && producers_.armed() && start < deadline - look_every;
+  Waited result = event.sleep(epoch, short_sleep ? start + look_every : deadline, slices);
+  if (short_sleep && result == Waited::timed_out) result = Waited::again;
   side.blocked_nanoseconds.fetch_add(static_cast<std::uint64_t>(monotonic_now() - start), relaxed);
   return result;
 }
@@ -280,13 +315,14 @@ Waited Stream::wait(EventCount& event, Side& side, Nanoseconds deadline, Slices&
 Waited Stream::wait_not_empty(Nanoseconds deadline, Slices& slices) {
   // What the dead held is found by those who wait.
   const Nanoseconds until = std::min(deadline, wake_for_leases());
-  const Waited result = wait(header_.not_empty, header_.consumers, until, slices, [this] { return !empty(); });
+  const Waited result =
+      wait(header_.not_empty, header_.consumers, until, slices, [this] { return something_to_tell(); });
   return result == Waited::timed_out && until != deadline ? Waited::again : result;
 }
 
 Waited Stream::wait_not_full(std::uint64_t payload, Nanoseconds deadline, Slices& slices) {
-  const Waited result =
-      wait(header_.not_full, header_.producers, deadline, slices, [this, payload] { return has_room(payload); });
+  const Waited result = wait(header_.not_full, header_.producers, deadline, slices,
+                             [this, payload] { return has_room(payload) || ended(); });
   // What the dead were lent comes back by the sweep alone.
   if (counts_lent() && pool_.lent_bytes() != 0 && !has_room(payload)) {
     segment_->count_attached();
@@ -315,7 +351,13 @@ bool Stream::settled_empty() {
   if (!empty()) return false;
   if (!ready_.watched()) return true;
   // A put may hold the ready lock between its token and its commit: once we have the lock, it has committed.
-  return ready_.settle([this] { return empty(); });
+  bool found = false;
+  ready_.settle([&] {
+    const bool no_more = ended();  // then the descriptor stays readable, as a pipe's does at its end
+    found = empty();
+    return found && !no_more;
+  });
+  return found;
 }
 
 std::uint64_t Stream::bytes_waiting() const {
@@ -340,12 +382,11 @@ bool Stream::fits(std::uint64_t waiting, std::uint64_t payload, bool alone) cons
 int Stream::watch() {
   if (ready_.watched()) return segment_->ready_fd() < 0 ? errno : 0;
   if (segment_->ready_fd() < 0) return errno;
-  lock_for_good(header_.consumers);
-  lock_for_good(header_.producers);
-  ready_.start_watching(empty());
-  header_.producers.lock.unlock();
-  header_.consumers.lock.unlock();
-  return 0;
+  LockPatience patience(1'000'000'000, 1'000'000'000);
+  if (!lock_both(patience)) return ETIMEDOUT;
+  const bool started = ready_.start_watching(empty() && !ended());
+  unlock_both();
+  return started ? 0 : ETIMEDOUT;
 }
 
 }  // namespace conveyor

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "conveyor/stream.hpp"
 
@@ -37,36 +38,47 @@ StreamStatistics Stream::statistics() {
   return s;
 }
 
-std::string Stream::check() {
-  sweep_if_wanted();
+std::optional<std::string> Stream::check(Nanoseconds patience) {
+  LockPatience patient(patience, patience);
   std::string trouble;
-  lock_for_good(header_.consumers);
-  lock_for_good(header_.producers);
+  if (!lock_both(patient)) return {};
+  if (header_.sweep_wanted.load(relaxed) != 0) {
+    unlock_both();
+    sweep();
+    if (!lock_both(patient)) return {};
+  }
   const std::uint64_t head = header_.head.word.load(relaxed);
   const std::uint64_t tail = header_.tail.word.load(acquire);
-  SideState state = header_.consumers.state[head & 1];
-  const SideState end = header_.producers.state[tail & 1];
+  SideState state = snapshot(header_.consumers.state[head & 1]);
+  const SideState end = snapshot(header_.producers.state[tail & 1]);
+  std::vector<bool> seen(segment_->page_count(), false);
   std::uint32_t pages = 1;
-  if (count_of(tail) < count_of(head)) trouble = "the head is past the tail";
+  const auto step = [&] {
+    const bool fresh = !seen[state.page];
+    seen[state.page] = true;
+    return fresh;
+  };
+  if (!sound(state) || !sound(end)) {
+    trouble = "the positions are damaged";
+  } else {
+    step();
+    if (count_of(tail) < count_of(head)) trouble = "the head is past the tail";
+  }
   for (std::uint64_t item = count_of(head); trouble.empty() && item < count_of(tail); ++item) {
     MessageHeader message;
     const std::uint32_t page = state.page;
-    if (!sound(state) || !next_message(state, message)) {
+    if (!next_message(state, message) || (state.page != page && !step())) {
       trouble = "item " + std::to_string(item) + " is damaged";
       break;
     }
     if (state.page != page) ++pages;
     if (static_cast<MessageForm>(message.form) == MessageForm::run) {
       Runs runs{};
-      bool fine = read_runs(segment_->page(state.page) + state.offset + sizeof message, message.size, runs);
-      for (std::uint32_t i = 0; fine && i < runs.table.runs; ++i) {
-        fine = segment_->descriptor(runs.at[i].first).ticket == item;
-        pages += runs.at[i].pages;
-      }
-      if (!fine) {
+      if (!read_runs(segment_->page(state.page) + state.offset + sizeof message, message.size, item, runs)) {
         trouble = "item " + std::to_string(item) + " has no valid run";
         break;
       }
+      for (std::uint32_t i = 0; i < runs.table.runs; ++i) pages += runs.at[i].pages;
     }
     state.offset += static_cast<std::uint32_t>(sizeof message + align8(message.size));
   }
@@ -75,12 +87,13 @@ std::string Stream::check() {
     trouble = "the items do not end where the producers stand";
   }
   if (trouble.empty()) trouble = check_leases();
-  pages += pool_.pages_held(live());
-  if (trouble.empty() && pool_.pages_in_use() != pages) {
-    trouble = std::to_string(pool_.pages_in_use()) + " pages in use, " + std::to_string(pages) + " accounted for";
-  }
-  header_.producers.lock.unlock();
-  header_.consumers.lock.unlock();
+  std::uint32_t used = 0, held = 0;
+  const bool counted = pool_.count(live(), used, held);
+  pages += held;
+  if (trouble.empty() && counted && used != pages)
+    trouble = std::to_string(used) + " pages in use, " + std::to_string(pages) + " accounted for";
+  unlock_both();
+  if (trouble.empty() && !counted) return {};
   return trouble;
 }
 

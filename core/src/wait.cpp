@@ -44,6 +44,13 @@ int futex_wake(Atomic<std::uint32_t>* word, int count) {
   return woken < 0 ? 0 : static_cast<int>(woken);
 }
 
+int futex_error() {
+  Atomic<std::uint32_t> nobody_sleeps{0};
+  return syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&nobody_sleeps), FUTEX_WAKE, 1, nullptr, nullptr, 0) < 0
+             ? errno
+             : 0;
+}
+
 Waited EventCount::sleep(std::uint32_t epoch, Nanoseconds deadline, Slices& slices) {
   Nanoseconds slice = slices.next();
   if (deadline != forever) {

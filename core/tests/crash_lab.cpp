@@ -1,11 +1,14 @@
 #include "crash_lab.hpp"
 
+#include "crash_items.hpp"
+
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <climits>
 #include <cstring>
 #include <deque>
 #include <new>
@@ -38,98 +41,11 @@ namespace {
 
 using namespace conveyor;
 
-struct Item {
-  std::uint32_t producer, number, size, sum;
-};
-
-// Sizes that pass through every path: tiny, several to a page, over a page's end, and runs.
-std::uint32_t size_of(std::uint32_t number) {
-  if (number % 11 == 3) return 150'000;
-  if (number % 7 == 5) return 9'000;
-  return static_cast<std::uint32_t>(sizeof(Item)) + number % 50;
+void release_runs(Stream& stream, const Outgoing& item) {
+  for (std::uint32_t i = 0; i < item.run_count; ++i) stream.release(item.runs[i]);
 }
 
-std::byte filler(std::uint32_t producer, std::uint32_t number) {
-  return static_cast<std::byte>(producer * 31 + number * 7 + 1);
-}
-
-void fill(std::byte* at, std::uint32_t producer, std::uint32_t number) {
-  const std::uint32_t size = size_of(number);
-  const Item item{producer, number, size, producer ^ number ^ size ^ 0x5eed};
-  std::memcpy(at, &item, sizeof item);
-  std::memset(at + sizeof item, static_cast<int>(filler(producer, number)), size - sizeof item);
-}
-
-bool intact(const std::byte* at, std::size_t size, Item& item) {
-  if (size < sizeof item) return false;
-  std::memcpy(&item, at, sizeof item);
-  if (item.producer >= max_producers || item.number >= items_each || item.size != size) return false;
-  if (item.sum != (item.producer ^ item.number ^ item.size ^ 0x5eed)) return false;
-  for (std::size_t i = sizeof item; i < size; i += 97) {
-    if (at[i] != filler(item.producer, item.number)) return false;
-  }
-  return true;
-}
-
-struct Sink {
-  std::vector<std::byte> data;
-  std::vector<RunReference> taken;
-  bool message(std::uint8_t, const std::byte* from, std::size_t size) {
-    data.assign(from, from + size);
-    return true;
-  }
-  bool runs(std::uint8_t, const RunReference* runs, std::uint32_t count, const std::byte* head, std::size_t size) {
-    taken.assign(runs, runs + count);
-    return message(0, head, size);
-  }
-};
-
-// An item as it is put: small ones from memory of our own; large ones in a run, or in two and a head,
-// or in a run that the producer goes on looking at until its next item.
-class Parcel {
- public:
-  Parcel(Stream& stream, std::uint32_t producer, std::uint32_t number) : stream_(stream), data_(size_of(number)) {
-    fill(data_.data(), producer, number);
-    item.data = data_.data();
-    item.size = data_.size();
-    if (item.size <= inline_limit) return;
-    std::size_t head = 0, first = item.size;
-    if (number % 3 == 1) {
-      head = 40;
-      first = 70'000;
-    }
-    fine = add(head, first) && (head == 0 || add(head + first, item.size - head - first));
-    item.size = head;
-    item.runs = runs_;
-    lends_ = fine && number % 3 == 2;
-    if (lends_) stream_.begin_lending(runs_[0]);
-  }
-  Parcel(const Parcel&) = delete;
-  ~Parcel() {
-    if (lends_) stream_.end_lending(runs_[0]);
-  }
-
-  Outgoing item;
-  bool fine = true;
-
- private:
-  bool add(std::size_t from, std::size_t size) {
-    RunReference& run = runs_[item.run_count];
-    if (stream_.allocate_run(size, run).first == no_page) return false;
-    std::memcpy(stream_.run_data(run), data_.data() + from, size);
-    ++item.run_count;
-    return true;
-  }
-
-  Stream& stream_;
-  std::vector<std::byte> data_;
-  RunReference runs_[2];
-  bool lends_ = false;
-};
-
-void produce(const std::shared_ptr<Segment>& segment, Ledger& ledger, int producer) {
-  Stream stream(segment);
-  segment->note_putting();
+void put_all(Stream& stream, Ledger& ledger, int producer) {
   std::unique_ptr<Parcel> before;
   for (std::uint32_t number = ledger.returned[producer]; number < items_each; ++number) {
     auto parcel = std::make_unique<Parcel>(stream, static_cast<std::uint32_t>(producer), number);
@@ -143,6 +59,7 @@ void produce(const std::shared_ptr<Segment>& segment, Ledger& ledger, int produc
       std::size_t done = 0;
       const Status status = stream.put(&item, 1, done, forever);
       if (done == 1) break;
+      if (status == Status::shut_down) return release_runs(stream, item);
       if (status == Status::full) {
         stream.wait_not_full(item.payload(), forever, slices);
       } else if (status != Status::busy && status != Status::interrupted) {
@@ -155,14 +72,15 @@ void produce(const std::shared_ptr<Segment>& segment, Ledger& ledger, int produc
   }
 }
 
-bool intact(Stream& stream, const Sink& sink, Item& item) {
-  std::vector<std::byte> all = sink.data;
-  for (const RunReference& run : sink.taken)
-    all.insert(all.end(), stream.run_data(run), stream.run_data(run) + run.size);
-  return intact(all.data(), all.size(), item);
+void produce(const std::shared_ptr<Segment>& segment, Ledger& ledger, int producer, Ending ending) {
+  Stream stream(segment);
+  segment->note_putting();
+  if (ending == Ending::by_producers && stream.enter_producing(true, forever) != Status::ok) ++ledger.failed;
+  put_all(stream, ledger, producer);
+  if (ending == Ending::by_producers) stream.leave_producing();
 }
 
-void consume(const std::shared_ptr<Segment>& segment, Ledger& ledger, bool watched) {
+void consume(const std::shared_ptr<Segment>& segment, Ledger& ledger, bool watched, Ending ending) {
   Stream stream(segment);
   segment->note_getting();
   std::int64_t last[max_producers];
@@ -201,9 +119,14 @@ void consume(const std::shared_ptr<Segment>& segment, Ledger& ledger, bool watch
     }
     switch (status) {
       case Status::busy: stream.await_consumers_lock(forever); break;
-      case Status::empty:
+      case Status::empty: {
+        const bool ended = stream.ended();
         if (!stream.settled_empty()) break;
-        if (ledger.stop) {
+        if (stream.look_is_due()) {
+          stream.look_for_lost();
+          break;
+        }
+        if (ending == Ending::told ? ledger.stop.load() : ended) {
           for (const Sink& old : kept) {
             for (const RunReference& run : old.taken) stream.release(run);
           }
@@ -217,10 +140,16 @@ void consume(const std::shared_ptr<Segment>& segment, Ledger& ledger, bool watch
           stream.wait_not_empty(monotonic_now() + 20'000'000, slices);
         }
         break;
+      }
       default: ++ledger.failed; return;
     }
   }
 }
+
+struct Fallen {
+  pid_t pid;
+  bool killed;
+};
 
 template <class Work>
 pid_t spawn(Ledger& ledger, const Fate& fate, Work work) {
@@ -255,7 +184,59 @@ std::string audit(const Ledger& ledger, Stream& stream, int producers, int lost_
   }
   if (lost > lost_allowed) return std::to_string(lost) + " items lost, " + std::to_string(lost_allowed) + " allowed";
   stream.segment().count_attached();  // notices the dead, and asks for the sweep that check does first
-  return stream.check();
+  return stream.check().value_or("a lock was not to be had");
+}
+
+// Says how the queue will end, or ends it, in processes of their own; if all died before it was done, we do it.
+void close(const Plan& plan, Ledger& ledger, const std::shared_ptr<Segment>& segment) {
+  const auto work = [&] {
+    Stream stream(segment);
+    if (plan.ending == Ending::by_producers) {
+      stream.expect_producers(static_cast<std::uint32_t>(plan.producers.size()), forever);
+      return;
+    }
+    while (ledger.returned[0] < 50 && ledger.deaths == 0) usleep(100);
+    stream.shutdown(plan.ending == Ending::immediate, forever);
+  };
+  for (const Fate& fate : plan.closers) reap(spawn(ledger, fate, work));
+  if (!Stream(segment).ended()) work();
+}
+
+// How the queue ended, and whether what it says of that is so.
+std::string audit_ending(const Plan& plan, const Ledger& ledger, Stream& stream, const std::vector<Fallen>& producers,
+                         int dead_consumers) {
+  if (!stream.ended()) return "it has not ended";
+  // Of what was dropped nothing is to be done, and what the consumers had went with them.
+  const Nanoseconds deadline = monotonic_now() + 5'000'000'000;
+  std::uint64_t unfinished = 0;
+  Slices slices;
+  while (!stream.all_tasks_done(forever) && monotonic_now() < deadline) stream.wait_all_tasks_done(deadline, slices);
+  if (stream.count_unfinished(unfinished, forever) != Status::ok || unfinished != 0)
+    return std::to_string(unfinished) + " tasks unfinished";
+  if (plan.ending != Ending::by_producers) return "";
+  const std::vector<LostProducer> lost = stream.lost();
+  std::size_t found = 0;
+  for (std::size_t i = 0; i < producers.size(); ++i) {
+    const std::uint32_t returned = ledger.returned[i];
+    const std::string name = "producer " + std::to_string(i);
+    const LostProducer* loss = nullptr;
+    for (const LostProducer& each : lost) {
+      if (each.pid == static_cast<std::uint32_t>(producers[i].pid)) loss = &each;
+    }
+    if (loss == nullptr) {
+      if (producers[i].killed && returned > 0 && returned < items_each) return name + " was lost in silence";
+      continue;
+    }
+    ++found;
+    if (!producers[i].killed) return name + " is said to be lost, and was not";
+    std::uint64_t came = 0;
+    for (const auto& times : ledger.received[i]) came += times;
+    if (loss->items < came || loss->items > came + static_cast<std::uint64_t>(dead_consumers))
+      return name + " is said to have put " + std::to_string(loss->items) + " items, and " + std::to_string(came) +
+             " came";
+    if (loss->signal != 0 && loss->signal != SIGKILL) return name + " was killed by another signal";
+  }
+  return found == lost.size() ? "" : "somebody is lost whom nobody knows";
 }
 
 }  // namespace
@@ -274,34 +255,60 @@ bool reap(pid_t child) {
 }
 
 Outcome run(const Plan& plan) {
-  const auto segment = Segment::create(plan.bounds);
+  Bounds bounds = plan.bounds;
+  bounds.counts_tasks = plan.ending != Ending::told;
+  const auto segment = Segment::create(bounds);
   Ledger& ledger = *new_ledger();
   Stream stream(segment);
   if (plan.watched) stream.watch();
   Outcome outcome;
-  std::vector<pid_t> producers, consumers;
+  std::vector<Fallen> producers;
+  std::vector<pid_t> consumers;
   const auto start_consumers = [&] {
     for (const Fate& fate : plan.consumers) {
-      consumers.push_back(spawn(ledger, fate, [&] { consume(segment, ledger, plan.watched); }));
+      consumers.push_back(spawn(ledger, fate, [&] { consume(segment, ledger, plan.watched, plan.ending); }));
     }
   };
+  if (plan.ending == Ending::by_producers) close(plan, ledger, segment);
   if (!plan.backlog) start_consumers();
   for (std::size_t i = 0; i < plan.producers.size(); ++i) {
-    producers.push_back(spawn(ledger, plan.producers[i], [&] { produce(segment, ledger, static_cast<int>(i)); }));
+    const auto work = [&] { produce(segment, ledger, static_cast<int>(i), plan.ending); };
+    producers.push_back({spawn(ledger, plan.producers[i], work), false});
   }
+  if (plan.ending == Ending::shutdown || plan.ending == Ending::immediate) close(plan, ledger, segment);
   int dead_consumers = 0;
-  for (const pid_t child : producers) reap(child);
+  for (Fallen& each : producers) each.killed = reap(each.pid);
+  if (plan.ending == Ending::by_producers) {
+    // One may have died before it had come: only its program can know that it will not.
+    std::uint32_t may_be_missing = 0;
+    for (std::size_t i = 0; i < producers.size(); ++i) {
+      if (producers[i].killed && ledger.returned[i] == 0) ++may_be_missing;
+    }
+    for (const Fate& fate : plan.lookers) reap(spawn(ledger, fate, [&] { Stream(segment).look_for_lost(); }));
+    stream.look_for_lost();
+    outcome.missing = segment->header().ending.expected.load() & ~producers_armed;
+    if (outcome.missing > may_be_missing) outcome.trouble = "still expects producers";
+    if (outcome.missing != 0) stream.expect_producers(0, forever);
+  }
   if (plan.backlog) start_consumers();
   ledger.stop = true;
   for (const pid_t child : consumers) {
     if (reap(child)) ++dead_consumers;
   }
   outcome.killed = ledger.deaths != 0;
-  consume(segment, ledger, plan.watched);  // what the dead left
-  outcome.trouble = audit(ledger, stream, static_cast<int>(plan.producers.size()), dead_consumers);
+  // What the dead left; by a process of its own, whose tasks end with it.
+  reap(spawn(ledger, {}, [&] { consume(segment, ledger, plan.watched, plan.ending); }));
+  const int lost_allowed = plan.ending == Ending::immediate ? INT_MAX : dead_consumers;
+  outcome.lost = stream.lost();
+  if (outcome.trouble.empty() && plan.ending != Ending::told)
+    outcome.trouble = audit_ending(plan, ledger, stream, producers, dead_consumers);
+  if (outcome.trouble.empty())
+    outcome.trouble = audit(ledger, stream, static_cast<int>(plan.producers.size()), lost_allowed);
   if (outcome.trouble.empty() && plan.watched) {
     pollfd look{segment->ready_fd(), POLLIN, 0};
-    if (poll(&look, 1, 0) != 0) outcome.trouble = "empty, but the ready descriptor is readable";
+    const bool readable = poll(&look, 1, 0) != 0;
+    if (readable != (plan.ending != Ending::told))
+      outcome.trouble = readable ? "empty, but the ready descriptor is readable" : "the end cannot be read";
   }
   munmap(&ledger, sizeof(Ledger));
   return outcome;
@@ -314,7 +321,9 @@ std::string run_random(unsigned seed, int kills) {
   Stream stream(segment);
   constexpr int roles = 4;  // 0, 1: producers; 2, 3: consumers
   const auto start = [&](int role) {
-    return spawn(ledger, {}, [&] { role < 2 ? produce(segment, ledger, role) : consume(segment, ledger, false); });
+    return spawn(ledger, {}, [&] {
+      role < 2 ? produce(segment, ledger, role, Ending::told) : consume(segment, ledger, false, Ending::told);
+    });
   };
   pid_t alive[roles];
   for (int role = 0; role < roles; ++role) alive[role] = start(role);
@@ -336,7 +345,7 @@ std::string run_random(unsigned seed, int kills) {
   for (int role = 0; role < 2; ++role) reap(alive[role]);
   ledger.stop = true;
   for (int role = 2; role < roles; ++role) reap(alive[role]);
-  consume(segment, ledger, false);
+  consume(segment, ledger, false, Ending::told);
   std::string trouble = audit(ledger, stream, 2, dead_consumers);
   munmap(&ledger, sizeof(Ledger));
   return trouble;

@@ -40,16 +40,28 @@ struct Fate {
 void meet(const Fate& fate, std::atomic<std::uint32_t>& counted);
 // True if it was killed.
 bool reap(pid_t child);
+// How the consumers learn that no more will come.
+enum class Ending {
+  told,          // by word of mouth, when the stream is empty
+  by_producers,  // the stream ends when its registered producers have left
+  shutdown,
+  immediate,     // what waits is dropped
+};
 
 struct Plan {
   conveyor::Bounds bounds;
   bool watched = false;
   std::vector<Fate> producers, consumers;  // one process each
   bool backlog = false;                    // the consumers start when the producers are done
+  Ending ending = Ending::told;
+  std::vector<Fate> closers;               // one process each: they bring the end about, one after the other
+  std::vector<Fate> lookers;               // the same: when the producers are gone, they look who was lost
 };
 
 struct Outcome {
   bool killed = false;     // a victim that counts died as planned
+  std::uint32_t missing = 0;               // Ending::by_producers: who was still expected when all were gone,
+  std::vector<conveyor::LostProducer> lost;  // and who died inside
   std::string trouble;     // what is wrong afterwards; empty when all is well
 };
 

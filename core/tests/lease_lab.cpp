@@ -248,7 +248,7 @@ std::string finish(const std::shared_ptr<Segment>& segment, LeaseLedger& ledger,
     if (trouble.empty() && stream.task_done() != Status::empty) trouble = "a task is done too often";
   }
   stream.segment().count_attached();
-  if (trouble.empty()) trouble = stream.check();
+  if (trouble.empty()) trouble = stream.check().value_or("its locks were not to be had");
   if (trouble.empty() && watched) {
     stream.settled_empty();
     pollfd look{segment->ready_fd(), POLLIN, 0};

@@ -17,6 +17,8 @@ std::vector<crash::Plan> plans_for(const std::string& point, int hit) {
   const crash::Fate lives, dies{point, hit};
   const crash::Fate stuck{"put.locked", 20, false};  // leaves a lock for others to take over
   const crash::Fate stuck_at_once{"put.locked", 1, false};
+  const crash::Fate fails{"ended.unlocked", 1, false};  // leaves what was to be dropped to others
+  using crash::Ending;
   const conveyor::Bounds tight{8}, wide{}, narrow{conveyor::unbounded, 500'000};
   return {
       {wide, false, {dies}, {lives}},
@@ -31,6 +33,18 @@ std::vector<crash::Plan> plans_for(const std::string& point, int hit) {
       {wide, false, {lives, lives}, {dies, lives}, true},
       {narrow, false, {lives, dies, lives}, {lives, lives}},
       {narrow, false, {lives, lives}, {dies, lives}},
+      {wide, false, {dies}, {lives}, false, Ending::by_producers},
+      {wide, false, {{point, hit + 1}}, {lives}, false, Ending::by_producers},
+      {tight, true, {lives, dies}, {lives, lives}, false, Ending::by_producers},
+      {wide, false, {stuck_at_once, dies, lives}, {lives, lives}, false, Ending::by_producers},
+      {wide, false, {stuck, lives}, {lives}, true, Ending::by_producers, {}, {dies}},
+      {wide, false, {stuck, lives}, {dies}, false, Ending::by_producers},
+      {wide, false, {lives, lives}, {lives}, false, Ending::by_producers, {dies, lives}},
+      {tight, true, {lives, lives}, {lives, lives}, false, Ending::shutdown, {dies}},
+      {wide, false, {lives}, {lives}, true, Ending::shutdown, {dies, lives}},
+      {wide, false, {lives, lives}, {lives}, true, Ending::immediate, {dies}},
+      {tight, true, {lives}, {lives, lives}, false, Ending::immediate, {dies, dies, lives}},
+      {wide, false, {lives, lives}, {dies, lives}, true, Ending::immediate, {fails}},
   };
 }
 
@@ -76,4 +90,39 @@ TEST_CASE("a process killed at any step harms nobody") {
   }
   CHECK(seen.size() == std::size(points));  // each name once
   CHECK(seen.size() >= 20);
+}
+
+TEST_CASE("a producer killed on its way in or out has done it, or has not") {
+  struct Case {
+    const char* point;
+    int hit;  // 1: on its way in, 2: out
+    std::uint32_t missing;
+    std::size_t lost;
+    std::uint64_t items;
+  };
+  for (const Case& expected : {
+           Case{"producers.named", 1, 1, 0, 0},
+           Case{"producers.committed", 1, 0, 1, 0},
+           Case{"producers.half-applied", 1, 0, 1, 0},
+           Case{"producers.applied", 1, 0, 1, 0},
+           Case{"put.before-commit", 1, 0, 1, 0},
+           Case{"put.committed", 1, 0, 1, 1},
+           Case{"producers.counted", 8, 0, 1, 7},
+           Case{"put.unlocked", 8, 0, 1, 8},
+           Case{"producers.committed", 2, 0, 0, 0},
+           Case{"producers.half-applied", 2, 0, 0, 0},
+           Case{"producers.applied", 2, 0, 0, 0},
+       }) {
+    CAPTURE(expected.point);
+    CAPTURE(expected.hit);
+    const crash::Fate dies{expected.point, expected.hit}, lives;
+    for (const std::vector<crash::Fate>& producers : {std::vector{dies}, std::vector{dies, lives}}) {
+      const crash::Outcome outcome = crash::run({{}, false, producers, {lives}, false, crash::Ending::by_producers});
+      CHECK(outcome.trouble == "");
+      CHECK(outcome.killed);
+      CHECK(outcome.missing == expected.missing);
+      REQUIRE(outcome.lost.size() == expected.lost);
+      if (expected.lost != 0) CHECK(outcome.lost[0].items == expected.items);
+    }
+  }
 }

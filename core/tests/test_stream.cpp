@@ -43,15 +43,19 @@ Status put(Stream& stream, const std::vector<std::byte>& data) {
   return stream.put(&item, 1, done, forever);
 }
 
-Status put_run(Stream& stream, std::uint64_t size) {
-  RunReference run;
-  REQUIRE(stream.allocate_run(size, run).first != no_page);
-  std::memset(stream.run_data(run), 5, size);
+Status put(Stream& stream, const RunReference& run) {
   Outgoing item;
   item.runs = &run;
   item.run_count = 1;
   std::size_t done = 0;
-  const Status status = stream.put(&item, 1, done, forever);
+  return stream.put(&item, 1, done, forever);
+}
+
+Status put_run(Stream& stream, std::uint64_t size) {
+  RunReference run;
+  REQUIRE(stream.allocate_run(size, run).first != no_page);
+  std::memset(stream.run_data(run), 5, size);
+  const Status status = put(stream, run);
   if (status != Status::ok) stream.release(run);
   return status;
 }
@@ -295,12 +299,9 @@ TEST_CASE("a run that its producer still looks at is free when both have let go"
     RunReference run;
     REQUIRE(stream.allocate_run(100'000, run).first != no_page);
     stream.begin_lending(run);
-    Outgoing item;
-    item.runs = &run;
-    item.run_count = 1;
-    std::size_t done = 0;
-    REQUIRE(stream.put(&item, 1, done, forever) == Status::ok);
+    REQUIRE(put(stream, run) == Status::ok);
     Collect sink;
+    std::size_t done = 0;
     REQUIRE(stream.take(1, sink, done) == Status::ok);
     producer_first ? stream.end_lending(run) : stream.release(run);
     RunReference other;
@@ -323,11 +324,7 @@ TEST_CASE("a run that was not put after all is its maker's as before") {
   RunReference run;
   REQUIRE(stream.allocate_run(100'000, run).first != no_page);
   stream.begin_lending(run);
-  Outgoing item;
-  item.runs = &run;
-  item.run_count = 1;
-  std::size_t done = 0;
-  REQUIRE(stream.put(&item, 1, done, forever) == Status::full);
+  REQUIRE(put(stream, run) == Status::full);
   stream.cancel_lending(run);
   stream.release(run);
   CHECK(stream.check() == "");

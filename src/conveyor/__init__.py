@@ -16,7 +16,7 @@ from __future__ import annotations
 #   __main__
 #   cli/ | cyclopts rich
 #   bench/ | cyclopts rich matplotlib numpy zmq faster_fifo dejaq py_sharedmemory interprocess
-#   pipeline/
+#   pipeline/, inspection/
 #   __init__
 #   multiprocessing/
 #   _install
@@ -24,7 +24,8 @@ from __future__ import annotations
 #   queues
 #   joinable_queue, pipe
 #   queue, simple_queue | numpy
-#   _ends, _references, leases
+#   _awaitable, _ends, _producing, _references, leases
+#   _coroutines
 #   _native
 #   _arrays, _reducers | numpy
 #   codecs/ | msgspec pyarrow
@@ -51,7 +52,9 @@ from .errors import (
     ItemTooLarge,
     LeaseLost,
     OutOfMemory,
+    ProducerLost,
     SegmentGone,
+    ShutDown,
     TooManyLeases,
     VersionMismatch,
 )
@@ -82,8 +85,10 @@ __all__ = [
     "Leases",
     "OutOfMemory",
     "Pipe",
+    "ProducerLost",
     "Queue",
     "SegmentGone",
+    "ShutDown",
     "SimpleQueue",
     "Statistics",
     "TooManyLeases",

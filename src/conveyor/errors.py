@@ -6,7 +6,20 @@ so that code written for `queue` and `multiprocessing` catches them unchanged.
 
 from __future__ import annotations
 
+import signal as signals
+import sys
 from queue import Empty, Full
+
+if sys.version_info >= (3, 13):
+    from queue import ShutDown
+else:
+
+    class ShutDown(Exception):
+        """The queue was shut down: it takes no more items, and has none left to give.
+
+        From Python 3.13 this is `queue.ShutDown`.
+        """
+
 
 __all__ = [
     "CodecMismatch",
@@ -17,7 +30,9 @@ __all__ = [
     "ItemTooLarge",
     "LeaseLost",
     "OutOfMemory",
+    "ProducerLost",
     "SegmentGone",
+    "ShutDown",
     "TooManyLeases",
     "VersionMismatch",
 ]
@@ -57,3 +72,39 @@ class VersionMismatch(CorruptSegment):
 
 class SegmentGone(ConveyorError, OSError):
     """The queue that this handle names no longer exists: every process that held it has gone."""
+
+
+class ProducerLost(ConveyorError):
+    """A process died inside `producing()`: all that it put was taken, but it had not come to its end.
+
+    Every `get` raises it once the queue is drained, in the place of `ShutDown`.
+
+    Attributes:
+        pid: the process.
+        signal: the number of the signal that killed it; None: it exited by itself, or its parent had
+            asked for its exit code before anybody looked.
+        items: how many items it had put since it entered `producing()`.
+        others: how many more producers were lost.
+    """
+
+    def __init__(self, pid: int, signal: int | None = None, items: int = 0, others: int = 0) -> None:
+        super().__init__(pid, signal, items, others)
+        self.pid = pid
+        self.signal = signal
+        self.items = items
+        self.others = others
+
+    def __str__(self) -> str:
+        how = "" if self.signal is None else f", killed by {_name_of(self.signal)},"
+        more = f"; {self.others} more were lost" if self.others else ""
+        return (
+            f"producer process {self.pid} died{how} inside producing(), having put {self.items} items{more}; "
+            "what was put has been taken, what was to follow is missing"
+        )
+
+
+def _name_of(signal: int) -> str:
+    try:
+        return signals.Signals(signal).name
+    except ValueError:
+        return f"signal {signal}"

@@ -21,6 +21,11 @@ class JoinableQueue(Queue[T]):
 
     _counts_tasks = True
 
+    @property
+    def unfinished_tasks(self) -> int:
+        """For how many items that were put, and not dropped, `task_done` is still to be called."""
+        return self._unfinished()
+
     def task_done(self) -> None:
         """Say that an item taken by `get` is dealt with: one of this process's, else of anybody's.
 

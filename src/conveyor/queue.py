@@ -5,15 +5,17 @@ from __future__ import annotations
 import copyreg
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._arrays import Form
+from ._awaitable import AwaitableChannel
 from ._ends import NoLock, Reader, Writer
-from ._native import QueueChannel, Segment
+from ._native import Segment
+from ._producing import Producing
 from ._references import Reference, forget_received, reference_to
 from .dead_letter import DeadLetter
-from .errors import Full, ItemTooLarge
+from .errors import Full, ItemTooLarge, ShutDown
 from .leases import Leases
 from .statistics import Statistics
 
@@ -85,7 +87,7 @@ def _bury(dead_letters: Any, item: Any, attempts: int, error: str, pid: int) -> 
     return True
 
 
-class Queue(QueueChannel[T]):
+class Queue(AwaitableChannel[T]):
     """A first-in first-out queue between any number of processes and threads.
 
     A drop-in for `multiprocessing.Queue`: the same methods, arguments and exceptions. What differs is
@@ -192,6 +194,7 @@ class Queue(QueueChannel[T]):
             TypeError, ValueError: it is no shape, or the type has Python objects.
             ItemTooLarge: it could never be put, because of `max_bytes`.
             OutOfMemory: the system gives no memory for it.
+            Full: a process that was stopped inside put or get has held up the queue's memory for a second.
             ImportError: NumPy is not installed.
         """
         form = Form(shape, dtype)
@@ -213,6 +216,8 @@ class Queue(QueueChannel[T]):
         return memoryview(self._memory(size))
 
     def _memory(self, size: int) -> Any:
+        if self._is_closed:
+            raise ValueError(f"Queue {self!r} is closed")
         if size == 0:
             return bytearray()
         bound = self._segment.max_bytes
@@ -247,7 +252,67 @@ class Queue(QueueChannel[T]):
         forget_received()
         return Statistics(**self._statistics())
 
-    # -- ending -----------------------------------------------------------------------------------
+    # -- ending, for all processes ----------------------------------------------------------------------
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """Shut the queue down for all processes, as Python 3.13's `queue.Queue.shutdown` does for threads.
+
+        From now on `put` raises `ShutDown`; `get` does once the queue is empty. Who is blocked in either
+        wakes at once, in every process. It cannot be undone; a named queue stays shut down until it is
+        removed.
+
+        Args:
+            immediate: also drop what waits in the queue, and count it as done for `join`.
+        """
+        self._shutdown(immediate)
+
+    @property
+    def is_shutdown(self) -> bool:
+        """Whether the queue was shut down, or has ended by itself."""
+        return self._is_shut_down
+
+    def __iter__(self) -> Iterator[T]:
+        """Take items until the queue is shut down and empty; others may do the same at the same time."""
+        while True:
+            try:
+                item = self.get()
+            except ShutDown:
+                return
+            yield item
+
+    __contains__ = None  # `item in queue` would take items
+
+    def producing(self) -> Producing[Queue[T]]:
+        """A block that counts as a producer: when the last one is left, the queue shuts down by itself.
+
+        `with queue.producing(): ...` may be entered by any number of processes and threads, and more than
+        once. Say `expect_producers` before, so that the first to leave does not end the queue before the
+        others have come. A process that dies inside is noticed within a second: it counts as having left,
+        but when the queue is drained, `get` and iteration raise `ProducerLost` in the place of `ShutDown`.
+        A block that is left by an exception is left.
+
+        Raises (on entering):
+            ShutDown: the queue has ended already.
+            ConveyorError: 256 processes are inside.
+        """
+        return Producing(self)
+
+    def expect_producers(self, n: int) -> None:
+        """Say how many `producing()` blocks must still be entered before the queue may end by itself.
+
+        A block within another one of the same thread (asyncio task) is not one more. When none is
+        expected and nobody is inside, the queue shuts down at once. A producer that dies before it has
+        entered stays expected: only the program can know, and say again how many will come.
+
+        Args:
+            n: 0 or more; it takes the place of what was said before.
+
+        Raises:
+            ShutDown: the queue has ended already.
+        """
+        self._expect_producers(n)
+
+    # -- ending, for this process -----------------------------------------------------------------------
 
     def close(self) -> None:
         """Say that this process will put and get no more; idempotent. Other processes are not concerned."""

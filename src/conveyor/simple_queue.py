@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copyreg
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._ends import NoLock, Reader, Writer
 from ._native import Segment, SimpleChannel
+from ._producing import Producing
 from ._references import Reference, forget_received, reference_to
+from .errors import ShutDown
 from .statistics import Statistics
 
 if TYPE_CHECKING:
@@ -51,7 +54,37 @@ class SimpleQueue(SimpleChannel[T]):
         Raises:
             OSError: the queue is closed.
         """
-        return not self._reader.poll()
+        if self._reader.closed:
+            raise OSError("handle is closed")
+        return self._is_empty()
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """Shut the queue down for all processes; as `Queue.shutdown`."""
+        self._shutdown(immediate)
+
+    @property
+    def is_shutdown(self) -> bool:
+        """Whether the queue was shut down, or has ended by itself."""
+        return self._is_shut_down
+
+    def __iter__(self) -> Iterator[T]:
+        """Take items until the queue is shut down and empty."""
+        while True:
+            try:
+                item = self.get()
+            except ShutDown:
+                return
+            yield item
+
+    __contains__ = None  # `item in queue` would take items
+
+    def producing(self) -> Producing[SimpleQueue[T]]:
+        """A block that counts as a producer; as `Queue.producing`."""
+        return Producing(self)
+
+    def expect_producers(self, n: int) -> None:
+        """Say how many producers must still come; as `Queue.expect_producers`."""
+        self._expect_producers(n)
 
     def close(self) -> None:
         """Close the queue in this process; every later call raises OSError. Idempotent."""

@@ -8,27 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lending import lent, sound, there_and_back
 
 import conveyor
 from conveyor.errors import ItemTooLarge
 
 BIG = 20_000
 MIB = 1 << 20
-
-
-def lent(queue: Any) -> int:
-    gc.collect()
-    return int(queue.statistics().memory_lent)
-
-
-def sound(queue: Any) -> bool:
-    """Nothing is lent, and every page is accounted for."""
-    return lent(queue) == 0 and queue._check() == ""
-
-
-def there_and_back(queue: Any, item: Any) -> Any:
-    queue.put(item)
-    return queue.get()
 
 
 class TestAllocate:
@@ -208,6 +194,14 @@ class TestAllocate:
         queue: Any = conveyor.Queue()
         with pytest.raises(error, match=text):
             queue.allocate(*arguments)
+
+    def test_closed(self) -> None:
+        queue: Any = conveyor.Queue()
+        place = queue.allocate(BIG)
+        queue.close()
+        for call in (lambda: queue.allocate(5), lambda: queue.allocate_bytes(5), lambda: queue.put(place)):
+            with pytest.raises(ValueError, match="is closed"):
+                call()
 
     def test_more_than_the_bound(self) -> None:
         queue: Any = conveyor.Queue(max_bytes=1000)

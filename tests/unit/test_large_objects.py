@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lending import lent, sound, there_and_back
 
 import conveyor
 from conveyor.errors import ItemTooLarge
@@ -22,21 +23,6 @@ MIB = 1 << 20
 
 class Matrix(np.ndarray[Any, Any]):
     pass
-
-
-def lent(queue: Any) -> int:
-    gc.collect()
-    return int(queue.statistics().memory_lent)
-
-
-def sound(queue: Any) -> bool:
-    """Nothing is lent, and every page is accounted for."""
-    return lent(queue) == 0 and queue._check() == ""
-
-
-def there_and_back(queue: Any, item: Any) -> Any:
-    queue.put(item)
-    return queue.get()
 
 
 BIG = 20_000

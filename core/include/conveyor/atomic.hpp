@@ -7,6 +7,7 @@
 #include <atomic>
 #include <bit>
 #include <cstdint>
+#include <cstring>
 
 namespace conveyor {
 
@@ -52,6 +53,15 @@ inline void cpu_pause() {
 #endif
 }
 
+// One look at what any process may overwrite at any moment: what is then checked is what is used.
+template <class T>
+T snapshot(const T& shared) {
+  T seen;
+  std::memcpy(&seen, &shared, sizeof seen);
+  asm volatile("" ::: "memory");  // or the compiler may look again
+  return seen;
+}
+
 // A point in time on CLOCK_MONOTONIC, in nanoseconds; `forever` never comes.
 using Nanoseconds = std::int64_t;
 inline constexpr Nanoseconds forever = INT64_MAX;
@@ -64,5 +74,7 @@ enum class FutexWait { woken, changed, timed_out, interrupted };
 FutexWait futex_wait(Atomic<std::uint32_t>* word, std::uint32_t expected, Nanoseconds at_most);
 // Wakes up to `count` sleepers of any process; returns how many it woke.
 int futex_wake(Atomic<std::uint32_t>* word, int count);
+// 0, or why the kernel lets nobody here use futexes (a sandbox may forbid them): an errno.
+int futex_error();
 
 }  // namespace conveyor

@@ -1,6 +1,6 @@
 // What lies in a segment. Offsets and sizes are fixed by static_asserts: two processes must agree.
 //
-//   0            Header                      4 pages of 4 KiB
+//   0            Header                      5 pages of 4 KiB
 //   descriptors  Descriptor[page_count]      who uses each pool page, and what follows it
 //   cold bits    1 bit a pool page           set: free, and its memory given back
 //   leases       LeaseRecord[capacity]       items in the hands of consumers that may give them back
@@ -140,6 +140,39 @@ static_assert(sizeof(LeaseState) == cache_line);
 
 inline constexpr std::size_t attachment_capacity = 512;
 
+// Header::ended: whether the queue takes items, and what becomes of those in it. Only grows.
+enum class End : std::uint32_t {
+  none = 0,
+  drain,  // no more puts; what waits may be taken
+  drop,   // what waits is dropped, too
+};
+
+// How many processes may be inside `producing()` at a time.
+inline constexpr std::uint32_t producer_capacity = 256;
+inline constexpr std::uint32_t producer_lost = 1U << 31;    // in ProducerSlot::blocks
+inline constexpr std::uint32_t producers_armed = 1U << 31;  // in EndingState::expected
+
+// A process inside `producing()`, or one that died there. Written under the producers' lock.
+struct ProducerSlot {
+  Atomic<OwnerId> owner;         // nobody: the slot is free
+  Atomic<std::uint32_t> blocks;  // how many blocks it is in; or producer_lost | the signal that killed it, 0: not known
+  std::uint32_t reserved;
+  // Items that it put: `counted`, but `next` once the count of the tail has reached `at`.
+  Atomic<std::uint64_t> counted;
+  Atomic<std::uint64_t> next;
+  Atomic<std::uint64_t> at;
+};
+static_assert(sizeof(ProducerSlot) == 40);
+
+// How the queue will end (ending.hpp). Written under the producers' lock.
+struct alignas(cache_line) EndingState {
+  Atomic<std::uint32_t> expected;  // producers that must still come; producers_armed: the queue ends by itself
+  std::uint32_t reserved;
+  Atomic<std::uint64_t> intent;  // the change of a slot that is under way, whole, or 0
+  ProducerSlot producers[producer_capacity];
+};
+static_assert(sizeof(EndingState) == 161 * cache_line);
+
 struct alignas(4096) Header {
   std::uint64_t magic;
   std::uint32_t version;
@@ -157,10 +190,11 @@ struct alignas(4096) Header {
 
   // Rarely written, read by every operation.
   alignas(cache_line) Atomic<std::uint32_t> sweep_wanted;  // 1: a lock's holder died; pages may be lost
-  Atomic<std::uint32_t> watched;                           // 1: somebody asked for a readable descriptor
-  Atomic<std::uint32_t> exports;                           // pickled handles that nobody has attached yet
-  Atomic<std::uint32_t> returned;                          // leased items that were given back, and wait
-  Atomic<std::uint32_t> failed;                            // leased items that failed too often, to be moved
+  Atomic<std::uint32_t> watched;  // 1: somebody asked for a readable descriptor
+  Atomic<std::uint32_t> exports;  // pickled handles that nobody has attached yet
+  Atomic<std::uint32_t> ended;  // End; stored under the producers' lock
+  Atomic<std::uint32_t> returned;  // leased items that were given back, and wait
+  Atomic<std::uint32_t> failed;  // leased items that failed too often, to be moved
 
   EventCount not_empty alignas(cache_line);
   EventCount not_full alignas(cache_line);
@@ -176,25 +210,25 @@ struct alignas(4096) Header {
   Atomic<std::uint32_t> ready_raised;  // 1: the ready descriptor holds a token
 
   PoolState pool;
+  EndingState ending;
 
   // Processes that put (got) at least once and have not left.
   Atomic<OwnerId> putting[attachment_capacity];
   Atomic<OwnerId> getting[attachment_capacity];
 };
-static_assert(sizeof(Header) == 3 * 4096);
 static_assert(sizeof(Header) % 4096 == 0);
 
 enum class PageUse : std::uint32_t {
   none = 0,  // never used, or free
-  stream,    // holds messages
-  parked,    // the same, and the head has passed it, but leased messages lie in it
-  run,       // first page of a run that holds large payload, or that its owner works on
-  lent,      // the same, and its owner got it out of the queue and reads it where it lies
+  stream,  // holds messages
+  parked,  // the same, and the head has passed it, but leased messages lie in it
+  run,  // first page of a run that holds large payload, or that its owner works on
+  lent,  // the same, and its owner got it out of the queue and reads it where it lies
 };
 
 struct Descriptor {
   PageUse use;
-  std::uint32_t next;   // stream: the page after this one; run: its length in pages
+  std::uint32_t next;  // stream: the page after this one; run: its length in pages
   // run: who works on it; means nothing while the item is in the queue. `nobody`: only the lender does.
   OwnerId owner;
   // run: the number of the item that carries it, `no_ticket` until it is about to be put.
@@ -210,17 +244,17 @@ static_assert(sizeof(Descriptor) == 32);
 
 // A message in a stream page, aligned to 8 bytes; the payload follows.
 struct MessageHeader {
-  std::uint32_t size;   // bytes of payload in this page
-  std::uint8_t kind;    // the codec's business
-  std::uint8_t form;    // MessageForm
+  std::uint32_t size;  // bytes of payload in this page
+  std::uint8_t kind;  // the codec's business
+  std::uint8_t form;  // MessageForm
   std::uint16_t check;  // message_check, so that a damaged page is found out
 };
 static_assert(sizeof(MessageHeader) == 8);
 
 enum class MessageForm : std::uint8_t {
   inline_payload = 1,
-  run = 2,      // the payload is a RunTable, the RunReferences, and a head
-  skip = 3,     // nothing more in this page
+  run = 2,  // the payload is a RunTable, the RunReferences, and a head
+  skip = 3,  // nothing more in this page
 };
 inline constexpr std::uint16_t message_check = 0xC0DE;
 
@@ -242,6 +276,9 @@ static_assert(sizeof(RunTable) == 8);
 
 // A larger payload goes to a run of its own, written outside the lock.
 inline constexpr std::size_t inline_limit = 16 * 1024;
+
+// The longest message that has runs.
+inline constexpr std::size_t most_of_runs = sizeof(RunTable) + most_runs * sizeof(RunReference) + inline_limit;
 
 constexpr std::size_t align8(std::size_t size) { return (size + 7) & ~std::size_t{7}; }
 

@@ -43,7 +43,10 @@ Status Stream::take_returned(std::size_t count, Sink& sink, std::size_t& done, L
   Status status = Status::ok;
   while (done < count) {
     const std::uint32_t index = table_.first_returned();
-    if (index == no_lease) break;
+    if (index == no_lease) {
+      header_.returned.store(0, relaxed);  // relaxed: under the lock. It said more only if it was damaged
+      break;
+    }
     status = show(table_.at(index), sink);
     if (status != Status::ok) break;
     if (leases != nullptr) {
@@ -53,7 +56,7 @@ Status Stream::take_returned(std::size_t count, Sink& sink, std::size_t& done, L
     }
     ++done;
   }
-  if (ready_.watched()) ready_.settle([this] { return empty(); });
+  if (ready_.watched()) ready_.settle([this] { return !ended() && empty(); });
   header_.consumers.lock.unlock();
   if (done > 0 && header_.max_items != unbounded) {
     header_.not_full.notify_after_exchange(static_cast<int>(done < 1024 ? done : 1024));

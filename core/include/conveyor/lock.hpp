@@ -38,12 +38,29 @@ class Lock {
     if ((word & contended) != 0) wake_next();
   }
 
+  // Who holds it now, `nobody` when it is free; for those who only watch.
+  OwnerId holder() const { return word_.load(relaxed) & ~contended; }  // relaxed: out of date at once anyway
+
  private:
   static constexpr std::uint64_t contended = 1;
   void wake_next();
   Atomic<std::uint32_t>* futex() { return reinterpret_cast<Atomic<std::uint32_t>*>(&word_); }
 
   Atomic<std::uint64_t> word_;
+};
+
+// For a lock that is needed in the middle of something, by a call that must end in time. Its holder may
+// have been stopped, or the word damaged so that it names somebody alive: who waited in vain goes on
+// without, and hardly waits again until the lock was got once more. One for each lock and process.
+class LockPatience {
+ public:
+  constexpr LockPatience(Nanoseconds first, Nanoseconds later) : first_(first), later_(later) {}
+  // clean, recovered, or busy. No signal interrupts it: it does not last.
+  Locked acquire(Lock& lock);
+
+ private:
+  const Nanoseconds first_, later_;
+  Atomic<bool> in_vain_{false};
 };
 
 }  // namespace conveyor

@@ -24,6 +24,9 @@ OwnerId self();
 // right to look), a process counts as alive: nothing is ever taken from the living.
 bool is_alive(OwnerId owner);
 
+// The signal that killed a process that has ended; 0 when it was none, or when that cannot be told any
+// more: only until the parent has waited for it is there anybody to ask.
+std::uint32_t killing_signal(OwnerId owner);
 // is_alive for many: asks the system once for each process.
 class LifeList {
  public:

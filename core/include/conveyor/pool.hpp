@@ -23,7 +23,7 @@ class Pool {
 
   struct Allocation {
     std::uint32_t first = no_page;
-    int error = 0;  // errno when first == no_page
+    int error = 0;  // errno when first == no_page; EBUSY: the pool's lock was not to be had in time
   };
   // `pages` pages in a row, with memory behind them, owned by this process. Not zeroed.
   Allocation allocate(std::uint32_t pages, PageUse use);
@@ -32,13 +32,15 @@ class Pool {
   void free(std::uint32_t first, std::uint32_t pages);
 
   // The owner goes on reading these runs where they lie, for as long as it likes, and then frees them.
-  // False, and nothing done: that would make more than `limit` lent pages, and some are lent already.
+  // False, and nothing done: that would make more than `limit` lent pages, and some are lent already; or
+  // the pool's lock was not to be had in time.
   bool lend(const RunReference* runs, std::uint32_t count, std::uint64_t limit);
   std::uint64_t lent_bytes() const {
     return std::uint64_t{state_.lent_pages.load(relaxed)} * page_size;  // relaxed: a hint
   }
-  // This process is about to put a run that it goes on looking at, until `end_lending`.
-  void begin_lending(std::uint32_t first);
+  // This process is about to put a run that it goes on looking at, until `end_lending`. False, and nothing
+  // done: the pool's lock was not to be had in time.
+  bool begin_lending(std::uint32_t first);
   void end_lending(std::uint32_t first, std::uint32_t pages);
   // It was not put after all.
   void cancel_lending(std::uint32_t first);
@@ -54,16 +56,20 @@ class Pool {
     Leased leased;
   };
   // Finds lost pages. The caller holds both locks of the stream, so that nothing moves.
-  // False when the stream's pages do not hang together: the segment is damaged.
+  // False when the stream's pages do not hang together (the segment is damaged), or without the pool's lock.
   bool sweep(const Live& live);
 
-  std::uint32_t pages_in_use();
-  // Those of runs that are not in the queue and that somebody alive has, or that are leased; and the parked
-  // pages. The caller holds both locks.
-  std::uint32_t pages_held(const Live& live);
+  // Pages in use, and those of runs that are not in the queue and that somebody alive has, or that are leased,
+  // and the parked ones. The caller holds both locks. False: without the pool's lock nobody knows.
+  bool count(const Live& live, std::uint32_t& used, std::uint32_t& held);
 
  private:
-  void lock();
+  // False: not in time, see LockPatience. Then what is given up is left to the sweep: `abandon`.
+  bool lock();
+  void abandon(std::uint32_t first);
+  // Looked at once, and never beyond the segment: they may be damaged.
+  std::uint32_t high_water() const;
+  std::uint32_t warm_count() const;
   void unlock() { state_.lock.unlock(); }
   std::uint32_t take_warm(std::uint32_t pages);
   std::uint32_t take_cold(std::uint32_t pages);
@@ -71,7 +77,7 @@ class Pool {
   void claim(std::uint32_t first, std::uint32_t pages, PageUse use);
   int give_away(std::uint32_t first, std::uint32_t pages, WarmRun (&evicted)[8]);
   std::vector<bool> count_leased(const Leased& leased, std::vector<bool>& used);
-  std::uint32_t length_of(std::uint32_t first) const;
+  std::uint32_t length_of(std::uint32_t first, std::uint32_t high) const;
   void no_longer_lent(Descriptor& descriptor, std::uint32_t pages);
   void mark_cold(std::uint32_t first, std::uint32_t pages);
   bool evict_oldest(WarmRun& evicted);

@@ -20,16 +20,16 @@ class Ready {
 
   // sync point "watched": acquires what start_watching released.
   bool watched() const { return segment_.header().watched.load(acquire) != 0; }
-  // The caller holds both of the stream's locks, so that no operation is under way.
-  void start_watching(bool empty);
+  // The caller holds both of the stream's locks, so that no operation is under way. False: not in time.
+  bool start_watching(bool empty);
 
-  // Around a commit that adds items.
-  void begin_put();
+  // Around a commit that adds items. False, and nothing begun: the lock was not to be had in time.
+  bool begin_put();
   void end_put();
   // After a commit that took items away, or a look that found none.
   template <class IsEmpty>
   bool settle(IsEmpty is_empty) {
-    lock();
+    if (!lock()) return is_empty();  // at worst a token too many, until the next look
     const bool empty = is_empty();
     if (empty) lower();
     unlock();
@@ -37,7 +37,7 @@ class Ready {
   }
 
  private:
-  void lock();
+  bool lock();
   void unlock() { segment_.header().ready_lock.unlock(); }
   void raise();
   void lower();

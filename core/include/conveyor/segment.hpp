@@ -43,11 +43,18 @@ struct Identity {
   bool operator==(const Identity&) const = default;
 };
 
+// Where the parts of a segment with so many pages lie.
+struct Plan {
+  std::uint64_t descriptors, cold, leases, pages, total;
+  std::uint32_t count;
+};
+
 class Segment {
  public:
   // An anonymous segment: a memfd, gone with its last user.
   static std::shared_ptr<Segment> create(const Bounds& bounds);
-  // A named one, mode 0600, that lives until `remove`. Throws Fault::exists.
+  // A named one, mode 0600, that lives until `remove`. Throws Fault::exists. Whoever has it open holds a shared
+  // lock of the kernel's on the file, so that `conveyor gc` can tell that nobody has (docs/adr/0008).
   static std::shared_ptr<Segment> create_named(const std::string& name, const Bounds& bounds);
   // Throws Fault::missing, corrupt, version or denied.
   static std::shared_ptr<Segment> open_named(const std::string& name);
@@ -90,21 +97,35 @@ class Segment {
   void note_putting() { note(header_->putting, putting_generation_); }
   void note_getting() { note(header_->getting, getting_generation_); }
   bool has_put() const { return putting_generation_.load(relaxed) == fork_generation(); }
+  // This process's place among the producers (Producers::enter), or none. A forked child has its parent's:
+  // it is ours only if the slot names us. Both under the producers' lock.
+  std::uint32_t producing_slot() const { return producing_slot_; }
+  void set_producing_slot(std::uint32_t slot) { producing_slot_ = slot; }
   // Processes alive in each list; strikes out the dead, and asks for a sweep when there were any.
   struct Attached {
     std::uint32_t putting = 0, getting = 0;
   };
   Attached count_attached();
 
+  // How this process waits for the locks that are needed in the middle of something.
+  LockPatience pool_patience{200'000'000, 10'000'000};
+  LockPatience ready_patience{200'000'000, 10'000'000};
+  LockPatience sweep_patience{50'000'000, 1'000'000};
+
  private:
   Segment() = default;
   void note(Atomic<OwnerId>* list, Atomic<std::uint32_t>& generation);
   void strike_out();
   std::uint32_t count_alive(Atomic<OwnerId>* list);
+  // Never read from the segment, where it might be damaged.
+  std::uint64_t offset_of(const void* part) const {
+    return static_cast<std::uint64_t>(static_cast<const std::byte*>(part) - base_);
+  }
   int reserve_bytes(std::uint64_t offset, std::uint64_t size);
   void map(std::uint64_t size);
-  void check(std::uint64_t file_size);
-  void adopt(Header& header);
+  bool hold();
+  void check();
+  void adopt(const Plan& plan);
   static std::shared_ptr<Segment> share(std::unique_ptr<Segment> fresh);
   static void initialise(Segment& fresh, const Bounds& bounds);
 
@@ -120,6 +141,7 @@ class Segment {
   std::uint32_t page_count_ = 0;
   Atomic<std::uint32_t> putting_generation_{0};  // the fork generation in which we wrote ourselves in
   Atomic<std::uint32_t> getting_generation_{0};
+  std::uint32_t producing_slot_ = UINT32_MAX;
   Identity identity_;
   std::string name_;
 };

@@ -15,9 +15,11 @@
 
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "conveyor/ending.hpp"
 #include "conveyor/kill_point.hpp"
 #include "conveyor/lease.hpp"
 #include "conveyor/pool.hpp"
@@ -36,6 +38,8 @@ enum class Status {
   no_memory,
   corrupt,
   refused,      // the sink did not take the item; it stays in the queue
+  shut_down,    // the queue takes no more items
+  crowded,      // too many producers are registered
   too_many,     // as many items are leased as can be
   lost,         // the lease is not its holder's any more
 };
@@ -76,6 +80,7 @@ class Stream {
         header_(segment_->header()),
         pool_(*segment_),
         ready_(*segment_),
+        producers_(*segment_),
         table_(*segment_) {}
 
   // Puts as many of the `count` items as fit, in one go; `done` says how many. `patience` bounds
@@ -104,8 +109,8 @@ class Stream {
   // There is no memory for a copy.
   void lend_anyway(const RunReference* runs, std::uint32_t count) { pool_.lend(runs, count, unbounded); }
   // For a producer that goes on looking at a run that it puts: begin before `put`; then either cancel,
-  // because it was not put, or end when it looks no more.
-  void begin_lending(const RunReference& run) { pool_.begin_lending(run.first); }
+  // because it was not put, or end when it looks no more. False: not now, see Pool.
+  bool begin_lending(const RunReference& run) { return pool_.begin_lending(run.first); }
   void cancel_lending(const RunReference& run) { pool_.cancel_lending(run.first); }
   void end_lending(const RunReference& run) { pool_.end_lending(run.first, run.pages); }
   std::byte* run_data(const RunReference& run) const { return segment_->page(run.first); }
@@ -114,7 +119,7 @@ class Stream {
   // the deadline. To be called in a loop with the same `slices`; `again` means: look, and call again.
   Waited wait_not_empty(Nanoseconds deadline, Slices& slices);
   bool spin_for_item() {
-    return header_.not_empty.spin(spin_, [this] { return !empty(); });
+    return header_.not_empty.spin(spin_, [this] { return something_to_tell(); });
   }
   Waited wait_not_full(std::uint64_t payload, Nanoseconds deadline, Slices& slices);
   // A waiter that leaves without taking passes a wake-up on, in case it was meant for a peer too.
@@ -149,9 +154,32 @@ class Stream {
   std::uint64_t bytes_waiting() const;
   std::uint64_t in_stream() const;  // depth without what was given back
 
+  // The end (ending.hpp). It may take the producers' lock, and does so with `patience`; `busy` or `interrupted`:
+  // nothing was done.
+  Status shutdown(bool immediate, Nanoseconds patience);
+  // sync point "ended": acquires what `end` released. Asked before the queue is looked at, never after.
+  bool ended() const { return header_.ended.load(acquire) != static_cast<std::uint32_t>(End::none); }
+  bool dropped() const { return header_.ended.load(acquire) == static_cast<std::uint32_t>(End::drop); }
+  // To be asked of a stream that had ended before it was seen empty: or can something come back that another
+  // process has under lease? What this process has itself does not count: it would wait for itself.
+  bool over();
+  // Drops what is left of what End::drop is to drop.
+  void finish_drop();
+  Status enter_producing(bool counts, Nanoseconds patience);
+  void leave_producing();
+  Status expect_producers(std::uint32_t count, Nanoseconds patience);
+  // True now and then while somebody may die inside `producing()`: whoever found the queue empty then looks.
+  bool look_is_due();
+  // Whether somebody registered, or will.
+  bool has_producers() const { return producers_.armed() && !ended(); }
+  void look_for_lost();
+  std::vector<LostProducer> lost() const { return producers_.lost(count_of(header_.tail.word.load(acquire))); }
+  static constexpr Nanoseconds look_every = 300'000'000;
+
   // task_done and join of a JoinableQueue. Unfinished is what waits and what somebody alive has taken and has
-  // not said to be done. task_done: `empty` if there is nothing of the kind, `busy` as for `take`.
+  // not said to be done. task_done: `empty` if there is nothing of the kind. `busy` as for `take`.
   Status task_done();
+  Status count_unfinished(std::uint64_t& count, Nanoseconds patience);
   bool all_tasks_done(Nanoseconds patience = 0);
   Waited wait_all_tasks_done(Nanoseconds deadline, Slices& slices);
 
@@ -161,7 +189,8 @@ class Stream {
 
   StreamStatistics statistics();
   // Walks the segment: does everything hang together, and is no page lost? Empty when sound.
-  std::string check();
+  // Null: a lock was not to be had in time.
+  std::optional<std::string> check(Nanoseconds patience = 10'000'000'000);
   Segment& segment() const { return *segment_; }
   const std::shared_ptr<Segment>& shared_segment() const { return segment_; }
 
@@ -171,6 +200,21 @@ class Stream {
   void lock_for_good(Side& side);
   void recovered(Side& side);
   Nanoseconds wake_for_leases() const;
+  // For those who wait. Leases make no end: whoever settles the last one tells.
+  bool something_to_tell() const { return !empty() || (ended() && !table_.any_out()); }
+  // The caller holds the consumers' lock, which this lets go of.
+  template <class Sink>
+  Status take_locked(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases);
+  // The caller holds the producers' lock, and for End::drop the consumers'.
+  // False: the ready descriptor's lock was not to be had in time; somebody must try again.
+  bool end(End how);
+  void end_if_all_left() {
+    if (!ended() && producers_.all_have_left()) end(End::drain);
+  }
+  void tell_of_end();
+  void drop_locked();
+  bool lock_both(LockPatience& patience);
+  void unlock_both();
   void sweep_if_wanted() {
     if (header_.sweep_wanted.load(relaxed) != 0) sweep();
   }
@@ -192,7 +236,8 @@ class Stream {
     RunReference at[most_runs];
     std::size_t size() const { return sizeof table + table.runs * sizeof(RunReference); }
   };
-  bool read_runs(const std::byte* payload, std::size_t size, Runs& into) const;
+  // `number`: of the item.
+  bool read_runs(const std::byte* payload, std::size_t size, std::uint64_t number, Runs& into) const;
 
   template <class Sink>
   Status take_fresh(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases);
@@ -200,12 +245,14 @@ class Stream {
   Status take_returned(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases);
   template <class Sink>
   Status show(const LeaseRecord& record, Sink& sink);
+  // What is dropped is nobody's task.
+  bool notes_tasks() const { return table_.counts_tasks() && !dropped(); }
   Status room_for_leases(const LeaseId* leases, std::size_t more);
   // A leased item's message, checked; `runs.table.runs` is 0 for one without.
   bool find_message(const LeaseRecord& record, MessageHeader& message, const std::byte*& payload, Runs& runs) const;
   void drop_item(std::uint32_t index, bool with_runs);
   void drop_page(std::uint32_t page);
-  void turn_back(std::uint32_t index, std::string_view error, Nanoseconds delay, bool for_good);
+  bool turn_back(std::uint32_t index, std::string_view error, Nanoseconds delay, bool for_good);
   Status settled();
   void look_after(Nanoseconds now);
   void settle_dead(std::uint32_t index);
@@ -220,7 +267,9 @@ class Stream {
   Header& header_;
   Pool pool_;
   Ready ready_;
+  Producers producers_;
   LeaseTable table_;
+  Atomic<Nanoseconds> looked_{0};
   Spin spin_;
 };
 
@@ -230,6 +279,17 @@ Status Stream::take_fresh(std::size_t count, Sink& sink, std::size_t& done, Leas
   sweep_if_wanted();
   Side& side = header_.consumers;
   if (const Status status = lock(side, 0); status != Status::ok) return status;
+  // relaxed: it was stored under this lock
+  if (header_.ended.load(relaxed) == static_cast<std::uint32_t>(End::drop)) [[unlikely]] {
+    drop_locked();
+    return Status::empty;
+  }
+  return take_locked(count, sink, done, leases);
+}
+
+template <class Sink>
+Status Stream::take_locked(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases) {
+  Side& side = header_.consumers;
   const std::uint64_t word = header_.head.word.load(relaxed);  // relaxed: ours, under the lock
   const std::uint64_t taken = count_of(word);
   if (side.other_count <= taken || side.other_count - taken < count) {
@@ -243,10 +303,10 @@ Status Stream::take_fresh(std::size_t count, Sink& sink, std::size_t& done, Leas
   }
   const std::uint64_t there = side.other_count - taken;
   if (count > there) count = there;
-  SideState state = side.state[word & 1];
+  SideState state = snapshot(side.state[word & 1]);
   const std::uint32_t first_page = state.page;
-  Status status = Status::ok;
-  while (done < count) {
+  Status status = sound(state) ? Status::ok : Status::corrupt;
+  while (status == Status::ok && done < count) {
     status = room_for_leases(leases, done);
     if (status != Status::ok) break;
     SideState ahead = state;
@@ -259,7 +319,7 @@ Status Stream::take_fresh(std::size_t count, Sink& sink, std::size_t& done, Leas
     std::uint64_t bytes = message.size;
     if (static_cast<MessageForm>(message.form) == MessageForm::run) {
       Runs runs;
-      if (!read_runs(payload, message.size, runs)) {
+      if (!read_runs(payload, message.size, taken + done, runs)) {
         status = Status::corrupt;
         break;
       }
@@ -285,13 +345,13 @@ Status Stream::take_fresh(std::size_t count, Sink& sink, std::size_t& done, Leas
     CONVEYOR_KILL_POINT("take.read");
     side.state[(word & 1) ^ 1] = state;
     header_.head.bytes.store(state.bytes, relaxed);  // relaxed: the next store releases it
-    if (leases == nullptr && table_.counts_tasks()) table_.note_tasks(taken, static_cast<std::uint32_t>(done));
+    if (leases == nullptr && notes_tasks()) table_.note_tasks(taken, static_cast<std::uint32_t>(done));
     CONVEYOR_KILL_POINT("take.before-commit");
     // sync point "head": the commit. The items are taken and their room may be counted.
     header_.head.word.store((taken + done) << 1 | ((word & 1) ^ 1), conveyor::release);
     CONVEYOR_KILL_POINT("take.committed");
     if (state.page != first_page) free_passed_pages(first_page, state.page);
-    if (ready_.watched()) ready_.settle([this] { return empty(); });
+    if (ready_.watched()) ready_.settle([this] { return !ended() && empty(); });
   }
   side.lock.unlock();
   CONVEYOR_KILL_POINT("take.unlocked");

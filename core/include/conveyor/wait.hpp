@@ -57,6 +57,7 @@ class Slices {
 // How long to spin: learns from whether the last spins met what they waited for.
 class Spin {
  public:
+  static constexpr Nanoseconds most = 60'000;
   Nanoseconds budget() {
     // When spinning seems useless, still try in earnest now and then: the peer may have come back.
     // relaxed here and below: guesses, shared by threads
@@ -69,7 +70,7 @@ class Spin {
   }
 
  private:
-  static constexpr Nanoseconds least = 2'000, first = 30'000, most = 60'000;
+  static constexpr Nanoseconds least = 2'000, first = 30'000;
   Atomic<Nanoseconds> budget_{first};
   Atomic<std::uint32_t> tries_{0};
 };
@@ -132,7 +133,10 @@ class EventCount {
   }
   bool is_spun() const {
     const Nanoseconds end = spinner_.load(relaxed);
-    return end != 0 && monotonic_now() < end + overdue;
+    if (end == 0) return false;
+    // An end that no spinner can have set is damage. Unsigned: the difference may be of any size.
+    const auto left = static_cast<std::uint64_t>(end) - static_cast<std::uint64_t>(monotonic_now()) + overdue;
+    return left < static_cast<std::uint64_t>(overdue + Spin::most);
   }
   void wake(std::uint32_t seen, int count);
   bool begin_spin(Nanoseconds end);

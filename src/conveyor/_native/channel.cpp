@@ -114,8 +114,11 @@ Waited Channel::wait_for_item(Nanoseconds deadline, Slices& slices) {
 nb::object Channel::wait_item(const Deadline& deadline) {
   Slices slices;
   for (;;) {
-    if (!stream_.settled_empty()) return nb::bool_(true);
+    const bool ended = stream_.ended();
+    if (!stream_.settled_empty() || (ended && stream_.over()))
+      return nb::bool_(true);  // the end is something to be told
     if (pipe_fd_ >= 0 && peer_gone()) return nb::bool_(true);  // EOF is something to receive
+    if (looked_for_lost()) continue;
     if (deadline.passed()) return nb::bool_(false);
     {
       const WithoutGil released;
@@ -125,9 +128,23 @@ nb::object Channel::wait_item(const Deadline& deadline) {
   }
 }
 
+nb::object Channel::wait_room(std::uint64_t needed, const Deadline& deadline) {
+  Slices slices;
+  for (;;) {
+    if (stream_.has_room(needed) || stream_.ended()) return nb::bool_(true);
+    if (deadline.passed()) return nb::bool_(false);
+    {
+      const WithoutGil released;
+      stream_.wait_not_full(needed, deadline.at, slices);
+    }
+    if (PyErr_CheckSignals() != 0) return {};
+  }
+}
+
 nb::object Channel::wait_tasks(const Deadline& deadline) {
   Slices slices;
   for (;;) {
+    settle_drop();
     bool done = false;
     {
       const WithoutGil released;

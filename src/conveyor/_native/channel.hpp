@@ -98,9 +98,21 @@ class Channel {
   void use_dead_letters(nb::object bury) { bury_ = std::move(bury); }
   bool move_failed();
   nb::object task_done();
+  nb::object unfinished();
   nb::object wait_tasks(const Deadline& deadline);
+  // True once there may be room for so many bytes (or the queue has ended), False at the deadline.
+  nb::object wait_room(std::uint64_t needed, const Deadline& deadline);
   // True once something can be taken (or a pipe's peer has gone), False at the deadline.
   nb::object wait_item(const Deadline& deadline);
+
+  // The end of the queue, for all processes.
+  nb::object shutdown(bool immediate);
+  nb::object enter_producing(bool counts);
+  nb::object expect_producers(nb::handle count);
+  // Whether the producers were looked after just now, so that the queue may have ended.
+  bool looked_for_lost();
+  // Whoever asked for a drop may have died before it was done: then it is done now.
+  void settle_drop();
 
   // Closed in this process only; a forked child starts open again, as multiprocessing's does.
   void close() { closed_in_ = fork_generation(); }
@@ -143,8 +155,13 @@ class Channel {
   bool pack(nb::handle item, Packed& into);
   template <class Copy>
   bool deliver_large(std::size_t size, Kind kind, const Deadline& deadline, Copy copy);
+  Next after_failed_allocation(int error, std::uint64_t payload, const Deadline& deadline);
   Next after_failed_put(Status status, std::uint64_t payload, const Deadline& deadline, Slices& slices);
   bool check_peer();
+  // ShutDown, or ProducerLost.
+  nb::object raise_end();
+  template <class Attempt>
+  Status insist(Attempt attempt);
   bool peer_gone() const;
   Waited wait_for_item(Nanoseconds deadline, Slices& slices);
   nb::object decode_one(const Taken& taken, nb::object prepared);

@@ -108,6 +108,8 @@ nb::object raise_refusal(Refusal refusal) {
                "make or connect the queue with the producers' codec=");
 }
 
+bool is_known(Kind kind) { return kind <= Kind::custom; }
+
 nb::object decode_inline(Kind kind, const std::byte* data, std::size_t size) {
   if (kind == Kind::native) return nb::steal(decode(data, size));
   nb::object bytes =
@@ -123,7 +125,17 @@ Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline
     case Status::empty: break;
     default: raise_status(status, stream_.segment(), 0); return Next::stop;
   }
-  if (!stream_.settled_empty()) return Next::retry;
+  const bool ended = stream_.ended();
+  if (!stream_.settled_empty()) {
+    if (!deadline.passed()) return Next::retry;
+    raise_empty();
+    return Next::stop;
+  }
+  if (ended && stream_.over()) {
+    raise_end();
+    return Next::stop;
+  }
+  if (looked_for_lost()) return Next::retry;
   if (pipe_fd_ >= 0 && peer_gone() && stream_.empty()) {
     PyErr_SetNone(PyExc_EOFError);
     return Next::stop;
@@ -174,8 +186,10 @@ bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink, Lease
 
 nb::object Channel::decode_one(const Taken& taken, nb::object prepared) {
   if (taken.kind == Kind::buffers || taken.kind == Kind::custom) return unpack(stream_, taken, codec_);
-  if (taken.run_count == 0) return decode_inline(taken.kind, taken.data, taken.size);
-  nb::object object = decode_run(taken.kind, taken.runs[0], std::move(prepared));
+  if (is_known(taken.kind) && taken.run_count == 0) return decode_inline(taken.kind, taken.data, taken.size);
+  nb::object object = is_known(taken.kind)
+                          ? decode_run(taken.kind, taken.runs[0], std::move(prepared))
+                          : raise("CorruptSegment", "an item in the queue is damaged: it is of no known kind");
   for (std::uint32_t i = 0; !taken.leased && i < taken.run_count; ++i) stream_.release(taken.runs[i]);
   return object;
 }

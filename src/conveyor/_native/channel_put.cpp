@@ -1,5 +1,6 @@
 // Putting: pack outside every lock, then wait for room, then append.
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "channel.hpp"
@@ -21,8 +22,12 @@ Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, co
     case Status::full: break;
     default: raise_status(status, stream_.segment(), payload); return Next::stop;
   }
+  if (stream_.ended()) {
+    raise("ShutDown", shut_down_text);
+    return Next::stop;
+  }
   if (deadline.passed()) {
-    raise_full();
+    raise_full(nullptr, stream_.segment().header().max_bytes == unbounded ? 0 : payload);
     return Next::stop;
   }
   {
@@ -36,6 +41,18 @@ Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, co
     return Next::stop;
   }
   return check_peer() ? Next::retry : Next::stop;
+}
+
+Channel::Next Channel::after_failed_allocation(int error, std::uint64_t payload, const Deadline& deadline) {
+  if (error != EBUSY) {
+    raise_status(Status::no_memory, stream_.segment(), payload);
+    return Next::stop;
+  }
+  if (deadline.passed()) {
+    raise_full("the queue's memory could not be locked in time: a process is stopped (SIGSTOP?) inside put or get");
+    return Next::stop;
+  }
+  return PyErr_CheckSignals() == 0 ? Next::retry : Next::stop;
 }
 
 bool Channel::deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline) {
@@ -89,15 +106,15 @@ bool Channel::deliver_large(std::size_t size, Kind kind, const Deadline& deadlin
   Slices slices;
   if (!await_room(size, deadline, slices)) return false;
   RunReference run;
-  Pool::Allocation got;
-  {
-    const WithoutGil released;
-    got = stream_.allocate_run(size, run);
-    if (got.first != no_page) copy(stream_.run_data(run));
-  }
-  if (got.first == no_page) {
-    raise_status(Status::no_memory, stream_.segment(), size);
-    return false;
+  for (;;) {
+    Pool::Allocation got;
+    {
+      const WithoutGil released;
+      got = stream_.allocate_run(size, run);
+      if (got.first != no_page) copy(stream_.run_data(run));
+    }
+    if (got.first != no_page) break;
+    if (after_failed_allocation(got.error, size, deadline) == Next::stop) return false;
   }
   Outgoing outgoing;
   outgoing.kind = static_cast<std::uint8_t>(kind);
@@ -115,10 +132,9 @@ bool Channel::deliver_placed(Packed& packed, const Deadline& deadline) {
   Placing placing(packed, stream_);
   Slices slices;
   if (!placing.plan() || !await_room(placing.payload(), deadline, slices)) return false;
-  bool no_memory = false;
-  if (!placing.fill(no_memory)) {
-    if (no_memory) raise_status(Status::no_memory, stream_.segment(), placing.payload());
-    return false;
+  int error = 0;
+  while (!placing.fill(error)) {
+    if (error == 0 || after_failed_allocation(error, placing.payload(), deadline) == Next::stop) return false;
   }
   std::size_t done = 0;
   if (!deliver(&placing.outgoing(), 1, done, deadline)) return false;
@@ -141,13 +157,17 @@ bool Channel::deliver_packed(Packed& packed, const Deadline& deadline) {
 }
 
 nb::object Channel::allocate(std::uint64_t size) {
+  const Deadline deadline{monotonic_now() + grace, false};
   RunReference run;
-  Pool::Allocation got;
-  {
-    const WithoutGil released;
-    got = stream_.allocate_run(size, run);
+  for (;;) {
+    Pool::Allocation got;
+    {
+      const WithoutGil released;
+      got = stream_.allocate_run(size, run);
+    }
+    if (got.first != no_page) break;
+    if (after_failed_allocation(got.error, size, deadline) == Next::stop) return {};
   }
-  if (got.first == no_page) return raise_status(Status::no_memory, stream_.segment(), size);
   const auto loan = std::make_shared<Loan>(stream_.shared_segment(), run);
   return make_memory(loan, loan->data(0), size);
 }

@@ -32,7 +32,7 @@ nb::object raise_empty() {
   return {};
 }
 
-nb::object raise_full(const char* text) {
+nb::object raise_full(const char* text, std::uint64_t needed) {
   static PyObject* type = nullptr;
   if (type == nullptr) type = named("queue", "Full");
   if (type == nullptr) return {};
@@ -40,6 +40,11 @@ nb::object raise_full(const char* text) {
     PyErr_SetNone(type);
   } else {
     PyErr_SetString(type, text);
+  }
+  if (needed != 0) {
+    const nb::object error = take_exception();
+    if (PyObject_SetAttrString(error.ptr(), "needed", nb::int_(needed).ptr()) != 0) PyErr_Clear();
+    set_exception(error);
   }
   return {};
 }
@@ -62,6 +67,11 @@ nb::object raise_status(Status status, const Segment& segment, std::uint64_t pay
       return raise("TooManyLeases", ("as many items are leased as a queue can keep track of (" +
                                      std::to_string(lease_capacity(segment.page_count())) +
                                      ", failed ones that stay included); acknowledge or release some first")
+                                        .c_str());
+    case Status::shut_down: return raise("ShutDown", shut_down_text);
+    case Status::crowded:
+      return raise("ConveyorError", ("at most " + std::to_string(producer_capacity) +
+                                     " processes may be inside producing() at a time, and they are")
                                         .c_str());
     case Status::corrupt: return raise("CorruptSegment", "the queue's shared memory is damaged; make a new queue");
     default: return raise("ConveyorError", "unexpected state of the queue");

@@ -11,9 +11,12 @@ namespace conveyor::python {
 
 namespace nb = nanobind;
 
+// What a put is told.
+inline constexpr const char* shut_down_text = "the queue was shut down";
 nb::object raise(const char* name, const char* text);  // an exception of conveyor.errors
 nb::object raise_empty();
-nb::object raise_full(const char* text = nullptr);
+// `needed`: bytes that there was no room for, as an attribute of that name; 0: not said.
+nb::object raise_full(const char* text = nullptr, std::uint64_t needed = 0);
 nb::object raise_status(Status status, const Segment& segment, std::uint64_t payload);
 // The pending Python exception, whole, and no longer pending; null if there is none.
 nb::object take_exception();

@@ -46,9 +46,10 @@ Loan* Loan::find(const void* data, std::size_t size, const Segment& segment) {
   return whole && loan->generation_ == fork_generation() ? loan : nullptr;
 }
 
-void Loan::begin_put() {
+bool Loan::begin_put() {
+  if (!stream_.begin_lending(runs_[0])) return false;
   state_ = State::moving;
-  stream_.begin_lending(runs_[0]);
+  return true;
 }
 
 void Loan::cancel_put() {

@@ -31,8 +31,9 @@ class Loan {
   // The loan to be put that is all of these bytes, made by this very process for this segment; or null.
   static Loan* find(const void* data, std::size_t size, const Segment& segment);
   bool was_put() const { return state_ != State::fresh; }
-  // Before, in case of failure, and after putting it. Between, no other thread can put it too.
-  void begin_put();
+  // Before, in case of failure, and after putting it. Between, no other thread can put it too. False: it
+  // cannot be moved now, and must be copied.
+  bool begin_put();
   void cancel_put();
   void end_put() { state_ = State::put; }
 

@@ -8,6 +8,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "channel.hpp"
+#include "conveyor/glance.hpp"
 #include "docs.hpp"
 #include "errors.hpp"
 
@@ -15,6 +16,7 @@ namespace conveyor::python {
 
 void bind_pickling(nb::module_& module);
 void bind_leases(nb::module_& module);
+void bind_ending(nb::class_<Channel>& channel);
 
 namespace {
 
@@ -160,8 +162,9 @@ PyType_Slot channel_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse
                                {0, nullptr}};
 
 void bind_channels(nb::module_& module) {
-  nb::class_<Channel>(module, "Channel", nb::is_weak_referenceable(), nb::type_slots(channel_slots))
-      .def(nb::init<std::shared_ptr<Segment>, nb::object>(), "segment"_a, "codec"_a = "auto")
+  nb::class_<Channel> channel(module, "Channel", nb::is_weak_referenceable(), nb::type_slots(channel_slots));
+  bind_ending(channel);
+  channel.def(nb::init<std::shared_ptr<Segment>, nb::object>(), "segment"_a, "codec"_a = "auto")
       .def_prop_ro("_segment", [](Channel& self) { return self.stream().shared_segment(); })
       .def("_mark_closed", &Channel::close)
       .def_prop_ro("_is_closed", &Channel::closed)
@@ -176,13 +179,20 @@ void bind_channels(nb::module_& module) {
              }
              return self.stream().segment().ready_fd();
            })
-      .def("_depth", [](Channel& self) { return self.stream().depth(); })
-      .def("_is_empty", [](Channel& self) { return self.stream().settled_empty(); })
       .def("_is_full", [](Channel& self) { return self.stream().full(); })
-      .def("_task_done", &Channel::task_done)
       .def("_use_dead_letters", &Channel::use_dead_letters, "bury"_a)
       .def("_statistics", &statistics)
-      .def("_check", [](Channel& self) { return self.stream().check(); })
+      .def(
+          "_check",
+          [](Channel& self, double patience) -> nb::object {
+            std::optional<std::string> trouble;
+            {
+              const WithoutGil released;
+              trouble = self.stream().check(static_cast<Nanoseconds>(patience * 1e9));
+            }
+            return trouble ? nb::cast(*trouble) : nb::none();
+          },
+          "patience"_a = 10.0)
       .def(
           "_put_object", [](Channel& self, nb::handle item) { return self.put(nb::none(), item, {}); }, "item"_a.none())
       .def(
@@ -208,6 +218,13 @@ void bind_channels(nb::module_& module) {
             return parse_deadline(nb::bool_(true), timeout, deadline) ? self.wait_item(deadline) : nb::object();
           },
           "timeout"_a = nb::none())
+      .def(
+          "_wait_room",
+          [](Channel& self, std::uint64_t needed, nb::handle timeout) {
+            Deadline deadline;
+            return parse_deadline(nb::bool_(true), timeout, deadline) ? self.wait_room(needed, deadline) : nb::object();
+          },
+          "needed"_a, "timeout"_a = nb::none())
       .def(
           "_wait_tasks",
           [](Channel& self, nb::handle timeout) {
@@ -331,6 +348,35 @@ void bind_channels(nb::module_& module) {
           docs::SimpleChannel_get);
 }
 
+// For those who look at a segment or at the system and change nothing.
+void bind_looks(nb::module_& module) {
+  module.def(
+      "_glance",
+      [](int memory_fd) {
+        Glance seen;
+        try {
+          seen = glance(memory_fd);
+        } catch (const SegmentError& error) {
+          rethrow(error);
+        }
+        nb::dict result;
+        result["local"] = seen.local;
+        result["items"] = seen.items;
+        result["max_items"] = seen.max_items == unbounded ? 0 : seen.max_items;
+        result["max_bytes"] = seen.max_bytes == unbounded ? 0 : seen.max_bytes;
+        result["consumers_lock"] = seen.consumers_lock;
+        result["producers_lock"] = seen.producers_lock;
+        result["pool_lock"] = seen.pool_lock;
+        result["ready_lock"] = seen.ready_lock;
+        result["putting"] = seen.putting;
+        result["getting"] = seen.getting;
+        return result;
+      },
+      "memory_fd"_a);
+  module.def("_is_alive", &is_alive, "owner"_a);
+  module.def("_futex_error", &futex_error);
+}
+
 }  // namespace
 
 NB_MODULE(_native, module) {
@@ -340,6 +386,7 @@ NB_MODULE(_native, module) {
   bind_leases(module);
   bind_segment(module);
   bind_channels(module);
+  bind_looks(module);
   // The encoding by itself, for the tests that damage it.
   module.def(
       "_encode",

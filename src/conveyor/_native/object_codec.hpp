@@ -30,6 +30,11 @@ enum class Kind : std::uint8_t {
   custom = 4,   // what a user's codec made
 };
 
+// An empty buffer may be null, which memcpy must not get.
+inline void copy_bytes(void* to, const void* from, std::size_t size) {
+  if (size != 0) std::memcpy(to, from, size);
+}
+
 // A growing run of bytes; small ones live inside.
 class Buffer {
  public:
@@ -44,7 +49,7 @@ class Buffer {
     return at;
   }
   void put(std::uint8_t byte) { *extend(1) = static_cast<std::byte>(byte); }
-  void put(const void* from, std::size_t size) { std::memcpy(extend(size), from, size); }
+  void put(const void* from, std::size_t size) { copy_bytes(extend(size), from, size); }
   std::byte* data() { return heap_ ? heap_.get() : small_; }
   std::size_t size() const { return size_; }
   void cut(std::size_t size) { size_ = size; }

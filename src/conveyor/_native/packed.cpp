@@ -1,6 +1,5 @@
 #include "packed.hpp"
 
-#include <cstring>
 #include <utility>
 
 namespace conveyor::python {
@@ -61,7 +60,7 @@ const std::byte* Packed::contiguous() {
 
 void Packed::copy_head(std::byte* target) const {
   for (const Py_buffer& piece : pieces_) {
-    std::memcpy(target, piece.buf, static_cast<std::size_t>(piece.len));
+    copy_bytes(target, piece.buf, static_cast<std::size_t>(piece.len));
     target += piece.len;
   }
 }

@@ -94,8 +94,8 @@ class Placing {
   // Decides; false with a Python error set.
   bool plan();
   std::uint64_t payload() const { return message_.size() + run_size_ + moved_size_; }
-  // Takes pages and fills them; false with a Python error set, or with `no_memory` set.
-  bool fill(bool& no_memory);
+  // Takes pages and fills them; false with a Python error set, or with `error` set, of Pool::Allocation.
+  bool fill(int& error);
   const Outgoing& outgoing() const { return outgoing_; }
   void was_put();
 

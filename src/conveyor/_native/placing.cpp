@@ -1,6 +1,5 @@
 // The way in: where each buffer goes, and its one copy.
 #include <algorithm>
-#include <cstring>
 
 #include "channel.hpp"
 #include "packed.hpp"
@@ -40,8 +39,7 @@ bool Placing::plan() {
                         "allocate another, or put a copy");
         return false;
       }
-      if (moved_.size() + 1 < most_runs) {
-        loan->begin_put();
+      if (moved_.size() + 1 < most_runs && loan->begin_put()) {
         moved_.push_back(loan);
         moved_size_ += loan->run(0).size;
         // Run 0 is that of what is copied; whether there will be one is not known yet.
@@ -95,39 +93,40 @@ bool Placing::write(std::byte* base) {
   return true;
 }
 
-bool Placing::fill(bool& no_memory) {
-  no_memory = false;
+bool Placing::fill(int& error) {
+  error = 0;
   std::byte* base = message_.data();
   if (run_size_ != 0) {
     const auto fill_run = [&] {
-      if (stream_.allocate_run(run_size_, runs_[0]).first == no_page) return false;
+      const Pool::Allocation got = stream_.allocate_run(run_size_, runs_[0]);
+      if (got.first == no_page) return got.error;
       has_run_ = true;
       base = stream_.run_data(runs_[0]);
       for (std::size_t i = 0; i < index_.size(); ++i) {
         const Packed::Source& source = packed_.sources()[i];
         if (index_[i].run != 0 || source.writer.is_valid()) continue;
-        std::memcpy(base + index_[i].offset, source.view.buf, source.size());
+        copy_bytes(base + index_[i].offset, source.view.buf, source.size());
       }
       if (long_index_) {
         const std::size_t records = index_.size() * sizeof(PackedBuffer);
-        std::memcpy(base + index_in_run_, index_.data(), records);
+        copy_bytes(base + index_in_run_, index_.data(), records);
         packed_.copy_head(base + index_in_run_ + records);
       }
-      return true;
+      return 0;
     };
     if (run_size_ <= copy_with_gil) {
-      no_memory = !fill_run();
+      error = fill_run();
     } else {
       const WithoutGil released;
-      no_memory = !fill_run();
+      error = fill_run();
     }
-    if (no_memory) return false;
+    if (error != 0) return false;
     outgoing_.run_count = 1;
   } else {
     for (std::size_t i = 0; i < index_.size(); ++i) {
       const Packed::Source& source = packed_.sources()[i];
-      if (index_[i].run == in_message && !source.writer.is_valid() && source.size() != 0)
-        std::memcpy(base + index_[i].offset, source.view.buf, source.size());
+      if (index_[i].run == in_message && !source.writer.is_valid())
+        copy_bytes(base + index_[i].offset, source.view.buf, source.size());
     }
   }
   for (Loan* const loan : moved_) runs_[outgoing_.run_count++] = loan->run(0);

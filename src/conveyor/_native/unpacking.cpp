@@ -34,9 +34,13 @@ bool read_index(const Stream& stream, const Taken& taken, Index& into) {
   if (!fits(into.head.index_offset, records, limit)) return false;
   if (!fits(into.head.index_offset + records, into.head.head_size, limit)) return false;
   into.buffers.resize(into.head.buffers);
-  if (records != 0) std::memcpy(into.buffers.data(), base + into.head.index_offset, records);
+  copy_bytes(into.buffers.data(), base + into.head.index_offset, records);
   into.content = base + into.head.index_offset + records;
+  std::uint64_t left = taken.size;  // together no more than there is: they do not overlap
+  for (std::uint32_t i = 0; i < taken.run_count; ++i) left += taken.runs[i].size;
   for (const PackedBuffer& each : into.buffers) {
+    if (each.size > left) return false;
+    left -= each.size;
     if (each.run != in_message && each.run >= taken.run_count) return false;
     if (!fits(each.offset, each.size, each.run == in_message ? taken.size : taken.runs[each.run].size)) return false;
   }
@@ -92,10 +96,10 @@ class Unpacking {
       if (copy.is_valid() && PyByteArray_Resize(copy.ptr(), static_cast<Py_ssize_t>(place.size)) == 0) {
         char* const to = PyByteArray_AS_STRING(copy.ptr());
         if (place.size <= copy_with_gil) {
-          std::memcpy(to, from, place.size);
+          copy_bytes(to, from, place.size);
         } else {
           const WithoutGil released;
-          std::memcpy(to, from, place.size);
+          copy_bytes(to, from, place.size);
         }
         return copy;
       }

@@ -22,6 +22,8 @@ Examples:
   ls *.log | conveyor map -j 4 tools.py:count     a function for each line
   conveyor map --jsonl shop:price < in.jsonl      the same with JSON lines
   conveyor info shm://jobs              what is in a queue, and went through it
+  conveyor doctor                       is all well here, and what to do if not
+  conveyor gc --dry-run                 named queues that nobody uses
   conveyor bench --quick                measure it here, beside its rivals
 """
 
@@ -43,6 +45,8 @@ def build_app() -> App:
     from .. import __version__
     from .bench import bench
     from .demo import demo
+    from .doctor import doctor
+    from .gc import gc
     from .info import info
     from .map import USAGE as MAP_USAGE
     from .map import map_items
@@ -60,6 +64,11 @@ def build_app() -> App:
     app.command(demo, usage="conveyor demo [OPTIONS]\n\nExample:\n  conveyor demo --seed 7\n")
     app.command(info, usage="conveyor info [OPTIONS] URL\n\nExample:\n  conveyor info shm://jobs --json\n")
     app.command(rm, usage="conveyor rm [OPTIONS] URL\n\nExample:\n  conveyor rm -f shm://jobs\n")
+    app.command(
+        doctor,
+        usage="conveyor doctor [OPTIONS] [URL...]\n\nExample:\n  conveyor doctor --json | jq .advice\n",
+    )
+    app.command(gc, usage="conveyor gc [OPTIONS] [URL...]\n\nExample:\n  conveyor gc --dry-run\n")
     # Its options are its own: everything behind `bench` is passed through, --help too.
     app.command(bench, help_flags=[], version_flags=[])
     return app

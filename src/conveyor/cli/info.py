@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -13,7 +14,7 @@ from .exit_codes import CommandError, ExitCode
 if TYPE_CHECKING:
     from ..queue import Queue
 
-__all__ = ["info", "open_queue"]
+__all__ = ["check_found", "info", "named", "open_queue"]
 
 _BYTES = {"bytes_in", "bytes_out", "memory_held"}
 _SECONDS = {"put_blocked_seconds", "get_blocked_seconds"}
@@ -60,13 +61,36 @@ def open_queue(url: str) -> Queue[Any]:
         raise CommandError(f"{url}: {error}", ExitCode.UNREACHABLE) from None
 
 
+def named(urls: tuple[str, ...]) -> list[str] | None:
+    """The names of the queues at these URLs; None: there are none, so all are meant.
+
+    Raises:
+        CommandError: one is no URL of ours.
+    """
+    from ..transports import name_in
+
+    try:
+        return [name_in(url) for url in urls] or None
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+def check_found(urls: tuple[str, ...], found: Collection[str]) -> None:
+    """Say which of these queues was not there.
+
+    Raises:
+        CommandError: one was not.
+    """
+    for url in urls:
+        if url not in found and f"/dev/shm/conveyor.{url.removeprefix('shm://')}" not in found:
+            raise CommandError(f"there is no queue at {url}", ExitCode.UNREACHABLE)
+
+
 def _readable(name: str, value: float) -> str:
     if name in _BYTES:
-        size = float(value)
-        for unit in ("bytes", "KiB", "MiB", "GiB"):
-            if size < 1024 or unit == "GiB":
-                return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
-            size /= 1024
+        from ..inspection import size_text
+
+        return size_text(value)
     if name in _SECONDS:
         return f"{value:,.3f} s"
     return f"{value:,}"

@@ -43,6 +43,8 @@ def rm(
         remove(url)
     except FileNotFoundError:
         raise CommandError(f"there is no queue at {url} any more", ExitCode.UNREACHABLE) from None
+    except OSError as error:  # a directory, or not ours
+        raise CommandError(f"not removed: {error}", ExitCode.WORK_FAILED) from None
     print(f"removed {what}", file=sys.stderr)
     return ExitCode.OK
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ..codecs import Codec
     from ..queue import Queue
 
-__all__ = ["connect", "remove"]
+__all__ = ["connect", "name_in", "remove"]
 
 
 def _parse(url: str) -> str:
@@ -24,6 +24,17 @@ def _parse(url: str) -> str:
     if parts.query or parts.fragment:
         raise ValueError(f"url is {url!r}; options go into keyword arguments, not behind '?' or '#'")
     return name
+
+
+def name_in(url: str) -> str:
+    """The name of the queue at `url`.
+
+    Raises:
+        ValueError: the URL is not one of ours.
+    """
+    from . import shm
+
+    return shm.checked_name(_parse(url))
 
 
 def connect(

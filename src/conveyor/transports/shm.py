@@ -11,17 +11,28 @@ from ..queue import Queue, checked_bounds, checked_codec, checked_lease
 if TYPE_CHECKING:
     from ..codecs import Codec
 
-__all__ = ["connect", "remove"]
+__all__ = ["checked_name", "connect", "is_name", "remove"]
 
 # The longest file name is 255 bytes; the file's prefix and suffix need some of it.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+# `.ready` is the suffix: of a queue named so, the file would be the descriptor of another.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}(?<!\.ready)")
 
 
-def _checked(name: str) -> str:
-    if _NAME.fullmatch(name) is None:
+def is_name(name: str) -> bool:
+    """Whether a queue may have that name."""
+    return _NAME.fullmatch(name) is not None
+
+
+def checked_name(name: str) -> str:
+    """The name, which is one that a queue may have.
+
+    Raises:
+        ValueError: it is not; the text says what would be.
+    """
+    if not is_name(name):
         raise ValueError(
             f"queue name is {name!r}; it must have 1 to 200 letters, digits, '.', '_' or '-', "
-            "and start with a letter, a digit or '_'"
+            "start with a letter, a digit or '_', and not end with '.ready'"
         )
     return name
 
@@ -56,10 +67,10 @@ def connect(
     items, size = checked_bounds(maxsize, max_bytes)
     attempts, seconds = checked_lease(lease_seconds, max_attempts)
     codec = checked_codec(codec)
-    segment = _segment(_checked(name), create, items, size, attempts, seconds)
+    segment = _segment(checked_name(name), create, items, size, attempts, seconds)
     return Queue.on_segment(segment, codec, dead_letters)
 
 
 def remove(name: str) -> None:
     """Remove the queue of that name; see `conveyor.remove`."""
-    Segment.remove_named(_checked(name))
+    Segment.remove_named(checked_name(name))

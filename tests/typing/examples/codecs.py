@@ -2,6 +2,7 @@
 
 from typing import Any, assert_type
 
+from conveyor import JoinableQueue, Queue, connect
 from conveyor.codecs import Codec, resolve
 
 
@@ -48,3 +49,22 @@ def resolving() -> None:
     resolve(Nameless())  # wrong
     resolve(Whole)  # wrong
     resolve(None)  # wrong
+
+
+def on_a_queue() -> None:
+    Queue[int](codec="json")
+    JoinableQueue[int](codec=Whole())
+    connect("shm://name", codec="msgpack")
+    Queue[int](codec=Nameless())  # wrong
+    Queue[int](codec=5)  # wrong
+
+
+def in_place() -> None:
+    q = Queue[Any]()
+    q.put(q.allocate((3, 4), "f4"))
+    q.allocate(5).sum()
+    q.allocate("three")  # wrong
+    assert_type(q.statistics().memory_lent, int)
+    view = q.allocate_bytes(10)
+    view[0] = 1
+    q.allocate_bytes(None)  # wrong

@@ -5,7 +5,7 @@ what it must refuse. Checked by mypy and pyright (test_typing.py); never run.
 from collections.abc import Iterator
 from typing import assert_type
 
-from conveyor import JoinableQueue, Queue, SimpleQueue, Statistics, connect
+from conveyor import JoinableQueue, ProducerLost, Queue, ShutDown, SimpleQueue, Statistics, connect
 
 
 def items_have_a_type() -> None:
@@ -80,3 +80,28 @@ def passed_on(source: Queue[int], sink: Queue[str]) -> None:
 def drained(q: Queue[int]) -> Iterator[int]:
     while not q.empty():
         yield from q.get_many(100)
+
+
+def endings(q: Queue[int], simple: SimpleQueue[str], tasks: JoinableQueue[bytes]) -> int:
+    for item in q:
+        assert_type(item, int)
+    assert_type([text.upper() for text in simple], list[str])
+    q.expect_producers(4)
+    q.expect_producers("four")  # wrong
+    with q.producing() as out:
+        out.put(1)
+        out.put("text")  # wrong
+    with simple.producing() as words, tasks.producing():
+        words.put("x")
+    assert_type(q.is_shutdown, bool)
+    q.is_shutdown = True  # wrong
+    assert_type(tasks.unfinished_tasks, int)
+    try:
+        return q.get()
+    except ProducerLost as lost:
+        assert_type(lost.signal, int | None)
+        return lost.items
+    except ShutDown:
+        q.shutdown()
+        q.shutdown(immediate=True)
+        return 0

@@ -1,0 +1,97 @@
+// What a file must be to be a segment; and a look at one without mapping it.
+#include "segment_checks.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "conveyor/glance.hpp"
+
+namespace conveyor {
+namespace {
+
+constexpr std::uint64_t round_up(std::uint64_t size, std::uint64_t unit) { return (size + unit - 1) / unit * unit; }
+
+std::vector<OwnerId> owners_in(const Atomic<OwnerId>* list) {
+  std::vector<OwnerId> found;
+  for (std::size_t i = 0; i < attachment_capacity; ++i) {
+    if (const OwnerId owner = list[i].load(relaxed); owner != nobody) found.push_back(owner);
+  }
+  return found;
+}
+
+}  // namespace
+
+Plan plan_for(std::uint64_t pool_bytes) {
+  Plan plan{};
+  plan.count = static_cast<std::uint32_t>(pool_bytes / page_size);
+  plan.descriptors = sizeof(Header);
+  plan.cold = round_up(plan.descriptors + plan.count * sizeof(Descriptor), 4096);
+  plan.leases = round_up(plan.cold + (plan.count + 63ULL) / 64 * 8, 4096);
+  plan.pages = round_up(plan.leases + lease_capacity(plan.count) * sizeof(LeaseRecord), page_size);
+  plan.total = plan.pages + static_cast<std::uint64_t>(plan.count) * page_size;
+  return plan;
+}
+
+void fail(const std::string& what, int error) {
+  Fault fault = Fault::system;
+  if (error == ENOMEM || error == ENOSPC || error == EFBIG) fault = Fault::memory;
+  if (error == EEXIST) fault = Fault::exists;
+  if (error == ENOENT) fault = Fault::missing;
+  if (error == EACCES || error == EPERM) fault = Fault::denied;
+  throw SegmentError(fault, error, what + ": " + std::strerror(error));
+}
+
+void fail_corrupt(const std::string& what) {
+  throw SegmentError(Fault::corrupt, 0, "not a sound conveyor segment: " + what);
+}
+
+CheckedHeader::CheckedHeader(int memory_fd) {
+  struct stat found{};
+  if (fstat(memory_fd, &found) != 0) fail("cannot look at a queue's shared memory", errno);
+  if (!S_ISREG(found.st_mode)) fail_corrupt("it is no regular file");
+  const auto file_size = static_cast<std::uint64_t>(found.st_size);
+  if (file_size < sizeof(Header)) fail_corrupt("it has " + std::to_string(file_size) + " bytes, fewer than a header");
+  for (std::size_t got = 0; got < sizeof raw_;) {
+    const ssize_t n = pread(memory_fd, raw_ + got, sizeof raw_ - got, static_cast<off_t>(got));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) fail_corrupt("its header cannot be read");
+    got += static_cast<std::size_t>(n);
+  }
+  const Header& head = header();
+  if (head.magic != segment_magic) fail_corrupt("no conveyor mark at its start");
+  if (head.version != layout_version || head.header_size != sizeof(Header)) {
+    throw SegmentError(Fault::version, 0,
+                       "the segment has layout " + std::to_string(head.version) + ", this conveyor has " +
+                           std::to_string(layout_version));
+  }
+  plan_ = plan_for(static_cast<std::uint64_t>(head.page_count) * page_size);
+  if (head.page_count == 0 || head.total_size != plan_.total || head.descriptors_offset != plan_.descriptors ||
+      head.cold_offset != plan_.cold || head.leases_offset != plan_.leases || head.pages_offset != plan_.pages) {
+    fail_corrupt("its parts do not fit together");
+  }
+  if (file_size != plan_.total)
+    fail_corrupt("it has " + std::to_string(file_size) + " bytes instead of " + std::to_string(plan_.total));
+}
+
+Glance glance(int memory_fd) {
+  const CheckedHeader checked(memory_fd);
+  const Header& head = checked.header();
+  Glance seen;
+  seen.local = checked.is_local();
+  const std::uint64_t out = head.head.word.load(relaxed) >> 1;  // relaxed from here: a copy of our own
+  const std::uint64_t in = head.tail.word.load(relaxed) >> 1;
+  seen.items = in > out ? in - out : 0;
+  seen.max_items = head.max_items;
+  seen.max_bytes = head.max_bytes;
+  seen.consumers_lock = head.consumers.lock.holder();
+  seen.producers_lock = head.producers.lock.holder();
+  seen.pool_lock = head.pool.lock.holder();
+  seen.ready_lock = head.ready_lock.holder();
+  seen.putting = owners_in(head.putting);
+  seen.getting = owners_in(head.getting);
+  return seen;
+}
+
+}  // namespace conveyor

@@ -1,0 +1,114 @@
+// The end of a queue: shutting it down, registering as a producer, and what the last getter is told.
+#include <algorithm>
+
+#include "channel.hpp"
+#include "errors.hpp"
+
+namespace conveyor::python {
+
+using namespace nb::literals;
+
+nb::object Channel::raise_end() {
+  if (stream_.dropped()) return raise("ShutDown", shut_down_text);
+  const std::vector<LostProducer> lost = stream_.lost();
+  if (lost.empty()) return raise("ShutDown", "the queue was shut down, and all items are taken");
+  try {
+    const nb::object type = nb::module_::import_("conveyor.errors").attr("ProducerLost");
+    const LostProducer& one = lost.front();
+    const nb::object signal = one.signal == 0 ? nb::none() : nb::object(nb::int_(one.signal));
+    set_exception(type(one.pid, signal, one.items, lost.size() - 1));
+  } catch (nb::python_error& error) {
+    error.restore();
+  }
+  return {};
+}
+
+bool Channel::looked_for_lost() {
+  if (!stream_.look_is_due()) return false;
+  const WithoutGil released;
+  stream_.look_for_lost();
+  return true;
+}
+
+// Until it is done, or a signal's handler raises.
+template <class Attempt>
+Status Channel::insist(Attempt attempt) {
+  constexpr Nanoseconds portion = 100'000'000;
+  for (;;) {
+    Status status;
+    {
+      const WithoutGil released;
+      status = attempt(portion);
+    }
+    if (status != Status::busy && status != Status::interrupted) return status;
+    if (PyErr_CheckSignals() != 0) return status;
+  }
+}
+
+nb::object Channel::shutdown(bool immediate) {
+  const Status status = insist([&](Nanoseconds patience) { return stream_.shutdown(immediate, patience); });
+  if (PyErr_Occurred() != nullptr) return {};
+  return status == Status::ok ? nb::none() : raise_status(status, stream_.segment(), 0);
+}
+
+nb::object Channel::enter_producing(bool counts) {
+  const Status status = insist([&](Nanoseconds patience) { return stream_.enter_producing(counts, patience); });
+  if (PyErr_Occurred() != nullptr) return {};
+  return status == Status::ok ? nb::none() : raise_status(status, stream_.segment(), 0);
+}
+
+nb::object Channel::expect_producers(nb::handle count) {
+  const long long wanted = PyLong_AsLongLong(count.ptr());
+  if (wanted == -1 && PyErr_Occurred() != nullptr && PyErr_ExceptionMatches(PyExc_OverflowError) == 0) return {};
+  PyErr_Clear();
+  if (wanted < 0 || wanted > Producers::most_expected) {
+    PyErr_Format(PyExc_ValueError, "n is %S; it must be from 0 to %u", count.ptr(), Producers::most_expected);
+    return {};
+  }
+  const auto number = static_cast<std::uint32_t>(wanted);
+  const Status status = insist([&](Nanoseconds patience) { return stream_.expect_producers(number, patience); });
+  if (PyErr_Occurred() != nullptr) return {};
+  return status == Status::ok ? nb::none() : raise_status(status, stream_.segment(), 0);
+}
+
+nb::object Channel::unfinished() {
+  std::uint64_t count = 0;
+  const Status status = insist([&](Nanoseconds patience) { return stream_.count_unfinished(count, patience); });
+  if (PyErr_Occurred() != nullptr) return {};
+  return status == Status::ok ? nb::object(nb::int_(count)) : raise_status(status, stream_.segment(), 0);
+}
+
+void Channel::settle_drop() {
+  if (!stream_.dropped() || stream_.empty()) return;
+  const WithoutGil released;
+  stream_.finish_drop();
+}
+
+void bind_ending(nb::class_<Channel>& channel) {
+  channel
+      .def("_depth",
+           [](Channel& self) {
+             self.settle_drop();
+             return self.stream().depth();
+           })
+      .def("_is_empty",
+           [](Channel& self) {
+             self.settle_drop();
+             return self.stream().settled_empty();
+           })
+      .def("_task_done", &Channel::task_done)
+      .def("_shutdown", &Channel::shutdown, "immediate"_a)
+      .def_prop_ro("_is_shut_down", [](Channel& self) { return self.stream().ended(); })
+      .def("_enter_producing", &Channel::enter_producing, "counts"_a)
+      .def("_leave_producing",
+           [](Channel& self) {
+             const WithoutGil released;
+             self.stream().leave_producing();
+           })
+      .def("_expect_producers", &Channel::expect_producers, "n"_a)
+      .def_prop_ro("_has_producers", [](Channel& self) { return self.stream().has_producers(); })
+      .def("_look_for_lost", &Channel::looked_for_lost)
+      .def("_unfinished", &Channel::unfinished);
+}
+
+}  // namespace conveyor::python

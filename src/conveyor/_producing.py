@@ -1,0 +1,54 @@
+"""The block in which a process counts as a producer."""
+
+from __future__ import annotations
+
+import os
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from ._native import Channel
+
+__all__ = ["Producing"]
+
+Q = TypeVar("Q", bound="Channel")
+
+_Key = tuple[int, tuple[int, int]]
+_NONE: frozenset[_Key] = frozenset()
+
+# The queues that this thread, or asyncio task, produces for. With the pid: a fork inherits the variable,
+# and is a producer of its own.
+_inside: ContextVar[frozenset[_Key]] = ContextVar("conveyor_producing", default=_NONE)
+
+
+class Producing(Generic[Q]):
+    """What `queue.producing()` returns: use it in a `with` statement, once. The block's value is the queue."""
+
+    __slots__ = ("_counts", "_key", "_queue")
+
+    def __init__(self, queue: Q) -> None:
+        self._queue = queue
+        self._key: _Key | None = None
+        self._counts = False
+
+    def __enter__(self) -> Q:
+        if self._key is not None:
+            raise RuntimeError("this producing() block was entered already; call producing() for each")
+        key = (os.getpid(), self._queue._segment.identity)
+        inside = _inside.get()
+        # A block within another of the same thread is not one more of those that were expected.
+        self._counts = key not in inside
+        self._queue._enter_producing(self._counts)
+        self._key = key
+        if self._counts:
+            _inside.set(inside | {key})
+        return self._queue
+
+    def __exit__(self, *_: object) -> None:
+        key = self._key
+        if key is None or key[0] != os.getpid():
+            return  # forked inside the block: it is the parent's
+        self._key = None
+        if self._counts:
+            _inside.set(_inside.get() - {key})
+        self._queue._leave_producing()
