@@ -28,11 +28,11 @@ bool LeaseTable::claim_look(Nanoseconds now) {
   return now >= seen && state_.next_look.compare_exchange_strong(seen, now + look_every, relaxed);
 }
 
-bool LeaseTable::may_come_back() const {
+bool LeaseTable::may_come_back(OwnerId except) const {
   for (std::uint32_t index = 0; index < high(); ++index) {
     const LeaseStage stage = word(index).stage;
     if (stage == LeaseStage::delayed) return true;
-    if (stage == LeaseStage::leased && at(index).owner.load(relaxed) != self()) return true;
+    if (stage == LeaseStage::leased && at(index).owner.load(relaxed) != except) return true;
   }
   return false;
 }

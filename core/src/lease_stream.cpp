@@ -109,6 +109,8 @@ bool Stream::turn_back(std::uint32_t index, std::string_view error, Nanoseconds 
 // Unlocks, and tells whoever waits for what has happened.
 Status Stream::settled() {
   const bool finished = table_.counts_tasks() && unfinished() == 0;
+  // The last lease of a stream that has ended is its end. In vain: whoever waits looks by itself.
+  if (ready_.watched() && ended() && !nothing_to_tell() && ready_.begin_put()) ready_.end_put();
   header_.consumers.lock.unlock();
   CONVEYOR_KILL_POINT("lease.settled");
   if (finished) header_.all_done.notify(INT_MAX);
@@ -120,7 +122,7 @@ bool Stream::over() {
   if (!ended()) return false;
   if (dropped() || !table_.ever_used()) return true;
   if (lock(header_.consumers, over_patience) != Status::ok) return false;
-  const bool nothing = empty() && !table_.may_come_back();
+  const bool nothing = empty() && !table_.may_come_back(self());
   header_.consumers.lock.unlock();
   return nothing;
 }

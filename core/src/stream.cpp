@@ -353,9 +353,9 @@ bool Stream::settled_empty() {
   // A put may hold the ready lock between its token and its commit: once we have the lock, it has committed.
   bool found = false;
   ready_.settle([&] {
-    const bool no_more = ended();  // then the descriptor stays readable, as a pipe's does at its end
+    const bool nothing = nothing_to_tell();
     found = empty();
-    return found && !no_more;
+    return found && nothing;
   });
   return found;
 }
@@ -384,7 +384,7 @@ int Stream::watch() {
   if (segment_->ready_fd() < 0) return errno;
   LockPatience patience(1'000'000'000, 1'000'000'000);
   if (!lock_both(patience)) return ETIMEDOUT;
-  const bool started = ready_.start_watching(empty() && !ended());
+  const bool started = ready_.start_watching(nothing_to_tell());
   unlock_both();
   return started ? 0 : ETIMEDOUT;
 }

@@ -2,18 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Generator, Iterable
+from types import TracebackType
+from typing import Any, Generic, TypeVar
 
-from ._native import QueueChannel
+from ._native import Lease, QueueChannel
 from .errors import Empty, Full, ShutDown
 
-__all__ = ["AwaitableChannel"]
+__all__ = ["AwaitableChannel", "AwaitedLease"]
 
 T = TypeVar("T")
 
 # Items that are packed at a time: what does not fit is packed again at the next attempt.
 _BATCH = 256
+
+
+class AwaitedLease(Generic[T]):
+    """What `queue.alease()` returns: use it in `async with`, or await it."""
+
+    __slots__ = ("_channel", "_lease", "_seconds", "_timeout")
+
+    def __init__(self, channel: AwaitableChannel[T], timeout: float | None, seconds: float | None) -> None:
+        self._channel = channel
+        self._timeout = timeout
+        self._seconds = seconds
+        self._lease: Lease[T] | None = None
+
+    def __await__(self) -> Generator[Any, None, Lease[T]]:
+        return self._take().__await__()
+
+    async def _take(self) -> Lease[T]:
+        from ._coroutines import deadline_after, wait_for_item
+
+        deadline = deadline_after(self._timeout)
+        while True:
+            try:
+                return self._channel.lease(0, self._seconds)
+            except Empty:
+                if not await wait_for_item(self._channel, deadline):
+                    raise
+
+    async def __aenter__(self) -> T:
+        if self._lease is not None:
+            raise RuntimeError("this alease() block was entered already; call alease() for each")
+        self._lease = await self._take()
+        return self._lease.item
+
+    async def __aexit__(
+        self, type_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lease is not None:
+            self._lease.__exit__(type_, error, trace)
 
 
 class AwaitableChannel(QueueChannel[T]):
@@ -101,6 +140,17 @@ class AwaitableChannel(QueueChannel[T]):
             except Empty:
                 if not await wait_for_item(self, deadline):
                     raise
+
+    def alease(self, timeout: float | None = None, lease_seconds: float | None = None) -> AwaitedLease[T]:
+        """`lease` for coroutines: others run while it waits for an item. Cancelled, it has taken nothing.
+
+            async with queue.alease() as item:
+                await work(item)
+
+        `await queue.alease()` gives the `Lease` itself. The arguments and errors are those of `lease`; a
+        block that is cancelled gives its item back.
+        """
+        return AwaitedLease(self, timeout, lease_seconds)
 
     async def __aiter__(self) -> AsyncIterator[T]:
         """Take items until the queue is shut down and empty; others may do the same at the same time."""

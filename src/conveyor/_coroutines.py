@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["deadline_after", "wait_for_item", "wait_for_room"]
 
-# Whether a registered producer has died is looked at so often (`producing` promises a second), and
-# whether there is any, without which nobody can die unnoticed.
+# Whether a registered producer or the holder of a lease has died is looked at so often (a second is
+# promised), and whether there is any, without which nobody can die unnoticed.
 _LOOK_SECONDS = 0.4
 _IDLE_SECONDS = 2.0
 # The thread that waits for room looks so often whether anybody still wants it.
@@ -71,8 +71,11 @@ class _ItemWatch:
             return
 
     def _look(self) -> None:
-        self.channel._look_for_lost()  # which ends the queue if the last one is lost: that makes us ready
-        seconds = _LOOK_SECONDS if self.channel._has_producers else _IDLE_SECONDS
+        # Which ends the queue if the last one is lost, and gives back what the dead had: that makes us ready.
+        self.channel._look_for_lost()
+        if self.channel._is_shut_down:  # what this process has under lease makes no end for others
+            self.wake_one()
+        seconds = _LOOK_SECONDS if self.channel._must_look else _IDLE_SECONDS
         self.timer = self.loop.call_later(seconds, self._look)
 
     def close(self) -> None:

@@ -73,8 +73,8 @@ class LeaseTable {
     return LeaseWord::of(segment_.lease(index).word.load(acquire));  // sync point "lease"
   }
   LeaseRecord& at(std::uint32_t index) const { return segment_.lease(index); }
-  // Whether another process has an item that may wait again, or one waits for its time; under the lock.
-  bool may_come_back() const;
+  // Whether anybody but `except` has an item that may wait again, or one waits for its time.
+  bool may_come_back(OwnerId except = nobody) const;
   // The holder's business alone: until when it has the item.
   void set_due(const LeaseId& lease, Nanoseconds due);
 

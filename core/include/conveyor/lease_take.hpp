@@ -56,7 +56,7 @@ Status Stream::take_returned(std::size_t count, Sink& sink, std::size_t& done, L
     }
     ++done;
   }
-  if (ready_.watched()) ready_.settle([this] { return !ended() && empty(); });
+  if (ready_.watched()) ready_.settle([this] { return nothing_to_tell(); });
   header_.consumers.lock.unlock();
   if (done > 0 && header_.max_items != unbounded) {
     header_.not_full.notify_after_exchange(static_cast<int>(done < 1024 ? done : 1024));

@@ -140,6 +140,7 @@ class Stream {
   Status take_failed(Sink& sink, LeaseId& lease, Failure& failure);
   Status put_back_failed(const LeaseId& lease, bool for_good);
   std::uint32_t failed() const { return header_.failed.load(relaxed); }  // relaxed: a hint
+  bool leases_used() const { return table_.ever_used(); }
   // Gives back what the dead had and what is due. Called by whoever takes or waits.
   void look_after_leases() {
     if (table_.any_out()) look_after(monotonic_now());
@@ -200,6 +201,10 @@ class Stream {
   void lock_for_good(Side& side);
   void recovered(Side& side);
   Nanoseconds wake_for_leases() const;
+  // For those who watch the ready descriptor: at the end it stays readable, as a pipe's does.
+  bool nothing_to_tell() const {
+    return empty() && (!ended() || (!dropped() && table_.any_out() && table_.may_come_back()));
+  }
   // For those who wait. Leases make no end: whoever settles the last one tells.
   bool something_to_tell() const { return !empty() || (ended() && !table_.any_out()); }
   // The caller holds the consumers' lock, which this lets go of.
@@ -351,7 +356,7 @@ Status Stream::take_locked(std::size_t count, Sink& sink, std::size_t& done, Lea
     header_.head.word.store((taken + done) << 1 | ((word & 1) ^ 1), conveyor::release);
     CONVEYOR_KILL_POINT("take.committed");
     if (state.page != first_page) free_passed_pages(first_page, state.page);
-    if (ready_.watched()) ready_.settle([this] { return !ended() && empty(); });
+    if (ready_.watched()) ready_.settle([this] { return nothing_to_tell(); });
   }
   side.lock.unlock();
   CONVEYOR_KILL_POINT("take.unlocked");

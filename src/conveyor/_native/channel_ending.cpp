@@ -24,6 +24,10 @@ nb::object Channel::raise_end() {
 }
 
 bool Channel::looked_for_lost() {
+  if (stream_.leases_used()) {
+    const WithoutGil released;
+    stream_.look_after_leases();
+  }
   if (!stream_.look_is_due()) return false;
   const WithoutGil released;
   stream_.look_for_lost();
@@ -106,7 +110,8 @@ void bind_ending(nb::class_<Channel>& channel) {
              self.stream().leave_producing();
            })
       .def("_expect_producers", &Channel::expect_producers, "n"_a)
-      .def_prop_ro("_has_producers", [](Channel& self) { return self.stream().has_producers(); })
+      .def_prop_ro("_must_look",
+                   [](Channel& self) { return self.stream().has_producers() || self.stream().leases_used(); })
       .def("_look_for_lost", &Channel::looked_for_lost)
       .def("_unfinished", &Channel::unfinished);
 }
