@@ -25,7 +25,7 @@ CXX_FILES := $(shell find core src/conveyor/_native -name '*.cpp' -o -name '*.hp
 BUILD_FILES := $(filter-out core/tests/%,$(CXX_FILES)) $(wildcard src/conveyor/*.pyi scripts/native_docs.py) \
   CMakeLists.txt pyproject.toml
 
-.PHONY: help build run test test-native test-python test-all check check-python check-types check-cpp format bench asan asan-python tsan clean
+.PHONY: help build run test soak test-native test-python test-all check check-python check-types check-cpp format bench asan asan-python tsan clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -131,6 +131,9 @@ asan-python: build $(VENV)/.test
 	$(BIN)/python -m pytest $(ASAN_TESTS) $(ARGS)
 
 # The thread sanitizer needs addresses where it expects them: no randomisation.
+soak: build  ## kill processes at random for two minutes and account for every item (ARGS="--minutes 30")
+	@$(BIN)/python tests/soak $(ARGS)
+
 tsan: $(VENV)/.base  ## the C++ tests with the thread sanitizer
 	@$(NEED) tsan
 	$(call core_tests,tsan,RelWithDebInfo,$(TSAN),setarch "$$(uname -m)" --addr-no-randomize)
