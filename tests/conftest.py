@@ -70,14 +70,20 @@ def _command(pid: int) -> str:
         return "ended"
 
 
+# What `context.Value` draws on: multiprocessing keeps it for as long as the process lives.
+_HEAP = "/dev/shm/pym-"
+
+
 def descriptors() -> dict[str, str]:
     """Open descriptors and what each is; those of the standard library's helpers left out."""
     found: dict[str, str] = {}
     for number in os.listdir("/proc/self/fd"):  # noqa: PTH208  (a hundred times a second: no Path objects)
         try:
-            found[number] = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115
+            what = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115
         except OSError:
             continue  # the one that listed the folder
+        if not what.startswith(_HEAP):
+            found[number] = what
     for kept in _descriptors_of_helpers():
         found.pop(str(kept), None)
     return found

@@ -82,7 +82,9 @@ Glance glance(int memory_fd) {
   seen.local = checked.is_local();
   const std::uint64_t out = head.head.word.load(relaxed) >> 1;  // relaxed from here: a copy of our own
   const std::uint64_t in = head.tail.word.load(relaxed) >> 1;
-  seen.items = in > out ? in - out : 0;
+  // With those under lease: whoever holds them may give them back, also by its death.
+  seen.items = (in > out ? in - out : 0) + head.returned.load(relaxed) + head.failed.load(relaxed) +
+               head.leases.out.load(relaxed);
   seen.max_items = head.max_items;
   seen.max_bytes = head.max_bytes;
   seen.consumers_lock = head.consumers.lock.holder();

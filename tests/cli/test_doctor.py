@@ -92,15 +92,15 @@ class TestGc:
         del queue
         refused = run("gc", url)
         assert refused.code == 5
-        assert refused.lines[0].startswith(f"refused {url}: 1 item in it (2.9 MiB)")
+        assert refused.lines[0].startswith(f"refused {url}: 1 item in it (3.0 MiB)")
         would = run("gc", "--dry-run", "--force", url)
         assert would.code == 0
-        assert would.lines[-1] == "would remove 1 queue, 2.9 MiB"
+        assert would.lines[-1] == "would remove 1 queue, 3.0 MiB"
         done = run("gc", "--force", url)
         assert done.code == 0
         assert done.lines == [
-            f"removed {url}: 1 item in it (2.9 MiB)",
-            "removed 1 queue, gave back 2.9 MiB",
+            f"removed {url}: 1 item in it (3.0 MiB)",
+            "removed 1 queue, gave back 3.0 MiB",
         ]
         with pytest.raises(FileNotFoundError):
             conveyor.connect(url, create=False)

@@ -32,7 +32,6 @@ from conveyor.errors import ConveyorError
 
 CALLS = 60
 TIMEOUT = 0.02
-HEADER = 3 * 4096
 PAGE = 65536
 # What unpickling damaged bytes may raise; never for what is not pickled.
 OF_PICKLE = (
@@ -53,21 +52,30 @@ OF_PICKLE = (
 )
 
 
-def places(choose: random.Random, memory: mmap.mmap) -> int:
-    """Where to flip: anywhere, but mostly where something is."""
-    pages = int.from_bytes(memory[48:52], "little") % 4096 or 1
-    kind = choose.random()
-    if kind < 0.35:
-        return choose.randrange(1600)  # everything in the header but the lists of users
-    if kind < 0.4:
-        return choose.randrange(HEADER)
-    if kind < 0.65:
-        return HEADER + choose.randrange(32 * 40)  # descriptors of the first pages
-    cold = (HEADER + 32 * pages + 4095) // 4096 * 4096
-    if kind < 0.7:
-        return cold + choose.randrange(8)
-    first = (cold + 8192 + PAGE - 1) // PAGE * PAGE
-    return min(first + PAGE * choose.randrange(8) + choose.randrange(3000), len(memory) - 1)
+class Layout:
+    """Where a sound segment has its parts."""
+
+    def __init__(self, memory: mmap.mmap) -> None:
+        def number(at: int) -> int:
+            return int.from_bytes(memory[at : at + 8], "little")
+
+        self.size = len(memory)
+        self.descriptors, self.cold, self.pages, self.leases = number(24), number(32), number(40), number(80)
+
+    def place(self, choose: random.Random) -> int:
+        """Where to flip: anywhere, but mostly where something is."""
+        kind = choose.random()
+        if kind < 0.35:
+            return choose.randrange(1700)  # everything in the header but the lists of users
+        if kind < 0.4:
+            return choose.randrange(self.descriptors)
+        if kind < 0.6:
+            return self.descriptors + choose.randrange(32 * 40)  # of the first pages
+        if kind < 0.65:
+            return self.cold + choose.randrange(8)
+        if kind < 0.75:
+            return self.leases + choose.randrange(256 * 8)
+        return min(self.pages + PAGE * choose.randrange(8) + choose.randrange(3000), self.size - 1)
 
 
 def flip_bits(orders: int, opened: int, names: list[str], seed: int) -> None:
@@ -79,9 +87,10 @@ def flip_bits(orders: int, opened: int, names: list[str], seed: int) -> None:
         if got == b"n":
             with open(f"/dev/shm/conveyor.{next(remaining)}", "r+b") as file:  # noqa: PTH123
                 memory = mmap.mmap(file.fileno(), 0)
+                layout = Layout(memory)
             os.write(opened, b"o")
         elif memory is not None:
-            at = places(choose, memory)
+            at = layout.place(choose)
             if choose.random() < 0.8:
                 memory[at] ^= 1 << choose.randrange(8)
             else:  # a whole number

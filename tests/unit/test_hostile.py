@@ -241,13 +241,18 @@ class TestWhatIsOfferedToConnect:
         """Everything in its header fits together; only this machine cannot have it."""
         conveyor.connect(f"shm://{name}")
         pages = 2**32 - 2
-        cold = (3 * 4096 + 32 * pages + 4095) // 4096 * 4096
-        first = (cold + (pages + 63) // 64 * 8 + 65535) // 65536 * 65536
-        total = first + pages * 65536
         with file_of(name).open("r+b") as file:
+            file.seek(12)
+            header = int.from_bytes(file.read(4), "little")
+            cold = (header + 32 * pages + 4095) // 4096 * 4096
+            leases = (cold + (pages + 63) // 64 * 8 + 4095) // 4096 * 4096
+            first = (leases + 65536 * 256 + 65535) // 65536 * 65536
+            total = first + pages * 65536
             file.seek(16)
-            for number, size in ((total, 8), (3 * 4096, 8), (cold, 8), (first, 8), (pages, 4)):
+            for number, size in ((total, 8), (header, 8), (cold, 8), (first, 8), (pages, 4)):
                 file.write(number.to_bytes(size, "little"))
+            file.seek(80)
+            file.write(leases.to_bytes(8, "little"))
         os.truncate(file_of(name), total)
         with pytest.raises(OutOfMemory, match="cannot map"):
             conveyor.connect(f"shm://{name}")

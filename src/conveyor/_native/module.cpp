@@ -8,7 +8,6 @@
 #include <nanobind/stl/vector.h>
 
 #include "channel.hpp"
-#include "conveyor/glance.hpp"
 #include "docs.hpp"
 #include "errors.hpp"
 
@@ -16,6 +15,7 @@ namespace conveyor::python {
 
 void bind_pickling(nb::module_& module);
 void bind_leases(nb::module_& module);
+void bind_looks(nb::module_& module);
 void bind_ending(nb::class_<Channel>& channel);
 
 namespace {
@@ -346,35 +346,6 @@ void bind_channels(nb::module_& module) {
             return channel.closed() ? no_handle_closed() : channel.get({});
           },
           docs::SimpleChannel_get);
-}
-
-// For those who look at a segment or at the system and change nothing.
-void bind_looks(nb::module_& module) {
-  module.def(
-      "_glance",
-      [](int memory_fd) {
-        Glance seen;
-        try {
-          seen = glance(memory_fd);
-        } catch (const SegmentError& error) {
-          rethrow(error);
-        }
-        nb::dict result;
-        result["local"] = seen.local;
-        result["items"] = seen.items;
-        result["max_items"] = seen.max_items == unbounded ? 0 : seen.max_items;
-        result["max_bytes"] = seen.max_bytes == unbounded ? 0 : seen.max_bytes;
-        result["consumers_lock"] = seen.consumers_lock;
-        result["producers_lock"] = seen.producers_lock;
-        result["pool_lock"] = seen.pool_lock;
-        result["ready_lock"] = seen.ready_lock;
-        result["putting"] = seen.putting;
-        result["getting"] = seen.getting;
-        return result;
-      },
-      "memory_fd"_a);
-  module.def("_is_alive", &is_alive, "owner"_a);
-  module.def("_futex_error", &futex_error);
 }
 
 }  // namespace
