@@ -130,10 +130,10 @@ asan-python: build $(VENV)/.test
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	$(BIN)/python -m pytest $(ASAN_TESTS) $(ARGS)
 
-# The thread sanitizer needs addresses where it expects them: no randomisation.
 soak: build  ## kill processes at random for two minutes and account for every item (ARGS="--minutes 30")
 	@$(BIN)/python tests/soak $(ARGS)
 
+# The thread sanitizer needs addresses where it expects them: no randomisation.
 tsan: $(VENV)/.base  ## the C++ tests with the thread sanitizer
 	@$(NEED) tsan
 	$(call core_tests,tsan,RelWithDebInfo,$(TSAN),setarch "$$(uname -m)" --addr-no-randomize)

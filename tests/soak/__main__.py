@@ -1,6 +1,6 @@
 """`make soak`: processes on queues, killed, stopped and forked at random; a ledger says what became of each item.
 
-    python tests/soak --minutes 30
+python tests/soak --minutes 30
 """
 
 from __future__ import annotations
@@ -16,7 +16,19 @@ from typing import Any
 from audit import Outcome
 from episode import Episode, Setting
 
-SHOWN = ("episodes", "kills", "terms", "stops", "items", "hung", "lost", "doubled", "damaged", "disordered", "failed")
+SHOWN = (
+    "episodes",
+    "kills",
+    "terms",
+    "stops",
+    "items",
+    "hung",
+    "lost",
+    "doubled",
+    "damaged",
+    "disordered",
+    "failed",
+)
 
 
 def line(outcome: Outcome, seconds: float) -> str:
@@ -42,7 +54,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak ARGS=...", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=2.0, help="how long (2)")
     parser.add_argument("--kills", type=int, default=0, help="go on until so many processes were killed, too")
-    parser.add_argument("--seed", type=int, default=None, help="of the first episode; drawn and printed if not given")
+    parser.add_argument(
+        "--seed", type=int, default=None, help="of the first episode; drawn and printed if not given"
+    )
     parser.add_argument("--queue", choices=("conveyor", "multiprocessing", "faster-fifo"), default="conveyor")
     parser.add_argument("--recovery", action="store_true", help="only deaths: how soon do the others go on?")
     parser.add_argument("--json", metavar="FILE", help="write the figures there, - for standard output")

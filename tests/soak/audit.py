@@ -47,14 +47,25 @@ class Outcome:
     @property
     def sound(self) -> bool:
         return not (
-            self.hung or self.lost or self.doubled or self.damaged or self.disordered or self.failed or self.troubles
+            self.hung
+            or self.lost
+            or self.doubled
+            or self.damaged
+            or self.disordered
+            or self.failed
+            or self.troubles
         )
 
 
-def audit(folder: Path, producers: list[int], consumers: list[int], deaths: list[Death], mode: str) -> Outcome:
+def audit(
+    folder: Path, producers: list[int], consumers: list[int], deaths: list[Death], mode: str
+) -> Outcome:
     books = {worker: list(read(folder, worker)) for worker in (*producers, *consumers)}
     outcome = Outcome(episodes=1)
-    last_put = {worker: max((r.number for r in books[worker] if r.what is What.PUT), default=-1) for worker in producers}
+    last_put = {
+        worker: max((r.number for r in books[worker] if r.what is What.PUT), default=-1)
+        for worker in producers
+    }
     outcome.items = sum(last + 1 for last in last_put.values())
     outcome.damaged = sum(r.what is What.DAMAGED for worker in consumers for r in books[worker])
     dead = {death.worker: death for death in deaths}
@@ -135,7 +146,9 @@ def _leased(
 def _recoveries(books: dict[int, list[Record]], deaths: list[Death], outcome: Outcome) -> None:
     """From each death to the next item that anybody else received: how long all stood still at most."""
     taking = (What.GOT, What.SEEN)
-    moments = sorted((record.at, worker) for worker, book in books.items() for record in book if record.what in taking)
+    moments = sorted(
+        (record.at, worker) for worker, book in books.items() for record in book if record.what in taking
+    )
     at = 0
     for death in sorted(deaths, key=lambda each: each.at):
         while at < len(moments) and moments[at][0] <= death.at:

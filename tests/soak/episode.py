@@ -202,7 +202,8 @@ class Episode:
         consumers = [worker for worker, consumer in self.roles.items() if consumer]
         found = audit(self.folder, producers, consumers, self.deaths, self.setting.mode)
         if not found.sound:
-            self.trouble(f"lost {found.lost}, doubled {found.doubled}, damaged {found.damaged}, disorder {found.disordered}")
+            counts = {name: getattr(found, name) for name in ("lost", "doubled", "damaged", "disordered")}
+            self.trouble(", ".join(f"{name} {count}" for name, count in counts.items() if count))
         self.outcome.add(found)
         if self.setting.kind != "conveyor" or self.outcome.hung:
             return

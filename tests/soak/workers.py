@@ -75,7 +75,9 @@ def is_sound(item: Any) -> bool:
     if isinstance(body, dict):
         return body == {"seed": seed, "text": f"ä{seed}", "list": [seed, seed / 3, None]}
     size = len(body)
-    return int(body[0]) == seed and int(body[-1]) == seed + size - 1 and int(body.sum()) == sum_from(seed, size)
+    return (
+        int(body[0]) == seed and int(body[-1]) == seed + size - 1 and int(body.sum()) == sum_from(seed, size)
+    )
 
 
 def sum_from(seed: int, size: int) -> int:
