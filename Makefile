@@ -25,10 +25,10 @@ CXX_FILES := $(shell find core src/conveyor/_native -name '*.cpp' -o -name '*.hp
 BUILD_FILES := $(filter-out core/tests/%,$(CXX_FILES)) $(wildcard src/conveyor/*.pyi scripts/native_docs.py) \
   CMakeLists.txt pyproject.toml
 
-.PHONY: help build run test soak test-native test-python test-all check check-python check-types check-cpp format bench asan asan-python tsan clean
+.PHONY: help build run test soak model-mutations test-native test-python test-all check check-python check-types check-cpp format bench asan asan-python tsan clean
 
 help:  ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build  ## set up, build, and count the tokens of the standard library on all cores
 	$(BIN)/python examples/stdlib_tokens.py $(ARGS)
@@ -129,6 +129,9 @@ asan-python: build $(VENV)/.test
 	PYTHONPATH=$(CURDIR)/build/asan-python/site PYTHONMALLOC=malloc CONVEYOR_SANITIZED=1 \
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	$(BIN)/python -m pytest $(ASAN_TESTS) $(ARGS)
+
+model-mutations: $(VENV)/.base  ## break the core in one place after the other: the model checker must notice
+	$(BIN)/python core/tests/model/mutations.py $(ARGS)
 
 soak: build  ## kill processes at random for two minutes and account for every item (ARGS="--minutes 30")
 	@$(BIN)/python tests/soak $(ARGS)

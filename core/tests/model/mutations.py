@@ -1,0 +1,146 @@
+"""Is the model checker able to fail? Breaks the core in one place at a time and expects the checker to notice.
+
+    python core/tests/model/mutations.py [NAME ...]      or: make model-mutations
+
+Each mutation removes or weakens one thing that docs/memory-model.md says is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[3]
+MODEL = Path("core/tests/model")
+REPLACED = {"owner.cpp", "waiting_linux.cpp"}  # by world.cpp
+
+
+class Mutation(NamedTuple):
+    name: str
+    file: str
+    old: str
+    new: str
+    case: str
+
+
+WAIT, LOCK = "core/include/conveyor/wait.hpp", "core/include/conveyor/lock.hpp"
+STREAM, TAKE = "core/src/stream.cpp", "core/include/conveyor/stream.hpp"
+TAKEN = "word_.compare_exchange_strong(seen, me"
+MUTATIONS = [
+    Mutation("notify-without-fence", WAIT, "    full_fence();\n    notify_fenced(count);", "    notify_fenced(count);",
+             "the event count"),
+    Mutation("wake-without-epoch", "core/src/wait.cpp", "  epoch_.fetch_add(1, release);\n", "", "the event count"),
+    Mutation("sleep-without-epoch", "core/src/wait.cpp", "futex_wait(&epoch_, epoch, slice)",
+             "futex_wait(&epoch_, epoch_.load(relaxed), slice)", "the event count"),
+    Mutation("served-too-much", "core/src/wait.cpp", "  if (woken >= count) return;  // there may be more\n", "",
+             "the event count"),
+    Mutation("unlock-relaxed", LOCK, "word_.exchange(0, release)", "word_.exchange(0, relaxed)", "the lock"),
+    Mutation("lock-relaxed", "core/src/lock.cpp",
+             f"if ({TAKEN}, conveyor::acquire, relaxed)) return Locked::clean;",
+             f"if ({TAKEN}, relaxed, relaxed)) return Locked::clean;", "the lock"),
+    Mutation("lock-forgets-sleepers", "core/src/lock.cpp",
+             f"if ({TAKEN} | contended, conveyor::acquire, relaxed)) return Locked::clean;",
+             f"if ({TAKEN}, conveyor::acquire, relaxed)) return Locked::clean;", "the lock"),
+    Mutation("unlock-wakes-nobody", LOCK, "if ((word & contended) != 0) wake_next();", "", "the lock"),
+    Mutation("taken-from-the-living", "core/src/lock.cpp", "if (!is_alive(seen & ~contended)) {", "{", "the lock"),
+    Mutation("put-commits-relaxed", STREAM, "header_.tail.word.store(after << 1 | ((word & 1) ^ 1), conveyor::release);",
+             "header_.tail.word.store(after << 1 | ((word & 1) ^ 1), relaxed);", "the stream"),
+    Mutation("take-looks-relaxed", TAKE, "side.other_count = count_of(header_.tail.word.load(acquire));",
+             "side.other_count = count_of(header_.tail.word.load(relaxed));", "the stream"),
+    Mutation("put-commits-too-early", STREAM, "    side.state[(word & 1) ^ 1] = state;\n",
+             "    header_.tail.word.store(after << 1 | ((word & 1) ^ 1), conveyor::release);\n"
+             "    side.state[(word & 1) ^ 1] = state;\n", "the stream"),
+    Mutation("take-commits-too-early", TAKE, "    side.state[(word & 1) ^ 1] = state;\n",
+             "    header_.head.word.store((taken + done) << 1 | ((word & 1) ^ 1), conveyor::release);\n"
+             "    side.state[(word & 1) ^ 1] = state;\n", "the stream"),
+    Mutation("one-copy-of-the-state", STREAM, "    side.state[(word & 1) ^ 1] = state;\n",
+             "    side.state[0] = side.state[1] = state;\n", "the stream"),
+    Mutation("pool-without-lock", "core/src/pool.cpp", "bool Pool::lock() {", "bool Pool::lock() {\n  return true;",
+             "the pool*"),
+]
+
+
+def build(root: Path, out: Path) -> Path:
+    """The checker on the core under `root`; only what is not there yet is compiled."""
+    flags = ["-std=c++20", "-O1", f"-I{ROOT / MODEL / 'include'}", f"-I{ROOT / MODEL}", f"-I{root / 'core/include'}"]
+    compiler = os.environ.get("CXX", "g++")
+    sources = [*sorted((root / "core/src").glob("*.cpp")), ROOT / MODEL / "test_model.cpp"]
+    jobs = [
+        [compiler, *flags, "-fsanitize=thread", "-c", str(source), "-o", str(out / f"{source.stem}.o")]
+        for source in sources
+        if source.name not in REPLACED
+    ]
+    for source in (ROOT / MODEL / "world.cpp", ROOT / MODEL / "seam.cpp", ROOT / "core/tests/main.cpp"):
+        jobs.append([compiler, *flags, "-c", str(source), "-o", str(out / f"{source.stem}.o")])
+    running: list[subprocess.Popen[bytes]] = []
+    for job in jobs:
+        if Path(job[-1]).exists():
+            continue
+        if len(running) >= (os.cpu_count() or 1):
+            assert running.pop(0).wait() == 0, "it does not compile"
+        running.append(subprocess.Popen(job))
+    assert all(each.wait() == 0 for each in running), "it does not compile"
+    program = out / "model"
+    objects = [job[-1] for job in jobs]
+    subprocess.run([compiler, *objects, "-Wl,--wrap=memcpy", "-o", str(program)], check=True)
+    return program
+
+
+def verdict(mutation: Mutation, folder: Path, sound: Path) -> str:
+    """What the checker says of a copy of the core that is broken in one place."""
+    root, out = folder / mutation.name, folder / f"{mutation.name}.out"
+    shutil.copytree(ROOT / "core", root / "core", ignore=shutil.ignore_patterns("tests"))
+    out.mkdir()
+    broken = root / mutation.file
+    text = broken.read_text(encoding="utf-8")
+    assert text.count(mutation.old) == 1, f"{mutation.name}: its place occurs {text.count(mutation.old)} times"
+    broken.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
+    if broken.suffix == ".cpp":  # then the rest is as it was
+        for each in sound.parent.glob("*.o"):
+            if each.stem != broken.stem:
+                shutil.copy2(each, out / each.name)
+    else:
+        for name in ("world.o", "seam.o", "main.o"):
+            shutil.copy2(sound.parent / name, out / name)
+    program = build(root, out)
+    try:
+        done = subprocess.run(
+            [program, f"-tc={mutation.case}"], capture_output=True, text=True, timeout=300, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "it ran for five minutes"
+    if done.returncode == 0:
+        return ""
+    found = [line.split("CHECK(")[1].strip(" )=") for line in done.stdout.splitlines() if "values: CHECK(" in line]
+    return found[0] if found else f"it crashed ({done.returncode})"
+
+
+def main() -> int:
+    wanted = sys.argv[1:]
+    unknown = set(wanted) - {mutation.name for mutation in MUTATIONS}
+    if unknown:
+        print(f"no such mutation: {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
+    missed = 0
+    with tempfile.TemporaryDirectory(prefix="conveyor-model-") as name:
+        folder = Path(name)
+        (folder / "sound").mkdir()
+        sound = build(ROOT, folder / "sound")
+        for mutation in MUTATIONS:
+            if wanted and mutation.name not in wanted:
+                continue
+            start = time.monotonic()
+            trouble = verdict(mutation, folder, sound)
+            missed += not trouble
+            print(f"{mutation.name:24} {time.monotonic() - start:4.0f} s  {trouble or 'NOT NOTICED'}", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
