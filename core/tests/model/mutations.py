@@ -33,42 +33,105 @@ WAIT, LOCK = "core/include/conveyor/wait.hpp", "core/include/conveyor/lock.hpp"
 STREAM, TAKE = "core/src/stream.cpp", "core/include/conveyor/stream.hpp"
 TAKEN = "word_.compare_exchange_strong(seen, me"
 MUTATIONS = [
-    Mutation("notify-without-fence", WAIT, "    full_fence();\n    notify_fenced(count);", "    notify_fenced(count);",
-             "the event count"),
-    Mutation("wake-without-epoch", "core/src/wait.cpp", "  epoch_.fetch_add(1, release);\n", "", "the event count"),
-    Mutation("sleep-without-epoch", "core/src/wait.cpp", "futex_wait(&epoch_, epoch, slice)",
-             "futex_wait(&epoch_, epoch_.load(relaxed), slice)", "the event count"),
-    Mutation("served-too-much", "core/src/wait.cpp", "  if (woken >= count) return;  // there may be more\n", "",
-             "the event count"),
+    Mutation(
+        "notify-without-fence",
+        WAIT,
+        "    full_fence();\n    notify_fenced(count);",
+        "    notify_fenced(count);",
+        "the event count",
+    ),
+    Mutation(
+        "wake-without-epoch", "core/src/wait.cpp", "  epoch_.fetch_add(1, release);\n", "", "the event count"
+    ),
+    Mutation(
+        "sleep-without-epoch",
+        "core/src/wait.cpp",
+        "futex_wait(&epoch_, epoch, slice)",
+        "futex_wait(&epoch_, epoch_.load(relaxed), slice)",
+        "the event count",
+    ),
+    Mutation(
+        "served-too-much",
+        "core/src/wait.cpp",
+        "  if (woken >= count) return;  // there may be more\n",
+        "",
+        "the event count",
+    ),
     Mutation("unlock-relaxed", LOCK, "word_.exchange(0, release)", "word_.exchange(0, relaxed)", "the lock"),
-    Mutation("lock-relaxed", "core/src/lock.cpp",
-             f"if ({TAKEN}, conveyor::acquire, relaxed)) return Locked::clean;",
-             f"if ({TAKEN}, relaxed, relaxed)) return Locked::clean;", "the lock"),
-    Mutation("lock-forgets-sleepers", "core/src/lock.cpp",
-             f"if ({TAKEN} | contended, conveyor::acquire, relaxed)) return Locked::clean;",
-             f"if ({TAKEN}, conveyor::acquire, relaxed)) return Locked::clean;", "the lock"),
+    Mutation(
+        "lock-relaxed",
+        "core/src/lock.cpp",
+        f"if ({TAKEN}, conveyor::acquire, relaxed)) return Locked::clean;",
+        f"if ({TAKEN}, relaxed, relaxed)) return Locked::clean;",
+        "the lock",
+    ),
+    Mutation(
+        "lock-forgets-sleepers",
+        "core/src/lock.cpp",
+        f"if ({TAKEN} | contended, conveyor::acquire, relaxed)) return Locked::clean;",
+        f"if ({TAKEN}, conveyor::acquire, relaxed)) return Locked::clean;",
+        "the lock",
+    ),
     Mutation("unlock-wakes-nobody", LOCK, "if ((word & contended) != 0) wake_next();", "", "the lock"),
-    Mutation("taken-from-the-living", "core/src/lock.cpp", "if (!is_alive(seen & ~contended)) {", "{", "the lock"),
-    Mutation("put-commits-relaxed", STREAM, "header_.tail.word.store(after << 1 | ((word & 1) ^ 1), conveyor::release);",
-             "header_.tail.word.store(after << 1 | ((word & 1) ^ 1), relaxed);", "the stream"),
-    Mutation("take-looks-relaxed", TAKE, "side.other_count = count_of(header_.tail.word.load(acquire));",
-             "side.other_count = count_of(header_.tail.word.load(relaxed));", "the stream"),
-    Mutation("put-commits-too-early", STREAM, "    side.state[(word & 1) ^ 1] = state;\n",
-             "    header_.tail.word.store(after << 1 | ((word & 1) ^ 1), conveyor::release);\n"
-             "    side.state[(word & 1) ^ 1] = state;\n", "the stream"),
-    Mutation("take-commits-too-early", TAKE, "    side.state[(word & 1) ^ 1] = state;\n",
-             "    header_.head.word.store((taken + done) << 1 | ((word & 1) ^ 1), conveyor::release);\n"
-             "    side.state[(word & 1) ^ 1] = state;\n", "the stream"),
-    Mutation("one-copy-of-the-state", STREAM, "    side.state[(word & 1) ^ 1] = state;\n",
-             "    side.state[0] = side.state[1] = state;\n", "the stream"),
-    Mutation("pool-without-lock", "core/src/pool.cpp", "bool Pool::lock() {", "bool Pool::lock() {\n  return true;",
-             "the pool*"),
+    Mutation(
+        "taken-from-the-living", "core/src/lock.cpp", "if (!is_alive(seen & ~contended)) {", "{", "the lock"
+    ),
+    Mutation(
+        "put-commits-relaxed",
+        STREAM,
+        "header_.tail.word.store(after << 1 | ((word & 1) ^ 1), conveyor::release);",
+        "header_.tail.word.store(after << 1 | ((word & 1) ^ 1), relaxed);",
+        "the stream",
+    ),
+    Mutation(
+        "take-looks-relaxed",
+        TAKE,
+        "side.other_count = count_of(header_.tail.word.load(acquire));",
+        "side.other_count = count_of(header_.tail.word.load(relaxed));",
+        "the stream",
+    ),
+    Mutation(
+        "put-commits-too-early",
+        STREAM,
+        "    side.state[(word & 1) ^ 1] = state;\n",
+        "    header_.tail.word.store(after << 1 | ((word & 1) ^ 1), conveyor::release);\n"
+        "    side.state[(word & 1) ^ 1] = state;\n",
+        "the stream",
+    ),
+    Mutation(
+        "take-commits-too-early",
+        TAKE,
+        "    side.state[(word & 1) ^ 1] = state;\n",
+        "    header_.head.word.store((taken + done) << 1 | ((word & 1) ^ 1), conveyor::release);\n"
+        "    side.state[(word & 1) ^ 1] = state;\n",
+        "the stream",
+    ),
+    Mutation(
+        "one-copy-of-the-state",
+        STREAM,
+        "    side.state[(word & 1) ^ 1] = state;\n",
+        "    side.state[0] = side.state[1] = state;\n",
+        "the stream",
+    ),
+    Mutation(
+        "pool-without-lock",
+        "core/src/pool.cpp",
+        "bool Pool::lock() {",
+        "bool Pool::lock() {\n  return true;",
+        "the pool*",
+    ),
 ]
 
 
 def build(root: Path, out: Path) -> Path:
     """The checker on the core under `root`; only what is not there yet is compiled."""
-    flags = ["-std=c++20", "-O1", f"-I{ROOT / MODEL / 'include'}", f"-I{ROOT / MODEL}", f"-I{root / 'core/include'}"]
+    flags = [
+        "-std=c++20",
+        "-O1",
+        f"-I{ROOT / MODEL / 'include'}",
+        f"-I{ROOT / MODEL}",
+        f"-I{root / 'core/include'}",
+    ]
     compiler = os.environ.get("CXX", "g++")
     sources = [*sorted((root / "core/src").glob("*.cpp")), ROOT / MODEL / "test_model.cpp"]
     jobs = [
@@ -99,7 +162,9 @@ def verdict(mutation: Mutation, folder: Path, sound: Path) -> str:
     out.mkdir()
     broken = root / mutation.file
     text = broken.read_text(encoding="utf-8")
-    assert text.count(mutation.old) == 1, f"{mutation.name}: its place occurs {text.count(mutation.old)} times"
+    assert text.count(mutation.old) == 1, (
+        f"{mutation.name}: its place occurs {text.count(mutation.old)} times"
+    )
     broken.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
     if broken.suffix == ".cpp":  # then the rest is as it was
         for each in sound.parent.glob("*.o"):
@@ -117,7 +182,9 @@ def verdict(mutation: Mutation, folder: Path, sound: Path) -> str:
         return "it ran for five minutes"
     if done.returncode == 0:
         return ""
-    found = [line.split("CHECK(")[1].strip(" )=") for line in done.stdout.splitlines() if "values: CHECK(" in line]
+    found = [
+        line.split("CHECK(")[1].strip(" )=") for line in done.stdout.splitlines() if "values: CHECK(" in line
+    ]
     return found[0] if found else f"it crashed ({done.returncode})"
 
 
@@ -138,7 +205,10 @@ def main() -> int:
             start = time.monotonic()
             trouble = verdict(mutation, folder, sound)
             missed += not trouble
-            print(f"{mutation.name:24} {time.monotonic() - start:4.0f} s  {trouble or 'NOT NOTICED'}", flush=True)
+            print(
+                f"{mutation.name:24} {time.monotonic() - start:4.0f} s  {trouble or 'NOT NOTICED'}",
+                flush=True,
+            )
     return 1 if missed else 0
 
 

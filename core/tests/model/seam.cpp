@@ -144,12 +144,12 @@ std::uint64_t pid_namespace() { return 1; }
 // -- what the compiler calls at each access, as for ThreadSanitizer (-fsanitize=thread), whose run-time this takes the place of
 
 extern "C" {
-#define WATCH(size)                                                                                            \
-  void __tsan_read##size(void* at) { explorer::check(reinterpret_cast<std::uintptr_t>(at), size, false); }              \
-  void __tsan_write##size(void* at) { explorer::check(reinterpret_cast<std::uintptr_t>(at), size, true); }              \
-  void __tsan_unaligned_read##size(void* at) { explorer::check(reinterpret_cast<std::uintptr_t>(at), size, false); }    \
-  void __tsan_unaligned_write##size(void* at) { explorer::check(reinterpret_cast<std::uintptr_t>(at), size, true); }    \
-  void __tsan_volatile_read##size(void* at) { explorer::check(reinterpret_cast<std::uintptr_t>(at), size, false); }     \
+#define WATCH(size)                                                                                                  \
+  void __tsan_read##size(void* at) { explorer::check(reinterpret_cast<std::uintptr_t>(at), size, false); }           \
+  void __tsan_write##size(void* at) { explorer::check(reinterpret_cast<std::uintptr_t>(at), size, true); }           \
+  void __tsan_unaligned_read##size(void* at) { explorer::check(reinterpret_cast<std::uintptr_t>(at), size, false); } \
+  void __tsan_unaligned_write##size(void* at) { explorer::check(reinterpret_cast<std::uintptr_t>(at), size, true); } \
+  void __tsan_volatile_read##size(void* at) { explorer::check(reinterpret_cast<std::uintptr_t>(at), size, false); }  \
   void __tsan_volatile_write##size(void* at) { explorer::check(reinterpret_cast<std::uintptr_t>(at), size, true); }
 WATCH(1)
 WATCH(2)
@@ -180,8 +180,8 @@ std::uint32_t __tsan_atomic32_fetch_add(volatile std::uint32_t* at, std::uint32_
   *at = seen + by;
   return seen;
 }
-bool __tsan_atomic32_compare_exchange_weak(volatile std::uint32_t* at, std::uint32_t* expected, std::uint32_t wanted, int,
-                                           int) {
+bool __tsan_atomic32_compare_exchange_weak(volatile std::uint32_t* at, std::uint32_t* expected, std::uint32_t wanted,
+                                           int, int) {
   const std::uint32_t seen = *at;
   if (seen == *expected) *at = wanted;
   const bool same = seen == *expected;

@@ -21,9 +21,9 @@ int deeper(int preemptions) { return preemptions + (std::getenv("CONVEYOR_MODEL_
 
 void passes(const char* name, const explorer::Bounds& bounds, const std::function<Program()>& make) {
   const explorer::Result result = explorer::explore(bounds, make);
-  MESSAGE(std::string(name) << ", at most " << bounds.preemptions << " preemptions, " << bounds.deaths << " deaths, " << bounds.delays
-               << " delayed stores: " << result.executions << " executions, " << result.steps << " steps, "
-               << result.deaths << " deaths");
+  MESSAGE(std::string(name) << ", at most " << bounds.preemptions << " preemptions, " << bounds.deaths << " deaths, "
+                            << bounds.delays << " delayed stores: " << result.executions << " executions, "
+                            << result.steps << " steps, " << result.deaths << " deaths");
   INFO(result.schedule);
   CHECK(result.trouble == "");
 }

@@ -104,7 +104,8 @@ void step() {
   ++world->total_steps;
   if (++world->steps > most_steps) say("it never ends");
   if (!world->trouble.empty()) return go_home();
-  const std::vector<std::size_t> others = world->left.preemptions > 0 ? ready_ones(world->running) : std::vector<std::size_t>{};
+  const std::vector<std::size_t> others =
+      world->left.preemptions > 0 ? ready_ones(world->running) : std::vector<std::size_t>{};
   const int deaths = world->left.deaths > 0 ? 1 : 0;
   const int choice = choose(1 + static_cast<int>(others.size()) + deaths);
   if (choice == 0) return;
@@ -245,4 +246,3 @@ void fail(const std::string& what) { say(what); }
 bool somebody_died() { return world->died; }
 
 }  // namespace explorer
-

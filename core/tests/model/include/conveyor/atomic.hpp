@@ -45,29 +45,37 @@ class Atomic {
     return value;
   }
   T exchange(T value, std::memory_order order = seq_cst) {
-    return change([](std::uint64_t, std::uint64_t operand, std::uint64_t, std::uint64_t& next) {
-      next = operand;
-      return true;
-    }, value, order);
+    return change(
+        [](std::uint64_t, std::uint64_t operand, std::uint64_t, std::uint64_t& next) {
+          next = operand;
+          return true;
+        },
+        value, order);
   }
   T fetch_add(T value, std::memory_order order = seq_cst) {
-    return change([](std::uint64_t seen, std::uint64_t operand, std::uint64_t, std::uint64_t& next) {
-      next = seen + operand;
-      return true;
-    }, value, order);
+    return change(
+        [](std::uint64_t seen, std::uint64_t operand, std::uint64_t, std::uint64_t& next) {
+          next = seen + operand;
+          return true;
+        },
+        value, order);
   }
   T fetch_sub(T value, std::memory_order order = seq_cst) { return fetch_add(static_cast<T>(T{} - value), order); }
   T fetch_and(T value, std::memory_order order = seq_cst) {
-    return change([](std::uint64_t seen, std::uint64_t operand, std::uint64_t, std::uint64_t& next) {
-      next = seen & operand;
-      return true;
-    }, value, order);
+    return change(
+        [](std::uint64_t seen, std::uint64_t operand, std::uint64_t, std::uint64_t& next) {
+          next = seen & operand;
+          return true;
+        },
+        value, order);
   }
   T fetch_or(T value, std::memory_order order = seq_cst) {
-    return change([](std::uint64_t seen, std::uint64_t operand, std::uint64_t, std::uint64_t& next) {
-      next = seen | operand;
-      return true;
-    }, value, order);
+    return change(
+        [](std::uint64_t seen, std::uint64_t operand, std::uint64_t, std::uint64_t& next) {
+          next = seen | operand;
+          return true;
+        },
+        value, order);
   }
   bool compare_exchange_strong(T& expected, T wanted, std::memory_order success, std::memory_order failure) {
     const std::uint64_t seen = model::modify(
