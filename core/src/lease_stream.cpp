@@ -19,7 +19,7 @@ Status Stream::room_for_leases(const LeaseId* leases, std::size_t more) {
   int refused = 0;
   if (leases != nullptr) {
     refused = table_.make_room();
-  } else if (more == 0 && notes_tasks()) {
+  } else if (more == 0) {
     refused = table_.make_tasks_room();
   }
   if (refused == 0) return Status::ok;

@@ -311,9 +311,9 @@ Status Stream::take_locked(std::size_t count, Sink& sink, std::size_t& done, Lea
   SideState state = snapshot(side.state[word & 1]);
   const std::uint32_t first_page = state.page;
   Status status = sound(state) ? Status::ok : Status::corrupt;
+  const bool noted = leases != nullptr || notes_tasks();
   while (status == Status::ok && done < count) {
-    status = room_for_leases(leases, done);
-    if (status != Status::ok) break;
+    if (noted && (status = room_for_leases(leases, done)) != Status::ok) break;
     SideState ahead = state;
     MessageHeader message;
     if (!next_message(ahead, message)) {
@@ -350,7 +350,7 @@ Status Stream::take_locked(std::size_t count, Sink& sink, std::size_t& done, Lea
     CONVEYOR_KILL_POINT("take.read");
     side.state[(word & 1) ^ 1] = state;
     header_.head.bytes.store(state.bytes, relaxed);  // relaxed: the next store releases it
-    if (leases == nullptr && notes_tasks()) table_.note_tasks(taken, static_cast<std::uint32_t>(done));
+    if (leases == nullptr && noted) table_.note_tasks(taken, static_cast<std::uint32_t>(done));
     CONVEYOR_KILL_POINT("take.before-commit");
     // sync point "head": the commit. The items are taken and their room may be counted.
     header_.head.word.store((taken + done) << 1 | ((word & 1) ^ 1), conveyor::release);
