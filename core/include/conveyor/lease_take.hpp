@@ -6,9 +6,10 @@ namespace conveyor {
 
 template <class Sink>
 Status Stream::take(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases) {
-  if (table_.any_out()) look_after(monotonic_coarse());
+  if (table_.any_out()) [[unlikely]]
+    look_after(monotonic_coarse());
   done = 0;
-  if (header_.returned.load(acquire) != 0) {  // acquire: with `depth`, a hint; the lock orders the rest
+  if (header_.returned.load(acquire) != 0) [[unlikely]] {  // acquire: with `depth`, a hint; the lock orders the rest
     const Status status = take_returned(count, sink, done, leases);
     if (status != Status::ok || done == count) return done > 0 ? Status::ok : status;
   }
@@ -37,7 +38,8 @@ Status Stream::show(const LeaseRecord& record, Sink& sink) {
 }
 
 template <class Sink>
-Status Stream::take_returned(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases) {
+[[gnu::noinline, gnu::cold]] Status Stream::take_returned(std::size_t count, Sink& sink, std::size_t& done,
+                                                          LeaseId* leases) {
   sweep_if_wanted();
   if (const Status status = lock(header_.consumers, 0); status != Status::ok) return status;
   Status status = Status::ok;

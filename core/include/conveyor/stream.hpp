@@ -340,7 +340,8 @@ Status Stream::take_locked(std::size_t count, Sink& sink, std::size_t& done, Lea
       status = Status::refused;
     }
     if (status != Status::ok) break;
-    if (leases != nullptr) leases[done] = table_.add(taken + done, ahead.page, ahead.offset);
+    if (leases != nullptr) [[unlikely]]
+      leases[done] = table_.add(taken + done, ahead.page, ahead.offset);
     state = ahead;
     state.offset += static_cast<std::uint32_t>(sizeof(MessageHeader) + align8(message.size));
     state.bytes += bytes;
@@ -350,7 +351,8 @@ Status Stream::take_locked(std::size_t count, Sink& sink, std::size_t& done, Lea
     CONVEYOR_KILL_POINT("take.read");
     side.state[(word & 1) ^ 1] = state;
     header_.head.bytes.store(state.bytes, relaxed);  // relaxed: the next store releases it
-    if (leases == nullptr && noted) table_.note_tasks(taken, static_cast<std::uint32_t>(done));
+    if (leases == nullptr && noted) [[unlikely]]
+      table_.note_tasks(taken, static_cast<std::uint32_t>(done));
     CONVEYOR_KILL_POINT("take.before-commit");
     // sync point "head": the commit. The items are taken and their room may be counted.
     header_.head.word.store((taken + done) << 1 | ((word & 1) ^ 1), conveyor::release);
