@@ -1,4 +1,5 @@
 // Leasing: take, decode, and from then on it is the Lease object's business.
+#include <algorithm>
 #include <cmath>
 
 #include "channel.hpp"
@@ -6,6 +7,15 @@
 #include "lease_object.hpp"
 
 namespace conveyor::python {
+namespace {
+
+// When so much time will have passed. The queue's own lease time may be damaged: any number.
+Nanoseconds after(Nanoseconds time) {
+  const Nanoseconds now = monotonic_now();
+  return time > forever - now ? forever : now + std::max<Nanoseconds>(time, 0);
+}
+
+}  // namespace
 
 bool Channel::parse_lease_time(nb::handle seconds, Nanoseconds& time) {
   time = stream_.segment().header().leases.lease_time;
@@ -35,7 +45,7 @@ nb::object Channel::lease(nb::handle self, const Deadline& deadline, nb::handle 
   nb::object item = lease_one(deadline, lease);
   if (!item.is_valid()) return {};
   // Only now: while it was decoded, nobody else could have had it.
-  if (time != forever) stream_.set_due(lease, monotonic_now() + time);
+  if (time != forever) stream_.set_due(lease, after(time));
   nb::object made = make_lease(self, *this, std::move(item), lease);
   if (!made.is_valid()) give_back_undecoded(lease);
   return made;
@@ -48,7 +58,7 @@ nb::object Channel::lease_many(nb::handle self, std::size_t most, const Deadline
   if (!lease_some(std::min<std::size_t>(most, lease_capacity(stream_.segment().page_count())), deadline, taken))
     return {};
   nb::list leases;
-  const Nanoseconds due = time == forever ? forever : monotonic_now() + time;
+  const Nanoseconds due = after(time);
   for (Leased& each : taken) {
     if (due != forever) stream_.set_due(each.lease, due);
     const nb::object made = make_lease(self, *this, std::move(each.item), each.lease);
