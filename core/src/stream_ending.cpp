@@ -71,9 +71,12 @@ Status Stream::shutdown(bool immediate, Nanoseconds patience) {
 
 // Drops what is left after End::drop: by whoever comes first, for the one who asked for it may have died.
 void Stream::drop_locked() {
+  bool any = false;
   for (std::uint32_t index = 0; index < table_.high(); ++index) {
     const LeaseStage stage = table_.word(index).stage;
-    if (stage == LeaseStage::returned || stage == LeaseStage::delayed) drop_item(index, true);
+    if (stage != LeaseStage::returned && stage != LeaseStage::delayed) continue;
+    drop_item(index, true);
+    any = true;
   }
   CONVEYOR_KILL_POINT("ended.dropping");
   RunsOnly sink;
@@ -81,11 +84,11 @@ void Stream::drop_locked() {
   take_locked(SIZE_MAX, sink, done, nullptr);
   CONVEYOR_KILL_POINT("ended.dropped");
   for (const RunReference& run : sink.taken) release(run);
-  header_.all_done.notify(INT_MAX);
+  if (any || done > 0) header_.all_done.notify(INT_MAX);
 }
 
 void Stream::finish_drop() {
-  if (!dropped() || empty()) return;
+  if (!dropped() || (empty() && !table_.any_out())) return;  // what is out may be delayed, and wait to be dropped
   segment_->note_getting();  // so that the runs are swept if we die with them
   // Held for longer than that, by one who is stopped: whoever comes next drops it.
   if (lock(header_.consumers, look_patience) == Status::ok) drop_locked();

@@ -26,7 +26,6 @@ class What(IntEnum):
     BACK = 6  # given back
     DAMAGED = 7  # what was received is not what was put
     ENDED = 8  # this process has ended by itself, as it should
-    CALL = 9  # get or lease has been called
 
 
 class Record(NamedTuple):

@@ -153,7 +153,6 @@ def consume(task: Task, queue: Any, flag_path: str) -> None:
 
     while True:
         parent.check()
-        book.note(What.CALL)
         try:
             take(queue, book, chance, kept, task.faults)
         except standard.Empty:

@@ -157,6 +157,16 @@ class TestEndings:
         assert queue.qsize() == 0
         assert queue._check() == ""
 
+    def test_an_immediate_shutdown_drops_what_is_delayed(self) -> None:
+        queue: JoinableQueue[int] = JoinableQueue()
+        queue.put(1)
+        queue.lease().release(delay=3600)
+        joiner = Caller(queue.join).asleep()
+        queue.shutdown(immediate=True)
+        joiner.result()
+        assert queue.unfinished_tasks == 0
+        assert queue._check() == ""
+
 
 class TestTasks:
     def test_join_waits_for_leases(self) -> None:

@@ -83,7 +83,7 @@ nb::object Channel::unfinished() {
 }
 
 void Channel::settle_drop() {
-  if (!stream_.dropped() || stream_.empty()) return;
+  if (!stream_.dropped()) return;
   const WithoutGil released;
   stream_.finish_drop();
 }
