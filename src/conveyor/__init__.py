@@ -16,11 +16,12 @@ from __future__ import annotations
 #   __main__
 #   cli/ | cyclopts rich
 #   bench/ | cyclopts rich matplotlib numpy zmq faster_fifo dejaq py_sharedmemory interprocess
-#   pipeline/, inspection/
+#   pipeline/, inspection/ | rich
 #   __init__
 #   multiprocessing/
 #   _install
 #   transports/
+#   workers/
 #   queues
 #   joinable_queue, pipe
 #   queue, simple_queue | numpy
@@ -49,14 +50,20 @@ from .errors import (
     CorruptSegment,
     Empty,
     Full,
+    ItemTimeout,
     ItemTooLarge,
     LeaseLost,
     OutOfMemory,
+    PipelineError,
     ProducerLost,
     SegmentGone,
     ShutDown,
+    StageError,
+    TooManyFailures,
     TooManyLeases,
     VersionMismatch,
+    WorkerLost,
+    WorkersLost,
 )
 from .joinable_queue import JoinableQueue
 from .leases import Lease, Leases
@@ -67,6 +74,7 @@ from .statistics import Statistics
 if TYPE_CHECKING:
     from ._install import install, installed, uninstall
     from .pipe import Pipe
+    from .pipeline import Failure, Pipeline, Report, read_lines
     from .transports import connect, remove
 
 __version__ = "0.1.0"
@@ -77,7 +85,9 @@ __all__ = [
     "CorruptSegment",
     "DeadLetter",
     "Empty",
+    "Failure",
     "Full",
+    "ItemTimeout",
     "ItemTooLarge",
     "JoinableQueue",
     "Lease",
@@ -85,28 +95,40 @@ __all__ = [
     "Leases",
     "OutOfMemory",
     "Pipe",
+    "Pipeline",
+    "PipelineError",
     "ProducerLost",
     "Queue",
+    "Report",
     "SegmentGone",
     "ShutDown",
     "SimpleQueue",
+    "StageError",
     "Statistics",
+    "TooManyFailures",
     "TooManyLeases",
     "VersionMismatch",
+    "WorkerLost",
+    "WorkersLost",
     "__version__",
     "connect",
     "install",
     "installed",
+    "read_lines",
     "remove",
     "uninstall",
 ]
 
 # Imported when first used: they need the standard library's multiprocessing, which costs time.
 _LAZY = {
+    "Failure": "pipeline",
     "Pipe": "pipe",
+    "Pipeline": "pipeline",
+    "Report": "pipeline",
     "connect": "transports",
     "install": "_install",
     "installed": "_install",
+    "read_lines": "pipeline",
     "remove": "transports",
     "uninstall": "_install",
 }

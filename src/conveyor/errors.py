@@ -27,14 +27,20 @@ __all__ = [
     "CorruptSegment",
     "Empty",
     "Full",
+    "ItemTimeout",
     "ItemTooLarge",
     "LeaseLost",
     "OutOfMemory",
+    "PipelineError",
     "ProducerLost",
     "SegmentGone",
     "ShutDown",
+    "StageError",
+    "TooManyFailures",
     "TooManyLeases",
     "VersionMismatch",
+    "WorkerLost",
+    "WorkersLost",
 ]
 
 
@@ -108,3 +114,40 @@ def _name_of(signal: int) -> str:
         return signals.Signals(signal).name
     except ValueError:
         return f"signal {signal}"
+
+
+class PipelineError(ConveyorError, ValueError):
+    """The pipeline cannot run as it is described; the text names the stage and what to do."""
+
+
+class StageError(ConveyorError):
+    """A stage raised an exception that cannot be shown as itself; the text names its type and gives its text."""
+
+
+class ItemTimeout(ConveyorError, TimeoutError):
+    """An item took longer than its stage's `timeout`; its worker was replaced."""
+
+
+class WorkerLost(ConveyorError):
+    """A worker died on an item.
+
+    Attributes:
+        pid: the process.
+        exitcode: as of `multiprocessing.Process`: minus the signal's number, or the exit status.
+    """
+
+    def __init__(self, text: str, pid: int = 0, exitcode: int = 0) -> None:
+        super().__init__(text, pid, exitcode)
+        self.pid = pid
+        self.exitcode = exitcode
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class WorkersLost(ConveyorError):
+    """Workers die one after another and none finishes an item, or none can be started: the run gave up."""
+
+
+class TooManyFailures(ConveyorError):
+    """More items failed than the run's `max_failures`; the last failure is the cause."""

@@ -73,6 +73,8 @@ class Channel {
   nb::object get(const Deadline& deadline);
   nb::object get_bytes(const Deadline& deadline);
   nb::object get_many(std::size_t most, const Deadline& deadline);
+  // What is there, without waiting; for an item that cannot be decoded, `unreadable(error)` in its place.
+  nb::object take_each(std::size_t most, nb::handle unreadable);
   // Under lease: `Lease` objects, which keep `self`, their queue. For `seconds`, None: as the queue has it.
   nb::object lease(nb::handle self, const Deadline& deadline, nb::handle seconds);
   nb::object lease_many(nb::handle self, std::size_t most, const Deadline& deadline, nb::handle seconds);

@@ -320,4 +320,20 @@ nb::object Channel::get_many(std::size_t most, const Deadline& deadline) {
   return {};
 }
 
+nb::object Channel::take_each(std::size_t most, nb::handle unreadable) {
+  ManySink sink(codec_id_);
+  if (!take(most, {forever, true}, sink)) return {};
+  nb::list items;
+  for (ManySink::Entry& entry : sink.entries) {
+    nb::object item = decode_one(sink.taken(entry), std::move(entry.prepared));
+    if (!item.is_valid()) {
+      const nb::object error = take_exception();
+      item = nb::steal(PyObject_CallOneArg(unreadable.ptr(), error.ptr()));
+      if (!item.is_valid()) return {};
+    }
+    items.append(item);
+  }
+  return items;
+}
+
 }  // namespace conveyor::python

@@ -16,6 +16,7 @@ namespace conveyor::python {
 void bind_pickling(nb::module_& module);
 void bind_leases(nb::module_& module);
 void bind_looks(nb::module_& module);
+void bind_processes(nb::module_& module);
 void bind_ending(nb::class_<Channel>& channel);
 
 namespace {
@@ -30,6 +31,11 @@ nb::object no_queue_closed(nb::handle self) {
 nb::object no_handle_closed() {
   PyErr_SetString(PyExc_OSError, "handle is closed");
   return {};
+}
+
+bool check_max_items(Py_ssize_t max_items) {
+  if (max_items < 1) PyErr_Format(PyExc_ValueError, "max_items is %zd; it must be at least 1", max_items);
+  return max_items >= 1;
 }
 
 // The figures of `_native.pyi`, where 0 is no bound.
@@ -204,6 +210,7 @@ void bind_channels(nb::module_& module) {
           "data"_a, "block"_a = true, "timeout"_a = nb::none())
       .def("_allocate", &Channel::allocate, "size"_a)
       .def("_get_object", [](Channel& self) { return self.get({}); })
+      .def("_take_each", &Channel::take_each, "max_items"_a, "unreadable"_a)
       .def(
           "_get_bytes",
           [](Channel& self, nb::handle block, nb::handle timeout) {
@@ -290,12 +297,8 @@ void bind_channels(nb::module_& module) {
           [](nb::handle_t<QueueChannel> self, Py_ssize_t max_items, nb::handle timeout, nb::handle block) {
             Channel& channel = *nb::inst_ptr<QueueChannel>(self);
             if (channel.closed()) return no_queue_closed(self);
-            if (max_items < 1) {
-              PyErr_Format(PyExc_ValueError, "max_items is %zd; it must be at least 1", max_items);
-              return nb::object();
-            }
             Deadline deadline;
-            return parse_deadline(block, timeout, deadline)
+            return check_max_items(max_items) && parse_deadline(block, timeout, deadline)
                        ? channel.get_many(static_cast<std::size_t>(max_items), deadline)
                        : nb::object();
           },
@@ -315,12 +318,8 @@ void bind_channels(nb::module_& module) {
           [](nb::handle_t<QueueChannel> self, Py_ssize_t max_items, nb::handle timeout, nb::handle seconds) {
             Channel& channel = *nb::inst_ptr<QueueChannel>(self);
             if (channel.closed()) return no_queue_closed(self);
-            if (max_items < 1) {
-              PyErr_Format(PyExc_ValueError, "max_items is %zd; it must be at least 1", max_items);
-              return nb::object();
-            }
             Deadline deadline;
-            return parse_deadline(nb::bool_(true), timeout, deadline)
+            return check_max_items(max_items) && parse_deadline(nb::bool_(true), timeout, deadline)
                        ? channel.lease_many(self, static_cast<std::size_t>(max_items), deadline, seconds)
                        : nb::object();
           },
@@ -358,6 +357,7 @@ NB_MODULE(_native, module) {
   bind_segment(module);
   bind_channels(module);
   bind_looks(module);
+  bind_processes(module);
   // The encoding by itself, for the tests that damage it.
   module.def(
       "_encode",

@@ -1,11 +1,12 @@
-"""Streams of items through supervised worker processes. No terminal code in here: see `conveyor.cli`."""
+"""Pipelines: stages of work in supervised workers. No terminal code in here but `progress`: see `conveyor.cli`."""
 
+from .engine import Engine
 from .events import (
     CrashLoop,
     Event,
-    Failure,
     FewerWorkers,
     ItemFailed,
+    ItemRetried,
     OutletClosed,
     Results,
     Tick,
@@ -13,27 +14,34 @@ from .events import (
     WorkerStuck,
     describe_exit,
 )
-from .mapper import Halt, Mapper, NoWorkers
-from .report import Report
+from .failure import Failure
+from .lines import read_lines
+from .pipeline import Pipeline
+from .report import Report, SlowItem, StageReport
+from .running import Running
 from .sources import IterableSource, LineSource, Source
 
 __all__ = [
     "CrashLoop",
+    "Engine",
     "Event",
     "Failure",
     "FewerWorkers",
-    "Halt",
     "ItemFailed",
+    "ItemRetried",
     "IterableSource",
     "LineSource",
-    "Mapper",
-    "NoWorkers",
     "OutletClosed",
+    "Pipeline",
     "Report",
     "Results",
+    "Running",
+    "SlowItem",
     "Source",
+    "StageReport",
     "Tick",
     "WorkerDied",
     "WorkerStuck",
     "describe_exit",
+    "read_lines",
 ]

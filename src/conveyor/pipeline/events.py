@@ -1,4 +1,4 @@
-"""What a run of workers tells its caller, one frozen dataclass for each kind of news."""
+"""What an engine tells its caller, one frozen dataclass for each kind of news."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import signal
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from .failure import Failure
+
 __all__ = [
     "CrashLoop",
     "Event",
-    "Failure",
     "FewerWorkers",
     "ItemFailed",
+    "ItemRetried",
     "OutletClosed",
     "Results",
     "Tick",
@@ -22,60 +24,48 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """An exception that the function raised, told in words: the exception itself stays in its process."""
-
-    kind: str
-    """The exception's class, as in `ValueError` or `json.decoder.JSONDecodeError`."""
-    message: str
-    """Its text, `str(error)`; may be empty."""
-    where: str
-    """Innermost place outside conveyor, as in `tools.py:12 in parse`; empty if there is none."""
-    traceback: str
-    """The formatted traceback, if the run was asked to keep it; else empty."""
-
-    def __str__(self) -> str:
-        text = f"{self.kind}: {self.message}" if self.message else self.kind
-        return f"{text} ({self.where})" if self.where else text
-
-
-@dataclass(frozen=True, slots=True)
 class Results:
-    """What the function returned: in input order, or as it came if the run is unordered.
-
-    Items that failed have no place in it.
-    """
+    """What came out of the last stage: in input order, or as it came if that stage is unordered."""
 
     values: list[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ItemFailed:
-    """The function raised on this item. Told at once, ahead of the results of earlier items."""
+    """An item is given up. Told at once, ahead of the results of earlier items."""
 
-    number: int
-    """The item's place in the input, from 0."""
-    item: Any
     failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRetried:
+    """An item failed and will be tried again."""
+
+    failure: Failure
+    seconds: float
+    """From now."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerDied:
     """A worker process ended without being told to. Another takes its place when there is work."""
 
+    stage: str
     pid: int
     exitcode: int
     """As of `multiprocessing.Process`: minus the signal's number, or the exit status."""
     number: int | None
-    """Place in the input of the item that it was working on, which counts as failed; None: it had none."""
+    """Place in the stage's input of the item that it was working on; None: it had none."""
     item: Any
     calls: tuple[str, ...]
     """If native code crashed: the innermost calls, as in `tools.py:12 in parse`; else empty."""
+    cause: str
+    """What is likely to have killed it, if that is known better than from the signal; else empty."""
 
     @property
     def reason(self) -> str:
         """How it ended, in words."""
-        return describe_exit(self.exitcode)
+        return describe_exit(self.exitcode, self.cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +99,19 @@ class WorkerStuck:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed: a moment to look at `report()` and redraw."""
+    """Time has passed: a moment to look at the figures and redraw."""
 
 
 Event: TypeAlias = (
-    Results | ItemFailed | WorkerDied | CrashLoop | FewerWorkers | OutletClosed | WorkerStuck | Tick
+    Results
+    | ItemFailed
+    | ItemRetried
+    | WorkerDied
+    | CrashLoop
+    | FewerWorkers
+    | OutletClosed
+    | WorkerStuck
+    | Tick
 )
 
 # What usually stands behind a signal, where its name alone helps nobody.
@@ -123,16 +121,22 @@ _LIKELY = {
     signal.SIGBUS: "a crash in native code, or a mapped file that shrank",
     signal.SIGABRT: "native code gave up",
     signal.SIGXCPU: "its CPU time limit",
+    signal.SIGXFSZ: "its file size limit",
 }
 
 
-def describe_exit(exitcode: int) -> str:
-    """Say how a process ended: `killed by SIGKILL (…)` or `exited with status 3`."""
+def describe_exit(exitcode: int, cause: str = "") -> str:
+    """Say how a process ended: `killed by SIGKILL (…)` or `exited with status 3`.
+
+    Args:
+        exitcode: as of `multiprocessing.Process`.
+        cause: what is known better than what the signal suggests.
+    """
     if exitcode >= 0:
         return f"exited with status {exitcode}"
     try:
         number = signal.Signals(-exitcode)
     except ValueError:
         return f"killed by signal {-exitcode}"
-    likely = _LIKELY.get(number)
+    likely = cause or _LIKELY.get(number)
     return f"killed by {number.name} ({likely})" if likely else f"killed by {number.name}"

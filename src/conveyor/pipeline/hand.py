@@ -1,93 +1,166 @@
-"""Hand: one worker process, as the run that owns it sees it."""
+"""Hand: one worker, as the stage that owns it sees it."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import pickle
-import signal
 from collections import deque
-from collections.abc import Callable
-from multiprocessing.context import BaseContext
-from multiprocessing.process import BaseProcess
 from time import monotonic
-from typing import Any, cast
+from typing import Any, Protocol
 
-from ..errors import Empty
-from ..queue import Queue
-from .crash_note import CrashNote
-from .events import Failure
-from .run import GAP, Run, weigh
-from .window import Window
-from .worker import FAILED, PLAIN, STOP, pack, work
+from ..workers.messages import (
+    DROPPED,
+    FAILED,
+    MANY,
+    PART,
+    READY,
+    SLOW,
+    VALUE,
+    Unreadable,
+    wrap,
+)
+from ..workers.slate import Slate
+from .failure import Failure
+from .run import GAP, LOST, Run, Several, weigh
 
-__all__ = ["Hand"]
+__all__ = ["Hand", "Owner"]
 
-# A worker is given this many seconds of work in advance: long against the time that the parent
+# A worker is given this many seconds of work in advance: long against the time that the engine
 # needs to bring more, short against what a person waits for a drain.
 _AHEAD_SECONDS = 0.02
 _AHEAD_ITEMS = 8192
 _AHEAD_BYTES = 4 * 1024 * 1024
-_AT_A_TIME = 16384
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SLOW_NANOSECONDS = 1_000_000  # nobody asks for the slowest among quick ones
+_SLOWEST = 5  # how many of the slowest items each worker's account keeps
+
+
+class Owner(Protocol):
+    """The stage that a hand belongs to, as far as it concerns the hand."""
+
+    def grown(self, run: Run, count: int, by: int) -> None:
+        """A run got results."""
+        ...
+
+    def split(self, run: Run, number: int) -> Run:
+        """Cut a run in two."""
+        ...
+
+    def spread(self, origin: Any, count: int) -> None:
+        """An item that came of `origin` became so many."""
+        ...
+
+    def failed(self, failure: Failure, link: int, released: bool) -> tuple[bool, Any]:
+        """Decide on an item that failed: whether it is to be tried again, else what takes its place.
+
+        In the first case the second value is the failure, to be passed on to `retry`.
+
+        Args:
+            failure: the failure.
+            link: which of the stage's functions raised.
+            released: some of its results were handed out already, so it cannot be tried again.
+        """
+        ...
+
+    def retry(self, run: Run, failure: Failure) -> None:
+        """A run of one item, for which `failed` has said that it is to be tried again."""
+        ...
+
+    @property
+    def stage(self) -> str:
+        """The stage's name."""
+        ...
 
 
 class Hand:
-    """A worker process, its two queues, and the items that it has.
+    """A worker and the items that it has.
+
+    What subclasses differ in is how the worker lives, and `_send`, `_take` and `_recall`.
 
     Args:
-        context: where processes come from.
-        function: what the worker applies to each item.
-        window: where results go.
-        stdout_to_stderr: what the function prints goes to standard error.
-        tracebacks: failures carry the formatted traceback.
+        owner: the stage.
+        slate: where the worker writes its figures.
     """
 
-    def __init__(
-        self,
-        context: BaseContext,
-        function: Callable[[Any], Any],
-        window: Window,
-        *,
-        stdout_to_stderr: bool,
-        tracebacks: bool,
-    ) -> None:
-        self._tasks: Queue[Any] = Queue()
-        self._results: Queue[Any] = Queue()
-        self.note = CrashNote()
-        self._window = window
+    pid = 0
+
+    def __init__(self, owner: Owner, slate: Slate) -> None:
+        self._owner = owner
+        self.slate = slate
+        self.slate.tell_above(_SLOW_NANOSECONDS)
         self._runs: deque[Run] = deque()
         self.outstanding = 0
         """Items given and without a result."""
         self.ready = False
         """Whether it has said that it is there."""
-        self._seconds: float | None = None  # per item, as lately measured
-        self._since = monotonic()  # the work on the next result began then, or later
+        self.broken: tuple[Any, ...] | None = None
+        """What it said when it could not be set up: fields of a failure."""
+        self.dismissed = False
+        """Whether it was told to leave, and is to get nothing more."""
+        self.timed_out = False
+        """Whether it was killed because of a time limit."""
+        self.seconds: float | None = None
+        """Per item, as lately measured."""
+        self.started = monotonic()
+        self.ready_at = 0.0
+        self._since = self.started  # the work on the next result began then, or later
         self._finished = 0
-        self._result_bytes = 0
-        # typeshed has Process in the subclasses of BaseContext only.
-        self.process: BaseProcess = cast("Any", context).Process(
-            target=work, args=(function, self._tasks, self._results, self.note, stdout_to_stderr, tracebacks)
-        )
-        # A Ctrl-C before the child has its own handlers would run ours in it.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        try:
-            self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        assert self.process.pid is not None  # it is started
-        self.pid = self.process.pid
-        self.sentinel = self.process.sentinel
-        self.results_fd = self._results._reader.fileno()  # pyright: ignore[reportPrivateUsage]
+        self._bytes = 0
+        self._seen = (0, 0)  # items and busy time of the slate, when looked at last
+        self._last: tuple[int, Any] | None = None  # number and item of the last result
+        self.slowest: list[tuple[float, int, Any]] = []
+        """Seconds, number and item of the slowest."""
+
+    # -- what subclasses do ---------------------------------------------------------------------------
+
+    @property
+    def token(self) -> Any:
+        """What the engine is told when there are results: a descriptor, or this object."""
+        raise NotImplementedError
+
+    def _send(self, messages: list[Any]) -> None:
+        raise NotImplementedError
+
+    def _take(self) -> list[Any]:
+        raise NotImplementedError
+
+    def _recall(self) -> int:
+        """Take back the messages that the worker has not taken; returns how many items there were."""
+        raise NotImplementedError
+
+    def has_results(self) -> bool:
+        """Whether `collect` would find something."""
+        raise NotImplementedError
+
+    def dismiss(self) -> None:
+        """Tell it to leave when it has done what it has."""
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        """End it at once, or as soon as can be."""
+        raise NotImplementedError
+
+    def gone(self) -> bool:
+        """Whether it has ended."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Wait for the end of a worker that is ending, and let go of what belongs to it."""
+        self.slate.close()
+
+    # -- items -----------------------------------------------------------------------------------------
+
+    @property
+    def appetite(self) -> int:
+        """How many items it should have, results of which have not come."""
+        if not self.ready or self.dismissed:
+            return 0
+        if self.seconds is None:
+            return 1
+        enough = min(1 + int(_AHEAD_SECONDS / max(self.seconds, 1e-9)), _AHEAD_ITEMS)
+        return min(enough, 1 + _AHEAD_BYTES * self._finished // (self._bytes + 1))
 
     def room(self) -> int:
         """How many items to give it now; 0 while it has enough."""
-        if not self.ready:
-            return 0
-        enough = 1
-        if self._seconds is not None:
-            enough = min(1 + int(_AHEAD_SECONDS / max(self._seconds, 1e-9)), _AHEAD_ITEMS)
-            enough = min(enough, 1 + _AHEAD_BYTES * self._finished // (self._result_bytes + 1))
+        enough = self.appetite
         # In larger portions, as long as it does not run dry.
         return enough - self.outstanding if self.outstanding <= enough // 2 else 0
 
@@ -95,74 +168,203 @@ class Hand:
         """Hand a run to the worker."""
         if not self.outstanding:
             self._since = monotonic()
+        self._bytes += run.weight
+        try:
+            self._send(wrap(run.items))
+        except Exception:
+            self._give_each(run)
+            return
         self._runs.append(run)
         self.outstanding += run.count
-        numbers = range(run.start, run.start + run.count)
-        if PLAIN.issuperset(map(type, run.items)):
-            self._tasks.put_many(zip(numbers, run.items, strict=True))
-        else:
-            self._tasks.put_many(map(pack, numbers, run.items))
 
-    def collect(self) -> tuple[int, list[tuple[int, Any, Failure]]]:
-        """Take the results that are there.
+    def _give_each(self, run: Run) -> None:
+        """At least one of these cannot be pickled, and none was sent."""
+        for number in range(run.start, run.start + run.count):
+            rest = self._owner.split(run, number + 1) if run.count > 1 else None
+            try:
+                self._send(wrap(run.items))
+            except Exception as error:
+                text = f"the item cannot be pickled: {error}"
+                self._settle(run, Failure(self._owner.stage, number, run.items[0], 1, type(error).__name__, text), 0)
+            else:
+                self._runs.append(run)
+                self.outstanding += 1
+            if rest is None:
+                return
+            run = rest
 
-        Returns:
-            How many there were, and the failures among them: place in the input, item, failure.
-        """
+    def collect(self) -> int:
+        """Take the results that are there; returns how many there were."""
         count = 0
-        failures: list[tuple[int, Any, Failure]] = []
-        with contextlib.suppress(Empty):
-            while True:
-                batch = self._results.get_many(_AT_A_TIME, block=False)
-                if not self.ready:
-                    self.ready = True
-                    self._since = monotonic()
-                    del batch[0]  # the greeting
-                count += len(batch)
-                self._distribute(batch, failures)
-                if len(batch) < _AT_A_TIME // 2:
-                    break
+        while batch := self._take():
+            count += self._distribute(batch)
+            if len(batch) < 1024:
+                break
         if count:
             self._measure(count)
-        return count, failures
+        return count
 
-    def _distribute(self, batch: list[Any], failures: list[tuple[int, Any, Failure]]) -> None:
+    def _distribute(self, batch: list[Any]) -> int:
+        kinds = set(map(type, batch))
+        if tuple not in kinds and Unreadable not in kinds:
+            return self._add_values(batch)
+        count = 0
         at = 0
-        while at < len(batch):
+        for index, message in enumerate(batch):
+            kind = type(message)
+            if kind is tuple or kind is Unreadable:
+                if index > at:
+                    count += self._add_values(batch[at:index])
+                at = index + 1
+                count += self._special(message)
+        if at < len(batch):
+            count += self._add_values(batch[at:])
+        return count
+
+    def _add_values(self, values: list[Any]) -> int:
+        """Results that stand for themselves."""
+        at = 0
+        while at < len(values):
             run = self._runs[0]
-            raw = batch[at : at + run.missing]
-            at += len(raw)
-            gaps = 0
-            if PLAIN.issuperset(map(type, raw)):
-                values, weight = raw, weigh(raw)
-            else:
-                values, weight = list[Any](), 0
-                number = run.start + len(run.results)
-                for offset, message in enumerate(raw):
-                    value, its_weight = _unwrap(message)
-                    if isinstance(value, Failure):
-                        failures.append((number + offset, run.item(number + offset), value))
-                        value = GAP
-                        gaps += 1
-                    values.append(value)
-                    weight += its_weight
-            run.add(values, gaps, weight)
-            self._window.grown(run, weight)
-            self.outstanding -= len(raw)
-            self._result_bytes += weight
+            some = values[at : at + run.missing] if at or len(values) > run.missing else values
+            at += len(some)
+            weight = weigh(some)
+            self._bytes += weight
+            last = run.next_number + len(some) - 1
+            self._last = (last, run.item(last))
+            run.add(some, weight)
+            self._owner.grown(run, len(some), weight)
             if not run.missing:
                 self._runs.popleft()
+        self.outstanding -= len(values)
+        return len(values)
+
+    def _special(self, message: Any) -> int:
+        if type(message) is Unreadable:
+            text = f"the result cannot be unpickled: {message.error}"
+            return self._fail(0, 1, None, type(message.error).__name__, text, "", "")
+        kind = message[0]
+        if kind == VALUE:
+            self._add(message[1])
+        elif kind == DROPPED:
+            self._add(GAP)
+        elif kind == MANY:
+            self._add(Several(message[1]))
+        elif kind == PART:
+            run = self._runs[0]
+            run.part += message[1]
+            self._owner.grown(run, 0, 0)
+            return 0
+        elif kind == FAILED:
+            return self._fail(*message[1:])
+        elif kind == SLOW:
+            self._note_slow(message[1])
+            return 0
+        elif kind == READY:
+            self.ready = True
+            self._since = self.ready_at = monotonic()
+            return 0
+        else:
+            self.broken = message[1:]
+            return 0
+        self.outstanding -= 1
+        return 1
+
+    def _add(self, entry: Any) -> None:
+        run = self._runs[0]
+        number = run.next_number
+        count = 1
+        special = False
+        if type(entry) is Several:
+            special = True
+            if run.origins is not None:
+                entry = Several(run.part + entry)
+                run.part = []
+            count = len(entry)
+            weight = weigh(entry)
+        elif entry is GAP:
+            special = True
+            count = weight = 0
+        else:
+            weight = weigh([entry])
+        if special and run.origins is not None:
+            self._owner.spread(run.origins[number - run.start], count)
+        self._bytes += weight
+        self._last = (number, run.item(number))
+        if run.part:  # what came before of this item goes first
+            entry = Several([*run.part, *(entry if type(entry) is Several else [] if entry is GAP else [entry])])
+            run.part = []
+            special = True
+        run.add([entry], weight, special)
+        self._owner.grown(run, 1, weight)
+        if not run.missing:
+            self._runs.popleft()
+
+    def _fail(self, link: int, attempts: int, pickled: bytes | None, *words: str) -> int:
+        run = self._runs.popleft()
+        number = run.next_number
+        kind, message, where, traceback = words
+        item = run.item(number)
+        failure = Failure(
+            self._owner.stage, number, item, attempts, kind, message, where, traceback, self.pid, pickled
+        )
+        if run.count > 1:
+            # The item alone, between what is done and what follows.
+            if number > run.start:
+                done, run = run, self._owner.split(run, number)
+                self._owner.grown(done, 0, 0)
+            if run.count > 1:
+                self._runs.appendleft(self._owner.split(run, number + 1))
+        self._last = (number, item)
+        self.outstanding -= 1
+        self._settle(run, failure, link)
+        return 1
+
+    def _settle(self, run: Run, failure: Failure, link: int) -> None:
+        """Have the owner decide on a run of one item, which failed."""
+        again, instead = self._owner.failed(failure, link, released=run.released > 0 or bool(run.part))
+        if again:
+            run.part = []
+            self._owner.retry(run, instead)
+            return
+        if run.origins is not None and instead is GAP:
+            self._owner.spread(run.origins[0], 0)
+        if instead is LOST:
+            instead = GAP
+        run.add([instead], 0, special=instead is GAP)
+        self._owner.grown(run, 1, 0)
+
+    def _note_slow(self, nanoseconds: int) -> None:
+        if self._last is None:
+            return
+        self.slowest.append((nanoseconds * 1e-9, *self._last))
+        if len(self.slowest) > 4 * _SLOWEST:
+            self.keep_slowest()
+
+    def keep_slowest(self) -> list[tuple[float, int, Any]]:
+        """The slowest items so far: seconds, number and item."""
+        self.slowest.sort(key=lambda entry: -entry[0])
+        del self.slowest[_SLOWEST:]
+        if len(self.slowest) == _SLOWEST:
+            self.slate.tell_above(int(self.slowest[-1][0] * 1e9))
+        return self.slowest
 
     def _measure(self, count: int) -> None:
-        now = monotonic()
+        self._since = monotonic()
         self._finished += count
-        seconds = (now - self._since) / count
-        self._since = now
+        items, busy = self.slate.items, self.slate.busy
+        fresh = items - self._seen[0]
+        if fresh <= 0:
+            return
+        seconds = (busy - self._seen[1]) * 1e-9 / fresh
+        self._seen = (items, busy)
         # Quick to believe that items are quick, slow to believe that they are slow: too little in
         # advance leaves the worker idle, and too much can be taken back.
-        if self._seconds is not None and seconds > self._seconds:
-            seconds = (seconds + self._seconds) / 2
-        self._seconds = seconds
+        if self.seconds is not None and seconds > self.seconds:
+            seconds = (seconds + self.seconds) / 2
+        self.seconds = seconds
+
+    # -- items back ---------------------------------------------------------------------------------------
 
     def overdue(self, now: float, patience: float) -> float:
         """Seconds beyond `patience` for which it has been busy with one item while others wait behind it.
@@ -170,86 +372,54 @@ class Hand:
         Negative: how long until then; -inf: nothing waits. An item that is as slow as those before it
         is expected to be gets more patience.
         """
-        if self.outstanding < 2 or not self._results.empty():
+        if self.outstanding < 2 or self.has_results():
             return float("-inf")
-        return now - self._since - max(patience, 4 * (self._seconds or 0.0))
+        return now - self._since - max(patience, 4 * (self.seconds or 0.0))
 
     def take_back(self) -> list[Run]:
         """Take back what it has not begun: runs, to be given to somebody else."""
-        numbers: list[int] = []
-        with contextlib.suppress(Empty):
-            while True:
-                numbers += [
-                    task[0] for task in self._tasks.get_many(_AT_A_TIME, block=False) if task is not STOP
-                ]
-        # It may have taken some while we did, so they need not be the last ones; but they are in the order
-        # of its runs, each of which is in one piece there.
-        back: list[Run] = []
-        kept: deque[Run] = deque()
-        at = 0
-        for whole in self._runs:
-            run: Run | None = whole
-            while run is not None and at < len(numbers) and run.start <= numbers[at] < run.start + run.count:
-                first = numbers[at]
-                until = first
-                while at < len(numbers) and numbers[at] == until and until < run.start + run.count:
-                    at += 1
-                    until += 1
-                if first > run.start:
-                    kept.append(run)
-                    run = self._window.split(run, first)
-                after = self._window.split(run, until) if until < run.start + run.count else None
-                back.append(run)
-                run = after
-            if run is not None:
-                kept.append(run)
-        self._runs = kept
-        self.outstanding -= len(numbers)
-        if self._runs and not self._runs[0].missing:  # the split left no item without a result
-            self._window.grown(self._runs.popleft(), 0)
-        return back
+        count = self._recall()
+        if self.dismissed:
+            self.dismiss()  # what told it to leave may have been among it
+        self.outstanding -= count
+        # It takes them in order, so what was still there are the last ones.
+        back: deque[Run] = deque()
+        while count:
+            run = self._runs.pop()
+            if run.missing > count or (run.missing == count and run.results):
+                rest = self._owner.split(run, run.start + run.count - count)
+                back.appendleft(rest)
+                if run.missing:
+                    self._runs.append(run)
+                else:
+                    self._owner.grown(run, 0, 0)  # the split left no item without a result
+                break
+            back.appendleft(run)
+            count -= run.count
+        return list(back)
 
-    def bury(self) -> tuple[int, Any] | None:
-        """The place and the item that it died on, which then counts as failed; None: it had none.
+    def culprit(self) -> tuple[int, Any] | None:
+        """The place and the item that it works on, or died on; None: it has none.
 
-        To be called after `collect` and `take_back`, when the process is dead.
+        To be called after `collect` and `take_back`.
         """
-        culprit: tuple[int, Any] | None = None
-        for run in self._runs:
-            number = run.start + len(run.results)
-            culprit = culprit or (number, run.item(number))
-            missing = run.missing
-            run.add([GAP] * missing, missing, 0)
-            self._window.grown(run, 0)
+        if not self._runs:
+            return None
+        run = self._runs[0]
+        return run.next_number, run.item(run.next_number)
+
+    def bury(self, error: Exception, where: str) -> list[Run]:
+        """The worker is gone: the item that it died on has failed; what it took and had not begun comes back.
+
+        To be called after `collect` and `take_back`.
+        """
+        if self._runs:
+            self._fail(0, 1, pickle.dumps(error), type(error).__name__, str(error), where, "")
+        return self.bury_quietly()
+
+    def bury_quietly(self) -> list[Run]:
+        """The worker is gone and has begun nothing: all that it had comes back."""
+        back = list(self._runs)
         self._runs.clear()
         self.outstanding = 0
-        return culprit
-
-    def dismiss(self) -> None:
-        """Tell it to leave when it has done what it has."""
-        self._tasks.put(STOP)
-
-    def kill(self) -> None:
-        """End it at once, together with the programs that it started."""
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):  # not in a group of its own yet, or gone
-            with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
-
-    def close(self) -> None:
-        """Wait for the end of a process that is ending, and let go of what belongs to it."""
-        self.process.join()
-        self.process.close()
-        self.note.close()
-
-
-def _unwrap(message: Any) -> tuple[Any, int]:
-    if type(message) in PLAIN:
-        return message, weigh([message])
-    if message[0] == FAILED:
-        return Failure(*message[1:]), 0
-    try:
-        return pickle.loads(message[1]), len(message[1])
-    except Exception as error:
-        return Failure(type(error).__name__, f"the result cannot be unpickled: {error}", "", ""), 0
+        return back

@@ -1,40 +1,158 @@
-"""Report: the figures of a run."""
+"""Report: what a run did."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-__all__ = ["Report"]
+from ..dead_letter import DeadLetter
+from .account import WorkerAccount
+from .failure import Failure
+
+__all__ = ["Report", "SlowItem", "StageReport"]
+
+
+@dataclass(frozen=True, slots=True)
+class SlowItem:
+    """An item that took long."""
+
+    seconds: float
+    number: int
+    """Its place in the stage's input, from 0."""
+    item: Any
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """What one step of the pipeline did. Steps without workers have no seconds."""
+
+    name: str
+    kind: str
+    """Who did it: `processes`, `threads`, `coroutines`, or `engine`: this process."""
+    taken: int
+    """Items that came in."""
+    given: int
+    """Items that went on."""
+    failures: int
+    retries: int
+    waiting: int
+    """Items that wait before it, or in it, now."""
+    in_flight: int
+    """Items that its workers have now."""
+    workers: tuple[WorkerAccount, ...] = ()
+    size: int = 0
+    """How many workers it had at most, or was meant to have."""
+    deaths: int = 0
+    busy_seconds: float = 0.0
+    """Of all its workers."""
+    wait_seconds: float = 0.0
+    p50: float = 0.0
+    """Half of its items took no longer; seconds."""
+    p90: float = 0.0
+    p99: float = 0.0
+    slowest: tuple[SlowItem, ...] = ()
+
+    @property
+    def load(self) -> float:
+        """The share of their time in which its workers were busy, 0 to 1."""
+        total = self.busy_seconds + self.wait_seconds
+        return self.busy_seconds / total if total else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How far a run is, or how it ended. All fields but `seconds` count things."""
+    """How a run went, or how far it is."""
 
-    taken: int
-    """Items taken from the input. Each is in exactly one of the next six fields' counts."""
-    done: int
-    """Items whose function returned, and whose result has been handed out."""
-    pending: int
-    """Items whose function returned, and whose result waits for its turn."""
-    failed: int
-    """Items whose function raised, those that could not be sent to a worker included."""
-    lost: int
-    """Items on which a worker died."""
-    in_flight: int
-    """Items that workers have and have not finished; after the end of a run: that were cut off."""
-    not_begun: int
-    """Items taken from the input that no worker has."""
-    workers: int
-    """Worker processes alive."""
-    started: int
-    """Worker processes started in all."""
-    deaths: int
-    """Workers that ended without being told to."""
+    name: str
     seconds: float
-    """Time since the start."""
+    taken: int
+    """Items taken from the source."""
+    results: int
+    """Values that came out at the end."""
+    failures: int
+    """Items that failed for good, in any stage."""
+    retries: int
+    dead: int
+    """Of the failures, those that became dead letters."""
+    in_flight: int
+    """Items that were taken in and are not through."""
+    resumed: int
+    """Items that were dealt with by earlier runs, see `resume`."""
+    stages: tuple[StageReport, ...]
+    bottleneck: str
+    """One sentence: which stage holds up the others, and what to change."""
+    interrupted: str = ""
+    """The signal that ended the input early, as in `SIGINT`; else empty."""
+    result: Any = None
+    """What `to(list)` or `reduce` made; else None."""
+    dead_letters: tuple[DeadLetter[Any], ...] = ()
+    """The first 10,000, if the run was given no other place for them."""
+    first_failures: tuple[Failure, ...] = ()
+    """The first 100."""
+    memory: int = 0
+    """Peak memory of this process and of the largest workers that lived together, about; bytes."""
+    timeline: tuple[tuple[float, tuple[int, ...]], ...] = field(default=(), repr=False)
+    """Seconds since the start, and for each stage the items that it had given by then."""
 
     @property
     def rate(self) -> float:
-        """Items dealt with per second, over the whole run."""
-        return (self.done + self.failed + self.lost) / self.seconds if self.seconds > 0 else 0.0
+        """Items taken from the source per second."""
+        return self.taken / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether all that was there was done, and nothing failed."""
+        return not (self.failures or self.interrupted or self.in_flight)
+
+    def __str__(self) -> str:
+        from .report_text import as_text
+
+        return as_text(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures in JSON's types; items and the result as `repr`, shortened."""
+        found = dataclasses.asdict(dataclasses.replace(self, result=None, dead_letters=(), first_failures=()))
+        for stage, made in zip(self.stages, found["stages"], strict=True):
+            made["load"] = stage.load
+            for slow in made["slowest"]:
+                slow["item"] = _short(slow["item"])
+        del found["result"]
+        found["rate"] = self.rate
+        found["dead_letters"] = [{**vars(letter), "item": _short(letter.item)} for letter in self.dead_letters]
+        found["first_failures"] = [
+            {
+                "stage": failure.stage,
+                "number": failure.number,
+                "item": _short(failure.item),
+                "attempts": failure.attempts,
+                "error": str(failure),
+                "pid": failure.pid,
+            }
+            for failure in self.first_failures
+        ]
+        return found
+
+    def to_json(self) -> str:
+        """`to_dict` as JSON: raw numbers, bytes and seconds."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, default=repr)
+
+    def to_html(self, path: str | Path) -> None:
+        """Write a page with the figures, a timeline and charts: one file, which needs nothing else.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        from .report_html import as_html
+
+        Path(path).write_text(as_html(self), encoding="utf-8")
+
+
+def _short(item: Any, most: int = 200) -> str:
+    try:
+        text = repr(item)
+    except Exception:
+        text = f"a {type(item).__name__} whose repr raises"
+    return text if len(text) <= most else f"{text[: most - 1]}…"

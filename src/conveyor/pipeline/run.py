@@ -1,11 +1,11 @@
-"""Run: items that follow each other in the input and travel together."""
+"""Run: items that follow each other in a stage's input and travel together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["GAP", "Run", "weigh"]
+__all__ = ["GAP", "LOST", "Run", "Several", "weigh"]
 
 
 class _Gap:
@@ -14,15 +14,43 @@ class _Gap:
 
 
 GAP = _Gap()
-"""Stands among the results for an item that has none, because it failed."""
+"""Stands among the results for an item that has none: it failed, or was filtered out."""
+
+
+LOST = _Gap()
+"""In the place of `GAP` when a failure ends the run: the item is not dealt with, and a later run may be."""
+
+
+class Several(list[Any]):
+    """Stands among the results for an item that has more than one."""
+
+    __slots__ = ()
+
+
+_SAMPLE = 16
+_SIZED = (str, bytes, bytearray)
 
 
 def weigh(values: Sequence[Any]) -> int:
-    """About how many bytes of content these plain values hold; for bounds, not for accounts."""
-    try:
-        return sum(map(len, values))
-    except TypeError:  # not all are texts
-        return sum(len(value) if isinstance(value, str | bytes) else 8 for value in values)
+    """About how many bytes of content these values hold, judged by a few of them; for bounds, not for accounts."""
+    count = len(values)
+    if count <= _SAMPLE:
+        return sum(map(_weight, values))
+    step = count // _SAMPLE
+    sample = values[::step]
+    return sum(map(_weight, sample)) * count // len(sample)
+
+
+def _weight(value: Any, depth: int = 2) -> int:
+    if isinstance(value, _SIZED):
+        return 32 + len(value)
+    size = getattr(value, "nbytes", None)
+    if isinstance(size, int):
+        return 64 + size
+    if depth and isinstance(value, (list, tuple, dict)) and value:
+        some = list(value.values() if isinstance(value, dict) else value)[:_SAMPLE]
+        return 64 + sum(_weight(one, depth - 1) for one in some) * len(value) // len(some)
+    return 32
 
 
 class Run:
@@ -31,18 +59,22 @@ class Run:
     Args:
         start: the first item's place in the input, from 0.
         items: the items.
+        origins: for each item, what of the source it came from; None: nobody keeps account of that.
     """
 
-    __slots__ = ("count", "gaps", "items", "released", "results", "start", "weight")
+    __slots__ = ("count", "items", "origins", "part", "released", "results", "special", "start", "weight")
 
-    def __init__(self, start: int, items: list[Any]) -> None:
+    def __init__(self, start: int, items: list[Any], origins: list[Any] | None = None) -> None:
         self.start = start
         self.items = items
+        self.origins = origins
         self.count = len(items)
         self.results: list[Any] = []
-        """Results so far, in order; `GAP` for an item that failed."""
-        self.gaps = 0
-        """How many of the results are `GAP`."""
+        """Results so far, in order; `GAP` and `Several` among them."""
+        self.special = False
+        """Whether any of the results is `GAP` or `Several`."""
+        self.part: list[Any] = []
+        """The first results of the item that is worked on, if it has very many."""
         self.released = 0
         """How many of the results have been handed out."""
         self.weight = weigh(items)
@@ -53,10 +85,15 @@ class Run:
         """Items without a result so far."""
         return self.count - len(self.results)
 
-    def add(self, values: list[Any], gaps: int, weight: int) -> None:
+    @property
+    def next_number(self) -> int:
+        """The place of the next item that gets a result."""
+        return self.start + len(self.results)
+
+    def add(self, values: list[Any], weight: int, special: bool = False) -> None:
         """Add the results of the next items."""
         self.results += values
-        self.gaps += gaps
+        self.special = self.special or special
         self.weight += weight
         if len(self.results) == self.count:
             self.items = []  # nobody will ask for them again
@@ -68,17 +105,49 @@ class Run:
     def split(self, number: int) -> Run:
         """Cut off the items from place `number` on, which have no results yet, as a run of their own."""
         at = number - self.start
-        assert len(self.results) <= at < self.count, (self.start, self.count, number)
-        rest = Run(number, self.items[at:])
+        assert len(self.results) <= at <= self.count, (self.start, self.count, number)
+        rest = Run(number, self.items[at:], None if self.origins is None else self.origins[at:])
         del self.items[at:]
+        if self.origins is not None:
+            del self.origins[at:]
         self.count = at
         self.weight -= rest.weight
         if len(self.results) == self.count:
             self.items = []
         return rest
 
-    def release(self) -> list[Any]:
-        """The results that have come since the last call, without gaps; the list is not yours to change."""
-        values = self.results[self.released :] if self.released else self.results
+    def release(self) -> tuple[list[Any], list[Any] | None]:
+        """The results that have come since the last call, and for each its origin if they are known.
+
+        Neither list is the caller's to change.
+        """
+        at = self.released
         self.released = len(self.results)
-        return [value for value in values if value is not GAP] if self.gaps else values
+        fresh = self.results[at:] if at else self.results
+        origins = None if self.origins is None else self.origins[at : self.released]
+        if self.special:
+            fresh, origins = _flatten(fresh, origins)
+        if self.part:
+            fresh = [*fresh, *self.part]
+            self.part = []
+        return fresh, origins
+
+
+def _flatten(entries: list[Any], origins: list[Any] | None) -> tuple[list[Any], list[Any] | None]:
+    values: list[Any] = []
+    if origins is None:
+        for entry in entries:
+            if type(entry) is Several:
+                values += entry
+            elif entry is not GAP:
+                values.append(entry)
+        return values, None
+    whose: list[Any] = []
+    for entry, origin in zip(entries, origins, strict=True):
+        if type(entry) is Several:
+            values += entry
+            whose += [origin] * len(entry)
+        elif entry is not GAP:
+            values.append(entry)
+            whose.append(origin)
+    return values, whose

@@ -1,4 +1,4 @@
-"""Where items come from: the lines of a file descriptor, or any iterable."""
+"""Where items come from: whatever a pipeline was given, as a stream that is read only as fast as it is wanted."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-__all__ = ["IterableSource", "LineSource", "Source"]
+from ..errors import Empty, ShutDown
+
+__all__ = ["IterableSource", "LineSource", "QueueSource", "Source"]
 
 T = TypeVar("T")
 
@@ -16,12 +18,17 @@ T = TypeVar("T")
 class Source(Protocol[T]):
     """A stream of items that is read only as fast as they are wanted."""
 
-    def fileno(self) -> int | None:
-        """The descriptor that is readable when `fill` would not block; None: it never blocks for long."""
+    @property
+    def total(self) -> int | None:
+        """How many items there are in all, if that is known."""
         ...
 
-    def fill(self) -> None:
-        """Read once. Afterwards there are more items, or the source is exhausted, or neither yet."""
+    def fileno(self) -> int | None:
+        """The descriptor that is readable when `fill` would not block; None: there is none to wait for."""
+        ...
+
+    def fill(self, want: int) -> None:
+        """Read once, about so many. Afterwards there are more items, or the source is exhausted, or neither yet."""
         ...
 
     @property
@@ -38,12 +45,22 @@ class Source(Protocol[T]):
         """Hand out up to `limit` of the items at hand."""
         ...
 
+    def close(self) -> None:
+        """Nothing more is wanted."""
+        ...
+
 
 class _Buffer(Generic[T]):
     def __init__(self) -> None:
         self._items: list[T] = []
         self._given = 0
         self._exhausted = False
+        self._total: int | None = None
+
+    @property
+    def total(self) -> int | None:
+        """How many items there are in all, if that is known."""
+        return self._total
 
     @property
     def available(self) -> int:
@@ -58,12 +75,19 @@ class _Buffer(Generic[T]):
     def take(self, limit: int) -> list[T]:
         """Hand out up to `limit` of the items at hand."""
         start = self._given
+        if not start and limit >= len(self._items):
+            taken, self._items = self._items, []
+            return taken
         taken = self._items[start : start + limit]
         self._given += len(taken)
         if self._given == len(self._items):
             self._items = []
             self._given = 0
         return taken
+
+    def close(self) -> None:
+        """Nothing more is wanted."""
+        self._exhausted = True
 
     def _add(self, items: list[T]) -> None:
         self._items = self._items[self._given :] + items if self._items else items
@@ -102,7 +126,7 @@ class LineSource(_Buffer[bytes]):
             return None
         return max(status.st_size - os.lseek(self._fd, 0, os.SEEK_CUR) + self.bytes_read, 0)
 
-    def fill(self) -> None:
+    def fill(self, want: int = 1) -> None:
         """Read a block, or what there is of it.
 
         Raises:
@@ -128,9 +152,9 @@ class LineSource(_Buffer[bytes]):
 
 
 class IterableSource(_Buffer[T]):
-    """The items of an iterable.
+    """The items of an iterable that never blocks for long: a list, a range, the lines of a file.
 
-    It is iterated in the thread that runs the workers: while the iterable blocks, results wait.
+    It is iterated in the thread that runs the engine: while it blocks, results wait. `ThreadSource` is for others.
 
     Args:
         items: any iterable; an endless one will do.
@@ -143,23 +167,62 @@ class IterableSource(_Buffer[T]):
     def __init__(self, items: Iterable[T]) -> None:
         super().__init__()
         self._iterator: Iterator[T] = iter(items)
+        try:
+            self._total = len(items)  # type: ignore[arg-type]
+        except (TypeError, OverflowError):
+            self._total = None
 
     def fileno(self) -> None:
         """None: there is nothing to wait for."""
 
-    def fill(self) -> None:
+    def fill(self, want: int = 256) -> None:
         """Take some items; the iterable's own exceptions pass through, and end it."""
+        from itertools import islice
+
         taken: list[T] = []
         stop = time.perf_counter() + self._SECONDS
+        step = 1
         try:
-            for item in self._iterator:
-                taken.append(item)
-                if len(taken) >= self._MOST or time.perf_counter() > stop:
+            while len(taken) < want:
+                before = len(taken)
+                taken += islice(self._iterator, min(step, want - before))
+                if len(taken) < before + min(step, want - before):
+                    self._exhausted = True
                     break
-            else:
-                self._exhausted = True
+                if time.perf_counter() > stop:
+                    break
+                step = min(4 * step, self._MOST)
         except BaseException:
             self._exhausted = True
             raise
         finally:
             self._add(taken)
+
+
+class QueueSource(_Buffer[Any]):
+    """The items of a conveyor queue, until it is shut down and empty.
+
+    Args:
+        queue: any of conveyor's queues.
+    """
+
+    def __init__(self, queue: Any) -> None:
+        super().__init__()
+        self._queue = queue
+        self._reader = queue._reader
+
+    def fileno(self) -> int:
+        """The queue's ready descriptor."""
+        return self._reader.fileno()  # type: ignore[no-any-return]
+
+    def fill(self, want: int = 1) -> None:
+        """Take what is there; the loss of a producer is raised, after all that it put."""
+        try:
+            self._add(self._queue.get_many(want, block=False))
+        except Empty:
+            pass
+        except ShutDown:
+            self._exhausted = True
+        except BaseException:
+            self._exhausted = True
+            raise

@@ -20,29 +20,50 @@ class Watch:
 
     def __init__(self, outlet: int | None) -> None:
         self._all = select.poll()
-        self._source_only = select.poll()
+        self._urgent = select.poll()  # all but results
         self._source: int | None = None
+        self._results: set[int] = set()
+        self._quiet: set[int] = set()
         self._outlet = outlet
         if outlet is not None:
             self._all.register(outlet, 0)  # nothing but its end
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._all.register(self._wake_fd, select.POLLIN)
+        for poll in (self._all, self._urgent):
+            poll.register(self._wake_fd, select.POLLIN)
 
-    def add(self, *fds: int) -> None:
-        """Watch these for being readable, too."""
-        for fd in fds:
-            self._all.register(fd, select.POLLIN)
+    def add(self, results: int, death: int) -> None:
+        """Watch these for being readable, too: where results come, and what tells of a death."""
+        self._results.add(results)
+        self._all.register(results, select.POLLIN)
+        for poll in (self._all, self._urgent):
+            poll.register(death, select.POLLIN)
 
-    def remove(self, *fds: int) -> None:
+    def remove(self, results: int, death: int) -> None:
         """Watch these no more."""
-        for fd in fds:
-            self._all.unregister(fd)
+        self._results.discard(results)
+        if results in self._quiet:
+            self._quiet.discard(results)
+        else:
+            self._all.unregister(results)
+        for poll in (self._all, self._urgent):
+            poll.unregister(death)
+
+    def listen(self, results: int, wanted: bool) -> None:
+        """Whether results there are wanted now."""
+        if wanted == (results not in self._quiet):
+            return
+        if wanted:
+            self._quiet.discard(results)
+            self._all.register(results, select.POLLIN)
+        else:
+            self._quiet.add(results)
+            self._all.unregister(results)
 
     def set_source(self, fd: int | None) -> None:
         """Watch this descriptor as the source of input; None: no input is wanted now."""
         if fd == self._source:
             return
-        for poll in (self._all, self._source_only):
+        for poll in (self._all, self._urgent):
             if self._source is not None:
                 poll.unregister(self._source)
             if fd is not None:
@@ -50,12 +71,12 @@ class Watch:
         self._source = fd
 
     def pause(self, seconds: float) -> None:
-        """Let time pass; only input ends it early."""
-        self._source_only.poll(1000 * seconds)
+        """Let time pass, and results come; anything else ends it early."""
+        self._urgent.poll(1000 * seconds)
 
     def wait(self, seconds: float) -> set[int]:
         """The descriptors that something happened to, within that time; empty if nothing did."""
-        found = {fd for fd, _ in self._all.poll(1000 * seconds)}
+        found = {fd for fd, _ in self._all.poll(max(1000 * seconds, 0))}
         if self._outlet in found:
             self._all.unregister(self._outlet)  # or it would be told again and again
         if self._wake_fd in found:

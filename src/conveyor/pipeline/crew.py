@@ -1,0 +1,275 @@
+"""Crew: the workers of one stage: started, watched, replaced, and dismissed."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ItemTimeout, WorkerLost, WorkersLost
+from ..workers.serve import Job
+from ..workers.slate import STEPS
+from .account import WorkerAccount, account_of, peak_memory
+from .desk import Desk
+from .events import CrashLoop, FewerWorkers, WorkerDied
+from .failure import Failure
+from .hand import Hand
+from .process_hand import ProcessHand
+
+if TYPE_CHECKING:
+    from .work_node import WorkNode
+
+__all__ = ["Crew"]
+
+# After the second death in a row, a replacement waits so long, and twice as long after each further one.
+_REPLACE_SECONDS = 0.05
+_REPLACE_MOST = 5.0
+_SLOWEST = 10
+
+
+class Crew:
+    """Workers that all do the same.
+
+    Args:
+        desk: the engine.
+        node: whose items they work on.
+        most: workers at most.
+    """
+
+    def __init__(self, desk: Desk, node: WorkNode, most: int) -> None:
+        self._desk = desk
+        self._node = node
+        self.most = most
+        self.size = 1 if node.spec.workers == "auto" else most
+        """How many there should be, once there is work for them."""
+        self.largest = 0
+        """How many there were at most."""
+        self.crash_limit = max(10, 3 * most)
+        self.hands: list[Hand] = []
+        self._slots: dict[int, Hand] = {}
+        self.deaths_in_a_row = self.starts_in_vain = 0
+        self.started = self.deaths = 0
+        self._not_before = 0.0
+        self.accounts: list[WorkerAccount] = []
+        """Of those that are gone."""
+        self._histogram = [0] * STEPS
+        self._slowest: list[tuple[float, int, Any]] = []
+        self._memory: dict[int, int] = {}
+
+    # -- how many --------------------------------------------------------------------------------------
+
+    def need(self) -> int:
+        """Items that are needed soon, so that nobody waits."""
+        need = max(self.size - len(self.hands), 0)
+        for hand in self.hands:
+            if not hand.ready:
+                need += 1
+            else:
+                need += max(hand.appetite - hand.outstanding, 0)
+        return need
+
+    @property
+    def seconds_per_item(self) -> float:
+        """As lately measured; 0: not known."""
+        known = [hand.seconds for hand in self.hands if hand.seconds is not None]
+        return sum(known) / len(known) if known else 0.0
+
+    def in_slot(self, slot: int) -> Hand | None:
+        """The worker for keys of that slot."""
+        return self._slots.get(slot)
+
+    def start_one(self, now: float, slot: int | None = None) -> bool:
+        """Start a worker, if there may be one more; returns whether one was started."""
+        if slot is None:
+            if sum(not hand.dismissed for hand in self.hands) >= self.size:
+                return False
+        elif slot in self._slots:
+            return False
+        if now < self._not_before or self._desk.ending:
+            return False
+        spec = self._node.spec
+        job = Job(
+            tuple(one.link for one in self._node.specs),
+            retries=spec.retries if self._node.keyed else 0,
+            backoff=spec.backoff,
+        )
+        try:
+            hand = self._desk.hire(self._node, job, spec.where)
+        except OSError as error:  # no memory, or no more processes allowed
+            if not self.hands:
+                self._desk.fail(WorkersLost(f"no worker process could be started: {error}"))
+                return False
+            self.size = self.most = len(self.hands)
+            self._desk.tell(FewerWorkers(self.size, error))
+            return False
+        self.started += 1
+        self.hands.append(hand)
+        self.largest = max(self.largest, len(self.hands))
+        if slot is not None:
+            self._slots[slot] = hand
+        return True
+
+    # -- watching ----------------------------------------------------------------------------------------
+
+    def deadlines(self, now: float) -> list[float]:
+        """When something is to be done though nothing happens."""
+        times: list[float] = []
+        if self._not_before > now and self._node.waiting:
+            times.append(self._not_before)
+        limit = self._node.spec.timeout
+        if limit is not None:
+            for hand in self.hands:
+                since = hand.slate.since
+                times.append((since or now) + limit)
+        return times
+
+    def check_timeouts(self, now: float) -> None:
+        """Kill those workers that take too long for an item."""
+        limit = self._node.spec.timeout
+        if limit is None:
+            return
+        for hand in self.hands:
+            since = hand.slate.since
+            if since and now - since > limit and hand.outstanding and not hand.timed_out:
+                hand.timed_out = True
+                hand.kill()
+
+    def supervise(self, found: set[Any], look: bool) -> None:
+        """Bury the dead."""
+        for hand in list(self.hands):
+            told = hand.sentinel in found if isinstance(hand, ProcessHand) else True
+            if look and hand.pid:
+                self._memory[hand.pid] = max(peak_memory(hand.pid), self._memory.get(hand.pid, 0))
+            if (look or told) and hand.gone():
+                self._bury(hand)
+
+    def _bury(self, hand: Hand) -> None:
+        node = self._node
+        hand.collect()
+        node.gather()
+        if hand.broken is not None:
+            self.broken(hand)
+            return
+        back = hand.take_back()
+        culprit = hand.culprit()
+        slot = self._slot_of(hand)
+        if hand.dismissed and culprit is None:
+            node.come_back(back, slot)
+            self._remove(hand)
+            return
+        where = ""
+        if hand.timed_out:
+            end = "timed out"
+            error: Exception = ItemTimeout(f"it took longer than {node.spec.timeout:g} s; its worker was replaced")
+        else:
+            exitcode = hand.process.exitcode if isinstance(hand, ProcessHand) else 0
+            exitcode = exitcode or 0
+            calls = hand.slate.crash() if hand.pid else ()
+            cause = self._desk.likely_cause(exitcode)
+            number, item = culprit or (None, None)
+            death = WorkerDied(node.stage, hand.pid, exitcode, number, item, calls, cause)
+            end = death.reason
+            was = "was " if exitcode < 0 else ""
+            error = WorkerLost(f"its worker process {hand.pid} {was}{end}", hand.pid, exitcode)
+            where = ", called from ".join(calls)
+            self._desk.tell(death)
+            self._count_death(death)
+        back = hand.bury(error, where) + back
+        node.come_back(back, slot)
+        node.gather()
+        self._remove(hand, end)
+
+    def _count_death(self, death: WorkerDied) -> None:
+        self.deaths += 1
+        self.deaths_in_a_row += 1
+        if self.deaths_in_a_row > 1:
+            pause = min(_REPLACE_SECONDS * 2.0 ** (self.deaths_in_a_row - 2), _REPLACE_MOST)
+            self._not_before = monotonic() + pause
+        if self.deaths_in_a_row >= self.crash_limit:
+            self._desk.tell(CrashLoop(self.deaths_in_a_row, death))
+            was = "was " if death.exitcode < 0 else ""
+            self._desk.fail(
+                WorkersLost(
+                    f"{self.deaths_in_a_row} workers of stage {death.stage!r} died one after another and none "
+                    f"finished an item; the last {was}{death.reason}"
+                )
+            )
+
+    def broken(self, hand: Hand) -> None:
+        """A worker could not be set up; it has ended, or does so now."""
+        assert hand.broken is not None
+        link, attempts, pickled, kind, message, where, traceback = hand.broken
+        spec = self._node.specs[link]
+        back = hand.take_back()
+        self._node.come_back(hand.bury_quietly() + back, self._slot_of(hand))
+        self._remove(hand, "could not be set up")
+        self.starts_in_vain += 1
+        if self.starts_in_vain > spec.retries:
+            failure = Failure(
+                spec.name, 0, None, attempts, kind, message, where, traceback, hand.pid, pickled
+            )
+            error = failure.exception()
+            error.__notes__[-1:] = [f"in the setup of a worker of stage {spec.name!r}"]
+            self._desk.fail(error)
+        else:
+            self._not_before = monotonic() + _REPLACE_SECONDS * 2.0**self.starts_in_vain
+
+    # -- the end --------------------------------------------------------------------------------------------
+
+    def dismiss_one(self) -> None:
+        """Let the idlest one go."""
+        stays = [hand for hand in self.hands if not hand.dismissed]
+        if len(stays) > 1:
+            min(stays, key=lambda hand: hand.outstanding).dismiss()
+
+    def dismiss_all(self) -> None:
+        """Tell all to leave when they have done what they have."""
+        for hand in self.hands:
+            if not hand.dismissed:
+                if hand.pid:
+                    self._memory[hand.pid] = peak_memory(hand.pid)
+                hand.dismiss()
+
+    def remove_gone(self) -> None:
+        """Account for those that have left as they were told."""
+        for hand in list(self.hands):
+            if hand.gone():
+                self._remove(hand)
+
+    def kill_all(self) -> None:
+        """End all at once."""
+        for hand in self.hands:
+            hand.kill()
+        for hand in list(self.hands):
+            self._remove(hand, "" if hand.dismissed else "stopped")
+
+    def _slot_of(self, hand: Hand) -> int | None:
+        return next((slot for slot, other in self._slots.items() if other is hand), None)
+
+    def _remove(self, hand: Hand, end: str = "") -> None:
+        memory = max(self._memory.pop(hand.pid, 0), peak_memory(hand.pid) if hand.pid else 0)
+        self._desk.unwatch(hand)
+        self.hands.remove(hand)
+        slot = self._slot_of(hand)
+        if slot is not None:
+            del self._slots[slot]
+        self.accounts.append(account_of(hand, memory, end))
+        self._add_figures(hand, self._histogram, self._slowest)
+        hand.close()
+
+    def _add_figures(self, hand: Hand, histogram: list[int], slowest: list[tuple[float, int, Any]]) -> None:
+        for step, count in enumerate(hand.slate.histogram()):
+            histogram[step] += count
+        slowest += hand.keep_slowest()
+        slowest.sort(key=lambda entry: -entry[0])
+        del slowest[_SLOWEST:]
+
+    def figures(self) -> tuple[list[WorkerAccount], list[int], list[tuple[float, int, Any]]]:
+        """Accounts of all workers, the histogram of durations, and the slowest items."""
+        accounts = list(self.accounts)
+        histogram, slowest = list(self._histogram), list(self._slowest)
+        for hand in self.hands:
+            accounts.append(account_of(hand, self._memory.get(hand.pid, 0), gone=False))
+            self._add_figures(hand, histogram, slowest)
+        return accounts, histogram, slowest
+
+

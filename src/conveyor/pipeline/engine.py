@@ -1,0 +1,447 @@
+"""Engine: runs the nodes of a pipeline in one thread, to the end or until it is told to end."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import weakref
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from enum import IntEnum
+from multiprocessing import util
+from multiprocessing.connection import wait as wait_for_sentinels
+from time import monotonic
+from typing import Any
+
+from ..errors import PipelineError, TooManyFailures
+from ..workers.serve import Job
+from .autoscale import Autoscale
+from .coroutine_hand import CoroutineHand, Loop
+from .events import Event, ItemFailed, OutletClosed, Tick, WorkerStuck
+from .failure import Failure
+from .hand import Hand, Owner
+from .inline import SourceNode
+from .likely_cause import LikelyCause
+from .node import Node
+from .process_hand import ProcessHand
+from .run import GAP, LOST
+from .spec import OnError, Where
+from .thread_hand import ThreadHand
+from .tracker import Tracker
+from .watch import Watch
+from .work_node import WorkNode
+
+__all__ = ["Engine", "Phase"]
+
+# However we are told of deaths, we also look for ourselves: a child of the worker's may hold the
+# descriptor that tells.
+_LOOK_SECONDS = 0.5
+_DISMISS_SECONDS = 5.0
+# Results that come quickly are collected this often at most: waking up for each would cost the
+# workers a system call an item.
+_NAP_SECONDS = 0.002
+_NAP_LEAST = 0.0002
+_NAP_ITEMS = 16
+# For quick items, looking for the result costs less than being woken by it.
+_SPIN_SECONDS = 60e-6
+_SPIN_ITEM_SECONDS = 200e-6
+
+
+class Phase(IntEnum):
+    """How far a run is from its end."""
+
+    RUNNING = 0
+    DRAINING = 1  # no more input; all that was taken in is finished
+    LAST = 2  # what workers have begun is finished
+    STOPPED = 3
+
+
+class Engine:
+    """Nodes, their workers, and the loop that moves values between them.
+
+    Iterate over `run()` and act on each event; the run goes on only while you do, which is the back-pressure.
+
+    Args:
+        start_method: `fork`, `spawn` or `forkserver`; None: Python's default.
+        halt_now: a failure that ends the run does so at once; else what has been begun is finished.
+        max_failures: items that may fail, as a number or a share; None: any.
+        tick: seconds between `Tick` events while nothing else happens; None: none.
+        outlet: a descriptor that results are written to; `OutletClosed` tells when its reader has gone.
+        stdout_to_stderr: what the functions print in worker processes goes to standard error.
+        tracker: keeps account of what is done; None: nobody does.
+        jobs: workers at most, for the stages that share them out among themselves.
+        bury: takes items of stages with `on_error="dead_letter"`.
+    """
+
+    def __init__(
+        self,
+        *,
+        start_method: str | None = None,
+        halt_now: bool = True,
+        max_failures: int | float | None = None,
+        tick: float | None = None,
+        outlet: int | None = None,
+        stdout_to_stderr: bool = False,
+        tracker: Tracker | None = None,
+        jobs: int = 1,
+        bury: Callable[[Failure], None] | None = None,
+    ) -> None:
+        self._bury = bury
+        self._context = multiprocessing.get_context(start_method)
+        self._halt_now = halt_now
+        self._max_failures = max_failures
+        self._tick = tick
+        self._outlet = outlet
+        self._stdout_to_stderr = stdout_to_stderr
+        self._tracker = tracker
+        self.watch = Watch(outlet)
+        self.nodes: list[Node] = []
+        self.works: list[WorkNode] = []
+        self.sources: list[SourceNode] = []
+        self._news: deque[Event] = deque()
+        self._speaking: deque[Hand] = deque()
+        self._loop_thread: Loop | None = None
+        self._likely = LikelyCause()
+        self._autoscale = Autoscale(jobs)
+        self.phase = Phase.RUNNING
+        self.error: BaseException | None = None
+        self.failed = self.lost = 0
+        self.began = self.ended = 0.0
+        self._looked = 0.0
+
+    def adopt(self, nodes: list[Node]) -> None:
+        """The nodes, each before those that it feeds."""
+        self.nodes = nodes
+        self.works = [node for node in nodes if isinstance(node, WorkNode)]
+        self.sources = [node for node in nodes if isinstance(node, SourceNode)]
+
+    # -- from outside, also from signal handlers -----------------------------------------------------
+
+    def drain(self) -> int:
+        """Take no more input, finish what was taken in, and end. Safe in a signal handler.
+
+        Returns:
+            How many items are in flight.
+        """
+        self.phase = max(self.phase, Phase.DRAINING)
+        for source in self.sources:
+            source.close_input()
+        self.watch.wake()
+        return self.in_flight
+
+    def finish_begun(self) -> None:
+        """Begin nothing more, finish what workers have begun, and end."""
+        if self.phase < Phase.LAST:
+            self.phase = Phase.LAST
+            for source in self.sources:
+                source.close_input()
+            for node in self.works:
+                node.cut()
+            self.watch.wake()
+
+    def stop(self) -> None:
+        """End at once: the workers are killed. Safe in a signal handler."""
+        self.phase = Phase.STOPPED
+        self.watch.wake()
+
+    @property
+    def in_flight(self) -> int:
+        """Items that were taken in and are not through."""
+        return sum(node.held for node in self.nodes if not isinstance(node, SourceNode))
+
+    # -- the desk -----------------------------------------------------------------------------------------
+
+    def tell(self, event: Event) -> None:
+        """Pass on news to the caller of the run."""
+        self._news.append(event)
+
+    def item_failed(self, failure: Failure, on_error: OnError) -> Any:
+        """An item is given up; returns what takes its place among the results, or `GAP`."""
+        self.failed += 1
+        if failure.kind == "WorkerLost":
+            self.lost += 1
+        self.tell(ItemFailed(failure))
+        if on_error == "stop":
+            self.fail(failure.exception(), now=self._halt_now)
+            return LOST
+        elif on_error == "yield":
+            return failure
+        told = self._bury if on_error == "dead_letter" else on_error
+        if callable(told):
+            try:
+                told(failure)
+            except Exception as error:
+                error.add_note(f"while stage {failure.stage!r} told of the failure of {failure.item!r:.80}")
+                self.fail(error)
+                return LOST
+        self._check_failures(failure)
+        return GAP
+
+    def _check_failures(self, failure: Failure) -> None:
+        most = self._max_failures
+        if most is None:
+            return
+        taken = sum(source.given for source in self.sources)
+        allowed = most if isinstance(most, int) else most * max(taken, 100)
+        if self.failed > allowed:
+            bound = f"{most:,}" if isinstance(most, int) else f"{most:.3g} of {taken:,}"
+            error = TooManyFailures(f"{self.failed:,} items failed; max_failures is {bound}")
+            error.__cause__ = failure.exception()
+            self.fail(error, now=self._halt_now)
+
+    def fail(self, error: BaseException, now: bool = True) -> None:
+        """The run cannot go on: end it, and raise this."""
+        self.error = self.error or error
+        if now:
+            self.stop()
+        else:
+            self.finish_begun()
+
+    def fail_after(self, error: BaseException) -> None:
+        """Raise this when all that was taken in is finished."""
+        self.error = self.error or error
+
+    def begun(self, origins: list[Any] | None) -> None:
+        """Values have come out of the source."""
+        if self._tracker is not None and origins is not None:
+            self._tracker.begin(origins)
+
+    def spread(self, origin: Any, count: int) -> None:
+        """A value that came of `origin` became so many, 0 included."""
+        if self._tracker is not None:
+            self._tracker.spread(origin, count)
+
+    def likely_cause(self, exitcode: int) -> str:
+        """What is likely to have killed a worker just now; empty if nothing is known."""
+        return self._likely.of(exitcode)
+
+    @property
+    def ending(self) -> bool:
+        """Whether nothing new is to be begun."""
+        return self.phase >= Phase.LAST
+
+    def loop(self) -> Loop:
+        """The event loop for coroutines."""
+        if self._loop_thread is None:
+            self._loop_thread = Loop()
+        return self._loop_thread
+
+    def hire(self, owner: Owner, job: Job, where: Where) -> Hand:
+        """Start a worker."""
+        if where == "threads":
+            return ThreadHand(owner, job, self._spoke)
+        if where == "coroutines":
+            return CoroutineHand(owner, job, self.loop(), self._spoke)
+        if self._stdout_to_stderr:
+            job = Job(job.links, True, True, job.retries, job.backoff)
+        try:
+            hand = ProcessHand(owner, job, self._context)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise PipelineError(
+                f"stage {owner.stage!r} cannot be sent to a worker process: {error}; "
+                "define its function at the top of a module, or use threads="
+            ) from error
+        self.watch.add(hand.token, hand.sentinel)
+        return hand
+
+    def unwatch(self, hand: Hand) -> None:
+        """A worker is gone."""
+        if isinstance(hand, ProcessHand):
+            self.watch.remove(hand.token, hand.sentinel)
+
+    def _spoke(self, hand: Hand) -> None:
+        self._speaking.append(hand)
+        self.watch.wake()
+
+    # -- the run ---------------------------------------------------------------------------------------
+
+    def run(self) -> Generator[Event, None, None]:
+        """Run to the end of the source, or until told to end, and tell what happens.
+
+        However the iteration ends, by `break` or an exception too, no worker is left.
+
+        Raises:
+            BaseException: what `fail` was told.
+        """
+        self.began = monotonic()
+        # A run that nobody closes must not keep the interpreter from ending: it waits for our workers.
+        last_call = util.Finalize(self, _stop, args=(weakref.ref(self),), exitpriority=20)
+        try:
+            yield from self._loop()
+            for node in self.works:
+                node.cut()
+                node.flush()
+            self._pump(to_the_end=True)
+            yield from self._told()
+            if self.phase is not Phase.STOPPED:
+                yield from self._dismiss()
+        finally:
+            self._end()
+            last_call.cancel()
+        yield from self._told()
+        if self.error is not None:
+            raise self.error
+
+    def _told(self) -> Iterator[Event]:
+        while self._news:
+            yield self._news.popleft()
+
+    def _loop(self) -> Iterator[Event]:
+        while True:
+            # The workers get more to do before the caller hears what they have done.
+            self._pump()
+            yield from self._told()
+            if self.phase is Phase.STOPPED or all(node.done for node in self.nodes):
+                return
+            found = self._wait()
+            now = monotonic()
+            look = now - self._looked > _LOOK_SECONDS
+            if look:
+                self._looked = now
+            if not found and self._tick is not None:
+                self._news.append(Tick())
+            if self._outlet in found:
+                self._news.append(OutletClosed())
+            for source in self.sources:
+                if source.source.fileno() in found or (look and source.wants_input):
+                    source.read()
+            for node in self.works:
+                if node.crew.hands:
+                    node.crew.check_timeouts(now)
+                    node.collect(found)
+                    node.crew.supervise(found, look)
+            self._autoscale.look(now, self.works)
+            if self._tracker is not None:
+                self._tracker.commit(now)
+
+    def _pump(self, to_the_end: bool = False) -> None:
+        """Move values on, the last first, until nothing moves."""
+        now = monotonic()
+        moved = True
+        rounds = 0
+        while moved and rounds < 64 and (to_the_end or self.phase is not Phase.STOPPED):
+            rounds += 1
+            moved = False
+            for node in reversed(self.nodes):
+                moved = node.advance(now) or moved
+            moved = self._pass_on_ends() or moved
+        self._hurry = moved
+
+    _hurry = False
+
+    def _pass_on_ends(self) -> bool:
+        moved = False
+        for node in self.nodes:
+            if node.ended or not node.done:
+                continue
+            node.ended = moved = True
+            for outlet in node.outlets():
+                outlet.inlet_ended()
+            if isinstance(node, WorkNode):
+                node.crew.dismiss_all()
+        return moved
+
+    # -- waiting -------------------------------------------------------------------------------------------
+
+    def _wait(self) -> set[Any]:
+        now = monotonic()
+        seconds = min(_LOOK_SECONDS, self._tick or _LOOK_SECONDS)
+        for node in self.nodes:
+            deadline = node.deadline()
+            if deadline is not None:
+                seconds = min(seconds, deadline - now)
+        for node in self.works:
+            seconds = min(seconds, node.take_from_the_stuck(now))
+        if any(node.came_back for node in self.works):
+            self._hurry = True
+        source = next((node for node in self.sources if node.source.fileno() is not None), None)
+        if source is not None:
+            self.watch.set_source(source.source.fileno() if source.wants_input else None)
+        for node in self.works:
+            node.listen(self.watch)
+        found: set[Any] = set()
+        if not self._hurry and seconds > 0 and not self._speaking:
+            nap = self._nap()
+            if nap:
+                self.watch.pause(min(nap, seconds))
+            elif not self._spin():
+                found |= self.watch.wait(seconds + 0.0005)
+        found |= self.watch.wait(0) if not found else set()
+        while self._speaking:
+            found.add(self._speaking.popleft())
+        return found
+
+    def _nap(self) -> float:
+        """Seconds until the first worker needs more, if results come in a stream; else 0."""
+        nap = _NAP_SECONDS
+        busy = False
+        for node in self.works:
+            for hand in node.crew.hands:
+                if not hand.outstanding or not hand.ready:
+                    continue
+                if hand.outstanding < _NAP_ITEMS or hand.seconds is None or not isinstance(hand, ProcessHand):
+                    return 0
+                busy = True
+                nap = min(nap, hand.outstanding * hand.seconds / 2)
+        return nap if busy and nap > _NAP_LEAST else 0
+
+    def _spin(self) -> bool:
+        """Look for the result of a quick item for a moment; returns whether there is one."""
+        hands = [
+            hand
+            for node in self.works
+            for hand in node.crew.hands
+            if hand.outstanding and hand.pid and hand.seconds is not None and hand.seconds < _SPIN_ITEM_SECONDS
+        ]
+        if not hands:
+            return False
+        end = monotonic() + _SPIN_SECONDS
+        while monotonic() < end:
+            for hand in hands:
+                if hand.has_results():
+                    return True
+        return False
+
+    # -- the end -----------------------------------------------------------------------------------------
+
+    def _dismiss(self) -> Iterator[Event]:
+        """Have all workers leave; those that do not in good time are killed."""
+        for node in self.works:
+            node.crew.dismiss_all()
+        until = monotonic() + _DISMISS_SECONDS
+        while self.phase is not Phase.STOPPED:
+            for node in self.works:
+                node.crew.remove_gone()
+            hands = [hand for node in self.works for hand in node.crew.hands]
+            if not hands:
+                return
+            left = until - monotonic()
+            if left <= 0:
+                for hand in hands:
+                    yield WorkerStuck(hand.pid, _DISMISS_SECONDS)
+                return
+            processes = [hand.sentinel for hand in hands if isinstance(hand, ProcessHand)]
+            if processes:
+                wait_for_sentinels(processes, min(left, 0.1))
+            else:
+                self.watch.wait(0.005)
+
+    def _end(self) -> None:
+        if not self.ended:
+            self.ended = monotonic()
+        for source in self.sources:
+            source.source.close()
+        for node in self.works:
+            node.crew.kill_all()
+        if self._loop_thread is not None:
+            self._loop_thread.close()
+            self._loop_thread = None
+        self.watch.close()
+
+
+def _stop(reference: weakref.ref[Engine]) -> None:
+    engine = reference()
+    if engine is not None:
+        for node in engine.works:
+            for hand in node.crew.hands:
+                hand.kill()

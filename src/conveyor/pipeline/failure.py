@@ -1,0 +1,81 @@
+"""Failure: an item that a stage could not deal with, and why."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import StageError
+
+__all__ = ["Failure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An item that failed in a stage: what `on_error` functions and `results="outcomes"` get."""
+
+    stage: str
+    """The stage's name."""
+    number: int
+    """The item's place in the stage's input, from 0."""
+    item: Any
+    """The item, as the stage got it."""
+    attempts: int
+    """How often it was tried."""
+    kind: str
+    """The exception's class, as in `ValueError` or `json.decoder.JSONDecodeError`."""
+    message: str
+    """Its text, `str(error)`; may be empty."""
+    where: str = ""
+    """Innermost place outside conveyor, as in `tools.py:12 in parse`; empty if there is none."""
+    traceback: str = ""
+    """The traceback in the worker, formatted; empty if there was none."""
+    pid: int = 0
+    """The process that had it; 0: this one."""
+    pickled: bytes | None = field(default=None, repr=False)
+    """The exception itself, if it could be pickled."""
+
+    def __str__(self) -> str:
+        text = f"{self.kind}: {self.message}" if self.message else self.kind
+        return f"{text} ({self.where})" if self.where else text
+
+    def exception(self) -> BaseException:
+        """The exception, of its own type where it can be had, else a `StageError`; with notes that name the item.
+
+        Its `__cause__` shows the traceback in the worker.
+        """
+        error: BaseException | None = None
+        if self.pickled is not None:
+            try:
+                made = pickle.loads(self.pickled)
+                error = made if isinstance(made, BaseException) else None
+            except Exception:
+                error = None  # its class cannot be made from its arguments, or is not there
+        if error is None:
+            error = StageError(f"{self.kind}: {self.message}" if self.message else self.kind)
+        if self.traceback:
+            error.__cause__ = _InWorker(self.traceback)
+        times = "" if self.attempts == 1 else f", tried {self.attempts} times"
+        process = f", worker process {self.pid}" if self.pid else ""
+        error.add_note(f"in stage {self.stage!r} on item {self.number}{times}{process}: {_short(self.item)}")
+        return error
+
+
+class _InWorker(Exception):
+    """Shows the traceback of another process or thread above the exception that it caused."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'
+
+
+def _short(item: Any, most: int = 200) -> str:
+    try:
+        text = repr(item)
+    except Exception:
+        text = f"a {type(item).__name__} whose repr raises"
+    return text if len(text) <= most else f"{text[: most - 1]}…"

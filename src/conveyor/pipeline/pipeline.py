@@ -1,0 +1,448 @@
+"""Pipeline: stages of work, described as a value and then run."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from ..errors import PipelineError
+from ..workers.chain import Kind, is_worker_class
+from . import checks
+from .spec import OnError, StageSpec
+from .steps import Batch, Merge, Reduce, Split, Step, Tee, To, Unbatch
+
+if TYPE_CHECKING:
+    from .description import Description
+    from .failure import Failure
+    from .report import Report
+
+__all__ = ["Pipeline"]
+
+T = TypeVar("T")
+_CONCURRENCY = 100
+_MISSING: Any = object()
+
+
+class Pipeline(Generic[T]):
+    """Items from a source, through functions that run in supervised workers, to wherever they end.
+
+        report = Pipeline(read_lines("access.log")).map(parse, workers=4).filter(is_error).to(list).run()
+
+    A pipeline is a value: each method returns a new one, nothing runs before `run` or `stream`, and it may be
+    run more than once if its source can. `print` shows it.
+
+    Args:
+        source: any iterable, iterator, generator function without arguments, async iterable, or queue of
+            conveyor's (until that is shut down). None: a piece of a pipeline, for a branch of `split`.
+        name: what reports call it.
+        ordered: what `ordered` is in stages that do not say it.
+
+    Raises:
+        TypeError: nothing can come from the source.
+    """
+
+    def __init__(self, source: Any = None, *, name: str = "pipeline", ordered: bool = False) -> None:
+        if source is not None:
+            checks.check_source(source)
+        self.source = source
+        self.name = name
+        self.ordered = ordered
+        self.steps: tuple[Step, ...] = ()
+        """The steps so far."""
+
+    # -- stages -------------------------------------------------------------------------------------------
+
+    def map(
+        self,
+        function: Any,
+        *,
+        workers: int | Literal["auto"] | None = None,
+        threads: int | None = None,
+        concurrency: int | None = None,
+        ordered: bool | None = None,
+        key: Callable[[Any], Any] | None = None,
+        retries: int = 0,
+        backoff: float = 1.0,
+        timeout: float | None = None,
+        on_error: OnError = "stop",
+        name: str | None = None,
+    ) -> Pipeline[Any]:
+        """Call a function for each item; its results go on.
+
+        It runs in worker processes, or in threads of this process if `threads` is given, or, if it is an
+        `async def`, in coroutines of this process. A stage that says neither how many workers nor anything
+        else about them is done by the workers of the stage before, and costs no transport.
+
+        Args:
+            function: a function of one item; or a class: each worker makes an object of it, calls `setup()` if
+                there is one, then the object for each item, and `teardown()` at the end.
+            workers: processes; "auto": as many as it takes to keep up with the other stages, within the run's `jobs`;
+                None: as many as `jobs`.
+            threads: threads, in the place of processes.
+            concurrency: items at a time for an `async def`; None: 100.
+            ordered: results go on in the order of the items, however long each takes; at most 100,000 items or
+                about 64 MiB wait for a slow one. Else as they come.
+            key: of an item: those with the same key (by `hash` and `==`) go to the same worker, in order.
+            retries: how often an item that failed is tried again, also when its worker died on it.
+            backoff: seconds before the second attempt; doubled for each further one, and spread at random.
+            timeout: seconds for an item. Then its worker is replaced, and the item has failed; others are not
+                concerned. (A thread cannot be killed; it is left behind.)
+            on_error: what becomes of an item that failed for good: `stop` ends the run and raises the exception;
+                `skip` leaves the item out; `dead_letter` puts it into the run's dead letters; `yield` has a
+                `Failure` take the place of the result, and go past all later stages; a function is called with the
+                `Failure`, in this process. All but `stop` are counted in the report.
+            name: what reports call the stage; None: the function's name.
+
+        Raises:
+            TypeError, PipelineError: an argument is not as above.
+        """
+        return self._stage(
+            "map", function, workers, threads, concurrency, ordered, key, retries, backoff, timeout, on_error, name
+        )
+
+    def filter(self, function: Any, **options: Any) -> Pipeline[Any]:
+        """Let those items go on for which a function returns something true. For the options see `map`."""
+        return self._stage("filter", function, **_options("filter", options))
+
+    def flat_map(self, function: Any, **options: Any) -> Pipeline[Any]:
+        """Call a function for each item; each value that it returns in an iterable, or yields, goes on by itself.
+
+        A generator that yields without end needs no memory. For the options see `map`.
+        """
+        return self._stage("flat_map", function, **_options("flat_map", options))
+
+    def _stage(
+        self,
+        kind: Kind,
+        function: Any,
+        workers: int | Literal["auto"] | None = None,
+        threads: int | None = None,
+        concurrency: int | None = None,
+        ordered: bool | None = None,
+        key: Callable[[Any], Any] | None = None,
+        retries: int = 0,
+        backoff: float = 1.0,
+        timeout: float | None = None,
+        on_error: OnError = "stop",
+        name: str | None = None,
+    ) -> Pipeline[Any]:
+        checks.check_function(kind, function)
+        checks.check_arity(kind, function)
+        called = function.__call__ if is_worker_class(function) else function
+        is_async = inspect.iscoroutinefunction(called) or (
+            not inspect.isroutine(called) and inspect.iscoroutinefunction(getattr(called, "__call__", None))  # noqa: B004
+        )
+        stage = repr(name or checks.name_of(function))
+        given = [
+            word
+            for word, value in (("workers", workers), ("threads", threads), ("concurrency", concurrency))
+            if value is not None
+        ]
+        if len(given) > 1:
+            raise PipelineError(f"stage {stage} has {' and '.join(given)}; only one of them says where it runs")
+        if workers is not None and workers != "auto":
+            checks.check_count(stage, "workers", workers, 1)
+        for word, value in (("threads", threads), ("concurrency", concurrency)):
+            if value is not None:
+                checks.check_count(stage, word, value, 1)
+        checks.check_count(stage, "retries", retries, 0)
+        checks.check_seconds(stage, "backoff", backoff, zero=True)
+        if timeout is not None:
+            checks.check_seconds(stage, "timeout", timeout)
+        if not callable(on_error) and on_error not in ("stop", "skip", "dead_letter", "yield"):
+            raise PipelineError(
+                f"on_error of {stage} is {on_error!r}; it must be 'stop', 'skip', 'dead_letter', 'yield' or a function"
+            )
+        if is_async and (workers is not None or threads is not None):
+            raise PipelineError(f"stage {stage} is async; give concurrency= in the place of {given[0]}=")
+        if is_async and kind != "map":
+            raise PipelineError(f"stage {stage} is async, and {kind}() takes a plain function; map() takes both")
+        if concurrency is not None and not is_async:
+            raise PipelineError(f"stage {stage} is no async def; give workers= or threads= in the place of concurrency=")
+        if key is not None:
+            checks.check_function("key", key)
+            if workers == "auto":
+                raise PipelineError(f"stage {stage} has a key; it needs a fixed number of workers, not 'auto'")
+        where: Literal["processes", "threads", "coroutines"] = "processes"
+        count: int | Literal["auto"] | None = workers
+        if is_async:
+            where, count = "coroutines", concurrency or _CONCURRENCY
+        elif threads is not None:
+            where, count = "threads", threads
+        before = self.steps[-1] if self.steps else None
+        says_nothing = not given and not is_async and key is None and not retries and timeout is None and not ordered
+        joins = (
+            says_nothing
+            and isinstance(before, StageSpec)
+            and before.where != "coroutines"
+            and (ordered is None or ordered == before.ordered)
+        )
+        spec = StageSpec(
+            name=self._unique(name or checks.name_of(function)),
+            kind=kind,
+            function=function,
+            where=before.where if joins and isinstance(before, StageSpec) else where,
+            workers=count,
+            ordered=self.ordered if ordered is None else ordered,
+            key=key,
+            retries=retries,
+            backoff=float(backoff),
+            timeout=timeout,
+            on_error=on_error,
+            joins=joins,
+        )
+        return self._with(spec)
+
+    def batch(self, size: int, seconds: float | None = None, *, name: str = "batch") -> Pipeline[list[T]]:
+        """Collect items into lists.
+
+        Args:
+            size: items in a list; the last may have fewer.
+            seconds: a list goes on so long after its first item, with what it has; None: when it is full.
+            name: what reports call the stage.
+        """
+        checks.check_count(repr(name), "size", size, 1)
+        if seconds is not None:
+            checks.check_seconds(repr(name), "seconds", seconds)
+        return self._with(Batch(self._unique(name), size, seconds))
+
+    def unbatch(self, *, name: str = "unbatch") -> Pipeline[Any]:
+        """Take lists, or other iterables, apart into items."""
+        return self._with(Unbatch(self._unique(name)))
+
+    def tee(self, target: Any, *, name: str | None = None) -> Pipeline[T]:
+        """Show each item to somebody, in this process, and pass it on.
+
+        Args:
+            target: as for `to`.
+            name: what reports call the stage.
+        """
+        return self._with(Tee(self._unique(name or f"tee {_name_of_target(target)}"), target))
+
+    def split(
+        self,
+        by: Callable[[T], Any],
+        branches: dict[Any, Pipeline[Any]],
+        *,
+        otherwise: Pipeline[Any] | None = None,
+        name: str = "split",
+    ) -> Pipeline[Any]:
+        """Send each item down one of several branches.
+
+            pages.split(kind, {"pdf": Pipeline().map(ocr, workers=2), "text": Pipeline()}).merge()
+
+        A branch ends in a `to`, or `merge` must follow, which brings together what comes out of the others.
+
+        Args:
+            by: called for each item, in this process; returns the name of a branch.
+            branches: names, and pipelines without a source.
+            otherwise: for all other names; None: another name ends the run.
+            name: what reports call the stage.
+        """
+        checks.check_function("split", by)
+        checks.check_arity("split", by)
+        every = [*branches.values(), *([] if otherwise is None else [otherwise])]
+        if not every:
+            raise PipelineError("split() got no branches; give a dict of names and Pipeline().map(...)")
+        for branch in every:
+            if not isinstance(branch, Pipeline) or branch.source is not None:  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise PipelineError(f"a branch of split() is {branch!r:.60}; it must be a Pipeline() without a source")
+        return self._with(Split(self._unique(name), by, dict(branches), otherwise))
+
+    def merge(self, *, name: str = "merge") -> Pipeline[Any]:
+        """Bring together what comes out of the branches of the `split` before, as it comes."""
+        if not self.steps or not isinstance(self.steps[-1], Split):
+            raise PipelineError("merge() must follow a split()")
+        return self._with(Merge(self._unique(name)))
+
+    # -- ends ---------------------------------------------------------------------------------------------
+
+    def to(self, target: Any, *, name: str | None = None) -> Pipeline[T]:
+        """Say where the items end.
+
+        Args:
+            target: `list`, `set`, `dict` or another collection type: `Report.result` is one of all items. A
+                list or the like: it is extended. A path or an open file: a line for each item, text and bytes as
+                they are, anything else as JSON. A queue: they are put, and a full one holds up the pipeline. A function:
+                called with each, in this process.
+            name: what reports call it.
+
+        Raises:
+            PipelineError: items cannot go there.
+        """
+        from .sinks import check_target
+
+        check_target(target)
+        return self._with(To(self._unique(name or f"to {_name_of_target(target)}"), target))
+
+    def reduce(self, function: Callable[[Any, T], Any], initial: Any = _MISSING, *, name: str | None = None) -> Pipeline[T]:
+        """Merge all items into one value, `Report.result`, in this process.
+
+        Args:
+            function: called with the value so far and an item; returns the value then. It may change the first.
+            initial: the value before the first item.
+            name: what reports call it.
+        """
+        checks.check_function("reduce", function)
+        checks.check_arity("reduce", function, 2)
+        if initial is _MISSING:
+            raise PipelineError("reduce() needs the value to begin with, as in reduce(merge, {})")
+        return self._with(Reduce(self._unique(name or checks.name_of(function)), function, initial))
+
+    # -- running --------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        *,
+        jobs: int | None = None,
+        progress: Any = None,
+        start_method: Literal["fork", "spawn", "forkserver"] | None = None,
+        halt: Literal["now", "soon"] = "now",
+        max_failures: int | str | None = None,
+        dead_letters: Any = None,
+        resume: str | Path | None = None,
+        signals: bool = True,
+    ) -> Report:
+        """Run to the end of the source.
+
+        Args:
+            jobs: workers for stages that do not say how many; None: one for each processor.
+            progress: True: a line for each stage on the terminal, plain lines elsewhere; a function: called now and then
+                with a `Progress`; an object with `update` as of tqdm: told of items that are through. None, False: none.
+            start_method: how processes are started; None: Python's default.
+            halt: an item that fails under `on_error="stop"` ends the run now, or soon: what has begun is finished.
+            max_failures: so many items may fail; `"1%"`: of those taken so far, 100 at least. More raise `TooManyFailures`.
+            dead_letters: a queue, or a list, for items of stages with `on_error="dead_letter"`: it gets
+                `DeadLetter`s. None: `Report.dead_letters`, which keeps the first 10,000.
+            resume: a file, made when it is not there, that keeps which items of the source are dealt with. A run that
+                finds it goes on from there: each item is processed at least once, none is skipped. The source must
+                have places: a list, a range, `read_lines`; for a `reduce`, the value is kept, too.
+            signals: Ctrl-C and SIGTERM finish what is in flight and end the run in good order, a second one ends it at
+                once. Only in the main thread.
+
+        Returns:
+            What was done: `Report.result` has what `to(list)` or `reduce` made.
+
+        Raises:
+            PipelineError: the pipeline cannot run as it is described.
+            BaseException: what the source, the sink, or a function raised, of its own type; its notes name
+                stage, item and worker, and its cause has the worker's traceback. `error.report` is the report so far.
+            WorkerLost, ItemTimeout, TooManyFailures, WorkersLost: as their names say.
+            KeyboardInterrupt: Ctrl-C was pressed twice.
+        """
+        from .running import Running
+
+        return Running(
+            self,
+            jobs=jobs,
+            progress=progress,
+            start_method=start_method,
+            halt=halt,
+            max_failures=max_failures,
+            dead_letters=dead_letters,
+            resume=resume,
+            signals=signals,
+        ).to_the_end()
+
+    def stream(
+        self,
+        *,
+        jobs: int | None = None,
+        start_method: Literal["fork", "spawn", "forkserver"] | None = None,
+        halt: Literal["now", "soon"] = "now",
+        max_failures: int | str | None = None,
+        dead_letters: Any = None,
+        outcomes: bool = False,
+    ) -> Iterator[T | Failure]:
+        """Iterate over what comes out of the last stage, as it comes; the pipeline runs while it is iterated over.
+
+        Leaving the loop ends the run, and its workers. For the arguments and errors see `run`.
+
+        Args:
+            outcomes: items that fail are given as a `Failure`, as if each stage said `on_error="yield"`.
+        """
+        from .running import Running
+
+        pipeline = self._yielding() if outcomes else self
+        running = Running(
+            pipeline,
+            jobs=jobs,
+            start_method=start_method,
+            halt=halt,
+            max_failures=max_failures,
+            dead_letters=dead_letters,
+            signals=False,
+            streams=True,
+        )
+        return running.values()
+
+    def _yielding(self) -> Pipeline[T]:
+        steps = [dataclasses.replace(step, on_error="yield") if isinstance(step, StageSpec) else step for step in self.steps]
+        return self._copy(tuple(steps))
+
+    # -- as a value --------------------------------------------------------------------------------------------
+
+    def describe(self) -> Description:
+        """The pipeline as a graph: its steps, who does each, and how they are joined."""
+        from .description import describe
+
+        return describe(self)
+
+    def check(self, start_method: Literal["fork", "spawn", "forkserver"] | None = None) -> None:
+        """Find what can be found wrong before anything runs.
+
+        Args:
+            start_method: how processes will be started; None: Python's default.
+
+        Raises:
+            PipelineError: it cannot run like this; the text names the stage and says what to do.
+        """
+        from .plan import check
+
+        check(self, start_method)
+
+    def __str__(self) -> str:
+        return str(self.describe())
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self.name!r}, {len(self.steps)} steps>"
+
+    def _unique(self, name: str) -> str:
+        taken = {step.name for step in self.steps}
+        if name not in taken:
+            return name
+        return next(f"{name} {number}" for number in range(2, math.ceil(1e9)) if f"{name} {number}" not in taken)
+
+    def _with(self, step: Step) -> Pipeline[Any]:
+        last = self.steps[-1] if self.steps else None
+        if isinstance(last, (To, Reduce)):
+            raise PipelineError(f"{step.name!r} comes behind {last.name!r}, where all items end; use tee() there")
+        if isinstance(last, Split) and not isinstance(step, Merge):
+            raise PipelineError(f"{step.name!r} comes behind a split(); say merge() first")
+        return self._copy((*self.steps, step))
+
+    def _copy(self, steps: tuple[Step, ...]) -> Pipeline[Any]:
+        made: Pipeline[Any] = Pipeline(None, name=self.name, ordered=self.ordered)
+        made.source = self.source
+        made.steps = steps
+        return made
+
+
+def _name_of_target(target: Any) -> str:
+    if isinstance(target, (str, Path)):
+        return str(target)
+    return checks.name_of(target)
+
+
+_OPTIONS = frozenset(inspect.signature(Pipeline.map).parameters) - {"self", "function"}
+
+
+def _options(method: str, options: dict[str, Any]) -> dict[str, Any]:
+    for word in options:
+        if word not in _OPTIONS:
+            raise TypeError(f"{method}() got an unexpected keyword argument {word!r}; it has those of map()")
+    return options

@@ -1,0 +1,3 @@
+"""stub"""
+def make_display(progress, pipeline):
+    return None

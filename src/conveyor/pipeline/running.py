@@ -1,0 +1,298 @@
+"""Running: one run of a pipeline, with its signals, its dead letters, its progress and its report."""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+import os
+import signal
+import stat
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+from ..dead_letter import DeadLetter
+from ..errors import PipelineError
+from .checks import check_count
+from .engine import Engine, Phase
+from .events import Event, ItemFailed, ItemRetried, Results
+from .failure import Failure
+from .inline import SourceNode
+from .lines import Lines
+from .pipeline import Pipeline
+from .plan import Plan, check
+from .report import Report
+from .reporting import Timeline, make_report
+from .sinks import NewsSink
+from .sources import IterableSource, LineSource, QueueSource, Source
+from .tracker import Tracker
+from .waiting_sources import AsyncSource, ThreadSource
+
+__all__ = ["Running"]
+
+# Iterating over these never waits for anything.
+_QUICK = (list, tuple, range, dict, set, frozenset, deque, Lines)
+_MOST_LETTERS = 10_000
+_MOST_FAILURES = 100
+_TICK_SECONDS = 0.1
+
+
+class _Forced(BaseException):
+    """Raised by the handler of the second signal."""
+
+
+class Running:
+    """A run. The arguments are those of `Pipeline.run`.
+
+    Args:
+        streams: somebody iterates over the results.
+        outlet, stdout_to_stderr, listener: for the command line: see `Engine`; told of every event.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline[Any],
+        *,
+        jobs: int | None = None,
+        progress: Any = None,
+        start_method: Literal["fork", "spawn", "forkserver"] | None = None,
+        halt: str = "now",
+        max_failures: int | str | None = None,
+        dead_letters: Any = None,
+        resume: str | Path | None = None,
+        signals: bool = True,
+        streams: bool = False,
+        outlet: int | None = None,
+        stdout_to_stderr: bool = False,
+        listener: Callable[[Event], None] | None = None,
+        max_items: int | None = None,
+    ) -> None:
+        check(pipeline, start_method)
+        if halt not in ("now", "soon"):
+            raise PipelineError(f"halt is {halt!r}; it must be 'now' or 'soon'")
+        if jobs is not None:
+            check_count("the run", "jobs", jobs, 1)
+        self.pipeline = pipeline
+        self.jobs = jobs or len(os.sched_getaffinity(0))
+        self._signals = signals and threading.current_thread() is threading.main_thread()
+        self._listener = listener
+        self.signalled: signal.Signals | None = None
+        self._dead_letters = dead_letters
+        self.letters: list[DeadLetter[Any]] = []
+        self.failures: list[Failure] = []
+        self.failed = self.retried = self.dead = 0
+        self.timeline = Timeline()
+        self._announce: Callable[[str], None] | None = None
+
+        tracker = _make_tracker(resume, pipeline) if resume is not None else None
+        self.tracker = tracker
+        from .progress import make_display
+
+        self._display = make_display(progress, pipeline)
+        self.engine = Engine(
+            start_method=start_method,
+            halt_now=halt == "now",
+            max_failures=_parse_most(max_failures),
+            tick=_TICK_SECONDS if self._display is not None or listener is not None else None,
+            outlet=outlet,
+            stdout_to_stderr=stdout_to_stderr,
+            tracker=tracker,
+            jobs=self.jobs,
+            bury=self._bury,
+        )
+        try:
+            self._build(streams, max_items)
+        except BaseException:
+            self.engine.watch.close()
+            raise
+
+    def _build(self, streams: bool, max_items: int | None) -> None:
+        engine, tracker = self.engine, self.tracker
+        source = make_source(self.pipeline.source, engine)
+        self.source = SourceNode(source, engine, tracker is not None, tracker.is_done if tracker else None)
+        self._news = NewsSink(lambda values: engine.tell(Results(values)))
+        plan = Plan(engine, self.jobs, append=tracker is not None and tracker.resumed > 0)
+        if max_items is not None:
+            plan.max_items = max_items
+        engine.adopt(plan.make(self.pipeline, self.source, self._news if streams else None))
+        self.sinks = plan.sinks
+        self.plan = plan
+        if tracker is not None:
+            tracker.keep(
+                flush=lambda: [sink.flush() for sink in plan.sinks],
+                state=(lambda: [reduce.result for reduce in plan.reduces]) if plan.reduces else None,
+            )
+            if tracker.had_state:
+                for reduce, result in zip(plan.reduces, tracker.saved_state, strict=True):
+                    reduce.result = result
+
+    # -- running --------------------------------------------------------------------------------------------
+
+    def to_the_end(self) -> Report:
+        """Run it; returns the report, or raises what ended it, with the report as `error.report`."""
+        numbers = (signal.SIGINT, signal.SIGTERM) if self._signals else ()
+        old = {number: signal.signal(number, self._on_signal) for number in numbers}
+        error: BaseException | None = None
+        try:
+            for _ in self.events():
+                pass
+        except _Forced:
+            error = KeyboardInterrupt() if self.signalled is signal.SIGINT else SystemExit(128 + signal.SIGTERM)
+        except BaseException as raised:
+            error = raised
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+        report = self.report()
+        if self._display is not None:
+            self._display.end(report, error)
+        if error is not None:
+            error.report = report  # type: ignore[attr-defined]
+            raise error
+        return report
+
+    def events(self) -> Iterator[Event]:
+        """Run it, and tell what happens."""
+        try:
+            with closing(self.engine.run()) as events:
+                for event in events:
+                    self._note(event)
+                    yield event
+        finally:
+            self._close()
+
+    def values(self) -> Iterator[Any]:
+        """Run it, and give what comes out."""
+        with closing(self.events()) as events:  # type: ignore[type-var]
+            for event in events:
+                if isinstance(event, Results):
+                    yield from event.values
+
+    def _close(self) -> None:
+        error: BaseException | None = None
+        for sink in self.sinks:
+            try:
+                sink.close()
+            except Exception as raised:
+                error = raised
+        if self.tracker is not None:
+            self.tracker.close()
+        if error is not None:
+            raise error
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, ItemFailed):
+            self.failed += 1
+            if len(self.failures) < _MOST_FAILURES:
+                self.failures.append(event.failure)
+        elif isinstance(event, ItemRetried):
+            self.retried += 1
+        self.timeline.look(self.engine)
+        if self._listener is not None:
+            self._listener(event)
+        if self._display is not None:
+            self._display.show(self, event)
+
+    def _bury(self, failure: Failure) -> None:
+        """An item for the dead letters."""
+        self.dead += 1
+        letter: DeadLetter[Any] = DeadLetter(failure.item, failure.attempts, str(failure), failure.pid)
+        target = self._dead_letters
+        if target is None:
+            if len(self.letters) < _MOST_LETTERS:
+                self.letters.append(letter)
+        elif hasattr(target, "put"):
+            target.put(letter)
+        else:
+            target.append(letter)
+
+    def report(self) -> Report:
+        """The figures at this moment, or of the end."""
+        return make_report(self)
+
+    # -- signals ----------------------------------------------------------------------------------------------
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.signalled is not None:
+            for other in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(other, signal.SIG_IGN)  # the workers are being killed; it takes no time
+            self.engine.stop()
+            raise _Forced
+        self.signalled = signal.Signals(number)
+        count = self.engine.drain()
+        items = "1 item" if count == 1 else f"{count:,} items"
+        again = "Ctrl-C again" if number == signal.SIGINT else "a second SIGTERM"
+        text = f"{self.pipeline.name}: {self.signalled.name}: finishing {items} in flight; {again} stops now"
+        if self._display is not None:
+            self._display.say(text)
+        else:
+            os.write(2, f"{text}\n".encode())
+
+    @property
+    def drained(self) -> bool:
+        """Whether a signal ended the input early."""
+        return self.signalled is not None and self.engine.phase >= Phase.DRAINING
+
+
+def _parse_most(value: int | str | None) -> int | float | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    if isinstance(value, str) and value.endswith("%"):
+        try:
+            share = float(value[:-1]) / 100
+        except ValueError:
+            share = -1.0
+        if 0 <= share <= 1:
+            return share
+    raise PipelineError(f'max_failures is {value!r}; it must be a number, or a share as in "1%"')
+
+
+def make_source(given: Any, engine: Engine) -> Source[Any]:
+    """What reads from it."""
+    if isinstance(given, (LineSource, IterableSource)):
+        return given
+    if callable(getattr(given, "get_many", None)) and hasattr(given, "_reader"):
+        return QueueSource(given)
+    if callable(getattr(given, "subscribe", None)):
+        given = given.subscribe()
+    if callable(given) and not isinstance(given, (collections.abc.Iterable, collections.abc.AsyncIterable)):
+        given = given()
+        if not isinstance(given, (collections.abc.Iterable, collections.abc.AsyncIterable)):
+            if inspect.iscoroutine(given):
+                given.close()
+            raise TypeError(f"the source function returned {given!r:.60}; it must return or be a generator")
+    if isinstance(given, collections.abc.AsyncIterable):
+        return AsyncSource(given, engine.watch.wake, engine.loop())
+    if isinstance(given, _QUICK) or _is_plain_file(given):
+        return IterableSource(given)
+    return ThreadSource(given, engine.watch.wake)
+
+
+def _is_plain_file(given: Any) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(given.fileno()).st_mode)
+    except (AttributeError, OSError, TypeError, ValueError):
+        return False
+
+
+def _make_tracker(resume: str | Path, pipeline: Pipeline[Any]) -> Tracker:
+    source = pipeline.source
+    identity = getattr(source, "identity", None)
+    if not isinstance(identity, str):
+        if not isinstance(source, collections.abc.Sequence):
+            raise PipelineError(
+                f"resume needs a source whose items have places, and a {type(source).__name__} has none; "
+                "give a list, a tuple, a range, or read_lines(path)"
+            )
+        if isinstance(source, range):
+            identity = repr(source)
+        else:
+            ends = f"{source[0]!r:.80} to {source[-1]!r:.80}" if source else "nothing"
+            identity = f"a {type(source).__name__} of {len(source)}: {ends}"
+    return Tracker(resume, identity)
+
+

@@ -1,0 +1,79 @@
+"""ThreadHand: a worker that is a thread of this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ..workers.messages import STOP, is_stop
+from ..workers.serve import Job, serve
+from ..workers.slate import Slate
+from .hand import Hand, Owner
+from .local import LocalChannel
+
+__all__ = ["ThreadHand"]
+
+
+class ThreadHand(Hand):
+    """A worker thread, and its two channels.
+
+    A thread cannot be killed: one that is stuck is left behind, as a daemon, and its result is ignored.
+
+    Args:
+        owner: the stage.
+        job: what the worker does.
+        tell: called, in any thread, with this hand when it has results.
+    """
+
+    def __init__(self, owner: Owner, job: Job, tell: Callable[[Hand], None]) -> None:
+        super().__init__(owner, Slate(-1))
+        self._tasks = LocalChannel()
+        self._results = LocalChannel(lambda: tell(self))
+        self._abandoned = False
+        self._meter = self.slate.meter()
+        name = f"conveyor {owner.stage}"
+        self._thread = threading.Thread(target=self._work, args=(job,), name=name, daemon=True)
+        self._thread.start()
+
+    def _work(self, job: Job) -> None:
+        serve(job, self._tasks, self._results.put, self._meter)
+
+    @property
+    def token(self) -> Hand:
+        """This hand."""
+        return self
+
+    def _send(self, messages: list[Any]) -> None:
+        self._tasks.put_many(messages)
+
+    def _take(self) -> list[Any]:
+        return [] if self._abandoned else self._results.take_each()
+
+    def _recall(self) -> int:
+        return sum(not is_stop(message) for message in self._tasks.take_each())
+
+    def has_results(self) -> bool:
+        """Whether `collect` would find something."""
+        return not self._results.empty()
+
+    def dismiss(self) -> None:
+        """Tell it to leave when it has done what it has."""
+        self.dismissed = True
+        self._tasks.put((STOP,))
+
+    def kill(self) -> None:
+        """Expect nothing more of it."""
+        self._abandoned = True
+        self._tasks.take_each()
+        self._tasks.put((STOP,))
+
+    def gone(self) -> bool:
+        """Whether it has ended, or was left behind."""
+        return self._abandoned or not self._thread.is_alive()
+
+    def close(self) -> None:
+        """Wait for the end of a thread that is ending; one that was left behind keeps its slate."""
+        if not self._abandoned:
+            self._thread.join()
+            super().close()

@@ -1,0 +1,313 @@
+"""WorkNode: a step whose functions run in workers."""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+from collections import deque
+from time import monotonic
+from typing import Any
+
+from ..workers.serve import back_off
+from .crew import Crew
+from .desk import Desk
+from .events import ItemRetried
+from .failure import Failure
+from .node import Node, Origins
+from .process_hand import ProcessHand
+from .run import GAP, LOST, Run
+from .spec import StageSpec
+from .watch import Watch
+from .window import Window
+
+__all__ = ["WorkNode"]
+
+_LOOK_SECONDS = 0.5
+# How long a worker may be busy with one item until those behind it are given to others.
+_PATIENCE_IDLE = 0.02
+_PATIENCE_BUSY = 1.0
+
+
+class WorkNode(Node):
+    """Hands items to workers, and puts what comes back into order.
+
+    Args:
+        desk: the engine, as far as it concerns nodes.
+        specs: what each of its workers does to an item, one after the other. The first says how.
+        most: workers at most.
+        max_items: items taken and not yet passed on, at most.
+        max_bytes: the same in bytes, approximately.
+    """
+
+    def __init__(self, desk: Desk, specs: list[StageSpec], most: int, max_items: int, max_bytes: int) -> None:
+        super().__init__(specs[0].name)
+        self.spec = specs[0]
+        self.specs = specs
+        self.desk = desk
+        self.keyed = self.spec.key is not None
+        self.window = Window(self.spec.ordered, max_items, max_bytes)
+        self.crew = Crew(desk, self, most)
+        self._waiting: deque[Run] = deque()
+        self._keyed: list[deque[Run]] = [deque() for _ in range(most)] if self.keyed else []
+        self._later: list[tuple[float, int, Run]] = []
+        self._attempts: dict[int, int] = {}
+        self._available = 0
+        self._closed = False
+        self._deaf = False
+        self.failures = self.retries = 0
+        self.came_back = False
+        """Whether workers gave something back that is to be given to others."""
+
+    # -- as a node ----------------------------------------------------------------------------------------
+
+    def wants(self) -> int:
+        """As many as its workers will soon need."""
+        if self.choked:
+            return 0
+        if self._closed:
+            return self.window.room  # nobody will work on it, but it must not hold up those before
+        need = self.crew.need() - self._available
+        return max(min(need, self.window.room), 0)
+
+    def push(self, values: list[Any], origins: Origins) -> None:
+        """Take items."""
+        run = Run(self.taken, values, origins)
+        self.taken += run.count
+        self.window.add(run)
+        self._put_in(run)
+
+    def pass_by(self, failures: list[Any], origins: Origins) -> None:
+        """They keep their place, but no worker sees them."""
+        run = Run(self.taken, failures, origins)
+        self.taken += run.count
+        self.window.add(run)
+        run.add(failures, 0)
+        self.window.grown(run, run.count, 0)
+        self.gather()
+
+    def _put_in(self, run: Run, first: bool = False) -> None:
+        """Have a run wait for a worker."""
+        if not self.keyed:
+            (self._waiting.appendleft if first else self._waiting.append)(run)
+            self._available += run.count
+            return
+        key = self.spec.key
+        assert key is not None
+        while True:
+            rest = self.split(run, run.start + 1) if run.count > 1 else None
+            try:
+                slot = hash(key(run.items[0])) % len(self._keyed)
+            except Exception as error:
+                text = f"its key cannot be had: {error}"
+                again, instead = self.failed(
+                    Failure(self.stage, run.start, run.items[0], 1, type(error).__name__, text), 0, released=True
+                )
+                assert not again
+                if run.origins is not None and instead is GAP:
+                    self.spread(run.origins[0], 0)
+                run.add([GAP if instead is LOST else instead], 0, special=True)
+                self.grown(run, 1, 0)
+            else:
+                self._keyed[slot].append(run)
+                self._available += 1
+            if rest is None:
+                return
+            run = rest
+
+    def advance(self, now: float) -> bool:
+        """Give, and pass on."""
+        while self._later and self._later[0][0] <= now:
+            run = heapq.heappop(self._later)[2]
+            self._put_in(run, first=True)
+        self.came_back = False
+        if self._closed and not self.in_flight:
+            self.flush()
+        done = self._pass_on()
+        if not self._closed and not self.choked:
+            done = self._feed(now) or done
+        return done
+
+    @property
+    def held(self) -> int:
+        """Items taken, and results not passed on."""
+        return super().held + self.window.items
+
+    @property
+    def in_flight(self) -> int:
+        """Items that workers have."""
+        return sum(hand.outstanding for hand in self.crew.hands)
+
+    @property
+    def waiting(self) -> int:
+        """Items that no worker has."""
+        return self._available + len(self._later)
+
+    def deadline(self) -> float | None:
+        """The next retry, time limit, or look at the slow."""
+        times = self.crew.deadlines(monotonic())
+        if self._later:
+            times.append(self._later[0][0])
+        return min(times, default=None)
+
+    def cut(self) -> None:
+        """Begin nothing more: what workers have not begun is given up."""
+        self._closed = True
+        for hand in self.crew.hands:
+            for run in hand.take_back():
+                self._put_in(run)
+
+    def flush(self) -> None:
+        """Pass on what is there, over what will never come."""
+        self._emit(*self.window.flush())
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left that will be worked on."""
+        if self._closed:
+            return self.in_flight == 0 and not self._out
+        return super().done
+
+    # -- items out -----------------------------------------------------------------------------------------
+
+    def _feed(self, now: float) -> bool:
+        if self.keyed:
+            return self._feed_keyed(now)
+        fed = False
+        hungry = [hand for hand in self.crew.hands if hand.room() > 0]
+        # Who has least comes first; nobody gets more than a fair share of what there is.
+        hungry.sort(key=lambda hand: hand.outstanding)
+        for hand in hungry:
+            if not self._available:
+                break
+            share = -(-self._available // self.crew.size)
+            most = min(hand.room(), share)
+            while most > 0 and self._waiting:
+                run = self._next_run(most)
+                hand.give(run)
+                most -= run.count
+            fed = True
+        # Idle, or not there yet.
+        spare = sum(not hand.outstanding and not hand.dismissed for hand in self.crew.hands)
+        if self._available > spare:
+            fed = self.crew.start_one(now) or fed
+        return fed
+
+    def _feed_keyed(self, now: float) -> bool:
+        fed = False
+        for slot, waiting in enumerate(self._keyed):
+            if not waiting:
+                continue
+            hand = self.crew.in_slot(slot)
+            if hand is None:
+                fed = self.crew.start_one(now, slot) or fed
+                continue
+            room = hand.room()
+            while room > 0 and waiting:
+                self._available -= 1
+                room -= 1
+                hand.give(waiting.popleft())
+                fed = True
+        return fed
+
+    def _next_run(self, most: int) -> Run:
+        run = self._waiting.popleft()
+        if run.count > most:
+            self._waiting.appendleft(self.window.split(run, run.start + most))
+        self._available -= run.count
+        return run
+
+    # -- what comes back -------------------------------------------------------------------------------------
+
+    def collect(self, found: set[Any]) -> None:
+        """Take the results of those workers that have some."""
+        if self.choked:
+            return
+        for hand in list(self.crew.hands):
+            if hand.token in found and hand.collect():
+                self.crew.deaths_in_a_row = 0
+                self.crew.starts_in_vain = 0
+            if hand.broken is not None:
+                self.crew.broken(hand)
+        self.gather()
+
+    def gather(self) -> None:
+        """Put out the results whose turn has come."""
+        self._emit(*self.window.release())
+
+    def come_back(self, runs: list[Run], slot: int | None = None) -> None:
+        """Runs that a worker had and has not begun."""
+        self.came_back = self.came_back or bool(runs)
+        for run in reversed(runs):
+            if slot is not None:
+                self._keyed[slot].appendleft(run)
+                self._available += run.count
+            else:
+                self._put_in(run, first=True)
+
+    def take_from_the_stuck(self, now: float) -> float:
+        """Take back what waits behind a slow item, and would be done sooner by somebody else.
+
+        Returns:
+            Seconds until it is to be done next.
+        """
+        crew = self.crew
+        soonest = _LOOK_SECONDS
+        if self.keyed or crew.most < 2:
+            return soonest
+        # It costs, and a silent worker may only be waiting for a processor: in haste only if
+        # somebody has nothing to do.
+        idle = not self._available and (
+            len(crew.hands) < crew.size or any(hand.ready and not hand.outstanding for hand in crew.hands)
+        )
+        patience = _PATIENCE_IDLE if idle else _PATIENCE_BUSY
+        for hand in crew.hands:
+            if hand.dismissed:
+                continue
+            overdue = hand.overdue(now, patience)
+            if overdue >= 0:
+                self.come_back(hand.take_back())
+            else:
+                soonest = min(soonest, -overdue)
+        return soonest
+
+    def listen(self, watch: Watch) -> None:
+        """Have results watched for, unless nobody takes them."""
+        if self.choked == self._deaf:
+            return
+        self._deaf = self.choked
+        for hand in self.crew.hands:
+            if isinstance(hand, ProcessHand):
+                watch.listen(hand.token, not self._deaf)
+
+    # -- as the owner of hands ----------------------------------------------------------------------------------
+
+    def grown(self, run: Run, count: int, by: int) -> None:
+        """A run got results."""
+        self.window.grown(run, count, by)
+
+    def split(self, run: Run, number: int) -> Run:
+        """Cut a run in two."""
+        return self.window.split(run, number)
+
+    def spread(self, origin: Any, count: int) -> None:
+        """An item that came of `origin` became so many."""
+        self.desk.spread(origin, count)
+
+    def failed(self, failure: Failure, link: int, released: bool) -> tuple[bool, Any]:
+        """Decide on an item that failed: whether to try it again, and if not, what takes its place."""
+        spec = self.specs[link]
+        attempts = self._attempts.pop(failure.number, 0) + failure.attempts
+        failure = dataclasses.replace(failure, stage=spec.name, attempts=attempts)
+        if attempts <= spec.retries and not released and not self.keyed and not self._closed:
+            self._attempts[failure.number] = attempts
+            self.retries += 1
+            return True, failure
+        self.failures += 1
+        return False, self.desk.item_failed(failure, spec.on_error)
+
+    def retry(self, run: Run, failure: Failure) -> None:
+        """A run of one item, for which `failed` has said that it is to be tried again."""
+        spec = next((spec for spec in self.specs if spec.name == failure.stage), self.spec)
+        seconds = back_off(spec.backoff, failure.attempts) if spec.backoff else 0.0
+        heapq.heappush(self._later, (monotonic() + seconds, run.start, run))
+        self.desk.tell(ItemRetried(failure, seconds))

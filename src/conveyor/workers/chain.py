@@ -1,0 +1,106 @@
+"""Chain: the functions that one worker applies to each item, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+__all__ = ["NOTHING", "Chain", "Kind", "Link", "Many", "is_worker_class"]
+
+Kind: TypeAlias = Literal["map", "filter", "flat_map"]
+
+# Results of one item that are sent at a time, so that a function which yields without end needs no memory.
+_PART = 1024
+
+
+class _Nothing:
+    def __repr__(self) -> str:
+        return "NOTHING"
+
+
+NOTHING: Final = _Nothing()
+"""What a chain returns for an item that has no result."""
+
+
+class Many(list[Any]):
+    """What a chain returns for an item with several results."""
+
+    __slots__ = ()
+
+
+class Link(NamedTuple):
+    """One function of a chain."""
+
+    kind: Kind
+    function: Any
+    """A function, or a class or an object with `__call__` and, if it likes, `setup` and `teardown`."""
+
+
+def is_worker_class(function: Any) -> bool:
+    """Whether it is a class of which each worker makes an object to call, unlike `int` or `str`."""
+    return isinstance(function, type) and any("__call__" in vars(base) for base in function.__mro__)
+
+
+class Chain:
+    """Functions ready to be called.
+
+    Args:
+        links: in the order of calls.
+        part: what is told of a list with the first results of an item that has very many.
+    """
+
+    def __init__(self, links: tuple[Link, ...], part: Callable[[list[Any]], None]) -> None:
+        self.position = 0
+        """The link that is at work, or was when an exception came out."""
+        self._objects: list[Any] = []
+        self._links = [(kind, self._prepare(function)) for kind, function in links]
+        self._part = part
+        self.call: Callable[[Any], Any] = self._whole
+        """Returns the item's result, `NOTHING` or `Many`."""
+        if len(links) == 1 and links[0].kind == "map":
+            self.call = self._links[0][1]  # nothing in between
+
+    def _prepare(self, function: Any) -> Callable[[Any], Any]:
+        made = function() if is_worker_class(function) else function
+        self._objects.append(made)
+        return made  # type: ignore[no-any-return]
+
+    def set_up(self) -> None:
+        """Call each `setup()`."""
+        for self.position, made in enumerate(self._objects):
+            setup = getattr(made, "setup", None)
+            if callable(setup) and not isinstance(made, type):
+                setup()
+        self.position = 0
+
+    def tear_down(self) -> None:
+        """Call each `teardown()`, the last first."""
+        for made in reversed(self._objects):
+            teardown = getattr(made, "teardown", None)
+            if callable(teardown) and not isinstance(made, type):
+                teardown()
+
+    def _whole(self, item: Any) -> Any:
+        values = [item]
+        for self.position, (kind, function) in enumerate(self._links):
+            if kind == "map":
+                values = [function(value) for value in values]
+            elif kind == "filter":
+                values = [value for value in values if function(value)]
+            elif self.position + 1 == len(self._links):
+                values = self._flatten(function, values)
+            else:
+                values = [result for value in values for result in function(value)]
+            if not values:
+                return NOTHING
+        return values[0] if len(values) == 1 else Many(values)
+
+    def _flatten(self, function: Callable[[Any], Any], values: list[Any]) -> list[Any]:
+        results: list[Any] = []
+        for value in values:
+            for result in function(value):
+                if len(results) == _PART:
+                    self._part(results)
+                    results = []
+                results.append(result)
+        return results

@@ -1,0 +1,55 @@
+"""What an engine and its workers say to each other over their channels.
+
+An item or a result of any type but `tuple` stands for itself, so that telling it from everything else costs
+one type check. A tuple is one of the messages below; a tuple that is an item goes as `(VALUE, it)`.
+
+A worker puts each result as soon as it has it, and in the order of the items. So at any moment the engine can
+tell what a dead worker had done (its results are in the channel, and survive it), what it was doing (the
+first item without a result) and what it had not begun (still in its channel of tasks).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+__all__ = ["BROKEN", "DROPPED", "FAILED", "MANY", "PART", "READY", "SLOW", "STOP", "VALUE", "Unreadable", "is_stop", "wrap"]
+
+VALUE: Final = 0
+"""`(VALUE, item)`: an item or a result that is a tuple itself."""
+DROPPED: Final = 1
+"""`(DROPPED,)`: the item has no result: a filter left it out."""
+MANY: Final = 2
+"""`(MANY, [values])`: the item's results, or the rest of them."""
+PART: Final = 3
+"""`(PART, [values])`: some of the item's results; more follow."""
+FAILED: Final = 4
+"""`(FAILED, stage, attempts, pickled exception or None, name, text, place, traceback)`: the item's function raised."""
+READY: Final = 5
+"""`(READY,)`: the worker is there."""
+SLOW: Final = 6
+"""`(SLOW, nanoseconds)`: the item whose result came just before took so long."""
+BROKEN: Final = 7
+"""`(BROKEN, …)` with the fields of `FAILED`: the worker could not be set up, and ends."""
+STOP: Final = 8
+"""To a worker, `(STOP,)`: leave when you come to this."""
+
+
+class Unreadable:
+    """In the place of an item or a result that came, and could not be unpickled."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def wrap(items: list[Any]) -> list[Any]:
+    """The messages that carry these items."""
+    if tuple in set(map(type, items)):
+        return [(VALUE, item) if type(item) is tuple else item for item in items]
+    return items
+
+
+def is_stop(message: Any) -> bool:
+    """Whether this tells a worker to leave."""
+    return type(message) is tuple and message[0] == STOP

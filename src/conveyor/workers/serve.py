@@ -1,0 +1,132 @@
+"""The loop of a worker: items in, results out."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .._native import Meter
+from ..errors import Empty
+from .chain import NOTHING, Chain, Link, Many
+from .failing import describe_failure
+from .messages import BROKEN, DROPPED, FAILED, MANY, PART, READY, SLOW, VALUE
+
+__all__ = ["Job", "Tasks", "back_off", "serve"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is to do."""
+
+    links: tuple[Link, ...]
+    stdout_to_stderr: bool = False
+    started_by_main_thread: bool = True
+    retries: int = 0
+    """How often the worker itself tries an item again; the engine does it otherwise."""
+    backoff: float = 0.0
+
+
+class Tasks(Protocol):
+    """The worker's end of its channel of tasks."""
+
+    def get(self, block: bool = True) -> Any:
+        """The next message; `Empty` if there is none and it must not block."""
+        ...
+
+
+def back_off(seconds: float, attempt: int) -> float:
+    """Seconds to wait before an item is tried again: doubled each time, up to a minute, and spread by half.
+
+    The spread keeps items that failed together from coming back together ("Exponential Backoff And Jitter",
+    AWS Architecture Blog, 2015).
+
+    Args:
+        seconds: before the second attempt.
+        attempt: how often it was tried.
+    """
+    return min(seconds * 2.0 ** (attempt - 1), max(60.0, seconds)) * random.uniform(0.5, 1.0)
+
+
+def serve(job: Job, tasks: Tasks, put: Callable[[Any], None], meter: Meter) -> None:
+    """Apply the job's functions to what comes, until told to stop.
+
+    Args:
+        job: what to do.
+        tasks: where items come from.
+        put: takes results and other messages.
+        meter: is told when items begin and end.
+    """
+    try:
+        chain = Chain(job.links, lambda values: put((PART, values)))
+        chain.set_up()
+    except BaseException as error:
+        put((BROKEN, 0, 1, *describe_failure(error)))
+        return
+    put((READY,))
+    try:
+        _loop(job, chain, tasks, put, meter)
+    finally:
+        chain.tear_down()
+
+
+def _loop(job: Job, chain: Chain, tasks: Tasks, put: Callable[[Any], None], meter: Meter) -> None:
+    get, lap = tasks.get, meter.lap
+    call = chain.call if not job.retries else _Insisting(job, chain).call
+    while True:
+        try:
+            try:
+                task = get(False)
+            except Empty:
+                meter.idle()
+                try:
+                    task = get()
+                finally:
+                    meter.begin()
+            if type(task) is tuple:
+                if task[0] != VALUE:
+                    return
+                task = task[1]
+            result = call(task)
+            if type(result) is tuple:
+                result = (VALUE, result)
+            elif result is NOTHING:
+                result = (DROPPED,)
+            elif type(result) is Many:
+                result = (MANY, list(result))
+            put(result)
+        except BaseException as error:  # even SystemExit: it must not pass for the worker's own end
+            _put_failure(error, chain, put)
+        took = lap()
+        if took:
+            put((SLOW, took))
+
+
+def _put_failure(error: BaseException, chain: Chain, put: Callable[[Any], None]) -> None:
+    attempts = getattr(error, "_conveyor_attempts", 1)
+    put((FAILED, chain.position, attempts, *describe_failure(error)))
+
+
+class _Insisting:
+    """Tries an item again by itself, for the next one of its key must wait for it."""
+
+    def __init__(self, job: Job, chain: Chain) -> None:
+        self._job = job
+        self._chain = chain
+
+    def call(self, item: Any) -> Any:
+        # Each attempt gets the item as it came.
+        again = pickle.dumps(item)
+        for attempt in range(1, self._job.retries + 2):
+            try:
+                return self._chain.call(item)
+            except Exception as error:
+                if attempt > self._job.retries:
+                    error._conveyor_attempts = attempt  # type: ignore[attr-defined]
+                    raise
+            time.sleep(back_off(self._job.backoff, attempt))
+            item = pickle.loads(again)
+        raise AssertionError("unreachable")

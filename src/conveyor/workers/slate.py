@@ -1,0 +1,122 @@
+"""Slate: a bit of memory that a worker writes on, and that its engine reads, also when the worker is dead."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+from typing import TYPE_CHECKING, BinaryIO
+
+from .._native import Meter
+from .._references import duplicate_for_child
+
+if TYPE_CHECKING:
+    from .._references import Descriptor
+
+__all__ = ["STEPS", "Slate", "step_seconds"]
+
+_FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
+# As in core/include/conveyor/meter.hpp.
+_SINCE, _BUSY, _WAITED, _ITEMS, _SLOW, _HISTOGRAM = 0, 1, 2, 3, 4, 8
+STEPS = 256
+"""How many steps the histogram of durations has."""
+# Behind the meter's words lies what faulthandler writes when native code crashes.
+_NOTE = 4096
+
+
+def step_seconds(step: int) -> float:
+    """The middle of what falls into this step of the histogram, in seconds."""
+    low = (4 + step % 4) * 2.0 ** (step // 4 - 2)
+    return (low + 2.0 ** (step // 4 - 3)) * 1e-9
+
+
+class Slate:
+    """Figures of one worker, and where native code crashed it.
+
+    The engine makes one for each worker and passes it on; it outlives the worker.
+
+    Args:
+        fd: of an existing one; -1: for a worker in this process.
+    """
+
+    def __init__(self, fd: int | None = None) -> None:
+        if fd is None:
+            fd = os.memfd_create("conveyor-slate", os.MFD_CLOEXEC)
+            os.ftruncate(fd, _NOTE)
+        self._fd = fd
+        self._map = mmap.mmap(fd, _NOTE)
+        self._words = memoryview(self._map).cast("Q")
+        self._file: BinaryIO | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _received, (duplicate_for_child(self._fd),)
+
+    def meter(self) -> Meter:
+        """In the worker: what writes the figures."""
+        return Meter(self._map)
+
+    def catch_crashes(self) -> None:
+        """In the worker: have a crash of native code write here, unless the program has its own arrangement."""
+        import faulthandler
+
+        if not faulthandler.is_enabled():
+            # The file object must live as long as the process: faulthandler keeps only its number.
+            self._file = os.fdopen(self._fd, "wb", buffering=0, closefd=False)
+            os.lseek(self._fd, _NOTE, os.SEEK_SET)
+            faulthandler.enable(self._file, all_threads=False)
+
+    @property
+    def since(self) -> float:
+        """When the item in hand was begun, by `time.monotonic`; 0: none is."""
+        return self._words[_SINCE] * 1e-9
+
+    @property
+    def busy(self) -> int:
+        """Nanoseconds spent on items."""
+        return self._words[_BUSY]
+
+    @property
+    def waited(self) -> int:
+        """Nanoseconds without an item."""
+        return self._words[_WAITED]
+
+    @property
+    def items(self) -> int:
+        """Items finished."""
+        return self._words[_ITEMS]
+
+    def tell_above(self, nanoseconds: int) -> None:
+        """Have the worker tell of items that take longer."""
+        self._words[_SLOW] = nanoseconds
+
+    def histogram(self) -> list[int]:
+        """How many items took how long; see `step_seconds`."""
+        return self._words[_HISTOGRAM : _HISTOGRAM + STEPS].tolist()
+
+    def crash(self, most: int = 3) -> tuple[str, ...]:
+        """Where native code crashed: the innermost calls, as in `tools.py:12 in parse`.
+
+        Args:
+            most: how many calls at most; none of conveyor's own are among them.
+        """
+        text = os.pread(self._fd, 65536, _NOTE).decode("utf-8", "replace")
+        calls: list[str] = []
+        for frame in _FRAME.finditer(text):
+            if frame["file"].startswith(_PACKAGE) or len(calls) == most:
+                break  # what called the user's function, and so on, tells nothing
+            calls.append(f"{os.path.basename(frame['file'])}:{frame['line']} in {frame['function']}")  # noqa: PTH119
+        return tuple(calls)
+
+    def close(self) -> None:
+        """In the engine: let go of it."""
+        self._words.release()
+        if self._fd >= 0:
+            self._map.close()
+            os.close(self._fd)
+
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - no Path on the way up
+
+
+def _received(duplicate: Descriptor) -> Slate:
+    return Slate(duplicate.detach())
