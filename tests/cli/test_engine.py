@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conveyor.pipeline import ItemFailed, IterableSource, LineSource, Mapper, Results
+from conveyor.pipeline import LineSource
 from conveyor.pipeline.run import GAP, Run
 from conveyor.pipeline.window import Window
 

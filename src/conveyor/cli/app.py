@@ -21,6 +21,7 @@ Examples:
   conveyor demo                         a producer and a consumer, two processes
   ls *.log | conveyor map -j 4 tools.py:count     a function for each line
   conveyor map --jsonl shop:price < in.jsonl      the same with JSON lines
+  conveyor run etl.py:pipeline -j 4     stages of work, and which one is slow
   conveyor info shm://jobs              what is in a queue, and went through it
   conveyor doctor                       is all well here, and what to do if not
   conveyor gc --dry-run                 named queues that nobody uses
@@ -51,6 +52,8 @@ def build_app() -> App:
     from .map import USAGE as MAP_USAGE
     from .map import map_items
     from .rm import rm
+    from .run import USAGE as RUN_USAGE
+    from .run import run_pipeline
 
     app = App(
         name="conveyor",
@@ -61,6 +64,7 @@ def build_app() -> App:
         config=Env("CONVEYOR_"),
     )
     app.command(map_items, name="map", usage=MAP_USAGE)
+    app.command(run_pipeline, name="run", usage=RUN_USAGE)
     app.command(demo, usage="conveyor demo [OPTIONS]\n\nExample:\n  conveyor demo --seed 7\n")
     app.command(info, usage="conveyor info [OPTIONS] URL\n\nExample:\n  conveyor info shm://jobs --json\n")
     app.command(rm, usage="conveyor rm [OPTIONS] URL\n\nExample:\n  conveyor rm -f shm://jobs\n")

@@ -7,25 +7,27 @@ import os
 import signal
 from contextlib import closing
 from types import FrameType
+from typing import Literal
 
+from ..errors import WorkersLost
 from ..pipeline import (
     CrashLoop,
     Event,
+    Failure,
     FewerWorkers,
-    Halt,
     ItemFailed,
     LineSource,
-    Mapper,
-    NoWorkers,
     OutletClosed,
-    Report,
+    Pipeline,
     Results,
+    Running,
     WorkerDied,
     WorkerStuck,
 )
 from .exit_codes import CommandError, ExitCode
 from .line_function import LineFunction
 from .target import TargetError
+from .map_figures import Figures, MapFigures
 from .terminal import Terminal, short
 
 __all__ = ["MapRun"]
@@ -55,7 +57,7 @@ class MapRun:
         workers: int,
         jsonl: bool,
         ordered: bool,
-        halt: Halt,
+        halt: Literal["never", "soon", "now"],
         start_method: str | None,
         window: int,
         max_crashes: int | None,
@@ -83,20 +85,25 @@ class MapRun:
         self._jsonl = jsonl
         self._signalled: signal.Signals | None = None
         self._verdict = ""
-        self._mapper = Mapper(
-            function,
-            self._source,
-            workers=workers,
-            ordered=ordered,
-            halt=halt,
-            start_method=start_method,
+        self._halt = halt
+        stage = Pipeline(self._source, name="conveyor map").map(
+            function, workers=workers, ordered=ordered, on_error=self._item_failed, name=target
+        )
+        self._running = Running(
+            stage,
+            jobs=workers,
+            start_method=start_method,  # type: ignore[arg-type]
+            signals=False,
+            streams=True,
+            outlet=_STDOUT,
+            stdout_to_stderr=True,
             max_items=window,
             crash_limit=max_crashes,
             tick=0.1 if self._terminal.has_progress else None,
-            outlet=_STDOUT,
-            stdout_to_stderr=True,
-            tracebacks=tracebacks,
         )
+        self._tracebacks = tracebacks
+        self._engine = self._running.engine
+        self._figures = MapFigures(self._running)
 
     def run(self) -> int:
         """Run to the end; returns the exit code."""
@@ -112,31 +119,36 @@ class MapRun:
         self._summary(forced=code)
         if code is not None:
             return code
-        report = self._mapper.report()
+        report = self._figures.now()
         return ExitCode.WORK_FAILED if report.failed or report.lost or self._verdict else ExitCode.OK
+
+    def _item_failed(self, failure: Failure) -> None:
+        if self._halt == "now":
+            self._engine.stop()
+        elif self._halt == "soon":
+            self._engine.finish_begun()
 
     def _events(self) -> int | None:
         """Act on each event; returns the exit code if it is not to be had from the figures."""
-        with closing(self._mapper.run()) as events:
+        with closing(self._running.events()) as events:  # type: ignore[type-var]
             try:
                 for event in events:
                     if isinstance(event, Results):
                         self._write(b"".join(event.values))
                     elif isinstance(event, CrashLoop):
                         self._crash_loop(event)
-                        return ExitCode.WORKER_LOST
                     else:
                         self._tell(event)
                     if self._terminal.has_progress:
-                        report = self._mapper.report()
+                        report = self._figures.now()
                         self._terminal.draw(report, self._fraction(report))
             except _OutputFailed as failed:
-                self._mapper.stop()
+                self._engine.stop()
                 if failed.reader_left:
                     return None
                 self._verdict = f"cannot write the results: {failed}"
-            except NoWorkers as error:
-                self._verdict = str(error)
+            except WorkersLost as error:
+                self._verdict = self._verdict or str(error)
                 return ExitCode.WORKER_LOST
             except OSError as error:  # of the input; any other has been named above
                 self._verdict = f"cannot read the items: {error.strerror or error}"
@@ -152,7 +164,7 @@ class MapRun:
                 signal.signal(other, signal.SIG_IGN)  # the workers are being killed; it takes no time
             raise _Forced(which)
         self._signalled = which
-        count = self._mapper.drain()
+        count = self._engine.drain()
         items = "1 item" if count == 1 else f"{count:,} items"
         self._terminal.say(
             f"conveyor map: {which.name}: finishing {items} in flight; {_AGAIN[which]} stops now"
@@ -173,9 +185,12 @@ class MapRun:
     def _tell(self, event: Event) -> None:
         say = self._terminal.say
         if isinstance(event, ItemFailed):
-            say(f"conveyor map: item {event.number + 1:,} {self._name(event.item)}: {event.failure}")
-            if event.failure.traceback:
-                say(event.failure.traceback.rstrip())
+            failure = event.failure
+            if failure.kind == "WorkerLost":
+                return  # told of with the worker's death
+            say(f"conveyor map: item {failure.number + 1:,} {self._name(failure.item)}: {failure}")
+            if self._tracebacks and failure.traceback:
+                say(failure.traceback.rstrip())
         elif isinstance(event, WorkerDied):
             if event.number is None:
                 on = "with no item"
@@ -203,7 +218,7 @@ class MapRun:
     def _name(self, item: bytes) -> str:
         return short(item)
 
-    def _fraction(self, report: Report) -> float | None:
+    def _fraction(self, report: Figures) -> float | None:
         if not self._size:
             return None
         # Of the part that has been read, the share that has been dealt with.
@@ -212,14 +227,14 @@ class MapRun:
 
     def _summary(self, forced: int | None) -> None:
         self._terminal.make_way()
-        report = self._mapper.report()
+        report = self._figures.now()
         if self._verdict:
             self._terminal.say(f"conveyor map: {self._verdict}")
         usual = not (report.failed or report.lost or self._verdict or self._signalled or report.deaths)
         if self._loud or not usual:
             self._terminal.say(f"conveyor map: {_figures(report)}{self._ending(report, forced)}")
 
-    def _ending(self, report: Report, forced: int | None) -> str:
+    def _ending(self, report: Figures, forced: int | None) -> str:
         if forced in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
             return "; stopped at once"
         if self._signalled is not None and not self._source.exhausted:
@@ -237,7 +252,7 @@ def _died(event: WorkerDied) -> str:
     return event.reason if event.exitcode >= 0 else f"was {event.reason}"
 
 
-def _figures(report: Report) -> str:
+def _figures(report: Figures) -> str:
     words = [f"{report.done:,} done"]
     for count, word in (
         (report.failed, "failed"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["TargetError", "load_target"]
+__all__ = ["TargetError", "load_object", "load_target"]
 
 
 class TargetError(Exception):
@@ -28,18 +28,7 @@ def load_target(target: str) -> Callable[[Any], Any]:
     Raises:
         TargetError: it is malformed, cannot be imported, is not there, or cannot be called.
     """
-    module_name, colon, path = target.rpartition(":")
-    if not colon or not module_name or not path:
-        raise TargetError(
-            f"{target!r} names no function; it must be MODULE:FUNCTION, as in json:loads or tools.py:strip"
-        )
-    module = _import(module_name)
-    found: Any = module
-    for part in path.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            raise TargetError(f"{module_name} has no {part!r}{_alternatives(found, part)}") from None
+    found = load_object(target, "function", "MODULE:FUNCTION, as in json:loads or tools.py:strip")
     if not callable(found):
         raise TargetError(f"{target} is a {type(found).__name__}, {found!r:.60}; it must be callable")
     if inspect.iscoroutinefunction(found):
@@ -49,6 +38,29 @@ def load_target(target: str) -> Callable[[Any], Any]:
             f"{target} is a generator; a function that returns one value for each item is needed"
         )
     return found  # type: ignore[no-any-return]
+
+
+def load_object(target: str, kind: str, form: str) -> Any:
+    """Whatever `target` names.
+
+    Args:
+        target: as for `load_target`.
+        kind: what it should be, for messages.
+        form: how it is to be written, for messages.
+
+    Raises:
+        TargetError: it is malformed, cannot be imported, or is not there.
+    """
+    module_name, colon, path = target.rpartition(":")
+    if not colon or not module_name or not path:
+        raise TargetError(f"{target!r} names no {kind}; it must be {form}")
+    found: Any = _import(module_name)
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise TargetError(f"{module_name} has no {part!r}{_alternatives(found, part)}") from None
+    return found
 
 
 def _import(name: str) -> ModuleType:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..pipeline import Report
+    from .map_figures import Figures
 
 __all__ = ["Terminal", "clock", "short"]
 
@@ -58,7 +58,7 @@ class Terminal:
             self._drawn = False
             self._at = 0.0
 
-    def draw(self, report: Report, fraction: float | None) -> None:
+    def draw(self, report: Figures, fraction: float | None) -> None:
         """Draw the progress line, unless it was drawn just now.
 
         Args:

@@ -132,7 +132,7 @@ def check_source(source: Any) -> None:
         )
     if isinstance(source, (Iterable, AsyncIterable)) or hasattr(source, "__getitem__"):
         return
-    if callable(getattr(source, "subscribe", None)):
+    if callable(getattr(source, "subscribe", None)) or callable(getattr(source, "fill", None)):
         return
     if callable(source) and not isinstance(source, type):
         check_arity("Pipeline", source, 0)

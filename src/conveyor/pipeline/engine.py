@@ -20,7 +20,7 @@ from .coroutine_hand import CoroutineHand, Loop
 from .events import Event, ItemFailed, OutletClosed, Tick, WorkerStuck
 from .failure import Failure
 from .hand import Hand, Owner
-from .inline import SourceNode
+from .inline import SinkNode, SourceNode
 from .likely_cause import LikelyCause
 from .node import Node
 from .process_hand import ProcessHand
@@ -98,6 +98,7 @@ class Engine:
         self.nodes: list[Node] = []
         self.works: list[WorkNode] = []
         self.sources: list[SourceNode] = []
+        self.sinks: list[SinkNode] = []
         self._news: deque[Event] = deque()
         self._speaking: deque[Hand] = deque()
         self._loop_thread: Loop | None = None
@@ -114,6 +115,7 @@ class Engine:
         self.nodes = nodes
         self.works = [node for node in nodes if isinstance(node, WorkNode)]
         self.sources = [node for node in nodes if isinstance(node, SourceNode)]
+        self.sinks = [node for node in nodes if isinstance(node, SinkNode)]
 
     # -- from outside, also from signal handlers -----------------------------------------------------
 

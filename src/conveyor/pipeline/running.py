@@ -50,7 +50,9 @@ class Running:
 
     Args:
         streams: somebody iterates over the results.
-        outlet, stdout_to_stderr, listener: for the command line: see `Engine`; told of every event.
+        outlet, stdout_to_stderr, tick: see `Engine`.
+        max_items: items that a stage may hold.
+        crash_limit: so many workers of a stage may die in a row; None: three for each, and at least ten.
     """
 
     def __init__(
@@ -68,8 +70,9 @@ class Running:
         streams: bool = False,
         outlet: int | None = None,
         stdout_to_stderr: bool = False,
-        listener: Callable[[Event], None] | None = None,
         max_items: int | None = None,
+        crash_limit: int | None = None,
+        tick: float | None = None,
     ) -> None:
         check(pipeline, start_method)
         if halt not in ("now", "soon"):
@@ -79,7 +82,6 @@ class Running:
         self.pipeline = pipeline
         self.jobs = jobs or len(os.sched_getaffinity(0))
         self._signals = signals and threading.current_thread() is threading.main_thread()
-        self._listener = listener
         self.signalled: signal.Signals | None = None
         self._dead_letters = dead_letters
         self.letters: list[DeadLetter[Any]] = []
@@ -97,7 +99,7 @@ class Running:
             start_method=start_method,
             halt_now=halt == "now",
             max_failures=_parse_most(max_failures),
-            tick=_TICK_SECONDS if self._display is not None or listener is not None else None,
+            tick=tick or (_TICK_SECONDS if self._display is not None else None),
             outlet=outlet,
             stdout_to_stderr=stdout_to_stderr,
             tracker=tracker,
@@ -105,12 +107,12 @@ class Running:
             bury=self._bury,
         )
         try:
-            self._build(streams, max_items)
+            self._build(streams, max_items, crash_limit)
         except BaseException:
             self.engine.watch.close()
             raise
 
-    def _build(self, streams: bool, max_items: int | None) -> None:
+    def _build(self, streams: bool, max_items: int | None, crash_limit: int | None) -> None:
         engine, tracker = self.engine, self.tracker
         source = make_source(self.pipeline.source, engine)
         self.source = SourceNode(source, engine, tracker is not None, tracker.is_done if tracker else None)
@@ -119,6 +121,8 @@ class Running:
         if max_items is not None:
             plan.max_items = max_items
         engine.adopt(plan.make(self.pipeline, self.source, self._news if streams else None))
+        for node in engine.works:
+            node.crew.crash_limit = crash_limit or node.crew.crash_limit
         self.sinks = plan.sinks
         self.plan = plan
         if tracker is not None:
@@ -192,8 +196,6 @@ class Running:
         elif isinstance(event, ItemRetried):
             self.retried += 1
         self.timeline.look(self.engine)
-        if self._listener is not None:
-            self._listener(event)
         if self._display is not None:
             self._display.show(self, event)
 

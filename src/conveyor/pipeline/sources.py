@@ -87,7 +87,6 @@ class _Buffer(Generic[T]):
 
     def close(self) -> None:
         """Nothing more is wanted."""
-        self._exhausted = True
 
     def _add(self, items: list[T]) -> None:
         self._items = self._items[self._given :] + items if self._items else items

@@ -138,6 +138,11 @@ class WorkNode(Node):
         return sum(hand.outstanding for hand in self.crew.hands)
 
     @property
+    def pending(self) -> int:
+        """Results that wait: for those of earlier items, or to be taken."""
+        return self.window.pending + len(self._out)
+
+    @property
     def waiting(self) -> int:
         """Items that no worker has."""
         return self._available + len(self._later)
