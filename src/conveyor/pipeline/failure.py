@@ -36,6 +36,22 @@ class Failure:
     pickled: bytes | None = field(default=None, repr=False)
     """The exception itself, if it could be pickled."""
 
+    @classmethod
+    def here(cls, stage: str, number: int, item: Any, error: Exception, what: str) -> Failure:
+        """Of an exception that was raised in this process, before a worker got the item.
+
+        Args:
+            stage, number, item: as above.
+            error: the exception.
+            what: what could not be done.
+        """
+        error.add_note(what)
+        try:
+            pickled = pickle.dumps(error)
+        except Exception:
+            pickled = None
+        return cls(stage, number, item, 1, type(error).__name__, f"{what}: {error}", pickled=pickled)
+
     def __str__(self) -> str:
         text = f"{self.kind}: {self.message}" if self.message else self.kind
         return f"{text} ({self.where})" if self.where else text

@@ -184,8 +184,8 @@ class Hand:
             try:
                 self._send(wrap(run.items))
             except Exception as error:
-                text = f"the item cannot be pickled: {error}"
-                self._settle(run, Failure(self._owner.stage, number, run.items[0], 1, type(error).__name__, text), 0)
+                what = "the item cannot be pickled"
+                self._settle(run, Failure.here(self._owner.stage, number, run.items[0], error, what), 0)
             else:
                 self._runs.append(run)
                 self.outstanding += 1

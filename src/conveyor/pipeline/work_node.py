@@ -98,10 +98,8 @@ class WorkNode(Node):
             try:
                 slot = hash(key(run.items[0])) % len(self._keyed)
             except Exception as error:
-                text = f"its key cannot be had: {error}"
-                again, instead = self.failed(
-                    Failure(self.stage, run.start, run.items[0], 1, type(error).__name__, text), 0, released=True
-                )
+                failure = Failure.here(self.stage, run.start, run.items[0], error, "its key cannot be had")
+                again, instead = self.failed(failure, 0, released=True)
                 assert not again
                 if run.origins is not None and instead is GAP:
                     self.spread(run.origins[0], 0)
