@@ -248,6 +248,9 @@ def _encode(obj: Any) -> bytes | None: ...
 def _decode(data: bytes) -> Any: ...
 def signal_at_parents_death(number: int) -> bool: ...
 
+def spin_for_any(channels: list[Channel], seconds: float) -> bool:
+    """Look for so long whether one of these has an item; returns whether one has. The list must not change meanwhile."""
+
 class Meter:
     """Writes what this worker does into memory that its parent reads, see core/include/conveyor/meter.hpp."""
 

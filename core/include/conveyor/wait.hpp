@@ -70,7 +70,7 @@ class Spin {
   }
 
  private:
-  static constexpr Nanoseconds least = 2'000, first = 30'000;
+  static constexpr Nanoseconds least = 2'000, first = most;
   Atomic<Nanoseconds> budget_{first};
   Atomic<std::uint32_t> tries_{0};
 };

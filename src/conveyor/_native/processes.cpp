@@ -2,7 +2,11 @@
 #include <nanobind/nanobind.h>
 #include <sys/prctl.h>
 
+#include <vector>
+
 #include <conveyor/meter.hpp>
+
+#include "channel.hpp"
 
 namespace nb = nanobind;
 
@@ -34,6 +38,29 @@ class LentMeter {
   Meter* meter_;
 };
 
+// Looks whether any of these has an item, for so long; no wake-up is awaited, and none is asked for.
+bool spin_for_any(const nb::list& channels, double seconds) {
+  std::vector<const Stream*> streams;
+  for (const nb::handle channel : channels) streams.push_back(&nb::cast<Channel&>(channel).stream());
+  const auto any = [&streams] {
+    for (const Stream* stream : streams)
+      if (!stream->empty()) return true;
+    return false;
+  };
+  if (any()) return true;
+  static const bool may_spin = usable_cpus() > 1;
+  if (!may_spin || streams.empty()) return false;
+  const Nanoseconds end = monotonic_now() + static_cast<Nanoseconds>(seconds * 1e9);
+  const WithoutGil released;
+  do {
+    for (int turn = 0; turn < 16; ++turn) {
+      cpu_pause();
+      if (any()) return true;
+    }
+  } while (monotonic_now() < end);
+  return false;
+}
+
 }  // namespace
 
 void bind_processes(nb::module_& module) {
@@ -42,6 +69,7 @@ void bind_processes(nb::module_& module) {
       .def("idle", [](LentMeter& self) { self.meter().idle(); })
       .def("begin", [](LentMeter& self) { self.meter().begin(); })
       .def("lap", [](LentMeter& self) { return self.meter().lap(); });
+  module.def("spin_for_any", &spin_for_any, "channels"_a, "seconds"_a);
   module.def(
       "signal_at_parents_death", [](int number) { return prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) == 0; }, "number"_a);
 }

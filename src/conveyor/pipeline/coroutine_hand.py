@@ -53,6 +53,9 @@ class CoroutineHand(Hand):
         tell: called, in any thread, with this hand when it has results.
     """
 
+    most_ahead = 2
+    """What waits here could be begun by another coroutine."""
+
     def __init__(self, owner: Owner, job: Job, loop: Loop, tell: Callable[[Hand], None]) -> None:
         super().__init__(owner, Slate(-1))
         self._loop = loop.loop
@@ -101,11 +104,6 @@ class CoroutineHand(Hand):
         """This hand."""
         return self
 
-    @property
-    def appetite(self) -> int:
-        """As of any hand, but few: what waits here could be begun by another coroutine."""
-        return min(super().appetite, 2)
-
     def _send(self, messages: list[Any]) -> None:
         self._loop.call_soon_threadsafe(self._put_all, messages)
 
@@ -128,11 +126,6 @@ class CoroutineHand(Hand):
     def has_results(self) -> bool:
         """Whether `collect` would find something."""
         return not self._results.empty()
-
-    def dismiss(self) -> None:
-        """Tell it to leave when it has done what it has."""
-        self.dismissed = True
-        self._send([(STOP,)])
 
     def kill(self) -> None:
         """Cancel it."""

@@ -13,6 +13,7 @@ from multiprocessing.connection import wait as wait_for_sentinels
 from time import monotonic
 from typing import Any
 
+from .._native import spin_for_any
 from ..errors import PipelineError, TooManyFailures
 from ..workers.serve import Job
 from .autoscale import Autoscale
@@ -22,6 +23,7 @@ from .failure import Failure
 from .hand import Hand, Owner
 from .inline import SinkNode, SourceNode
 from .likely_cause import LikelyCause
+from .lone import LoneLane
 from .node import Node
 from .process_hand import ProcessHand
 from .run import GAP, LOST
@@ -42,8 +44,10 @@ _DISMISS_SECONDS = 5.0
 _NAP_SECONDS = 0.002
 _NAP_LEAST = 0.0002
 _NAP_ITEMS = 16
-# For quick items, looking for the result costs less than being woken by it.
+# For quick items, looking for the result costs less than being woken by it. Deaths, time limits and all else
+# are looked at this often at least.
 _SPIN_SECONDS = 60e-6
+_CARE_SECONDS = 0.002
 _SPIN_ITEM_SECONDS = 200e-6
 
 
@@ -108,7 +112,9 @@ class Engine:
         self.error: BaseException | None = None
         self.failed = self.lost = 0
         self.began = self.ended = 0.0
-        self._looked = 0.0
+        self._looked = self._cared = 0.0
+        self._hurry = False
+        self._lane: LoneLane | None = None
 
     def adopt(self, nodes: list[Node]) -> None:
         """The nodes, each before those that it feeds."""
@@ -116,6 +122,7 @@ class Engine:
         self.works = [node for node in nodes if isinstance(node, WorkNode)]
         self.sources = [node for node in nodes if isinstance(node, SourceNode)]
         self.sinks = [node for node in nodes if isinstance(node, SinkNode)]
+        self._lane = None if self._tracker is not None else LoneLane.through(nodes)
 
     # -- from outside, also from signal handlers -----------------------------------------------------
 
@@ -290,13 +297,22 @@ class Engine:
 
     def _loop(self) -> Iterator[Event]:
         while True:
+            if self._lane is not None and self._may_carry() and self._lane.carry():
+                yield from self._told()
+                continue
             # The workers get more to do before the caller hears what they have done.
             self._pump()
-            yield from self._told()
-            if self.phase is Phase.STOPPED or all(node.done for node in self.nodes):
+            if self._news:
+                yield from self._told()
+                if self._lane is not None and self._may_carry():
+                    continue
+            if self.phase is Phase.STOPPED or self._all_done():
                 return
+            if self._take_quickly():
+                continue
             found = self._wait()
             now = monotonic()
+            self._cared = now
             look = now - self._looked > _LOOK_SECONDS
             if look:
                 self._looked = now
@@ -316,20 +332,26 @@ class Engine:
             if self._tracker is not None:
                 self._tracker.commit(now)
 
+    def _may_carry(self) -> bool:
+        return not self.phase and not self._speaking and monotonic() - self._cared < _CARE_SECONDS
+
+    def _all_done(self) -> bool:
+        # The sources are the last to be in doubt, and quick to ask.
+        return all(source.done for source in self.sources) and all(node.done for node in self.nodes)
+
     def _pump(self, to_the_end: bool = False) -> None:
-        """Move values on, the last first, until nothing moves."""
+        """Move values on, the first first, until nothing moves."""
         now = monotonic()
-        moved = True
+        again = True
         rounds = 0
-        while moved and rounds < 64 and (to_the_end or self.phase is not Phase.STOPPED):
+        while again and rounds < 64 and (to_the_end or self.phase is not Phase.STOPPED):
             rounds += 1
             moved = False
-            for node in reversed(self.nodes):
+            for node in self.nodes:
                 moved = node.advance(now) or moved
-            moved = self._pass_on_ends() or moved
-        self._hurry = moved
-
-    _hurry = False
+            # What moved made room, which matters to those that have something and could not move it.
+            again = self._pass_on_ends() or (moved and any(node.held_up for node in self.nodes))
+        self._hurry = again
 
     def _pass_on_ends(self) -> bool:
         moved = False
@@ -366,7 +388,7 @@ class Engine:
             nap = self._nap()
             if nap:
                 self.watch.pause(min(nap, seconds))
-            elif not self._spin():
+            else:
                 found |= self.watch.wait(seconds + 0.0005)
         found |= self.watch.wait(0) if not found else set()
         while self._speaking:
@@ -387,22 +409,31 @@ class Engine:
                 nap = min(nap, hand.outstanding * hand.seconds / 2)
         return nap if busy and nap > _NAP_LEAST else 0
 
-    def _spin(self) -> bool:
-        """Look for the result of a quick item for a moment; returns whether there is one."""
-        hands = [
-            hand
-            for node in self.works
-            for hand in node.crew.hands
-            if hand.outstanding and hand.pid and hand.seconds is not None and hand.seconds < _SPIN_ITEM_SECONDS
-        ]
-        if not hands:
+    def _take_quickly(self) -> bool:
+        """Take what comes at once, before everything else is looked at: lone items should not wait for that."""
+        if self._hurry or self._speaking or monotonic() - self._cared > _CARE_SECONDS:
             return False
-        end = monotonic() + _SPIN_SECONDS
-        while monotonic() < end:
-            for hand in hands:
-                if hand.has_results():
-                    return True
-        return False
+        sources = [node for node in self.sources if node.channel is not None and node.wants_input]
+        hands: list[tuple[WorkNode, ProcessHand]] = []
+        for node in self.works:
+            if node.choked:
+                continue
+            for hand in node.crew.hands:
+                if not hand.outstanding or not isinstance(hand, ProcessHand):
+                    continue
+                if hand.outstanding >= _NAP_ITEMS or hand.seconds is None or hand.seconds > _SPIN_ITEM_SECONDS:
+                    return False
+                hands.append((node, hand))
+        channels: list[Any] = [hand.channel for _, hand in hands]
+        channels += [node.channel for node in sources]
+        if not channels or not spin_for_any(channels, _SPIN_SECONDS):
+            return False
+        for node, hand in hands:
+            if hand.has_results():
+                node.collect({hand.token})
+        for source in sources:
+            source.read()
+        return True
 
     # -- the end -----------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from ..workers.messages import (
     PART,
     READY,
     SLOW,
+    STOP,
     VALUE,
     Unreadable,
     wrap,
@@ -81,6 +82,8 @@ class Hand:
     """
 
     pid = 0
+    most_ahead = _AHEAD_ITEMS
+    """Its appetite is not larger."""
 
     def __init__(self, owner: Owner, slate: Slate) -> None:
         self._owner = owner
@@ -89,6 +92,8 @@ class Hand:
         self._runs: deque[Run] = deque()
         self.outstanding = 0
         """Items given and without a result."""
+        self.appetite = 0
+        """How many items it should have, results of which have not come."""
         self.ready = False
         """Whether it has said that it is there."""
         self.broken: tuple[Any, ...] | None = None
@@ -130,10 +135,6 @@ class Hand:
         """Whether `collect` would find something."""
         raise NotImplementedError
 
-    def dismiss(self) -> None:
-        """Tell it to leave when it has done what it has."""
-        raise NotImplementedError
-
     def kill(self) -> None:
         """End it at once, or as soon as can be."""
         raise NotImplementedError
@@ -146,23 +147,28 @@ class Hand:
         """Wait for the end of a worker that is ending, and let go of what belongs to it."""
         self.slate.close()
 
-    # -- items -----------------------------------------------------------------------------------------
+    def dismiss(self) -> None:
+        """Tell it to leave when it has done what it has."""
+        self.dismissed = True
+        self.appetite = 0
+        self._send([(STOP,)])
 
-    @property
-    def appetite(self) -> int:
-        """How many items it should have, results of which have not come."""
-        if not self.ready or self.dismissed:
-            return 0
-        if self.seconds is None:
-            return 1
-        enough = min(1 + int(_AHEAD_SECONDS / max(self.seconds, 1e-9)), _AHEAD_ITEMS)
-        return min(enough, 1 + _AHEAD_BYTES * self._finished // (self._bytes + 1))
+    # -- items -----------------------------------------------------------------------------------------
 
     def room(self) -> int:
         """How many items to give it now; 0 while it has enough."""
-        enough = self.appetite
         # In larger portions, as long as it does not run dry.
-        return enough - self.outstanding if self.outstanding <= enough // 2 else 0
+        return self.appetite - self.outstanding if self.outstanding <= self.appetite >> 1 else 0
+
+    def _reckon(self) -> None:
+        """Say how many items it should have, after a change of what that depends on."""
+        if not self.ready or self.dismissed:
+            self.appetite = 0
+        elif self.seconds is None:
+            self.appetite = 1
+        else:
+            enough = min(1 + int(_AHEAD_SECONDS / max(self.seconds, 1e-9)), _AHEAD_ITEMS)
+            self.appetite = min(enough, 1 + _AHEAD_BYTES * self._finished // (self._bytes + 1), self.most_ahead)
 
     def give(self, run: Run) -> None:
         """Hand a run to the worker."""
@@ -203,6 +209,19 @@ class Hand:
         if count:
             self._measure(count)
         return count
+
+    def collect_lone(self) -> list[Any]:
+        """Take the result of the only item that it has, if that is a plain value; else as `collect`, and nothing."""
+        batch = self._take()
+        if len(batch) == 1 and type(batch[0]) is not tuple and type(batch[0]) is not Unreadable:
+            run = self._runs.popleft()
+            self.outstanding = 0
+            self._last = run.start, run.items[0]
+            self._finished += 1
+            return batch
+        if self._distribute(batch):
+            self._measure(1)
+        return []
 
     def _distribute(self, batch: list[Any]) -> int:
         kinds = set(map(type, batch))
@@ -263,6 +282,7 @@ class Hand:
         elif kind == READY:
             self.ready = True
             self._since = self.ready_at = monotonic()
+            self._reckon()
             return 0
         else:
             self.broken = message[1:]
@@ -363,6 +383,7 @@ class Hand:
         if self.seconds is not None and seconds > self.seconds:
             seconds = (seconds + self.seconds) / 2
         self.seconds = seconds
+        self._reckon()
 
     # -- items back ---------------------------------------------------------------------------------------
 

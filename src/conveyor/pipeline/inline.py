@@ -34,7 +34,7 @@ class SourceNode(Node):
         super().__init__("source")
         self.source = source
         self._desk = desk
-        self._tracked = tracked
+        self.tracked = tracked
         self._skip = skip
         self._closed = False
         self.error: BaseException | None = None
@@ -67,13 +67,20 @@ class SourceNode(Node):
             self._fill(want)
         elif self.source.fileno() is None and not self.source.exhausted and self.source.available < want:
             self._fill(want)
-        values = self.source.take(want) if self.source.available else []
-        if not values:
+        if not self.source.available:
             return False
+        values, origins = self.hand_out(want)
+        if values:
+            outlet.accept(values, origins)
+        return True
+
+    def hand_out(self, most: int) -> tuple[list[Any], Origins]:
+        """Some of the values that were read, at most so many, to be pushed on by the caller."""
+        values = self.source.take(most)
         first = self.taken
         self.taken += len(values)
         origins: Origins = None
-        if self._tracked:
+        if self.tracked:
             origins = list(range(first, first + len(values)))
             if self._skip is not None:
                 kept = [number for number in origins if not self._skip(number)]
@@ -84,8 +91,7 @@ class SourceNode(Node):
         self.given += len(values)
         if values:
             self._desk.begun(origins)
-            outlet.accept(values, origins)
-        return True
+        return values, origins
 
     @property
     def wants_input(self) -> bool:
@@ -93,6 +99,19 @@ class SourceNode(Node):
         outlet = self.outlet
         assert outlet is not None
         return not self.finished_reading and not self.source.available and outlet.wants() > 0
+
+    @property
+    def held_up(self) -> bool:
+        """Whether there are values, or could be at once, if they were wanted."""
+        outlet = self.outlet
+        assert outlet is not None
+        has_some = self.source.available or (self.source.fileno() is None and not self.finished_reading)
+        return bool(has_some) and outlet.wants() > 0
+
+    @property
+    def channel(self) -> Any:
+        """What can be looked at for new values, if they come from a queue; else None."""
+        return getattr(self.source, "channel", None)
 
     @property
     def finished_reading(self) -> bool:
@@ -262,6 +281,11 @@ class TeeNode(Node):
     def held(self) -> int:
         """Values that wait."""
         return super().held + len(self._unseen)
+
+    @property
+    def held_up(self) -> bool:
+        """Whether values wait."""
+        return bool(self._out or self._unseen)
 
     def deadline(self) -> float | None:
         """A full queue does not tell when it has room."""

@@ -101,6 +101,11 @@ class Node:
         """Whether the node behind it takes no more for now."""
         return bool(self._out)
 
+    @property
+    def held_up(self) -> bool:
+        """Whether it has something that it could move on, if there were room behind it."""
+        return bool(self._out)
+
     def _emit(self, values: list[Any], origins: Origins) -> None:
         """Push these on, now or when they are wanted."""
         if not values:

@@ -62,6 +62,11 @@ class ProcessHand(Hand):
         """The descriptor that is readable when there are results."""
         return self._token
 
+    @property
+    def channel(self) -> Queue[Any]:
+        """Where results come."""
+        return self._results
+
     def _send(self, messages: list[Any]) -> None:
         self._tasks.put_many(messages)
 
@@ -82,11 +87,6 @@ class ProcessHand(Hand):
     def has_results(self) -> bool:
         """Whether `collect` would find something."""
         return not self._results.empty()
-
-    def dismiss(self) -> None:
-        """Tell it to leave when it has done what it has."""
-        self.dismissed = True
-        self._tasks.put((STOP,))
 
     def kill(self) -> None:
         """End it at once, together with the programs that it started."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
+from .._native import Channel
 from ..errors import Empty, ShutDown
 
 __all__ = ["IterableSource", "LineSource", "QueueSource", "Source"]
@@ -209,6 +210,8 @@ class QueueSource(_Buffer[Any]):
         super().__init__()
         self._queue = queue
         self._reader = queue._reader
+        self.channel = queue if isinstance(queue, Channel) else None
+        """The queue, as something that can be looked at."""
 
     def fileno(self) -> int:
         """The queue's ready descriptor."""

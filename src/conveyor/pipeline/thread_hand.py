@@ -57,11 +57,6 @@ class ThreadHand(Hand):
         """Whether `collect` would find something."""
         return not self._results.empty()
 
-    def dismiss(self) -> None:
-        """Tell it to leave when it has done what it has."""
-        self.dismissed = True
-        self._tasks.put((STOP,))
-
     def kill(self) -> None:
         """Expect nothing more of it."""
         self._abandoned = True

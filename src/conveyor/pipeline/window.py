@@ -75,6 +75,13 @@ class Window:
             self._next += run.count
         return self._hand_out(ready)
 
+    def pass_lone(self) -> None:
+        """The only item that is held has its result, which is handed out."""
+        (run,) = self._runs.values()
+        self._forget(run)
+        self._next += 1
+        self.released += 1
+
     def flush(self) -> tuple[list[Any], list[Any] | None]:
         """All results that are there, in the input's order, over those that will never come."""
         ready = [self._runs[start] for start in sorted(self._runs)]

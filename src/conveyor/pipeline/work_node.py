@@ -219,6 +219,41 @@ class WorkNode(Node):
         self._available -= run.count
         return run
 
+    # -- an item that comes alone --------------------------------------------------------------------------
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether items may be given to any worker process, and results come one by one."""
+        return self.spec.where == "processes" and not self.keyed
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing in it."""
+        return not (self.window.items or self._out or self._closed)
+
+    def give_lone(self, values: list[Any]) -> ProcessHand | None:
+        """Take the only item, and give it to a worker that has nothing to do; None: it waits for one."""
+        run = Run(self.taken, values)
+        self.taken += 1
+        self.window.add(run)
+        for hand in self.crew.hands:
+            if hand.appetite and not hand.outstanding and isinstance(hand, ProcessHand):
+                hand.give(run)
+                return hand
+        self._put_in(run)
+        return None
+
+    def take_lone(self, hand: ProcessHand) -> list[Any]:
+        """The result of that item; empty: it is no plain value, and goes the usual way."""
+        values = hand.collect_lone()
+        if values:
+            self.crew.deaths_in_a_row = self.crew.starts_in_vain = 0
+            self.window.pass_lone()
+            self.given += 1
+        else:
+            self.gather()
+        return values
+
     # -- what comes back -------------------------------------------------------------------------------------
 
     def collect(self, found: set[Any]) -> None:

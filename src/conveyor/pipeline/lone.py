@@ -1,0 +1,67 @@
+"""LoneLane: the short way through a run for an item that comes while nothing else is under way."""
+
+from __future__ import annotations
+
+from .._native import spin_for_any
+from .inline import SinkNode, SourceNode
+from .node import Node
+from .work_node import WorkNode
+
+__all__ = ["LoneLane"]
+
+# Looking for what is about to come costs less than being woken by it.
+_SPIN_SECONDS = 60e-6
+
+
+class LoneLane:
+    """Carries single items from a queue through stages whose workers have nothing to do.
+
+    What the engine does for many items at a time takes longer than a quick item itself. Here an item is given
+    to an idle worker, and its result awaited at once. Whatever is not quite so simple (a slow item, a
+    failure, more than one result) goes on the usual way from the state that it is in.
+
+    Args:
+        source, works, sink: the nodes of the run, in order.
+    """
+
+    def __init__(self, source: SourceNode, works: list[WorkNode], sink: SinkNode) -> None:
+        self._source = source
+        self._works = works
+        self._sink = sink
+        self._queue = source.channel
+
+    @classmethod
+    def through(cls, nodes: list[Node]) -> LoneLane | None:
+        """The lane through these nodes, if they are such that there is one."""
+        source, *works, sink = nodes
+        if not isinstance(source, SourceNode) or source.channel is None or source.tracked:
+            return None
+        if type(sink) is not SinkNode:
+            return None
+        plain = [node for node in works if isinstance(node, WorkNode) and node.is_plain]
+        return cls(source, plain, sink) if len(plain) == len(works) and works else None
+
+    def carry(self) -> bool:
+        """Carry one item as far as it goes at once; returns whether there was one.
+
+        To be called while the source may be read, and not for long without a look at everything else.
+        """
+        for node in self._works:
+            if not node.is_idle:
+                return False
+        queue = self._queue
+        if not spin_for_any([queue], _SPIN_SECONDS) or queue.qsize() != 1:
+            return False
+        self._source.read()
+        values, _ = self._source.hand_out(1)
+        if not values:
+            return False
+        for node in self._works:
+            hand = node.give_lone(values)
+            if hand is None or not spin_for_any([hand.channel], _SPIN_SECONDS):
+                return True
+            values = node.take_lone(hand)
+            if not values:
+                return True
+        self._sink.accept(values, None)
+        return True
