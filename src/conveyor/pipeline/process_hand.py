@@ -24,7 +24,7 @@ __all__ = ["ProcessHand"]
 _AT_A_TIME = 16384
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Results that may wait to be collected; a worker that makes more is held up.
-_RESULT_BYTES = 64 * 1024 * 1024
+_RESULT_BYTES = 256 * 1024 * 1024
 
 
 class ProcessHand(Hand):
