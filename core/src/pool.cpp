@@ -108,7 +108,8 @@ void Pool::free(std::uint32_t first, std::uint32_t pages) {
   if (!lock()) return abandon(first);
   Descriptor& descriptor = segment_.descriptor(first);
   no_longer_lent(descriptor, pages);
-  if (descriptor.lender != nobody) {
+  // A borrower that died is no user of the queue, so that nothing else brings a sweep.
+  if (descriptor.lender != nobody && is_alive(descriptor.lender)) {
     descriptor.owner = nobody;  // the lender frees it
     CONVEYOR_KILL_POINT("pool.kept-for-lender");
   } else {
@@ -139,6 +140,19 @@ bool Pool::begin_lending(std::uint32_t first) {
   segment_.descriptor(first).lender = self();
   unlock();
   return true;
+}
+
+bool Pool::borrow(const RunReference& run, OwnerId owner) {
+  if (run.first >= high_water() || !lock()) return false;
+  Descriptor& descriptor = segment_.descriptor(run.first);
+  const Descriptor seen = snapshot(descriptor);
+  const bool there = (seen.use == PageUse::lent || seen.use == PageUse::run) && seen.next == run.pages &&
+                     seen.owner == owner && owner != nobody;
+  const bool may = there && (seen.lender == nobody || (seen.lender != self() && !is_alive(seen.lender)));
+  if (may) descriptor.lender = self();
+  CONVEYOR_KILL_POINT("pool.borrowed");
+  unlock();
+  return may;
 }
 
 void Pool::cancel_lending(std::uint32_t first) {

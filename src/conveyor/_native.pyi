@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from .codecs import Codec
 
@@ -247,6 +247,29 @@ def _futex_error() -> int: ...
 def _encode(obj: Any) -> bytes | None: ...
 def _decode(data: bytes) -> Any: ...
 def signal_at_parents_death(number: int) -> bool: ...
+
+Place: TypeAlias = tuple[int, int, int, int, int, int, int, int, int]
+
+def where_received(buffer: Any) -> Place | None:
+    """Where these contiguous bytes lie, if in an item that was received without a copy; what `borrow` takes."""
+
+def borrow(
+    device: int,
+    inode: int,
+    owner: int,
+    memory_fd: int,
+    ready_fd: int,
+    first: int,
+    pages: int,
+    offset: int,
+    size: int,
+) -> Memory | bytearray:
+    """Look at bytes where another process has them; it must not let go before. A copy, if a third one looks, too.
+
+    Raises:
+        SegmentGone: that process has ended.
+        CorruptSegment: they lie nowhere.
+    """
 
 def spin_for_any(channels: list[Channel], seconds: float) -> bool:
     """Look for so long whether one of these has an item; returns whether one has. The list must not change meanwhile."""

@@ -45,6 +45,11 @@ class Pool {
   // It was not put after all.
   void cancel_lending(std::uint32_t first);
 
+  // Another process, `owner`, has this run, and goes on having it during this call; from now on this one looks
+  // at it, too, until `end_lending`. False, and nothing done: the run is not that owner's, or somebody alive
+  // looks at it already, or the pool's lock was not to be had in time.
+  bool borrow(const RunReference& run, OwnerId owner);
+
   // Where leased items lie: the page of each one's message, and the first page of each of their runs.
   struct Leased {
     std::vector<std::uint32_t> pages, runs;

@@ -113,6 +113,8 @@ class Stream {
   bool begin_lending(const RunReference& run) { return pool_.begin_lending(run.first); }
   void cancel_lending(const RunReference& run) { pool_.cancel_lending(run.first); }
   void end_lending(const RunReference& run) { pool_.end_lending(run.first, run.pages); }
+  // For a process that was told of a run which another one has, see Pool.
+  bool borrow(const RunReference& run, OwnerId owner) { return pool_.borrow(run, owner); }
   std::byte* run_data(const RunReference& run) const { return segment_->page(run.first); }
 
   // Spin, or sleep for a slice, until there may be something to take, or room for `payload` bytes, or

@@ -20,6 +20,8 @@ class Loan {
  public:
   // Received by `take`, and lent by Stream::lend.
   Loan(std::shared_ptr<Segment> segment, const RunReference* runs, std::uint32_t count);
+  // One run that another process has, borrowed by Stream::borrow.
+  static std::shared_ptr<Loan> borrowed(std::shared_ptr<Segment> segment, const RunReference& run);
   // One run to be filled and put. `find` finds it by its address.
   Loan(std::shared_ptr<Segment> segment, const RunReference& run);
   ~Loan();
@@ -30,6 +32,9 @@ class Loan {
 
   // The loan to be put that is all of these bytes, made by this very process for this segment; or null.
   static Loan* find(const void* data, std::size_t size, const Segment& segment);
+  // The received loan that these bytes are part of, and the run, and where in it they begin; or null.
+  static Loan* find_received(const void* data, std::size_t size, std::uint32_t& run, std::uint64_t& offset);
+  Segment& segment() const { return stream_.segment(); }
   bool was_put() const { return state_ != State::fresh; }
   // Before, in case of failure, and after putting it. Between, no other thread can put it too. False: it
   // cannot be moved now, and must be copied.

@@ -24,6 +24,8 @@ __all__ = ["Crew"]
 _REPLACE_SECONDS = 0.05
 _REPLACE_MOST = 5.0
 _SLOWEST = 10
+# The first worker of a forked crew is there so soon, and its first result should not wait for the second's start.
+_FIRST_SECONDS = 0.005
 
 
 class Crew:
@@ -61,10 +63,8 @@ class Crew:
         """Items that are needed soon, so that nobody waits."""
         need = max(self.size - len(self.hands), 0)
         for hand in self.hands:
-            if not hand.ready:
-                need += 1
-            else:
-                need += max(hand.appetite - hand.outstanding, 0)
+            if hand.appetite > hand.outstanding:
+                need += hand.appetite - hand.outstanding
         return need
 
     @property
@@ -84,7 +84,7 @@ class Crew:
                 return False
         elif slot in self._slots:
             return False
-        if now < self._not_before or self._desk.ending:
+        if now < self._not_before or now < self._second_not_before() or self._desk.ending:
             return False
         spec = self._node.spec
         job = Job(
@@ -108,13 +108,19 @@ class Crew:
             self._slots[slot] = hand
         return True
 
+    def _second_not_before(self) -> float:
+        if len(self.hands) == 1 and self.size > 1 and not self.hands[0].ready:
+            return self.hands[0].started + _FIRST_SECONDS
+        return 0.0
+
     # -- watching ----------------------------------------------------------------------------------------
 
     def deadlines(self, now: float) -> list[float]:
         """When something is to be done though nothing happens."""
         times: list[float] = []
-        if self._not_before > now and self._node.waiting:
-            times.append(self._not_before)
+        not_before = max(self._not_before, self._second_not_before())
+        if not_before > now and self._node.waiting:
+            times.append(not_before)
         limit = self._node.spec.timeout
         if limit is not None:
             for hand in self.hands:

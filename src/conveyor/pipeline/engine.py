@@ -308,7 +308,8 @@ class Engine:
                     continue
             if self.phase is Phase.STOPPED or self._all_done():
                 return
-            if self._take_quickly():
+            # Starting a process takes as long as thousands of items: after they have been moved.
+            if self._staff() or self._take_quickly():
                 continue
             found = self._wait()
             now = monotonic()
@@ -331,6 +332,13 @@ class Engine:
             self._autoscale.look(now, self.works)
             if self._tracker is not None:
                 self._tracker.commit(now)
+
+    def _staff(self) -> bool:
+        now = monotonic()
+        started = False
+        for node in self.works:
+            started = node.staff(now) or started
+        return started
 
     def _may_carry(self) -> bool:
         return not self.phase and not self._speaking and monotonic() - self._cared < _CARE_SECONDS

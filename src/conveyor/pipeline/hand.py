@@ -21,6 +21,7 @@ from ..workers.messages import (
 )
 from ..workers.slate import Slate
 from .failure import Failure
+from .lending import LEAST_LENT, lend
 from .run import GAP, LOST, Run, Several, weigh
 
 __all__ = ["Hand", "Owner"]
@@ -70,6 +71,11 @@ class Owner(Protocol):
         """The stage's name."""
         ...
 
+    @property
+    def lends(self) -> bool:
+        """Whether an item is of no further use when a worker has begun it."""
+        ...
+
 
 class Hand:
     """A worker and the items that it has.
@@ -82,6 +88,8 @@ class Hand:
     """
 
     pid = 0
+    lends = False
+    """Whether it may look at large items where they lie in this process."""
     most_ahead = _AHEAD_ITEMS
     """Its appetite is not larger."""
 
@@ -92,8 +100,8 @@ class Hand:
         self._runs: deque[Run] = deque()
         self.outstanding = 0
         """Items given and without a result."""
-        self.appetite = 0
-        """How many items it should have, results of which have not come."""
+        self.appetite = 1
+        """How many items it should have, results of which have not come. The first may lie there when it comes."""
         self.ready = False
         """Whether it has said that it is there."""
         self.broken: tuple[Any, ...] | None = None
@@ -175,8 +183,9 @@ class Hand:
         if not self.outstanding:
             self._since = monotonic()
         self._bytes += run.weight
+        messages = lend(run.items) if self.lends and run.weight >= LEAST_LENT * run.count else None
         try:
-            self._send(wrap(run.items))
+            self._send(messages or wrap(run.items))
         except Exception:
             self._give_each(run)
             return
@@ -393,6 +402,8 @@ class Hand:
         Negative: how long until then; -inf: nothing waits. An item that is as slow as those before it
         is expected to be gets more patience.
         """
+        if not self.ready:  # its first item waits for its setup
+            return now - self.started - patience if self.outstanding else float("-inf")
         if self.outstanding < 2 or self.has_results():
             return float("-inf")
         return now - self._since - max(patience, 4 * (self.seconds or 0.0))
@@ -402,6 +413,8 @@ class Hand:
         count = self._recall()
         if self.dismissed:
             self.dismiss()  # what told it to leave may have been among it
+        if not self.ready:
+            self.appetite = 0
         self.outstanding -= count
         # It takes them in order, so what was still there are the last ones.
         back: deque[Run] = deque()

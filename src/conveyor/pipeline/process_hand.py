@@ -38,6 +38,7 @@ class ProcessHand(Hand):
 
     def __init__(self, owner: Owner, job: Job, context: BaseContext) -> None:
         super().__init__(owner, Slate())
+        self.lends = owner.lends
         self._tasks: Queue[Any] = Queue()
         self._results: Queue[Any] = Queue(max_bytes=_RESULT_BYTES)
         main = threading.current_thread() is threading.main_thread()

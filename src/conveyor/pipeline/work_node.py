@@ -122,7 +122,7 @@ class WorkNode(Node):
             self.flush()
         done = self._pass_on()
         if not self._closed and not self.choked:
-            done = self._feed(now) or done
+            done = self._feed() or done
         return done
 
     @property
@@ -172,13 +172,13 @@ class WorkNode(Node):
 
     # -- items out -----------------------------------------------------------------------------------------
 
-    def _feed(self, now: float) -> bool:
+    def _feed(self) -> bool:
         if self.keyed:
-            return self._feed_keyed(now)
+            return self._feed_keyed()
         fed = False
         hungry = [hand for hand in self.crew.hands if hand.room() > 0]
         # Who has least comes first; nobody gets more than a fair share of what there is.
-        hungry.sort(key=lambda hand: hand.outstanding)
+        hungry.sort(key=lambda hand: (not hand.ready, hand.outstanding))
         for hand in hungry:
             if not self._available:
                 break
@@ -189,28 +189,32 @@ class WorkNode(Node):
                 hand.give(run)
                 most -= run.count
             fed = True
-        # Idle, or not there yet.
-        spare = sum(not hand.outstanding and not hand.dismissed for hand in self.crew.hands)
-        if self._available > spare:
-            fed = self.crew.start_one(now) or fed
         return fed
 
-    def _feed_keyed(self, now: float) -> bool:
+    def _feed_keyed(self) -> bool:
         fed = False
         for slot, waiting in enumerate(self._keyed):
             if not waiting:
                 continue
             hand = self.crew.in_slot(slot)
-            if hand is None:
-                fed = self.crew.start_one(now, slot) or fed
-                continue
-            room = hand.room()
+            room = 0 if hand is None else hand.room()
             while room > 0 and waiting:
                 self._available -= 1
                 room -= 1
+                assert hand is not None
                 hand.give(waiting.popleft())
                 fed = True
         return fed
+
+    def staff(self, now: float) -> bool:
+        """Start a worker, if there is work for one more; returns whether one was started."""
+        if not self._available or self._closed or self.choked:
+            return False
+        if self.keyed:
+            slots = (slot for slot, waiting in enumerate(self._keyed) if waiting and self.crew.in_slot(slot) is None)
+            return any(self.crew.start_one(now, slot) for slot in slots)
+        spare = sum(not hand.outstanding and not hand.dismissed for hand in self.crew.hands)
+        return self._available > spare and self.crew.start_one(now)
 
     def _next_run(self, most: int) -> Run:
         run = self._waiting.popleft()
@@ -316,6 +320,11 @@ class WorkNode(Node):
         for hand in self.crew.hands:
             if isinstance(hand, ProcessHand):
                 watch.listen(hand.token, not self._deaf)
+
+    @property
+    def lends(self) -> bool:
+        """Whether an item is of no further use when a worker has begun it, which may write into it."""
+        return all(not spec.retries and spec.on_error in ("stop", "skip") for spec in self.specs)
 
     # -- as the owner of hands ----------------------------------------------------------------------------------
 

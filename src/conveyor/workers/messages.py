@@ -10,9 +10,12 @@ first item without a result) and what it had not begun (still in its channel of 
 
 from __future__ import annotations
 
+import pickle
 from typing import Any, Final
 
-__all__ = ["BROKEN", "DROPPED", "FAILED", "MANY", "PART", "READY", "SLOW", "STOP", "VALUE", "Unreadable", "is_stop", "wrap"]
+from .._native import borrow
+
+__all__ = ["BROKEN", "DROPPED", "FAILED", "LENT", "MANY", "PART", "READY", "SLOW", "STOP", "VALUE", "Unreadable", "is_stop", "unlend", "wrap"]
 
 VALUE: Final = 0
 """`(VALUE, item)`: an item or a result that is a tuple itself."""
@@ -30,6 +33,8 @@ SLOW: Final = 6
 """`(SLOW, nanoseconds)`: the item whose result came just before took so long."""
 BROKEN: Final = 7
 """`(BROKEN, …)` with the fields of `FAILED`: the worker could not be set up, and ends."""
+LENT: Final = 9
+"""To a worker, `(LENT, pickle, [buffers])`: an item whose large buffers lie where the engine received them."""
 STOP: Final = 8
 """To a worker, `(STOP,)`: leave when you come to this."""
 
@@ -48,6 +53,12 @@ def wrap(items: list[Any]) -> list[Any]:
     if tuple in set(map(type, items)):
         return [(VALUE, item) if type(item) is tuple else item for item in items]
     return items
+
+
+def unlend(message: tuple[Any, ...]) -> Any:
+    """The item of a `LENT` message."""
+    buffers = [borrow(*buffer) if type(buffer) is tuple else buffer for buffer in message[2]]
+    return pickle.loads(message[1], buffers=buffers)
 
 
 def is_stop(message: Any) -> bool:

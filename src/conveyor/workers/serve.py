@@ -13,7 +13,7 @@ from .._native import Meter
 from ..errors import Empty
 from .chain import NOTHING, Chain, Link, Many
 from .failing import describe_failure
-from .messages import BROKEN, DROPPED, FAILED, MANY, PART, READY, SLOW, VALUE
+from .messages import BROKEN, DROPPED, FAILED, LENT, MANY, PART, READY, SLOW, VALUE, unlend
 
 __all__ = ["Job", "Tasks", "back_off", "serve"]
 
@@ -87,9 +87,12 @@ def _loop(job: Job, chain: Chain, tasks: Tasks, put: Callable[[Any], None], mete
                 finally:
                     meter.begin()
             if type(task) is tuple:
-                if task[0] != VALUE:
+                if task[0] == VALUE:
+                    task = task[1]
+                elif task[0] == LENT:
+                    task = unlend(task)
+                else:
                     return
-                task = task[1]
             result = call(task)
             if type(result) is tuple:
                 result = (VALUE, result)
