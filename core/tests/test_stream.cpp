@@ -1,4 +1,6 @@
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <deque>
@@ -316,6 +318,51 @@ TEST_CASE("a run that its producer still looks at is free when both have let go"
     stream.release(again);
     CHECK(stream.check() == "");
   }
+}
+
+TEST_CASE("a run that another process has can be borrowed by one at a time, and only from its owner") {
+  Stream stream(Segment::create({}));
+  RunReference run = taken_run(stream, 100'000);
+  CHECK_FALSE(stream.borrow(run, nobody));
+  CHECK_FALSE(stream.borrow(run, self() + 2));
+  CHECK_FALSE(stream.borrow({run.first, run.pages + 1, run.size}, self()));
+  CHECK_FALSE(stream.borrow({stream.segment().page_count(), run.pages, run.size}, self()));
+  REQUIRE(stream.borrow(run, self()));
+  CHECK_FALSE(stream.borrow(run, self()));
+  stream.release(run);
+  CHECK_FALSE(stream.borrow(run, self()));
+  RunReference other;
+  REQUIRE(stream.allocate_run(100'000, other).first != no_page);
+  CHECK(other.first != run.first);
+  CHECK(stream.check() == "");
+  stream.end_lending(run);
+  RunReference again;
+  REQUIRE(stream.allocate_run(100'000, again).first != no_page);
+  CHECK(again.first == run.first);
+  stream.release(other);
+  stream.release(again);
+  CHECK(stream.check() == "");
+}
+
+TEST_CASE("a borrower that died keeps nothing") {
+  Stream stream(Segment::create({}));
+  const RunReference run = taken_run(stream, 100'000);
+  const pid_t child = fork();
+  if (child == 0) _exit(stream.borrow(run, self()) ? 1 : 0);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);  // the run was not the child's own to lend
+  const OwnerId owner = self();
+  const pid_t borrower = fork();
+  if (borrower == 0) _exit(stream.borrow(run, owner) ? 0 : 1);
+  REQUIRE(waitpid(borrower, &status, 0) == borrower);
+  REQUIRE(status == 0);
+  stream.release(run);
+  RunReference again;
+  REQUIRE(stream.allocate_run(100'000, again).first != no_page);
+  CHECK(again.first == run.first);
+  stream.release(again);
+  CHECK(stream.check() == "");
 }
 
 TEST_CASE("a run that was not put after all is its maker's as before") {

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import StageError
 
-__all__ = ["Failure"]
+__all__ = ["Failure", "short"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Failure:
             error.__cause__ = _InWorker(self.traceback)
         times = "" if self.attempts == 1 else f", tried {self.attempts} times"
         process = f", worker process {self.pid}" if self.pid else ""
-        error.add_note(f"in stage {self.stage!r} on item {self.number}{times}{process}: {_short(self.item)}")
+        error.add_note(f"in stage {self.stage!r} on item {self.number}{times}{process}: {short(self.item)}")
         return error
 
 
@@ -89,7 +89,8 @@ class _InWorker(Exception):
         return f'\n"""\n{self.text}"""'
 
 
-def _short(item: Any, most: int = 200) -> str:
+def short(item: Any, most: int = 200) -> str:
+    """Its `repr`, cut off where it is long."""
     try:
         text = repr(item)
     except Exception:

@@ -20,7 +20,7 @@ from ..workers.messages import (
     wrap,
 )
 from ..workers.slate import Slate
-from .failure import Failure
+from .failure import Failure, short
 from .lending import LEAST_LENT, lend
 from .run import GAP, LOST, Run, Several, weigh
 
@@ -176,7 +176,9 @@ class Hand:
             self.appetite = 1
         else:
             enough = min(1 + int(_AHEAD_SECONDS / max(self.seconds, 1e-9)), _AHEAD_ITEMS)
-            self.appetite = min(enough, 1 + _AHEAD_BYTES * self._finished // (self._bytes + 1), self.most_ahead)
+            self.appetite = min(
+                enough, 1 + _AHEAD_BYTES * self._finished // (self._bytes + 1), self.most_ahead
+            )
 
     def give(self, run: Run) -> None:
         """Hand a run to the worker."""
@@ -321,7 +323,9 @@ class Hand:
         self._bytes += weight
         self._last = (number, run.item(number))
         if run.part:  # what came before of this item goes first
-            entry = Several([*run.part, *(entry if type(entry) is Several else [] if entry is GAP else [entry])])
+            entry = Several(
+                [*run.part, *(entry if type(entry) is Several else [] if entry is GAP else [entry])]
+            )
             run.part = []
             special = True
         run.add([entry], weight, special)
@@ -366,7 +370,10 @@ class Hand:
     def _note_slow(self, nanoseconds: int) -> None:
         if self._last is None:
             return
-        self.slowest.append((nanoseconds * 1e-9, *self._last))
+        number, item = self._last
+        if weigh([item]) > LEAST_LENT:
+            item = short(item)  # or the accounts would keep a lot of memory
+        self.slowest.append((nanoseconds * 1e-9, number, item))
         if len(self.slowest) > 4 * _SLOWEST:
             self.keep_slowest()
 

@@ -44,7 +44,14 @@ def _lend(items: list[Any], index: int) -> tuple[int, bytes, list[Any]] | None:
         return None  # the queue knows more ways to pickle
     if not any(places):
         return None
-    return LENT, head, [bytearray(buffer) if place is None else place for buffer, place in zip(buffers, places, strict=True)]
+    return (
+        LENT,
+        head,
+        [
+            bytearray(buffer) if place is None else place
+            for buffer, place in zip(buffers, places, strict=True)
+        ],
+    )
 
 
 def _references(owner: Any, key: Any) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..dead_letter import DeadLetter
 from .account import WorkerAccount
-from .failure import Failure
+from .failure import Failure, short
 
 __all__ = ["Report", "SlowItem", "StageReport"]
 
@@ -23,6 +23,7 @@ class SlowItem:
     number: int
     """Its place in the stage's input, from 0."""
     item: Any
+    """The item itself; of a large one its `repr`, shortened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +119,15 @@ class Report:
         for stage, made in zip(self.stages, found["stages"], strict=True):
             made["load"] = stage.load
             for slow in made["slowest"]:
-                slow["item"] = _short(slow["item"])
+                slow["item"] = short(slow["item"])
         del found["result"]
         found["rate"] = self.rate
-        found["dead_letters"] = [{**vars(letter), "item": _short(letter.item)} for letter in self.dead_letters]
+        found["dead_letters"] = [{**vars(letter), "item": short(letter.item)} for letter in self.dead_letters]
         found["first_failures"] = [
             {
                 "stage": failure.stage,
                 "number": failure.number,
-                "item": _short(failure.item),
+                "item": short(failure.item),
                 "attempts": failure.attempts,
                 "error": str(failure),
                 "pid": failure.pid,
@@ -148,11 +149,3 @@ class Report:
         from .report_html import as_html
 
         Path(path).write_text(as_html(self), encoding="utf-8")
-
-
-def _short(item: Any, most: int = 200) -> str:
-    try:
-        text = repr(item)
-    except Exception:
-        text = f"a {type(item).__name__} whose repr raises"
-    return text if len(text) <= most else f"{text[: most - 1]}…"

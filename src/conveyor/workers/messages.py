@@ -15,7 +15,22 @@ from typing import Any, Final
 
 from .._native import borrow
 
-__all__ = ["BROKEN", "DROPPED", "FAILED", "LENT", "MANY", "PART", "READY", "SLOW", "STOP", "VALUE", "Unreadable", "is_stop", "unlend", "wrap"]
+__all__ = [
+    "BROKEN",
+    "DROPPED",
+    "FAILED",
+    "LENT",
+    "MANY",
+    "PART",
+    "READY",
+    "SLOW",
+    "STOP",
+    "VALUE",
+    "Unreadable",
+    "is_stop",
+    "unlend",
+    "wrap",
+]
 
 VALUE: Final = 0
 """`(VALUE, item)`: an item or a result that is a tuple itself."""
