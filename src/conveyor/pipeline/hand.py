@@ -226,6 +226,10 @@ class Hand:
         at = 0
         while at < len(values):
             run = self._runs[0]
+            if run.part:  # more than one value after all, though the last came alone
+                self._add(values[at])
+                at += 1
+                continue
             some = values[at : at + run.missing] if at or len(values) > run.missing else values
             at += len(some)
             weight = weigh(some)
@@ -275,11 +279,11 @@ class Hand:
         number = run.next_number
         count = 1
         special = False
+        if run.part:  # what came before of this item goes first
+            entry = Several([*run.part, *(entry if type(entry) is Several else [] if entry is GAP else [entry])])
+            run.part = []
         if type(entry) is Several:
             special = True
-            if run.origins is not None:
-                entry = Several(run.part + entry)
-                run.part = []
             count = len(entry)
             weight = weigh(entry)
         elif entry is GAP:
@@ -291,10 +295,6 @@ class Hand:
             self._owner.spread(run.origins[number - run.start], count)
         self._bytes += weight
         self._last = (number, run.item(number))
-        if run.part:  # what came before of this item goes first
-            entry = Several([*run.part, *(entry if type(entry) is Several else [] if entry is GAP else [entry])])
-            run.part = []
-            special = True
         run.add([entry], weight, special)
         self._owner.grown(run, 1, weight)
         if not run.missing:

@@ -127,7 +127,8 @@ class Run:
         origins = None if self.origins is None else self.origins[at : self.released]
         if self.special:
             fresh, origins = _flatten(fresh, origins)
-        if self.part:
+        # With origins they wait for the rest: only then is it known how many values came of the item.
+        if self.part and origins is None:
             fresh = [*fresh, *self.part]
             self.part = []
         return fresh, origins
