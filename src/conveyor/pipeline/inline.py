@@ -9,12 +9,16 @@ from typing import Any
 from ..errors import PipelineError
 from .desk import Desk
 from .node import Node, Origins
+from .run import weigh
 from .sinks import Sink
 from .sources import Source
 
 __all__ = ["BatchNode", "Join", "SinkNode", "SourceNode", "SplitNode", "TeeNode", "UnbatchNode"]
 
 _ROOM = 4096
+# Steps that hold lists want items by number; large ones are read in portions of so many bytes, or of two.
+_PORTION_BYTES = 8 * 1024 * 1024
+_PORTION_FIRST = 16
 _QUEUE_LOOK_SECONDS = 0.4
 
 
@@ -37,6 +41,7 @@ class SourceNode(Node):
         self._tracked = tracked
         self._skip = skip
         self._closed = False
+        self._portion = _PORTION_FIRST
         self.error: BaseException | None = None
         """What the source raised; nothing more is read from it then."""
         self.skipped = 0
@@ -60,7 +65,7 @@ class SourceNode(Node):
         """Bring as much as is wanted."""
         outlet = self.outlet
         assert outlet is not None
-        want = outlet.wants()
+        want = min(outlet.wants(), self._portion)
         if want <= 0 or self.finished_reading and not self.source.available:
             return False
         if not self.source.available and self.source.fileno() is None:
@@ -70,6 +75,8 @@ class SourceNode(Node):
         values = self.source.take(want) if self.source.available else []
         if not values:
             return False
+        if len(values) > 1:
+            self._portion = max(_PORTION_BYTES * len(values) // (weigh(values) + 1), 2)
         first = self.taken
         self.taken += len(values)
         origins: Origins = None
