@@ -97,6 +97,8 @@ class Hand:
         """Whether it was told to leave, and is to get nothing more."""
         self.timed_out = False
         """Whether it was killed because of a time limit."""
+        self.held_up_at = 0.0
+        """When it last waited for the engine to take its results, as far as that is known."""
         self.seconds: float | None = None
         """Per item, as lately measured."""
         self.started = monotonic()
@@ -408,13 +410,18 @@ class Hand:
         run = self._runs[0]
         return run.next_number, run.item(run.next_number)
 
-    def bury(self, error: Exception, where: str) -> list[Run]:
+    def bury(self, error: Exception, where: str, link: int) -> list[Run]:
         """The worker is gone: the item that it died on has failed; what it took and had not begun comes back.
 
         To be called after `collect` and `take_back`.
+
+        Args:
+            error: what the item failed with.
+            where: the place in the code, if it is known.
+            link: which of the stage's functions was at work.
         """
         if self._runs:
-            self._fail(0, 1, pickle.dumps(error), type(error).__name__, str(error), where, "")
+            self._fail(link, 1, pickle.dumps(error), type(error).__name__, str(error), where, "")
         return self.bury_quietly()
 
     def bury_quietly(self) -> list[Run]:
