@@ -200,3 +200,14 @@ def with_key_log(item: tuple[str, int]) -> tuple[str, int, int]:
 
 def first_of(item: tuple[Any, ...]) -> Any:
     return item[0]
+
+
+def slow_item(item: Any) -> Any:
+    """A hundredth of a second, without a processor."""
+    time.sleep(0.01)
+    return item
+
+
+def span(item: int) -> range:
+    """As many results as the item says, all different."""
+    return range(1_000_000 * item, 1_000_000 * item + item)

@@ -128,8 +128,8 @@ class WorkNode(Node):
 
     @property
     def held(self) -> int:
-        """Items taken, and results not passed on."""
-        return super().held + self.window.items
+        """Items taken, those included that were given up, and results not passed on."""
+        return super().held + self.window.items + self.window.given_up
 
     @property
     def in_flight(self) -> int:
