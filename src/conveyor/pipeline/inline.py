@@ -11,7 +11,7 @@ from .desk import Desk
 from .node import Node, Origins
 from .run import weigh
 from .sinks import Sink
-from .sources import Source
+from .sources import LineSource, Source
 
 __all__ = ["BatchNode", "Join", "SinkNode", "SourceNode", "SplitNode", "TeeNode", "UnbatchNode"]
 
@@ -66,7 +66,7 @@ class SourceNode(Node):
         outlet = self.outlet
         assert outlet is not None
         want = min(outlet.wants(), self._portion)
-        if want <= 0 or self.finished_reading and not self.source.available:
+        if want <= 0 or self.done:
             return False
         if not self.source.available and self.source.fileno() is None:
             self._fill(want)
@@ -112,8 +112,9 @@ class SourceNode(Node):
 
     @property
     def held(self) -> int:
-        """Values read and not passed on."""
-        return 0 if self._closed and self.error is None else self.source.available
+        """Values read and not passed on. Lines that were read in a block and are not wanted any more do not count."""
+        drops = self._closed and self.error is None and isinstance(self.source, LineSource)
+        return 0 if drops else self.source.available
 
     @property
     def done(self) -> bool:
