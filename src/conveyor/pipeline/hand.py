@@ -324,9 +324,9 @@ class Hand:
 
     def _settle(self, run: Run, failure: Failure, link: int) -> None:
         """Have the owner decide on a run of one item, which failed."""
-        again, instead = self._owner.failed(failure, link, released=run.released > 0 or bool(run.part))
+        again, instead = self._owner.failed(failure, link, released=run.parted)
+        run.part = []
         if again:
-            run.part = []
             self._owner.retry(run, instead)
             return
         if run.origins is not None and instead is GAP:

@@ -62,7 +62,7 @@ class Run:
         origins: for each item, what of the source it came from; None: nobody keeps account of that.
     """
 
-    __slots__ = ("count", "items", "origins", "part", "released", "results", "special", "start", "weight")
+    __slots__ = ("count", "items", "origins", "part", "parted", "released", "results", "special", "start", "weight")
 
     def __init__(self, start: int, items: list[Any], origins: list[Any] | None = None) -> None:
         self.start = start
@@ -75,6 +75,8 @@ class Run:
         """Whether any of the results is `GAP` or `Several`."""
         self.part: list[Any] = []
         """The first results of the item that is worked on, if it has very many."""
+        self.parted = False
+        """Whether some of that item's results have been handed out."""
         self.released = 0
         """How many of the results have been handed out."""
         self.weight = weigh(items)
@@ -95,6 +97,7 @@ class Run:
         self.results += values
         self.special = self.special or special
         self.weight += weight
+        self.parted = False
         if len(self.results) == self.count:
             self.items = []  # nobody will ask for them again
 
@@ -110,6 +113,9 @@ class Run:
         del self.items[at:]
         if self.origins is not None:
             del self.origins[at:]
+        if at == len(self.results):  # the item that is worked on is the rest's
+            rest.part, self.part = self.part, []
+            rest.parted, self.parted = self.parted, False
         self.count = at
         self.weight -= rest.weight
         if len(self.results) == self.count:
@@ -131,6 +137,7 @@ class Run:
         if self.part and origins is None:
             fresh = [*fresh, *self.part]
             self.part = []
+            self.parted = True
         return fresh, origins
 
 
