@@ -200,3 +200,39 @@ def with_key_log(item: tuple[str, int]) -> tuple[str, int, int]:
 
 def first_of(item: tuple[Any, ...]) -> Any:
     return item[0]
+
+
+def slow_item(item: Any) -> Any:
+    """A hundredth of a second, without a processor."""
+    time.sleep(0.01)
+    return item
+
+
+def span(item: int) -> range:
+    """As many results as the item says, all different."""
+    return range(1_000_000 * item, 1_000_000 * item + item)
+
+
+def total_of(item: bytes) -> bytes:
+    """The item again, after every byte of it was looked at."""
+    assert item.count(b"x") == len(item)
+    return item
+
+
+def add_one(array: Any) -> Any:
+    return array + 1
+
+
+class DiesOnEveryTenthOnce:
+    """Kills its process on each tenth item, the first time."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __call__(self, item: int) -> int:
+        if item % 10 == 3:
+            mark = Path(self.folder, f"died-{item}")
+            if not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return item

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from stages import (
     Gate,
     Picky,
     SetupFails,
-    always_dies,
     always_fails,
     async_sleep_on_seven,
     exit_on_seven,
@@ -27,6 +25,7 @@ from stages import (
     same,
     sleep_on_seven,
 )
+from waiting import is_gone, wait_until
 
 from conveyor import (
     DeadLetter,
@@ -37,19 +36,10 @@ from conveyor import (
     StageError,
     TooManyFailures,
     WorkerLost,
-    WorkersLost,
 )
 
 METHODS = ["fork", "spawn", "forkserver"]
 WITHOUT_SEVEN = [number for number in range(30) if number != 7]
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -106,10 +96,6 @@ class TestExceptions:
         with pytest.raises(ConnectionError, match="no database") as caught:
             Pipeline(range(30)).map(SetupFails(), workers=2).run(start_method=method)
         assert "setup of a worker of stage 'SetupFails'" in caught.value.__notes__[0]
-
-    def test_a_crash_loop_ends_with_a_verdict(self, method: Any) -> None:
-        with pytest.raises(WorkersLost, match=r"10 workers of stage 'always_dies' died .* SIGKILL"):
-            Pipeline(range(100)).map(always_dies, workers=1, on_error="skip").run(start_method=method)
 
 
 class TestPolicies:
@@ -265,13 +251,6 @@ def stop_on_seven(item: int) -> int:
     if item == 7:
         os.kill(os.getpid(), signal.SIGSTOP)
     return item
-
-
-def wait_until(condition: Any, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def parent_to_be_killed(folder: str, method: Any, thread: str) -> None:

@@ -26,6 +26,8 @@ _REPLACE_MOST = 5.0
 _SLOWEST = 10
 # The first worker of a forked crew is there so soon, and its first result should not wait for the second's start.
 _FIRST_SECONDS = 0.005
+# So long after the last look at time limits, the engine was away: in a sink, as a rule.
+_AWAY_SECONDS = 0.1
 
 
 class Crew:
@@ -50,7 +52,7 @@ class Crew:
         self._slots: dict[int, Hand] = {}
         self.deaths_in_a_row = self.starts_in_vain = 0
         self.started = self.deaths = 0
-        self._not_before = 0.0
+        self._not_before = self._checked = 0.0
         self.accounts: list[WorkerAccount] = []
         """Of those that are gone."""
         self._histogram = [0] * STEPS
@@ -125,7 +127,7 @@ class Crew:
         if limit is not None:
             for hand in self.hands:
                 since = hand.slate.since
-                times.append((since or now) + limit)
+                times.append((max(since, hand.held_up_at) if since else now) + limit)
         return times
 
     def check_timeouts(self, now: float) -> None:
@@ -133,9 +135,14 @@ class Crew:
         limit = self._node.spec.timeout
         if limit is None:
             return
+        # A worker that waits for its results to be taken is not late; whoever takes none, or was away, is.
+        late = self._node.choked or now - self._checked > _AWAY_SECONDS
+        self._checked = now
         for hand in self.hands:
+            if late and hand.has_results():
+                hand.held_up_at = now
             since = hand.slate.since
-            if since and now - since > limit and hand.outstanding and not hand.timed_out:
+            if since and now - max(since, hand.held_up_at) > limit and hand.outstanding and not hand.timed_out:
                 hand.timed_out = True
                 hand.kill()
 
@@ -163,6 +170,7 @@ class Crew:
             self._remove(hand)
             return
         where = ""
+        link = hand.slate.link if culprit is not None and hand.slate.link < len(node.specs) else 0
         if hand.timed_out:
             end = "timed out"
             error: Exception = ItemTimeout(f"it took longer than {node.spec.timeout:g} s; its worker was replaced")
@@ -172,14 +180,14 @@ class Crew:
             calls = hand.slate.crash() if hand.pid else ()
             cause = self._desk.likely_cause(exitcode)
             number, item = culprit or (None, None)
-            death = WorkerDied(node.stage, hand.pid, exitcode, number, item, calls, cause)
+            death = WorkerDied(node.specs[link].name, hand.pid, exitcode, number, item, calls, cause)
             end = death.reason
             was = "was " if exitcode < 0 else ""
             error = WorkerLost(f"its worker process {hand.pid} {was}{end}", hand.pid, exitcode)
             where = ", called from ".join(calls)
             self._desk.tell(death)
             self._count_death(death)
-        back = hand.bury(error, where) + back
+        back = hand.bury(error, where, link) + back
         node.come_back(back, slot)
         node.gather()
         self._remove(hand, end)

@@ -110,6 +110,8 @@ class Hand:
         """Whether it was told to leave, and is to get nothing more."""
         self.timed_out = False
         """Whether it was killed because of a time limit."""
+        self.held_up_at = 0.0
+        """When it last waited for the engine to take its results, as far as that is known."""
         self.seconds: float | None = None
         """Per item, as lately measured."""
         self.started = monotonic()
@@ -256,6 +258,10 @@ class Hand:
         at = 0
         while at < len(values):
             run = self._runs[0]
+            if run.part:  # more than one value after all, though the last came alone
+                self._add(values[at])
+                at += 1
+                continue
             some = values[at : at + run.missing] if at or len(values) > run.missing else values
             at += len(some)
             weight = weigh(some)
@@ -306,11 +312,11 @@ class Hand:
         number = run.next_number
         count = 1
         special = False
+        if run.part:  # what came before of this item goes first
+            entry = Several([*run.part, *(entry if type(entry) is Several else [] if entry is GAP else [entry])])
+            run.part = []
         if type(entry) is Several:
             special = True
-            if run.origins is not None:
-                entry = Several(run.part + entry)
-                run.part = []
             count = len(entry)
             weight = weigh(entry)
         elif entry is GAP:
@@ -322,12 +328,6 @@ class Hand:
             self._owner.spread(run.origins[number - run.start], count)
         self._bytes += weight
         self._last = (number, run.item(number))
-        if run.part:  # what came before of this item goes first
-            entry = Several(
-                [*run.part, *(entry if type(entry) is Several else [] if entry is GAP else [entry])]
-            )
-            run.part = []
-            special = True
         run.add([entry], weight, special)
         self._owner.grown(run, 1, weight)
         if not run.missing:
@@ -355,9 +355,9 @@ class Hand:
 
     def _settle(self, run: Run, failure: Failure, link: int) -> None:
         """Have the owner decide on a run of one item, which failed."""
-        again, instead = self._owner.failed(failure, link, released=run.released > 0 or bool(run.part))
+        again, instead = self._owner.failed(failure, link, released=run.parted)
+        run.part = []
         if again:
-            run.part = []
             self._owner.retry(run, instead)
             return
         if run.origins is not None and instead is GAP:
@@ -449,13 +449,18 @@ class Hand:
         run = self._runs[0]
         return run.next_number, run.item(run.next_number)
 
-    def bury(self, error: Exception, where: str) -> list[Run]:
+    def bury(self, error: Exception, where: str, link: int) -> list[Run]:
         """The worker is gone: the item that it died on has failed; what it took and had not begun comes back.
 
         To be called after `collect` and `take_back`.
+
+        Args:
+            error: what the item failed with.
+            where: the place in the code, if it is known.
+            link: which of the stage's functions was at work.
         """
         if self._runs:
-            self._fail(0, 1, pickle.dumps(error), type(error).__name__, str(error), where, "")
+            self._fail(link, 1, pickle.dumps(error), type(error).__name__, str(error), where, "")
         return self.bury_quietly()
 
     def bury_quietly(self) -> list[Run]:

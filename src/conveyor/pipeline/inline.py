@@ -9,12 +9,16 @@ from typing import Any
 from ..errors import PipelineError
 from .desk import Desk
 from .node import Node, Origins
+from .run import weigh
 from .sinks import Sink
-from .sources import Source
+from .sources import LineSource, Source
 
 __all__ = ["BatchNode", "Join", "SinkNode", "SourceNode", "SplitNode", "TeeNode", "UnbatchNode"]
 
 _ROOM = 4096
+# Steps that hold lists want items by number; large ones are read in portions of so many bytes, or of two.
+_PORTION_BYTES = 8 * 1024 * 1024
+_PORTION_FIRST = 16
 _QUEUE_LOOK_SECONDS = 0.4
 
 
@@ -37,6 +41,7 @@ class SourceNode(Node):
         self.tracked = tracked
         self._skip = skip
         self._closed = False
+        self._portion = _PORTION_FIRST
         self.error: BaseException | None = None
         """What the source raised; nothing more is read from it then."""
         self.skipped = 0
@@ -60,8 +65,8 @@ class SourceNode(Node):
         """Bring as much as is wanted."""
         outlet = self.outlet
         assert outlet is not None
-        want = outlet.wants()
-        if want <= 0 or self.finished_reading and not self.source.available:
+        want = min(outlet.wants(), self._portion)
+        if want <= 0 or self.done:
             return False
         if not self.source.available and self.source.fileno() is None:
             self._fill(want)
@@ -77,6 +82,8 @@ class SourceNode(Node):
     def hand_out(self, most: int) -> tuple[list[Any], Origins]:
         """Some of the values that were read, at most so many, to be pushed on by the caller."""
         values = self.source.take(most)
+        if len(values) > 1:
+            self._portion = max(_PORTION_BYTES * len(values) // (weigh(values) + 1), 2)
         first = self.taken
         self.taken += len(values)
         origins: Origins = None
@@ -124,8 +131,9 @@ class SourceNode(Node):
 
     @property
     def held(self) -> int:
-        """Values read and not passed on."""
-        return 0 if self._closed and self.error is None else self.source.available
+        """Values read and not passed on. Lines that were read in a block and are not wanted any more do not count."""
+        drops = self._closed and self.error is None and isinstance(self.source, LineSource)
+        return 0 if drops else self.source.available
 
     @property
     def done(self) -> bool:

@@ -8,12 +8,18 @@ from pathlib import Path
 
 __all__ = ["LikelyCause"]
 
+_ROOT = Path("/sys/fs/cgroup")
+
 
 class LikelyCause:
-    """Compares the control group's count of processes killed for memory with what it was."""
+    """Compares the control group's count of processes killed for memory with what it was.
 
-    def __init__(self) -> None:
-        self._file = _memory_events()
+    Args:
+        file: where the count stands; None: where this process's control group has it.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file or _memory_events()
         self._kills = self._count()
 
     def of(self, exitcode: int) -> str:
@@ -34,7 +40,7 @@ class LikelyCause:
         try:
             for line in self._file.read_text().splitlines():
                 name, _, count = line.partition(" ")
-                if name in ("oom_kill", "oom_group_kill"):
+                if name == "oom_kill":
                     return int(count)
         except (OSError, ValueError):
             return 0
@@ -42,12 +48,19 @@ class LikelyCause:
 
 
 def _memory_events() -> Path | None:
+    """The file with the count: of version 2 of control groups, or of version 1, which some machines still have."""
     try:
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            number, _, path = line.partition("::")
-            if number == "0" and path:
-                file = Path("/sys/fs/cgroup") / path.lstrip("/") / "memory.events"
-                return file if file.exists() else None
+        text = Path("/proc/self/cgroup").read_text()
     except OSError:
-        pass
+        return None
+    for line in text.splitlines():
+        number, controllers, path = line.split(":", 2)
+        if number == "0" and not controllers:
+            file = _ROOT / path.lstrip("/") / "memory.events"
+        elif "memory" in controllers.split(","):
+            file = _ROOT / "memory" / path.lstrip("/") / "memory.oom_control"
+        else:
+            continue
+        if file.exists():
+            return file
     return None

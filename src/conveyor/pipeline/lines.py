@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from .identity import identity_of_file
+
 __all__ = ["Lines", "read_lines"]
 
 
@@ -23,16 +25,16 @@ class Lines:
                     yield line.removesuffix(b"\n")
         else:
             with self.path.open(encoding=self.encoding, errors=self.errors, newline="\n") as text:
-                for line in text:
-                    yield line.removesuffix("\n")
+                for words in text:
+                    yield words.removesuffix("\n")
 
     def __repr__(self) -> str:
         return f"read_lines({str(self.path)!r})"
 
     @property
     def identity(self) -> str:
-        """What a state file says of it: which file it is."""
-        return f"the lines of {self.path.resolve()}"
+        """What a state file says of it: which file it is, and what it holds."""
+        return identity_of_file(self.path)
 
 
 def read_lines(path: str | Path, *, encoding: str | None = "utf-8", errors: str = "surrogateescape") -> Lines:

@@ -100,6 +100,11 @@ class Plan:
                 )
         return self.nodes
 
+    def flush(self) -> None:
+        """See to it that what the sinks took outlives this process, where that means something."""
+        for sink in self.sinks:
+            sink.flush()
+
     def _add(self, node: Node) -> Node:
         self.nodes.append(node)
         return node

@@ -115,11 +115,16 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """The figures in JSON's types; items and the result as `repr`, shortened."""
-        found = dataclasses.asdict(dataclasses.replace(self, result=None, dead_letters=(), first_failures=()))
+        # asdict() copies what it finds, and an item need not be of a kind that can be copied.
+        stages = tuple(dataclasses.replace(stage, slowest=()) for stage in self.stages)
+        bare = dataclasses.replace(self, stages=stages, result=None, dead_letters=(), first_failures=())
+        found = dataclasses.asdict(bare)
         for stage, made in zip(self.stages, found["stages"], strict=True):
             made["load"] = stage.load
-            for slow in made["slowest"]:
-                slow["item"] = short(slow["item"])
+            made["slowest"] = [
+                {"seconds": slow.seconds, "number": slow.number, "item": short(slow.item)}
+                for slow in stage.slowest
+            ]
         del found["result"]
         found["rate"] = self.rate
         found["dead_letters"] = [{**vars(letter), "item": short(letter.item)} for letter in self.dead_letters]

@@ -62,7 +62,7 @@ class Run:
         origins: for each item, what of the source it came from; None: nobody keeps account of that.
     """
 
-    __slots__ = ("count", "items", "origins", "part", "released", "results", "special", "start", "weight")
+    __slots__ = ("count", "items", "origins", "part", "parted", "released", "results", "special", "start", "weight")
 
     def __init__(self, start: int, items: list[Any], origins: list[Any] | None = None) -> None:
         self.start = start
@@ -75,6 +75,8 @@ class Run:
         """Whether any of the results is `GAP` or `Several`."""
         self.part: list[Any] = []
         """The first results of the item that is worked on, if it has very many."""
+        self.parted = False
+        """Whether some of that item's results have been handed out."""
         self.released = 0
         """How many of the results have been handed out."""
         self.weight = weigh(items)
@@ -95,6 +97,7 @@ class Run:
         self.results += values
         self.special = self.special or special
         self.weight += weight
+        self.parted = False
         if len(self.results) == self.count:
             self.items = []  # nobody will ask for them again
 
@@ -110,6 +113,9 @@ class Run:
         del self.items[at:]
         if self.origins is not None:
             del self.origins[at:]
+        if at == len(self.results):  # the item that is worked on is the rest's
+            rest.part, self.part = self.part, []
+            rest.parted, self.parted = self.parted, False
         self.count = at
         self.weight -= rest.weight
         if len(self.results) == self.count:
@@ -119,17 +125,19 @@ class Run:
     def release(self) -> tuple[list[Any], list[Any] | None]:
         """The results that have come since the last call, and for each its origin if they are known.
 
-        Neither list is the caller's to change.
+        The lists are the caller's from now on.
         """
         at = self.released
         self.released = len(self.results)
-        fresh = self.results[at:] if at else self.results
+        fresh = self.results[at:] if at or self.missing else self.results  # nothing more is added to a whole one
         origins = None if self.origins is None else self.origins[at : self.released]
         if self.special:
             fresh, origins = _flatten(fresh, origins)
-        if self.part:
+        # With origins they wait for the rest: only then is it known how many values came of the item.
+        if self.part and origins is None:
             fresh = [*fresh, *self.part]
             self.part = []
+            self.parted = True
         return fresh, origins
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
+import contextlib
 import inspect
 import os
 import signal
@@ -21,13 +22,14 @@ from .checks import check_count
 from .engine import Engine, Phase
 from .events import Event, ItemFailed, ItemRetried, Results
 from .failure import Failure
+from .identity import identity_of
 from .inline import SourceNode
 from .lines import Lines
 from .pipeline import Pipeline
 from .plan import Plan, check
 from .report import Report
 from .reporting import Timeline, make_report
-from .sinks import NewsSink
+from .sinks import NewsSink, Sink
 from .sources import IterableSource, LineSource, QueueSource, Source
 from .tracker import Tracker
 from .waiting_sources import AsyncSource, ThreadSource
@@ -127,7 +129,7 @@ class Running:
         self.plan = plan
         if tracker is not None:
             tracker.keep(
-                flush=lambda: [sink.flush() for sink in plan.sinks],
+                flush=plan.flush,
                 state=(lambda: [reduce.result for reduce in plan.reduces]) if plan.reduces else None,
             )
             if tracker.had_state:
@@ -166,8 +168,11 @@ class Running:
                 for event in events:
                     self._note(event)
                     yield event
-        finally:
-            self._close()
+        except BaseException:
+            with contextlib.suppress(Exception):  # what ended the run is the news
+                self._close()
+            raise
+        self._close()
 
     def values(self) -> Iterator[Any]:
         """Run it, and give what comes out."""
@@ -178,13 +183,13 @@ class Running:
 
     def _close(self) -> None:
         error: BaseException | None = None
-        for sink in self.sinks:
+        # The tracker first: it flushes the sinks.
+        parts: list[Tracker | Sink] = [] if self.tracker is None else [self.tracker]
+        for part in [*parts, *self.sinks]:
             try:
-                sink.close()
+                part.close()
             except Exception as raised:
-                error = raised
-        if self.tracker is not None:
-            self.tracker.close()
+                error = error or raised
         if error is not None:
             raise error
 
@@ -290,11 +295,7 @@ def _make_tracker(resume: str | Path, pipeline: Pipeline[Any]) -> Tracker:
                 f"resume needs a source whose items have places, and a {type(source).__name__} has none; "
                 "give a list, a tuple, a range, or read_lines(path)"
             )
-        if isinstance(source, range):
-            identity = repr(source)
-        else:
-            ends = f"{source[0]!r:.80} to {source[-1]!r:.80}" if source else "nothing"
-            identity = f"a {type(source).__name__} of {len(source)}: {ends}"
+        identity = identity_of(source)
     return Tracker(resume, identity)
 
 

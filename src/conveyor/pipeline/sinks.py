@@ -78,7 +78,7 @@ class TypeSink(_Plain):
         return len(values)
 
     @property
-    def result(self) -> Any:  # type: ignore[override]
+    def result(self) -> Any:
         """The tuple, set or dict."""
         return self._make(self._values)
 
@@ -132,6 +132,8 @@ class FileSink(_Plain):
 
     def __init__(self, file: Any, append: bool = False) -> None:
         self._own = isinstance(file, (str, Path))
+        if self._own and append:
+            _cut_torn_line(Path(file))
         self._file: Any = Path(file).open("ab" if append else "wb") if self._own else file
         self._binary = self._own or "b" in getattr(self._file, "mode", "")
 
@@ -153,6 +155,23 @@ class FileSink(_Plain):
             self._file.close()
         else:
             self._file.flush()
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Take away the line that a process was writing when it was killed: it is not among those that are done."""
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        end = file.seek(0, 2)
+        while end:
+            start = max(end - 65536, 0)
+            file.seek(start)
+            at = file.read(end - start).rfind(b"\n")
+            if at >= 0:
+                end = start + at + 1
+                break
+            end = start
+        file.truncate(end)
 
 
 def _line(value: Any) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import stat
 import time
 from collections.abc import Iterable, Iterator
@@ -109,6 +110,8 @@ class LineSource(_Buffer[bytes]):
         super().__init__()
         self._fd = fd
         self._block = block
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLIN)
         # Parts of the line that has not ended yet: joined once, so that a huge line costs linear time.
         self._partial: list[bytes] = []
         self.bytes_read = 0
@@ -127,11 +130,13 @@ class LineSource(_Buffer[bytes]):
         return max(status.st_size - os.lseek(self._fd, 0, os.SEEK_CUR) + self.bytes_read, 0)
 
     def fill(self, want: int = 1) -> None:
-        """Read a block, or what there is of it.
+        """Read a block, or what there is of it; nothing if there is nothing yet.
 
         Raises:
             OSError: the descriptor cannot be read.
         """
+        if not self._poll.poll(0):
+            return  # whoever waits here keeps the results of others waiting
         data = os.read(self._fd, self._block)
         self.bytes_read += len(data)
         if not data:

@@ -37,7 +37,7 @@ class ThreadHand(Hand):
         self._thread.start()
 
     def _work(self, job: Job) -> None:
-        serve(job, self._tasks, self._results.put, self._meter)
+        serve(job, self._tasks, self._results.put, self._meter, self.slate.note_link)
 
     @property
     def token(self) -> Hand:

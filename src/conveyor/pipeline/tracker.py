@@ -17,6 +17,18 @@ __all__ = ["Tracker"]
 
 _EVERY_SECONDS = 0.5
 _VERSION = 1
+_APPLICATION = 0x636F6E76  # "conv", where SQLite keeps whose file it is
+
+
+class _Damaged(Exception):
+    """The file is not what it should be; the text says why."""
+
+
+def _unusable(path: str | Path, error: Exception) -> PipelineError:
+    hint = "name a file that is conveyor's, or a new one"
+    if "locked" in str(error):
+        hint = "does another run use it?"
+    return PipelineError(f"resume is {str(path)!r}, which cannot be used: {error}; {hint}")
 
 
 class Tracker:
@@ -45,39 +57,60 @@ class Tracker:
         """What the last transaction of an earlier run kept; None: there was none."""
         self.had_state = False
         try:
-            self._file = sqlite3.connect(path, isolation_level=None)
+            self._file = sqlite3.connect(path, timeout=1.0, isolation_level=None)
+        except sqlite3.Error as error:
+            raise _unusable(path, error) from error
+        try:
             self._open(source)
-        except sqlite3.DatabaseError as error:
-            raise PipelineError(
-                f"resume is {str(path)!r}, which cannot be used: {error}; name a file that is conveyor's, or a new one"
-            ) from error
+        except (sqlite3.Error, _Damaged) as error:
+            self._file.close()
+            raise _unusable(path, error) from error
+        except BaseException:
+            self._file.close()
+            raise
         self.resumed = sum(end - start for start, end in zip(self._starts, self._ends, strict=True))
         """Items that earlier runs have dealt with."""
 
     def _open(self, source: str) -> None:
         run = self._file.execute
+        # Until it is clear whose file it is, nothing is written. The lock ends with this process.
+        run("PRAGMA locking_mode=EXCLUSIVE")
+        (application,) = run("PRAGMA application_id").fetchone()
+        (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables and application != _APPLICATION:
+            raise _Damaged("it is a database of another program's")
+        run(f"PRAGMA application_id={_APPLICATION}")
         run("PRAGMA journal_mode=WAL")
         run("PRAGMA synchronous=NORMAL")
+        run("BEGIN IMMEDIATE")
         run("CREATE TABLE IF NOT EXISTS run (version INTEGER, source TEXT, state BLOB)")
         run("CREATE TABLE IF NOT EXISTS done (first INTEGER PRIMARY KEY, after INTEGER)")
         row = run("SELECT version, source, state FROM run").fetchone()
         if row is None:
             run("INSERT INTO run VALUES (?, ?, NULL)", (_VERSION, source))
+        run("COMMIT")
+        if row is None:
             return
         version, known, state = row
         if version != _VERSION:
-            raise sqlite3.DatabaseError(f"it is of version {version}, and this conveyor reads {_VERSION}")
+            raise _Damaged(f"it is of version {version}, and this conveyor reads {_VERSION}")
         if known != source:
-            self._file.close()
             raise PipelineError(
                 f"the state file was made for another source: {known}, and this is {source}; "
                 "remove the file to begin anew"
             )
+        before = -1
         for first, after in run("SELECT first, after FROM done ORDER BY first"):
+            if not (isinstance(first, int) and isinstance(after, int) and before < first < after):
+                raise _Damaged(f"it says that items {first!r} to {after!r} are done")
             self._starts.append(first)
             self._ends.append(after)
+            before = after
         if state is not None:
-            self.saved_state = pickle.loads(state)
+            try:
+                self.saved_state = pickle.loads(state)
+            except Exception as error:
+                raise _Damaged(f"what it keeps of reduce() cannot be unpickled, {error}") from error
             self.had_state = True
 
     def keep(self, flush: Callable[[], object], state: Callable[[], Any] | None) -> None:

@@ -32,6 +32,8 @@ class Window:
         """Results that wait to be handed out: for their turn, or for somebody to take them."""
         self.released = 0
         """Results handed out so far."""
+        self.given_up = 0
+        """Items that `flush` went over."""
 
     @property
     def room(self) -> int:
@@ -88,6 +90,7 @@ class Window:
         found = self._hand_out(ready)
         for run in ready:
             if run.start in self._runs:
+                self.given_up += run.missing
                 self._forget(run)
         return found
 

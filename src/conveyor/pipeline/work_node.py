@@ -50,6 +50,7 @@ class WorkNode(Node):
         self._waiting: deque[Run] = deque()
         self._keyed: list[deque[Run]] = [deque() for _ in range(most)] if self.keyed else []
         self._later: list[tuple[float, int, Run]] = []
+        self._again: list[Run] = []  # keyed: to be done before what else comes back with it
         self._attempts: dict[int, int] = {}
         self._available = 0
         self._closed = False
@@ -127,8 +128,8 @@ class WorkNode(Node):
 
     @property
     def held(self) -> int:
-        """Items taken, and results not passed on."""
-        return super().held + self.window.items
+        """Items taken, those included that were given up, and results not passed on."""
+        return super().held + self.window.items + self.window.given_up
 
     @property
     def in_flight(self) -> int:
@@ -278,6 +279,8 @@ class WorkNode(Node):
 
     def come_back(self, runs: list[Run], slot: int | None = None) -> None:
         """Runs that a worker had and has not begun."""
+        if slot is not None:
+            runs, self._again = [*self._again, *runs], []
         self.came_back = self.came_back or bool(runs)
         for run in reversed(runs):
             if slot is not None:
@@ -345,7 +348,9 @@ class WorkNode(Node):
         spec = self.specs[link]
         attempts = self._attempts.pop(failure.number, 0) + failure.attempts
         failure = dataclasses.replace(failure, stage=spec.name, attempts=attempts)
-        if attempts <= spec.retries and not released and not self.keyed and not self._closed:
+        # The worker tries a keyed item again itself, unless it is the worker that is gone.
+        by_us = not self.keyed or failure.kind in ("WorkerLost", "ItemTimeout")
+        if attempts <= spec.retries and not released and by_us and not self._closed:
             self._attempts[failure.number] = attempts
             self.retries += 1
             return True, failure
@@ -354,6 +359,10 @@ class WorkNode(Node):
 
     def retry(self, run: Run, failure: Failure) -> None:
         """A run of one item, for which `failed` has said that it is to be tried again."""
+        if self.keyed:
+            self._again.append(run)
+            self.desk.tell(ItemRetried(failure, 0.0))
+            return
         spec = next((spec for spec in self.specs if spec.name == failure.stage), self.spec)
         seconds = back_off(spec.backoff, failure.attempts) if spec.backoff else 0.0
         heapq.heappush(self._later, (monotonic() + seconds, run.start, run))

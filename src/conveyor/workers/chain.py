@@ -41,37 +41,49 @@ def is_worker_class(function: Any) -> bool:
     return isinstance(function, type) and any("__call__" in vars(base) for base in function.__mro__)
 
 
+def _tell_nobody(_: int) -> None:
+    pass
+
+
 class Chain:
     """Functions ready to be called.
 
     Args:
         links: in the order of calls.
         part: what is told of a list with the first results of an item that has very many.
+        mark: what is told which link begins, if there are several.
     """
 
-    def __init__(self, links: tuple[Link, ...], part: Callable[[list[Any]], None]) -> None:
+    def __init__(
+        self, links: tuple[Link, ...], part: Callable[[list[Any]], None], mark: Callable[[int], None]
+    ) -> None:
         self.position = 0
         """The link that is at work, or was when an exception came out."""
         self._objects: list[Any] = []
-        self._links = [(kind, self._prepare(function)) for kind, function in links]
+        self._given = links
+        self._links: list[tuple[Kind, Callable[[Any], Any]]] = []
         self._part = part
+        self._mark = mark
         self.call: Callable[[Any], Any] = self._whole
         """Returns the item's result, `NOTHING` or `Many`."""
-        if len(links) == 1 and links[0].kind == "map":
-            self.call = self._links[0][1]  # nothing in between
-
-    def _prepare(self, function: Any) -> Callable[[Any], Any]:
-        made = function() if is_worker_class(function) else function
-        self._objects.append(made)
-        return made  # type: ignore[no-any-return]
 
     def set_up(self) -> None:
-        """Call each `setup()`."""
-        for self.position, made in enumerate(self._objects):
+        """Make what is to be made, and call each `setup()`."""
+        for position, (kind, function) in enumerate(self._given):
+            self.position = position
+            made = function() if is_worker_class(function) else function
+            self._objects.append(made)
+            self._links.append((kind, made))
+        for position, made in enumerate(self._objects):
+            self.position = position
             setup = getattr(made, "setup", None)
             if callable(setup) and not isinstance(made, type):
                 setup()
         self.position = 0
+        if len(self._links) == 1 and self._links[0][0] == "map":
+            self.call = self._links[0][1]  # nothing in between
+        if len(self._links) == 1:
+            self._mark = _tell_nobody
 
     def tear_down(self) -> None:
         """Call each `teardown()`, the last first."""
@@ -82,12 +94,14 @@ class Chain:
 
     def _whole(self, item: Any) -> Any:
         values = [item]
-        for self.position, (kind, function) in enumerate(self._links):
+        for position, (kind, function) in enumerate(self._links):
+            self.position = position
+            self._mark(position)
             if kind == "map":
                 values = [function(value) for value in values]
             elif kind == "filter":
                 values = [value for value in values if function(value)]
-            elif self.position + 1 == len(self._links):
+            elif position + 1 == len(self._links):
                 values = self._flatten(function, values)
             else:
                 values = [result for value in values for result in function(value)]

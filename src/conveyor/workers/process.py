@@ -22,7 +22,7 @@ def work(job: Job, tasks: Queue[object], results: Queue[object], slate: Slate) -
     """Apply the job's functions to what comes, until told to stop."""
     _detach(job)
     slate.catch_crashes()
-    serve(job, tasks, results.put, slate.meter())
+    serve(job, tasks, results.put, slate.meter(), slate.note_link)
 
 
 def _detach(job: Job) -> None:

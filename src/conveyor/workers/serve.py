@@ -51,7 +51,7 @@ def back_off(seconds: float, attempt: int) -> float:
     return min(seconds * 2.0 ** (attempt - 1), max(60.0, seconds)) * random.uniform(0.5, 1.0)
 
 
-def serve(job: Job, tasks: Tasks, put: Callable[[Any], None], meter: Meter) -> None:
+def serve(job: Job, tasks: Tasks, put: Callable[[Any], None], meter: Meter, mark: Callable[[int], None]) -> None:
     """Apply the job's functions to what comes, until told to stop.
 
     Args:
@@ -59,12 +59,13 @@ def serve(job: Job, tasks: Tasks, put: Callable[[Any], None], meter: Meter) -> N
         tasks: where items come from.
         put: takes results and other messages.
         meter: is told when items begin and end.
+        mark: is told which of several functions begins, so that a death can be laid at its door.
     """
+    chain = Chain(job.links, lambda values: put((PART, values)), mark)
     try:
-        chain = Chain(job.links, lambda values: put((PART, values)))
         chain.set_up()
     except BaseException as error:
-        put((BROKEN, 0, 1, *describe_failure(error)))
+        put((BROKEN, chain.position, 1, *describe_failure(error)))
         return
     put((READY,))
     try:

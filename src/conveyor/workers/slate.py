@@ -17,7 +17,7 @@ __all__ = ["STEPS", "Slate", "step_seconds"]
 
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
 # As in core/include/conveyor/meter.hpp.
-_SINCE, _BUSY, _WAITED, _ITEMS, _SLOW, _HISTOGRAM = 0, 1, 2, 3, 4, 8
+_SINCE, _BUSY, _WAITED, _ITEMS, _SLOW, _LINK, _HISTOGRAM = 0, 1, 2, 3, 4, 7, 8
 STEPS = 256
 """How many steps the histogram of durations has."""
 # Behind the meter's words lies what faulthandler writes when native code crashes.
@@ -84,6 +84,15 @@ class Slate:
     def items(self) -> int:
         """Items finished."""
         return self._words[_ITEMS]
+
+    @property
+    def link(self) -> int:
+        """Which of the worker's functions is at work, from 0."""
+        return self._words[_LINK]
+
+    def note_link(self, position: int) -> None:
+        """In the worker: say which function is at work."""
+        self._words[_LINK] = position
 
     def tell_above(self, nanoseconds: int) -> None:
         """Have the worker tell of items that take longer."""

@@ -1,0 +1,154 @@
+"""Memory stays constant however much there is: in items, in bytes, behind a slow end, and for large arrays."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy
+import pytest
+from stages import add_one, same, slow_item, total_of
+
+from conveyor import Pipeline
+from conveyor.pipeline import Results, Running
+
+METHODS = ["fork", "spawn", "forkserver"]
+MIB = 1024 * 1024
+
+
+class Endless:
+    """An endless source that counts what was asked of it."""
+
+    def __init__(self, item: bytes) -> None:
+        self.item = item
+        self.asked = 0
+
+    def __call__(self) -> Iterator[bytes]:
+        while True:
+            self.asked += 1
+            yield bytes(bytearray(self.item))  # a copy, so that each counts
+
+
+def high_water() -> int:
+    """The most memory that this process had in RAM since `reset_high_water`, in bytes."""
+    with open("/proc/self/status") as file:  # noqa: PTH123
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
+
+
+def reset_high_water() -> None:
+    with open("/proc/self/clear_refs", "w") as file:  # noqa: PTH123
+        file.write("5")
+
+
+class Enough(Exception):
+    """Ends a run from within its sink."""
+
+
+def settled(source: Endless) -> int:
+    """How much was asked of the source when for a while nothing more is."""
+    before = -1
+    while source.asked != before:
+        before = source.asked
+        time.sleep(0.4)
+    return before
+
+
+def take(stream: Any, count: int) -> None:
+    for _ in range(count):
+        next(stream)
+    stream.close()
+
+
+@pytest.mark.parametrize("method", METHODS)
+class TestEndlessInput:
+    def test_small_items(self, method: Any) -> None:
+        source = Endless(b"x" * 100)
+        stream = Pipeline(source).map(same, workers=2, ordered=True).map(same, workers=1).stream(start_method=method)
+        for _ in range(20_000):
+            next(stream)
+        reset_high_water()
+        before = high_water()
+        take(stream, 200_000)
+        assert high_water() - before < 16 * MIB
+        assert source.asked < 220_000 + 120_000  # what the stages may hold
+
+    def test_large_items(self, method: Any) -> None:
+        source = Endless(b"x" * MIB)
+        reset_high_water()
+        before = high_water()
+        take(Pipeline(source).map(total_of, workers=2).map(slow_item, workers=1).stream(start_method=method), 60)
+        assert high_water() - before < 160 * MIB
+        assert source.asked < 60 + 160
+
+
+class TestSlowEnds:
+    @pytest.mark.parametrize(
+        "steps",
+        [
+            lambda source: source.map(slow_item, workers=1),
+            lambda source: source.batch(2).map(slow_item, workers=1),
+            lambda source: source.tee(lambda item: None).batch(3).unbatch().map(slow_item, threads=2),
+            lambda source: source.split(len, {}, otherwise=Pipeline().map(slow_item, workers=1)).merge(),
+        ],
+        ids=["map", "batch", "tee", "split"],
+    )
+    def test_no_step_lets_in_more_than_some_megabytes(self, steps: Any) -> None:
+        source = Endless(b"x" * MIB)
+        take(steps(Pipeline(source)).stream(), 40)
+        assert source.asked < 40 + 160
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_a_slow_sink_holds_up_the_source(self, method: Any) -> None:
+        source = Endless(b"x" * 10_000)
+        took: list[int] = []
+
+        def sink(item: bytes) -> None:
+            took.append(len(item))
+            if len(took) == 5:
+                took.append(settled(source))
+                raise Enough
+
+        with pytest.raises(Enough):
+            Pipeline(source).map(same, workers=2).map(same, workers=1).to(sink).run(start_method=method)
+        assert took[-1] * 10_000 < 256 * MIB
+
+    def test_a_slow_item_holds_up_an_ordered_stage_at_its_window(self) -> None:
+        source = Endless(b"x")
+        first = threading.Lock()
+
+        def wait_if_first(item: bytes) -> bytes:
+            if first.acquire(blocking=False):
+                held.append(settled(source))
+            return item
+
+        held: list[int] = []
+        stage = Pipeline(source).map(wait_if_first, threads=2, ordered=True)
+        running = Running(stage, max_items=300, streams=True)
+        for event in running.events():
+            if isinstance(event, Results) and held:
+                running.engine.drain()
+        assert 1 < held[0] <= 300 + 300  # in the window, and ready to go there
+
+
+class TestArrays:
+    """8 MiB arrays through three stages of processes: equal content, and no more memory than the windows hold."""
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_content_and_memory(self, method: Any) -> None:
+        def arrays() -> Iterator[numpy.ndarray[Any, Any]]:
+            for number in range(48):
+                yield numpy.full((2048, 1024), number, "i4")
+
+        stages = Pipeline(arrays, ordered=True).map(add_one, workers=1).map(add_one, workers=2).map(add_one, workers=1)
+        reset_high_water()
+        before = high_water()
+        count = 0
+        for number, array in enumerate(stages.stream(start_method=method)):
+            assert array.shape == (2048, 1024)
+            assert array.dtype == numpy.dtype("i4")
+            assert (array == number + 3).all()
+            count += 1
+        assert count == 48
+        assert high_water() - before < 800 * MIB  # all of it in every stage would be 1,536 MiB
