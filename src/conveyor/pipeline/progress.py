@@ -242,7 +242,13 @@ class _Live:
         if self._live is None:
             from rich.live import Live
 
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            # What the program prints goes above the table if both are on the terminal, and where it always goes if not.
+            self._live = Live(
+                console=self._console,
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
+            )
             self._live.start()
         self._live.update(self._table(look(running)), refresh=True)
 
