@@ -65,7 +65,7 @@ class Engine:
         start_method: `fork`, `spawn` or `forkserver`; None: Python's default.
         halt_now: a failure that ends the run does so at once; else what has been begun is finished.
         max_failures: items that may fail, as a number or a share; None: any.
-        tick: seconds between `Tick` events while nothing else happens; None: none.
+        tick: seconds between `Tick` events, about; None: none.
         outlet: a descriptor that results are written to; `OutletClosed` tells when its reader has gone.
         stdout_to_stderr: what the functions print in worker processes goes to standard error.
         tracker: keeps account of what is done; None: nobody does.
@@ -108,7 +108,7 @@ class Engine:
         self.error: BaseException | None = None
         self.failed = self.lost = 0
         self.began = self.ended = 0.0
-        self._looked = 0.0
+        self._looked = self._ticked = 0.0
 
     def adopt(self, nodes: list[Node]) -> None:
         """The nodes, each before those that it feeds."""
@@ -300,7 +300,8 @@ class Engine:
             look = now - self._looked > _LOOK_SECONDS
             if look:
                 self._looked = now
-            if not found and self._tick is not None:
+            if self._tick is not None and now - self._ticked >= self._tick:
+                self._ticked = now
                 self._news.append(Tick())
             if self._outlet in found:
                 self._news.append(OutletClosed())

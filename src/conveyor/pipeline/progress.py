@@ -74,7 +74,7 @@ class Display(Protocol):
         """Show a message."""
         ...
 
-    def end(self, report: Report, error: BaseException | None) -> None:
+    def end(self, running: Running, report: Report, error: BaseException | None) -> None:
         """The run has ended."""
         ...
 
@@ -159,10 +159,8 @@ class _Told:
     def __init__(self, function: Callable[[Progress], object]) -> None:
         self._function = function
         self._at = 0.0
-        self._running: Running | None = None
 
     def show(self, running: Running, event: Event) -> None:
-        self._running = running
         if monotonic() - self._at >= _DRAW_SECONDS:
             self._at = monotonic()
             self._function(look(running))
@@ -170,9 +168,8 @@ class _Told:
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    def end(self, report: Report, error: BaseException | None) -> None:
-        if self._running is not None:
-            self._function(look(self._running))
+    def end(self, running: Running, report: Report, error: BaseException | None) -> None:
+        self._function(look(running))
 
 
 class _Bar(_Told):
@@ -203,7 +200,6 @@ class _Lines(_Told):
 
     def show(self, running: Running, event: Event) -> None:
         self._messages.tell(event)
-        self._running = running
         if monotonic() - self._printed >= _LINE_SECONDS:
             self._printed = monotonic()
             self._print(look(running))
@@ -220,7 +216,7 @@ class _Lines(_Told):
         text = f"{self._name}: {progress.taken:,}{share} taken, {rate:,.0f}/s, {progress.in_flight:,} in flight{failed}"
         self.say(f"{text}; {' → '.join(parts)}" if parts else text)
 
-    def end(self, report: Report, error: BaseException | None) -> None:
+    def end(self, running: Running, report: Report, error: BaseException | None) -> None:
         _print_end(report, error, self.say)
 
 
@@ -286,7 +282,7 @@ class _Live:
     def say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def end(self, report: Report, error: BaseException | None) -> None:
+    def end(self, running: Running, report: Report, error: BaseException | None) -> None:
         if self._live is not None:
             self._live.stop()
         _print_end(report, error, self.say)

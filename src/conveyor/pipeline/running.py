@@ -155,7 +155,7 @@ class Running:
                 signal.signal(number, handler)
         report = self.report()
         if self._display is not None:
-            self._display.end(report, error)
+            self._display.end(self, report, error)
         if error is not None:
             error.report = report  # type: ignore[attr-defined]
             raise error
