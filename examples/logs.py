@@ -1,7 +1,7 @@
 """A web server's access log: sessions per client and the most wanted paths, on all cores.
 
     python examples/logs.py                       # makes a log of 200 MB in the folder for temporary files, and counts
-    python examples/logs.py --size 20 --check     # a tenth of that; and the same in one plain loop: equal, how much slower?
+    python examples/logs.py --size 20 --check     # a tenth of that; and in one plain loop, too: equal, and how slow?
     conveyor run examples/logs.py:pipeline -j 2   # the same from the shell
 
 Each line is parsed once. A client's requests belong to one session as long as no more than half an hour lies
@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from conveyor import Pipeline, read_lines
@@ -64,7 +64,7 @@ def seconds_of(stamp: bytes) -> int:
     start = _DAYS.get(day)
     if start is None:
         month = _MONTHS[day[3:6]]
-        start = int(datetime(int(day[7:]), month, int(day[:2]), tzinfo=timezone.utc).timestamp())
+        start = int(datetime(int(day[7:]), month, int(day[:2]), tzinfo=UTC).timestamp())
         _DAYS[day] = start
     return start + int(clock[:2]) * 3600 + int(clock[3:5]) * 60 + int(clock[6:])
 
@@ -111,9 +111,10 @@ def merge(total: Counts, part: Counts) -> Counts:
 def write_log(path: Path, megabytes: float, seed: int = 1) -> None:
     """Make a log as a web server would: few clients and paths are in most lines."""
     generator = random.Random(seed)
-    hosts = [f"10.{generator.randrange(256)}.{generator.randrange(256)}.{generator.randrange(256)}" for _ in range(5000)]
+    part = generator.randrange
+    hosts = [f"10.{part(256)}.{part(256)}.{part(256)}" for _ in range(5000)]
     paths = [f"/{generator.choice(('shop', 'blog', 'api', 'static'))}/{number}" for number in range(2000)]
-    when = datetime(2026, 10, 1, tzinfo=timezone.utc).timestamp()
+    when = datetime(2026, 10, 1, tzinfo=UTC).timestamp()
     left = megabytes * 1e6
     with path.open("w") as file:
         while left > 0:
