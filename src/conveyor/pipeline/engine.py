@@ -292,6 +292,8 @@ class Engine:
         while True:
             # The workers get more to do before the caller hears what they have done.
             self._pump()
+            # Now that all is where it can go: before, results that just came look as if they were stuck.
+            self._autoscale.look(monotonic(), self.works)
             yield from self._told()
             if self.phase is Phase.STOPPED or all(node.done for node in self.nodes):
                 return
@@ -313,7 +315,6 @@ class Engine:
                     node.crew.check_timeouts(now)
                     node.collect(found)
                     node.crew.supervise(found, look)
-            self._autoscale.look(now, self.works)
             if self._tracker is not None:
                 self._tracker.commit(now)
 
