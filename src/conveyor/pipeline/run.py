@@ -125,11 +125,12 @@ class Run:
     def release(self) -> tuple[list[Any], list[Any] | None]:
         """The results that have come since the last call, and for each its origin if they are known.
 
-        Neither list is the caller's to change.
+        Both lists are the caller's.
         """
         at = self.released
         self.released = len(self.results)
-        fresh = self.results[at:] if at else self.results
+        # A copy if more will be added: what is handed out becomes another stage's list of items.
+        fresh = self.results[at:] if at or self.missing else self.results
         origins = None if self.origins is None else self.origins[at : self.released]
         if self.special:
             fresh, origins = _flatten(fresh, origins)
