@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from conveyor import Pipeline
 
 SECONDS = 0.02  # that the server takes for a page
-WORDS = "alpha beta gamma delta epsilon".split()
+WORDS = ["alpha", "beta", "gamma", "delta", "epsilon"]
 _WORD = re.compile(rb"[a-z]+")
 
 
@@ -88,7 +88,9 @@ async def fetch(url: str) -> bytes:
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         writer.write(f"GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head.lower())
+        body = await reader.readexactly(int(length[1])) if length else await reader.read()
     finally:
         writer.close()
     status = head.split(None, 2)[1]
@@ -152,7 +154,9 @@ def main() -> None:
             plain = asyncio.run(one_by_one(server.port, options.count))
             seconds = time.perf_counter() - start
             assert plain == words
-            print(f"one by one gives the same in {seconds:.2f} s, {seconds / report.seconds:.1f} times as long")
+            print(
+                f"one by one gives the same in {seconds:.2f} s, {seconds / report.seconds:.1f} times as long"
+            )
 
 
 if __name__ == "__main__":

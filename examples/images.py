@@ -52,7 +52,9 @@ class Images:
 def blur(image: Image) -> Image:
     """Each pixel becomes the mean of nine by nine: sums of the rows up to each, then the same for columns."""
     for axis in (0, 1):
-        sums = numpy.cumsum(numpy.pad(image, [(5, 4) if one == axis else (0, 0) for one in (0, 1)], "edge"), axis=axis)
+        sums = numpy.cumsum(
+            numpy.pad(image, [(5, 4) if one == axis else (0, 0) for one in (0, 1)], "edge"), axis=axis
+        )
         length = image.shape[axis]
         image = (sums.take(range(9, 9 + length), axis) - sums.take(range(length), axis)) / 9
     return image
@@ -94,7 +96,9 @@ def main() -> None:
         plain = [summarise(halve(blur(image))) for image in Images(options.count)]
         seconds = time.perf_counter() - start
         assert plain == summaries
-        print(f"one plain loop makes the same in {seconds:.2f} s, {seconds / report.seconds:.2f} times as long")
+        print(
+            f"one plain loop makes the same in {seconds:.2f} s, {seconds / report.seconds:.2f} times as long"
+        )
 
 
 if __name__ == "__main__":

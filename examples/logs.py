@@ -27,7 +27,9 @@ from conveyor import Pipeline, read_lines
 LOG = Path(tempfile.gettempdir()) / "conveyor-access.log"
 SESSION_SECONDS = 1800
 LINE = re.compile(rb'(\S+) \S+ \S+ \[([^\]]+)\] "(?:GET|POST|HEAD) ([^ "]+)[^"]*" (\d{3}) (\d+|-)')
-_MONTHS = {name: number for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+_MONTHS = {
+    name: number for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)
+}
 _DAYS: dict[bytes, int] = {}
 
 
@@ -155,7 +157,9 @@ def main() -> None:
         report = pipeline(path).run(progress=True)
         counts: Counts = report.result
         print(f"{report.taken:,} requests of {len(counts.clients):,} clients in {counts.sessions:,} sessions")
-        print(f"{counts.bytes / 1e9:.2f} GB sent, {counts.errors:,} errors, {counts.bad:,} lines that are no requests")
+        print(
+            f"{counts.bytes / 1e9:.2f} GB sent, {counts.errors:,} errors, {counts.bad:,} lines that are no requests"
+        )
         for wanted, times in counts.paths.most_common(5):
             print(f"  {times:>9,}  {wanted.decode()}")
         if options.check:
@@ -163,8 +167,14 @@ def main() -> None:
             with path.open("rb") as file:
                 plain = count(file)
             seconds = time.perf_counter() - start
-            assert (plain.sessions, plain.paths, plain.errors) == (counts.sessions, counts.paths, counts.errors)
-            print(f"one plain loop counted the same in {seconds:.1f} s, {seconds / report.seconds:.2f} times as long")
+            assert (plain.sessions, plain.paths, plain.errors) == (
+                counts.sessions,
+                counts.paths,
+                counts.errors,
+            )
+            print(
+                f"one plain loop counted the same in {seconds:.1f} s, {seconds / report.seconds:.2f} times as long"
+            )
 
 
 if __name__ == "__main__":

@@ -32,7 +32,12 @@ class TestReport:
         done = run("run", "-j2", "--json", "--start-method", method, target("numbers"))
         assert done.code == 0
         found = json.loads(done.out)
-        assert (found["name"], found["taken"], found["results"], found["failures"]) == ("numbers", 1000, 1000, 0)
+        assert (found["name"], found["taken"], found["results"], found["failures"]) == (
+            "numbers",
+            1000,
+            1000,
+            0,
+        )
         assert isinstance(found["seconds"], float)
         assert [stage["name"] for stage in found["stages"]][:2] == ["source", "double"]
         assert found["stages"][2]["name"].startswith("to ")

@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 from stages import (
-    FailsTimes,
-    always_dies,
     DiesOnEveryTenthOnce,
+    always_dies,
     exit_on_seven,
     kill_on_seven,
     same,
@@ -184,7 +183,9 @@ def eat_on_seven(item: int) -> int:
 class TestCrashLoops:
     def test_they_end_with_a_verdict(self, method: Any) -> None:
         running = Running(
-            Pipeline(range(100)).map(always_dies, workers=1, on_error="skip"), start_method=method, crash_limit=4
+            Pipeline(range(100)).map(always_dies, workers=1, on_error="skip"),
+            start_method=method,
+            crash_limit=4,
         )
         told: list[CrashLoop] = []
         with pytest.raises(WorkersLost, match=r"4 workers of stage 'always_dies' died .* SIGKILL"):

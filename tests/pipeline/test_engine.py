@@ -202,3 +202,14 @@ class TestWindow:
         run.add([Several(["A", "AA"]), GAP, "C"], 0, special=True)
         window.grown(run, 3, 0)
         assert window.release() == (["A", "AA", "C"], [7, 7, 9])
+
+    def test_what_was_handed_out_does_not_change(self) -> None:
+        window = Window(ordered=True, max_items=10, max_bytes=1000)
+        run = Run(0, ["a", "b"])
+        window.add(run)
+        run.add(["A"], 0)
+        window.grown(run, 1, 0)
+        first, _ = window.release()
+        run.add(["B"], 0)
+        window.grown(run, 1, 0)
+        assert (first, window.release()) == (["A"], (["B"], None))

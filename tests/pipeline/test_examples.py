@@ -56,7 +56,18 @@ def test_conveyor_run(method: str, tmp_path: Path) -> None:
         "log_of_mine = logs.pipeline(Path('access.log'))\n"
     )
     for name, taken in (("images_of_mine", 4), ("log_of_mine", None)):
-        done = run("-m", "conveyor", "run", f"small.py:{name}", "-j", "2", "--json", "--start-method", method, cwd=tmp_path)
+        done = run(
+            "-m",
+            "conveyor",
+            "run",
+            f"small.py:{name}",
+            "-j",
+            "2",
+            "--json",
+            "--start-method",
+            method,
+            cwd=tmp_path,
+        )
         assert done.returncode == 0, done.stderr
         report = json.loads(done.stdout)
         assert report["failures"] == report["in_flight"] == 0
@@ -69,7 +80,11 @@ def test_conveyor_run(method: str, tmp_path: Path) -> None:
 def test_conveyor_run_describes(target: str, tmp_path: Path) -> None:
     words = ["-m", "conveyor", "run", f"examples/{target}", "--describe"]
     if target.startswith("logs"):  # its log is made when it is not there: not here
-        words = ["-c", f"import sys; sys.path.insert(0, {str(EXAMPLES)!r}); import logs; print(logs.Pipeline([1]).map(logs.count))"]
+        words = [
+            "-c",
+            f"import sys; sys.path.insert(0, {str(EXAMPLES)!r})\n"
+            "import logs; print(logs.Pipeline([1]).map(logs.count))",
+        ]
     done = run(*words)
     assert done.returncode == 0, done.stderr
     assert "→" in done.stdout

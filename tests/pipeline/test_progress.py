@@ -138,9 +138,7 @@ class TestOthers:
 
 
 def main() -> None:
-    stages = Pipeline(range(200), name="shown").map(
-        fail_on_seven, workers=2, on_error="skip", name="mine"
-    )
+    stages = Pipeline(range(200), name="shown").map(fail_on_seven, workers=2, on_error="skip", name="mine")
     report = stages.map(slow_item, workers=2, name="last").to(Path(os.devnull)).run(progress=True)
     print(report.results)
 

@@ -60,7 +60,13 @@ class TestSums:
         assert (report.taken, report.failures, report.results, report.in_flight) == (300, 1, 90, 0)
         assert sum(report.result) == 897
         source, first, second, batch, third, sink = report.stages
-        for before, after in ((source, first), (first, second), (second, batch), (batch, third), (third, sink)):
+        for before, after in (
+            (source, first),
+            (first, second),
+            (second, batch),
+            (batch, third),
+            (third, sink),
+        ):
             assert before.given == after.taken
         assert first.taken == first.given + first.failures == 300
         assert (second.taken, second.given, batch.given) == (299, 897, 90)
@@ -105,7 +111,9 @@ class TestSums:
         assert [slow.item for slow in stage.slowest[:2]] == [0.25, 0.03]
         assert stage.slowest[0].number == 99
         assert 0.25 <= stage.slowest[0].seconds < 0.5
-        assert [slow.seconds for slow in stage.slowest] == sorted((s.seconds for s in stage.slowest), reverse=True)
+        assert [slow.seconds for slow in stage.slowest] == sorted(
+            (s.seconds for s in stage.slowest), reverse=True
+        )
 
 
 class TestOtherWorkers:
@@ -125,14 +133,26 @@ class TestOtherWorkers:
         async def plus_one(item: int) -> int:
             return item + 1
 
-        stages = Pipeline(range(500), ordered=True).map(plus_one).map(same, workers=2).map(lambda item: item + 1, threads=3)
-        assert list(stages.map(plus_one, concurrency=5).filter(bool, workers=1).stream()) == list(range(3, 503))
+        stages = (
+            Pipeline(range(500), ordered=True)
+            .map(plus_one)
+            .map(same, workers=2)
+            .map(lambda item: item + 1, threads=3)
+        )
+        assert list(stages.map(plus_one, concurrency=5).filter(bool, workers=1).stream()) == list(
+            range(3, 503)
+        )
 
 
 class TestBottleneck:
     @pytest.mark.parametrize("method", METHODS)
     def test_a_slow_first_stage(self, method: Any) -> None:
-        report = Pipeline(range(100)).map(slow, workers=1, name="read").map(quick, workers=1).run(start_method=method)
+        report = (
+            Pipeline(range(100))
+            .map(slow, workers=1, name="read")
+            .map(quick, workers=1)
+            .run(start_method=method)
+        )
         assert report.bottleneck.startswith("'read' is the bottleneck: its only worker worked ")
 
     def test_a_slow_last_stage(self) -> None:
@@ -173,7 +193,7 @@ class TestWhatToChange:
 def report() -> Report:
     """A report with everything in it: failures, deaths, dead letters, odd names."""
     stages = (
-        Pipeline([*range(30), 7, 7], name="<b>odd & \"named\"</b>")
+        Pipeline([*range(30), 7, 7], name='<b>odd & "named"</b>')
         .map(kill_on_seven, workers=2, on_error="dead_letter", name="a < b")
         .map(slow_item, workers=1)
         .map(always_fails, threads=1, on_error="skip", name="it's")
@@ -283,7 +303,9 @@ class TestJson:
         for letter in found["dead_letters"]:
             check(letter, {"item": str, "attempts": int, "error": str, "pid": int})
         for failure in found["first_failures"]:
-            check(failure, {"stage": str, "number": int, "item": str, "attempts": int, "error": str, "pid": int})
+            check(
+                failure, {"stage": str, "number": int, "item": str, "attempts": int, "error": str, "pid": int}
+            )
         assert (found["dead"], found["failures"], len(found["dead_letters"])) == (3, 32, 3)
 
     def test_items_that_cannot_be_copied_or_shown(self, tmp_path: Path) -> None:
@@ -294,7 +316,12 @@ class TestJson:
             def __repr__(self) -> str:
                 raise RuntimeError("no")
 
-        report = Pipeline([Odd(), Odd()]).map(slow_item, threads=1).map(always_fails, threads=1, on_error="skip").run()
+        report = (
+            Pipeline([Odd(), Odd()])
+            .map(slow_item, threads=1)
+            .map(always_fails, threads=1, on_error="skip")
+            .run()
+        )
         assert "whose repr raises" in report.to_json()
         report.to_html(tmp_path / "report.html")
         assert "Odd" in str(report)
