@@ -161,5 +161,3 @@ def check_source(source: Any) -> None:
         f"the source is {source!r:.60}, a {type(source).__name__}; it must be an iterable, an async iterable, "
         "a generator function without arguments, or a queue"
     )
-
-

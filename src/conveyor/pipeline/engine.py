@@ -166,7 +166,7 @@ class Engine:
         if on_error == "stop":
             self.fail(failure.exception(), now=self._halt_now)
             return LOST
-        elif on_error == "yield":
+        if on_error == "yield":
             return failure
         told = self._bury if on_error == "dead_letter" else on_error
         if callable(told):

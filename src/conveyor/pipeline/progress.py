@@ -13,8 +13,8 @@ from .node import Node
 from .pipeline import Pipeline
 from .report import Report
 from .report_text import summary
-from .work_node import WorkNode
 from .words import duration, many
+from .work_node import WorkNode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,7 +98,14 @@ def look(running: Running) -> Progress:
 def _stage(node: Node) -> StageProgress:
     if isinstance(node, WorkNode):
         return StageProgress(
-            node.stage, node.taken, node.given, node.failures, node.waiting, node.in_flight, len(node.crew.hands), node.ended
+            node.stage,
+            node.taken,
+            node.given,
+            node.failures,
+            node.waiting,
+            node.in_flight,
+            len(node.crew.hands),
+            node.ended,
         )
     return StageProgress(node.stage, node.taken, node.given, 0, node.held, 0, 0, node.ended)
 
@@ -115,7 +122,11 @@ def make_display(progress: Any, pipeline: Pipeline[Any]) -> Display | None:
         from rich.console import Console
 
         console = Console(stderr=True)
-        return _Live(pipeline.name, console) if console.is_terminal or console.is_jupyter else _Lines(pipeline.name)
+        return (
+            _Live(pipeline.name, console)
+            if console.is_terminal or console.is_jupyter
+            else _Lines(pipeline.name)
+        )
     if callable(getattr(progress, "update", None)):
         return _Bar(progress)
     if callable(progress):
@@ -150,7 +161,11 @@ class _Messages:
             text = f"worker {event.pid} did not leave within {event.seconds:g} s, and was killed"
         if text and self._told <= _TOLD:
             self._told += 1
-            self._say(f"{self._name}: {text}" if self._told <= _TOLD else f"{self._name}: further ones are only counted")
+            self._say(
+                f"{self._name}: {text}"
+                if self._told <= _TOLD
+                else f"{self._name}: further ones are only counted"
+            )
 
 
 class _Told:
@@ -266,7 +281,9 @@ class _Live:
         most = max([stage.waiting + stage.in_flight for stage in progress.stages] + [1])
         for index, stage in enumerate(progress.stages):
             held = stage.waiting + stage.in_flight
-            depth = bar if index == 0 else Text("▪" * min(_BAR, -(-_BAR * held // most) if held else 0), "yellow")
+            depth = (
+                bar if index == 0 else Text("▪" * min(_BAR, -(-_BAR * held // most) if held else 0), "yellow")
+            )
             failed = Text(f"{stage.failures:,} failed", "bold red") if stage.failures else Text("")
             table.add_row(
                 Text(stage.name, "bold" if not stage.ended else "dim"),

@@ -104,14 +104,15 @@ def bottleneck(stages: list[StageReport], seconds: float, jobs: int) -> str:
     if each < 0.5 * seconds and top.load < 0.5:
         return (
             f"No stage is busy: even {top.name!r} worked only {share:.0%} of the time; what holds it up is the source "
-            "or the end, in this process: give workers more to do for each item, as by batch() before, or speed those up."
+            "or the end, in this process: give workers more to do for each item, as by batch() before, or speed those "
+            "up."
         )
     text = f"{top.name!r} is the bottleneck: {workers} worked {share:.0%} of the time"
     if top.kind == "processes" and sum(stage.size for stage in worked if stage.kind == "processes") >= jobs:
         others = [stage for stage in worked if stage is not top and stage.load < 0.5 and stage.size > 1]
         if others:
             idle = min(others, key=lambda stage: stage.load)
-            return f"{text}, those of {idle.name!r} {idle.load:.0%}: give it workers of those, or say workers=\"auto\"."
+            return f'{text}, those of {idle.name!r} {idle.load:.0%}: give it workers of those, or say workers="auto".'
         return f"{text}, and all processors are taken: make it quicker, or give it more processors."
     more = {"processes": "workers", "threads": "threads", "coroutines": "concurrency"}[top.kind]
     return f"{text}: give it {more}={top.size * 2}."

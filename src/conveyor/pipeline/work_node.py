@@ -41,8 +41,8 @@ class WorkNode(Node):
 
     def __init__(self, desk: Desk, specs: list[StageSpec], most: int, max_items: int, max_bytes: int) -> None:
         super().__init__(specs[0].name)
-        self.spec = specs[0]
-        self.specs = specs
+        self.spec: StageSpec = specs[0]
+        self.specs: list[StageSpec] = specs
         self.desk = desk
         self.keyed = self.spec.key is not None
         self.window = Window(self.spec.ordered, max_items, max_bytes)

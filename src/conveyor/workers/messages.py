@@ -12,7 +12,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["BROKEN", "DROPPED", "FAILED", "MANY", "PART", "READY", "SLOW", "STOP", "VALUE", "Unreadable", "is_stop", "wrap"]
+__all__ = [
+    "BROKEN",
+    "DROPPED",
+    "FAILED",
+    "MANY",
+    "PART",
+    "READY",
+    "SLOW",
+    "STOP",
+    "VALUE",
+    "Unreadable",
+    "is_stop",
+    "wrap",
+]
 
 VALUE: Final = 0
 """`(VALUE, item)`: an item or a result that is a tuple itself."""
@@ -52,4 +65,4 @@ def wrap(items: list[Any]) -> list[Any]:
 
 def is_stop(message: Any) -> bool:
     """Whether this tells a worker to leave."""
-    return type(message) is tuple and message[0] == STOP
+    return type(message) is tuple and message[0] == STOP  # pyright: ignore[reportUnknownVariableType]
