@@ -214,12 +214,13 @@ class Crew:
         """A worker could not be set up; it has ended, or does so now."""
         assert hand.broken is not None
         link, attempts, pickled, kind, message, where, traceback = hand.broken
-        spec: StageSpec = self._node.specs[link]  # pyright: ignore[reportUnknownVariableType]
+        specs: list[StageSpec] = self._node.specs
+        spec = specs[int(link)]
         back = hand.take_back()
         self._node.come_back(hand.bury_quietly() + back, self._slot_of(hand))
         self._remove(hand, "could not be set up")
         self.starts_in_vain += 1
-        if self.starts_in_vain > spec.retries:  # pyright: ignore[reportUnknownMemberType]
+        if self.starts_in_vain > spec.retries:
             failure = Failure(
                 spec.name,
                 0,
@@ -230,10 +231,10 @@ class Crew:
                 where,
                 traceback,
                 hand.pid,
-                pickled,  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+                pickled,
             )
             error = failure.exception()
-            error.__notes__[-1:] = [f"in the setup of a worker of stage {spec.name!r}"]  # pyright: ignore[reportUnknownMemberType]
+            error.__notes__[-1:] = [f"in the setup of a worker of stage {spec.name!r}"]
             self._desk.fail(error)
         else:
             self._not_before = monotonic() + _REPLACE_SECONDS * 2.0**self.starts_in_vain
