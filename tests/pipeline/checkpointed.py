@@ -11,7 +11,7 @@ from typing import Any
 
 from conveyor import Pipeline, read_lines
 
-COUNT = 2000
+COUNT = 1200
 
 
 class Log:
