@@ -1,7 +1,7 @@
 """A web server's access log: sessions per client and the most wanted paths, on all cores.
 
     python examples/logs.py                       # makes a log of 200 MB in the folder for temporary files, and counts
-    python examples/logs.py --size 20 --check     # a tenth of that; and the same in one plain loop: equal, how much slower?
+    python examples/logs.py --size 20 --check     # a tenth of that; and in one plain loop, too: equal, and how slow?
     conveyor run examples/logs.py:pipeline -j 2   # the same from the shell
 
 Each line is parsed once. A client's requests belong to one session as long as no more than half an hour lies
@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from conveyor import Pipeline, read_lines
@@ -27,7 +27,9 @@ from conveyor import Pipeline, read_lines
 LOG = Path(tempfile.gettempdir()) / "conveyor-access.log"
 SESSION_SECONDS = 1800
 LINE = re.compile(rb'(\S+) \S+ \S+ \[([^\]]+)\] "(?:GET|POST|HEAD) ([^ "]+)[^"]*" (\d{3}) (\d+|-)')
-_MONTHS = {name: number for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
+_MONTHS = {
+    name: number for number, name in enumerate(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)
+}
 _DAYS: dict[bytes, int] = {}
 
 
@@ -64,7 +66,7 @@ def seconds_of(stamp: bytes) -> int:
     start = _DAYS.get(day)
     if start is None:
         month = _MONTHS[day[3:6]]
-        start = int(datetime(int(day[7:]), month, int(day[:2]), tzinfo=timezone.utc).timestamp())
+        start = int(datetime(int(day[7:]), month, int(day[:2]), tzinfo=UTC).timestamp())
         _DAYS[day] = start
     return start + int(clock[:2]) * 3600 + int(clock[3:5]) * 60 + int(clock[6:])
 
@@ -111,9 +113,10 @@ def merge(total: Counts, part: Counts) -> Counts:
 def write_log(path: Path, megabytes: float, seed: int = 1) -> None:
     """Make a log as a web server would: few clients and paths are in most lines."""
     generator = random.Random(seed)
-    hosts = [f"10.{generator.randrange(256)}.{generator.randrange(256)}.{generator.randrange(256)}" for _ in range(5000)]
+    part = generator.randrange
+    hosts = [f"10.{part(256)}.{part(256)}.{part(256)}" for _ in range(5000)]
     paths = [f"/{generator.choice(('shop', 'blog', 'api', 'static'))}/{number}" for number in range(2000)]
-    when = datetime(2026, 10, 1, tzinfo=timezone.utc).timestamp()
+    when = datetime(2026, 10, 1, tzinfo=UTC).timestamp()
     left = megabytes * 1e6
     with path.open("w") as file:
         while left > 0:
@@ -154,7 +157,9 @@ def main() -> None:
         report = pipeline(path).run(progress=True)
         counts: Counts = report.result
         print(f"{report.taken:,} requests of {len(counts.clients):,} clients in {counts.sessions:,} sessions")
-        print(f"{counts.bytes / 1e9:.2f} GB sent, {counts.errors:,} errors, {counts.bad:,} lines that are no requests")
+        print(
+            f"{counts.bytes / 1e9:.2f} GB sent, {counts.errors:,} errors, {counts.bad:,} lines that are no requests"
+        )
         for wanted, times in counts.paths.most_common(5):
             print(f"  {times:>9,}  {wanted.decode()}")
         if options.check:
@@ -162,8 +167,14 @@ def main() -> None:
             with path.open("rb") as file:
                 plain = count(file)
             seconds = time.perf_counter() - start
-            assert (plain.sessions, plain.paths, plain.errors) == (counts.sessions, counts.paths, counts.errors)
-            print(f"one plain loop counted the same in {seconds:.1f} s, {seconds / report.seconds:.2f} times as long")
+            assert (plain.sessions, plain.paths, plain.errors) == (
+                counts.sessions,
+                counts.paths,
+                counts.errors,
+            )
+            print(
+                f"one plain loop counted the same in {seconds:.1f} s, {seconds / report.seconds:.2f} times as long"
+            )
 
 
 if __name__ == "__main__":

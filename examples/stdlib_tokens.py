@@ -2,6 +2,7 @@
 
     python examples/stdlib_tokens.py            # every file through examples/token_counts.py
     python examples/stdlib_tokens.py --check    # the same in one plain loop too: equal, and how much slower?
+    conveyor run examples/stdlib_tokens.py:pipeline -j 2
 
 Files that cannot be tokenized (the library's tests have some on purpose) are counted and named.
 """
@@ -17,12 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from token_counts import count
 
+from conveyor import Failure, Pipeline
 from conveyor.cli.jobs import count_jobs
-from conveyor.pipeline import ItemFailed, IterableSource, Mapper, Results, WorkerDied
 
 
 @dataclass
@@ -57,23 +57,21 @@ def library_files() -> list[str]:
     ]
 
 
-def in_parallel(paths: list[str], workers: int, console: Console) -> Totals:
+def pipeline(paths: list[str] | None = None, totals: Totals | None = None) -> Pipeline[dict[str, int]]:
+    """These files, or the whole library's, counted into `totals`."""
+    into = totals or Totals()
+
+    def failed(failure: Failure) -> None:
+        into.failed[failure.item] = str(failure)
+
+    files = library_files() if paths is None else paths
+    return Pipeline(files, name="tokens").map(count, on_error=failed).to(into.add)
+
+
+def in_parallel(paths: list[str], workers: int) -> Totals:
     """Count with conveyor's workers."""
     totals = Totals()
-    mapper = Mapper(count, IterableSource(paths), workers=workers, ordered=False, tick=0.1)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(f"{workers} workers", total=len(paths))
-        for event in mapper.run():
-            if isinstance(event, Results):
-                for types in event.values:
-                    totals.add(types)
-            elif isinstance(event, ItemFailed):
-                totals.failed[event.item] = str(event.failure)
-            elif isinstance(event, WorkerDied):
-                totals.failed[str(event.item)] = f"its worker {event.reason}"
-            progress.update(bar, completed=totals.files + len(totals.failed))
-    totals.seconds = mapper.report().seconds
+    totals.seconds = pipeline(paths, totals).run(jobs=workers, progress=True).seconds
     return totals
 
 
@@ -134,7 +132,7 @@ def main() -> int:
     if not paths:
         console.print(f"No .py files under {sysconfig.get_path('stdlib')}: its library is packed or missing.")
         return 1
-    totals = in_parallel(paths, workers, Console(stderr=True))
+    totals = in_parallel(paths, workers)
     print_summary(totals, paths, workers, console)
     if not options.check:
         return 0

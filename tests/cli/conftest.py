@@ -198,11 +198,13 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def start(environment: dict[str, str]) -> Iterator[Start]:
-    """Start `conveyor …`; `terminal="stderr"` names the streams that are on a terminal."""
+    """Start `conveyor …`, or a script; `terminal="stderr"` names the streams that are on a terminal."""
     running: list[Running] = []
 
-    def start_it(*words: str, env: dict[str, str] | None = None, terminal: str = "") -> Running:
-        command = [sys.executable, "-m", "conveyor", *words]
+    def start_it(
+        *words: str, env: dict[str, str] | None = None, terminal: str = "", script: Path | None = None
+    ) -> Running:
+        command = [sys.executable, *(["-m", "conveyor"] if script is None else [str(script)]), *words]
         running.append(Running(command, {**environment, **(env or {})}, terminal))
         return running[-1]
 

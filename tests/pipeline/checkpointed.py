@@ -11,7 +11,7 @@ from typing import Any
 
 from conveyor import Pipeline, read_lines
 
-COUNT = 2000
+COUNT = 1200
 
 
 class Log:
@@ -57,7 +57,12 @@ def make(folder: Path, kind: str) -> Pipeline[Any]:
         stages = Pipeline(range(COUNT), ordered=True).map(log, workers=2).filter(is_even, workers=1)
         return stages.to(folder / "out")
     if kind == "lines":
-        return Pipeline(read_lines(folder / "in")).flat_map(some, workers=2).map(log, workers=2).to(folder / "out")
+        return (
+            Pipeline(read_lines(folder / "in"))
+            .flat_map(some, workers=2)
+            .map(log, workers=2)
+            .to(folder / "out")
+        )
     assert kind == "reduce"
     return Pipeline(range(COUNT)).map(log, workers=2).batch(7).map(total, workers=1).reduce(add, 0)
 

@@ -223,14 +223,14 @@ def add_one(array: Any) -> Any:
     return array + 1
 
 
-class DiesOnEveryTenthOnce:
-    """Kills its process on each tenth item, the first time."""
+class DiesFourTimes:
+    """Kills its process on the items 3, 28, 53 and 78, the first time."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
     def __call__(self, item: int) -> int:
-        if item % 10 == 3:
+        if item % 25 == 3:
             mark = Path(self.folder, f"died-{item}")
             if not mark.exists():
                 mark.touch()

@@ -65,7 +65,12 @@ def take(stream: Any, count: int) -> None:
 class TestEndlessInput:
     def test_small_items(self, method: Any) -> None:
         source = Endless(b"x" * 100)
-        stream = Pipeline(source).map(same, workers=2, ordered=True).map(same, workers=1).stream(start_method=method)
+        stream = (
+            Pipeline(source)
+            .map(same, workers=2, ordered=True)
+            .map(same, workers=1)
+            .stream(start_method=method)
+        )
         for _ in range(20_000):
             next(stream)
         reset_high_water()
@@ -78,7 +83,10 @@ class TestEndlessInput:
         source = Endless(b"x" * MIB)
         reset_high_water()
         before = high_water()
-        take(Pipeline(source).map(total_of, workers=2).map(slow_item, workers=1).stream(start_method=method), 60)
+        take(
+            Pipeline(source).map(total_of, workers=2).map(slow_item, workers=1).stream(start_method=method),
+            60,
+        )
         assert high_water() - before < 160 * MIB
         assert source.asked < 60 + 160
 
@@ -141,7 +149,12 @@ class TestArrays:
             for number in range(48):
                 yield numpy.full((2048, 1024), number, "i4")
 
-        stages = Pipeline(arrays, ordered=True).map(add_one, workers=1).map(add_one, workers=2).map(add_one, workers=1)
+        stages = (
+            Pipeline(arrays, ordered=True)
+            .map(add_one, workers=1)
+            .map(add_one, workers=2)
+            .map(add_one, workers=1)
+        )
         reset_high_water()
         before = high_water()
         count = 0

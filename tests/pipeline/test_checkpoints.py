@@ -63,8 +63,12 @@ def lines_of(path: Path) -> list[str]:
 
 
 class TestKilledAgainAndAgain:
-    @pytest.mark.parametrize(("kind", "method"), [("list", "fork"), ("filter", "spawn"), ("lines", "forkserver")])
-    def test_each_item_is_worked_on_and_none_is_left_out(self, kind: str, method: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("kind", "method"), [("list", "fork"), ("filter", "spawn"), ("lines", "forkserver")]
+    )
+    def test_each_item_is_worked_on_and_none_is_left_out(
+        self, kind: str, method: str, tmp_path: Path
+    ) -> None:
         (tmp_path / "in").write_text("".join(f"{number}\n" for number in range(COUNT)))
         assert run_until_done(tmp_path, kind, method, seed=3) == 2
         wanted = [str(number) for number in range(COUNT)]
@@ -121,7 +125,11 @@ class TestFailures:
 
     @pytest.mark.parametrize("count", [1023, 1024, 1025, 2049, 3000])
     def test_items_with_very_many_results(self, count: int, tmp_path: Path) -> None:
-        stages = Pipeline([count, 1, 0]).flat_map(span, workers=1, ordered=True).filter(bool, workers=1, ordered=True)
+        stages = (
+            Pipeline([count, 1, 0])
+            .flat_map(span, workers=1, ordered=True)
+            .filter(bool, workers=1, ordered=True)
+        )
         report = stages.batch(10).unbatch().to(list).run(resume=tmp_path / "state.db")
         assert report.result == [*span(count), *span(1)]
         assert stages.run(resume=tmp_path / "state.db").resumed == 3
@@ -135,7 +143,9 @@ class TestWrongFiles:
     def test_no_database(self, tmp_path: Path) -> None:
         path = tmp_path / "letter.txt"
         path.write_text("Dear all, " * 1000)
-        with pytest.raises(PipelineError, match=r"resume is '.*letter.txt', which cannot be used: file is not a"):
+        with pytest.raises(
+            PipelineError, match=r"resume is '.*letter.txt', which cannot be used: file is not a"
+        ):
             self.run(path)
         assert path.read_text() == "Dear all, " * 1000
 

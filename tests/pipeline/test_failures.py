@@ -138,7 +138,9 @@ class TestPolicies:
         queue: Queue[DeadLetter[int]] = Queue()
         letters: list[DeadLetter[int]] = []
         target: Any = queue if into == "queue" else letters
-        report = Pipeline(range(30)).map(fail_on_seven, workers=2, on_error="dead_letter").run(dead_letters=target)
+        report = (
+            Pipeline(range(30)).map(fail_on_seven, workers=2, on_error="dead_letter").run(dead_letters=target)
+        )
         letter = queue.get(timeout=10) if into == "queue" else letters[0]
         assert (letter.item, report.dead, report.dead_letters) == (7, 1, ())
 
@@ -225,8 +227,10 @@ class TestDeathsFromOutside:
         assert killed >= 3
 
     @pytest.mark.parametrize("method", METHODS)
-    @pytest.mark.parametrize("thread", [False, True])
-    def test_the_death_of_the_parent_ends_all_children(self, method: str, thread: bool, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("thread", [True])  # of the main thread's: test_deaths.py
+    def test_the_death_of_the_parent_ends_all_children(
+        self, method: str, thread: bool, tmp_path: Path
+    ) -> None:
         parent = subprocess.Popen([sys.executable, __file__, str(tmp_path), method, str(thread)])
         try:
             wait_until(lambda: len(list(tmp_path.glob("begun-?"))) >= 2)

@@ -30,7 +30,20 @@ from stages import (
 from conveyor import JoinableQueue, Pipeline, ProducerLost, Queue, read_lines
 
 METHODS = ["fork", "spawn", "forkserver"]
-EVERY_TYPE: list[Any] = [1, "a", None, (1, 2), {"k": [b"v"]}, frozenset({1}), 2.5, range(3), (), [()], True, b""]
+EVERY_TYPE: list[Any] = [
+    1,
+    "a",
+    None,
+    (1, 2),
+    {"k": [b"v"]},
+    frozenset({1}),
+    2.5,
+    range(3),
+    (),
+    [()],
+    True,
+    b"",
+]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -96,7 +109,9 @@ class TestWhere:
 
     def test_threads_share_this_process(self) -> None:
         seen = threading.local()
-        results = list(Pipeline(range(100)).map(lambda item: (item, os.getpid(), id(seen)), threads=4).stream())
+        results = list(
+            Pipeline(range(100)).map(lambda item: (item, os.getpid(), id(seen)), threads=4).stream()
+        )
         assert sorted(item for item, _, _ in results) == list(range(100))
         assert {(pid, where) for _, pid, where in results} == {(os.getpid(), id(seen))}
 
@@ -106,7 +121,9 @@ class TestWhere:
 
     def test_coroutines(self) -> None:
         assert sorted(Pipeline(range(500)).map(async_double).stream()) == list(range(0, 1000, 2))
-        assert list(Pipeline(range(500)).map(async_double, ordered=True, concurrency=7).stream()) == list(range(0, 1000, 2))
+        assert list(Pipeline(range(500)).map(async_double, ordered=True, concurrency=7).stream()) == list(
+            range(0, 1000, 2)
+        )
 
     def test_as_many_coroutines_at_a_time_as_said(self) -> None:
         most = now = 0
@@ -124,7 +141,9 @@ class TestWhere:
         assert 1 < most <= 9
 
     def test_workers_auto(self) -> None:
-        report = Pipeline(range(3000)).map(same, workers="auto").map(double, workers="auto").to(list).run(jobs=3)
+        report = (
+            Pipeline(range(3000)).map(same, workers="auto").map(double, workers="auto").to(list).run(jobs=3)
+        )
         assert sorted(report.result) == list(range(0, 6000, 2))
         assert sum(stage.size for stage in report.stages) <= 4
 
@@ -297,7 +316,11 @@ class TestEnds:
 
     def test_tee(self) -> None:
         seen: list[int] = []
-        assert Pipeline(range(10)).map(same, workers=1).tee(seen).to(list).run().result == list(range(10)) == seen
+        assert (
+            Pipeline(range(10)).map(same, workers=1).tee(seen).to(list).run().result
+            == list(range(10))
+            == seen
+        )
 
     def test_what_the_end_raises_comes_out(self) -> None:
         with pytest.raises(ZeroDivisionError) as caught:
@@ -311,9 +334,17 @@ class TestEnds:
 
 class TestSplit:
     def test_branches_and_merge(self) -> None:
-        branches = {0: Pipeline().map(double, workers=1), 1: Pipeline(), 2: Pipeline().filter(is_odd, workers=1)}
+        branches = {
+            0: Pipeline().map(double, workers=1),
+            1: Pipeline(),
+            2: Pipeline().filter(is_odd, workers=1),
+        }
         report = Pipeline(range(300)).split(lambda item: item % 3, branches).merge().to(list).run()
-        expected = [2 * i for i in range(0, 300, 3)] + list(range(1, 300, 3)) + [i for i in range(2, 300, 3) if i % 2]
+        expected = (
+            [2 * i for i in range(0, 300, 3)]
+            + list(range(1, 300, 3))
+            + [i for i in range(2, 300, 3) if i % 2]
+        )
         assert sorted(report.result) == sorted(expected)
 
     def test_branches_with_ends_of_their_own(self) -> None:
@@ -339,7 +370,9 @@ class TestBatches:
 class TestMemory:
     def test_arrays_pass_through_stages(self) -> None:
         arrays = [numpy.full((256, 1024), number, "i4") for number in range(12)]
-        stages = Pipeline(arrays, ordered=True).map(same, workers=1).map(double, workers=1).map(same, workers=1)
+        stages = (
+            Pipeline(arrays, ordered=True).map(same, workers=1).map(double, workers=1).map(same, workers=1)
+        )
         for number, array in enumerate(stages.stream()):
             assert array.shape == (256, 1024)
             assert (array == 2 * number).all()

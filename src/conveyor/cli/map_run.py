@@ -26,8 +26,8 @@ from ..pipeline import (
 )
 from .exit_codes import CommandError, ExitCode
 from .line_function import LineFunction
-from .target import TargetError
 from .map_figures import Figures, MapFigures
+from .target import TargetError
 from .terminal import Terminal, short
 
 __all__ = ["MapRun"]
@@ -130,7 +130,7 @@ class MapRun:
 
     def _events(self) -> int | None:
         """Act on each event; returns the exit code if it is not to be had from the figures."""
-        with closing(self._running.events()) as events:  # type: ignore[type-var]
+        with closing(self._running.events()) as events:
             try:
                 for event in events:
                     if isinstance(event, Results):

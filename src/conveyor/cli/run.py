@@ -51,7 +51,8 @@ def run_pipeline(
         pipeline: Module or file, and the pipeline in it, or a function that returns one: etl.py:nightly.
         jobs: Workers for stages that do not say how many: a number, or a share of the processors as in 50%.
         start_method: How processes are started; Python's default if not given.
-        halt: An item that fails, in a stage that does not allow it, ends the run now, or soon: what has begun is finished.
+        halt: An item that fails, in a stage that does not allow it, ends the run now, or soon: what has
+            begun is finished.
         max_failures: Items that may fail in all, as a number or as in 1%.
         resume: File that keeps what is done; a second run goes on from there.
         html: Write the report as a page, too.
@@ -112,9 +113,13 @@ def _load(target: str) -> Pipeline[Any]:
         try:
             found = found()
         except TypeError as error:
-            raise CommandError(f"{target} is a function that cannot be called without arguments: {error}") from None
+            raise CommandError(
+                f"{target} is a function that cannot be called without arguments: {error}"
+            ) from None
     if not isinstance(found, Pipeline):
-        raise CommandError(f"{target} is a {type(found).__name__}; it must be a Pipeline, or a function that returns one")
+        raise CommandError(
+            f"{target} is a {type(found).__name__}; it must be a Pipeline, or a function that returns one"
+        )
     return found  # pyright: ignore[reportUnknownVariableType]
 
 

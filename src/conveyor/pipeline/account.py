@@ -59,4 +59,3 @@ def peak_memory(pid: int) -> int:
         return 0
     at = text.find(b"VmHWM:")
     return int(text[at + 6 :].split(None, 1)[0]) * 1024 if at >= 0 else 0
-

@@ -37,19 +37,28 @@ class Autoscale:
         if not automatic or not seconds:
             return
         load = {id(node): self._load(node, seconds) for node in automatic}
-        held_up = [node for node in automatic if load[id(node)] > _BUSY and node.waiting and not node.choked]
+        held_up = [
+            node for node in automatic if load[id(node)] > _BUSY and self._is_behind(node) and not node.choked
+        ]
         if not held_up:
             return
         worst = max(held_up, key=lambda node: (load[id(node)], node.crew.seconds_per_item / node.crew.size))
         if sum(node.crew.size for node in automatic) < self._jobs:
             worst.crew.size = min(worst.crew.size + 1, worst.crew.most)
             return
-        idle = [node for node in automatic if node.crew.size > 1 and load[id(node)] < _IDLE and node is not worst]
+        idle = [
+            node for node in automatic if node.crew.size > 1 and load[id(node)] < _IDLE and node is not worst
+        ]
         if idle and worst.crew.size < worst.crew.most:
             idlest = min(idle, key=lambda node: load[id(node)])
             idlest.crew.size -= 1
             idlest.crew.dismiss_one()
             worst.crew.size += 1
+
+    @staticmethod
+    def _is_behind(node: WorkNode) -> bool:
+        """Whether items wait before it, or behind those that its workers are at."""
+        return node.waiting > 0 or node.in_flight > len(node.crew.hands)
 
     def _load(self, node: WorkNode, seconds: float) -> float:
         """The share of the time in which its workers were busy since the last look."""

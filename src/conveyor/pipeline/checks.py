@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import multiprocessing
-import pickle
 from collections.abc import AsyncIterable, Iterable
-from typing import Any
+from multiprocessing.context import get_spawning_popen, set_spawning_popen
+from multiprocessing.reduction import ForkingPickler
+from typing import Any, cast
 
 from ..errors import PipelineError
 from ..workers.chain import is_worker_class
@@ -74,7 +75,7 @@ def check_arity(method: str, function: Any, count: int = 1) -> None:
     Raises:
         PipelineError: it cannot.
     """
-    called = function.__call__ if not isinstance(function, type) and not inspect.isroutine(function) else function
+    called = function
     if is_worker_class(function):
         try:
             inspect.signature(function).bind()
@@ -109,7 +110,7 @@ def check_sendable(spec: StageSpec, start_method: str | None) -> None:
     if spec.where != "processes" or method == "fork":
         return
     try:
-        pickle.dumps(spec.function)
+        _try_to_send(spec.function)
     except Exception as error:
         what = "a lambda" if name_of(spec.function) == "<lambda>" else "its function"
         raise PipelineError(
@@ -117,6 +118,25 @@ def check_sendable(spec: StageSpec, start_method: str | None) -> None:
             f"be pickled ({error}); define it by def at the top of a module, use threads=, "
             'or start_method="fork"'
         ) from None
+
+
+class _Nobody:
+    """Stands for a process that is being started: what only such a one may inherit can be pickled for it."""
+
+    DupFd = staticmethod(int)
+
+    @staticmethod
+    def duplicate_for_child(fd: int) -> int:
+        return fd
+
+
+def _try_to_send(function: Any) -> None:
+    before = get_spawning_popen()
+    set_spawning_popen(cast("Any", _Nobody()))
+    try:
+        ForkingPickler.dumps(function)
+    finally:
+        set_spawning_popen(before)
 
 
 def check_source(source: Any) -> None:
@@ -141,5 +161,3 @@ def check_source(source: Any) -> None:
         f"the source is {source!r:.60}, a {type(source).__name__}; it must be an iterable, an async iterable, "
         "a generator function without arguments, or a queue"
     )
-
-

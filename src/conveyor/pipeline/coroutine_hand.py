@@ -87,7 +87,7 @@ class CoroutineHand(Hand):
                 if type(task) is tuple:
                     if task[0] != VALUE:
                         return
-                    task = task[1]
+                    task = task[1]  # pyright: ignore[reportUnknownVariableType]
                 try:
                     result = await function(task)
                     put((VALUE, result) if type(result) is tuple else result)

@@ -16,6 +16,7 @@ from .hand import Hand
 from .process_hand import ProcessHand
 
 if TYPE_CHECKING:
+    from .spec import StageSpec
     from .work_node import WorkNode
 
 __all__ = ["Crew"]
@@ -142,7 +143,12 @@ class Crew:
             if late and hand.has_results():
                 hand.held_up_at = now
             since = hand.slate.since
-            if since and now - max(since, hand.held_up_at) > limit and hand.outstanding and not hand.timed_out:
+            if (
+                since
+                and now - max(since, hand.held_up_at) > limit
+                and hand.outstanding
+                and not hand.timed_out
+            ):
                 hand.timed_out = True
                 hand.kill()
 
@@ -173,7 +179,9 @@ class Crew:
         link = hand.slate.link if culprit is not None and hand.slate.link < len(node.specs) else 0
         if hand.timed_out:
             end = "timed out"
-            error: Exception = ItemTimeout(f"it took longer than {node.spec.timeout:g} s; its worker was replaced")
+            error: Exception = ItemTimeout(
+                f"it took longer than {node.spec.timeout:g} s; its worker was replaced"
+            )
         else:
             exitcode = hand.process.exitcode if isinstance(hand, ProcessHand) else 0
             exitcode = exitcode or 0
@@ -212,14 +220,24 @@ class Crew:
         """A worker could not be set up; it has ended, or does so now."""
         assert hand.broken is not None
         link, attempts, pickled, kind, message, where, traceback = hand.broken
-        spec = self._node.specs[link]
+        specs: list[StageSpec] = self._node.specs
+        spec = specs[int(link)]
         back = hand.take_back()
         self._node.come_back(hand.bury_quietly() + back, self._slot_of(hand))
         self._remove(hand, "could not be set up")
         self.starts_in_vain += 1
         if self.starts_in_vain > spec.retries:
             failure = Failure(
-                spec.name, 0, None, attempts, kind, message, where, traceback, hand.pid, pickled
+                spec.name,
+                0,
+                None,
+                attempts,
+                kind,
+                message,
+                where,
+                traceback,
+                hand.pid,
+                pickled,
             )
             error = failure.exception()
             error.__notes__[-1:] = [f"in the setup of a worker of stage {spec.name!r}"]
@@ -285,5 +303,3 @@ class Crew:
             accounts.append(account_of(hand, self._memory.get(hand.pid, 0), gone=False))
             self._add_figures(hand, histogram, slowest)
         return accounts, histogram, slowest
-
-

@@ -82,10 +82,15 @@ class _Maker:
             if isinstance(step, Split):
                 name = self._add(step.name, "split", f"by {checks.name_of(step.by)}", tails, label, indent)
                 tails = []
-                every = [*step.branches.items(), *([] if step.otherwise is None else [("otherwise", step.otherwise)])]
+                every = [
+                    *step.branches.items(),
+                    *([] if step.otherwise is None else [("otherwise", step.otherwise)]),
+                ]
                 for key, branch in every:
-                    self.lines.append(f"{indent}  ├ {key!r}" if key != "otherwise" else f"{indent}  ├ otherwise")
-                    tails += self.chain(branch, name, str(key), f"{indent}  │ ")
+                    self.lines.append(
+                        f"{indent}  ├ {key!r}" if key != "otherwise" else f"{indent}  ├ otherwise"
+                    )
+                    tails += self.chain(branch, name, str(key), f"{indent}  │ ")  # pyright: ignore[reportUnknownVariableType]
             else:
                 tails = [self._add(step.name, _kind(step), _detail(step), tails, label, indent)]
             label = ""
@@ -93,7 +98,11 @@ class _Maker:
 
     def _add(self, name: str, kind: str, detail: str, before: Iterable[str], label: str, indent: str) -> str:
         taken = {vertex.name for vertex in self.vertices}
-        unique = name if name not in taken else next(f"{name} {n}" for n in range(2, 10**6) if f"{name} {n}" not in taken)
+        unique = (
+            name
+            if name not in taken
+            else next(f"{name} {n}" for n in range(2, 10**6) if f"{name} {n}" not in taken)
+        )
         self.vertices.append(Vertex(unique, kind, detail))
         self.edges += [Edge(one, unique, label) for one in before]
         arrow = "  " if kind == "source" else "→ "
@@ -104,7 +113,7 @@ class _Maker:
 
 def _source(source: Any) -> str:
     if isinstance(source, (list, tuple, set, frozenset, dict)):
-        return f"{type(source).__name__} of {len(source):,}"
+        return f"{type(source).__name__} of {len(source):,}"  # pyright: ignore[reportUnknownArgumentType]
     text = repr(source)
     if text.startswith("<"):
         text = checks.name_of(source)

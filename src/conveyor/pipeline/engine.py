@@ -69,7 +69,7 @@ class Engine:
         start_method: `fork`, `spawn` or `forkserver`; None: Python's default.
         halt_now: a failure that ends the run does so at once; else what has been begun is finished.
         max_failures: items that may fail, as a number or a share; None: any.
-        tick: seconds between `Tick` events while nothing else happens; None: none.
+        tick: seconds between `Tick` events, about; None: none.
         outlet: a descriptor that results are written to; `OutletClosed` tells when its reader has gone.
         stdout_to_stderr: what the functions print in worker processes goes to standard error.
         tracker: keeps account of what is done; None: nobody does.
@@ -112,7 +112,7 @@ class Engine:
         self.error: BaseException | None = None
         self.failed = self.lost = 0
         self.began = self.ended = 0.0
-        self._looked = self._cared = 0.0
+        self._looked = self._ticked = self._cared = 0.0
         self._hurry = False
         self._lane: LoneLane | None = None
 
@@ -173,7 +173,7 @@ class Engine:
         if on_error == "stop":
             self.fail(failure.exception(), now=self._halt_now)
             return LOST
-        elif on_error == "yield":
+        if on_error == "yield":
             return failure
         told = self._bury if on_error == "dead_letter" else on_error
         if callable(told):
@@ -302,6 +302,8 @@ class Engine:
                 continue
             # The workers get more to do before the caller hears what they have done.
             self._pump()
+            # Now that all is where it can go: before, results that just came look as if they were stuck.
+            self._autoscale.look(monotonic(), self.works)
             if self._news:
                 yield from self._told()
                 if self._lane is not None and self._may_carry():
@@ -317,7 +319,8 @@ class Engine:
             look = now - self._looked > _LOOK_SECONDS
             if look:
                 self._looked = now
-            if not found and self._tick is not None:
+            if self._tick is not None and now - self._ticked >= self._tick:
+                self._ticked = now
                 self._news.append(Tick())
             if self._outlet in found:
                 self._news.append(OutletClosed())
@@ -329,7 +332,6 @@ class Engine:
                     node.crew.check_timeouts(now)
                     node.collect(found)
                     node.crew.supervise(found, look)
-            self._autoscale.look(now, self.works)
             if self._tracker is not None:
                 self._tracker.commit(now)
 

@@ -243,7 +243,7 @@ class Hand:
         count = 0
         at = 0
         for index, message in enumerate(batch):
-            kind = type(message)
+            kind = type(message)  # pyright: ignore[reportUnknownVariableType]
             if kind is tuple or kind is Unreadable:
                 if index > at:
                     count += self._add_values(batch[at:index])

@@ -68,9 +68,8 @@ class SourceNode(Node):
         want = min(outlet.wants(), self._portion)
         if want <= 0 or self.done:
             return False
-        if not self.source.available and self.source.fileno() is None:
-            self._fill(want)
-        elif self.source.fileno() is None and not self.source.exhausted and self.source.available < want:
+        has = self.source.available
+        if self.source.fileno() is None and (not has or (has < want and not self.source.exhausted)):
             self._fill(want)
         if not self.source.available:
             return False

@@ -26,9 +26,9 @@ class Node:
         """How many nodes feed it and have not ended."""
         self.ended = False
         """Whether those behind it have been told that nothing more will come."""
-        self.taken = 0
+        self.taken: int = 0
         """Values pushed into it."""
-        self.given = 0
+        self.given: int = 0
         """Values that it pushed on."""
         self._out: list[Any] = []
         self._at = 0  # what of it is gone

@@ -101,7 +101,18 @@ class Pipeline(Generic[T]):
             TypeError, PipelineError: an argument is not as above.
         """
         return self._stage(
-            "map", function, workers, threads, concurrency, ordered, key, retries, backoff, timeout, on_error, name
+            "map",
+            function,
+            workers,
+            threads,
+            concurrency,
+            ordered,
+            key,
+            retries,
+            backoff,
+            timeout,
+            on_error,
+            name,
         )
 
     def filter(self, function: Any, **options: Any) -> Pipeline[Any]:
@@ -143,7 +154,9 @@ class Pipeline(Generic[T]):
             if value is not None
         ]
         if len(given) > 1:
-            raise PipelineError(f"stage {stage} has {' and '.join(given)}; only one of them says where it runs")
+            raise PipelineError(
+                f"stage {stage} has {' and '.join(given)}; only one of them says where it runs"
+            )
         if workers is not None and workers != "auto":
             checks.check_count(stage, "workers", workers, 1)
         for word, value in (("threads", threads), ("concurrency", concurrency)):
@@ -160,13 +173,19 @@ class Pipeline(Generic[T]):
         if is_async and (workers is not None or threads is not None):
             raise PipelineError(f"stage {stage} is async; give concurrency= in the place of {given[0]}=")
         if is_async and kind != "map":
-            raise PipelineError(f"stage {stage} is async, and {kind}() takes a plain function; map() takes both")
+            raise PipelineError(
+                f"stage {stage} is async, and {kind}() takes a plain function; map() takes both"
+            )
         if concurrency is not None and not is_async:
-            raise PipelineError(f"stage {stage} is no async def; give workers= or threads= in the place of concurrency=")
+            raise PipelineError(
+                f"stage {stage} is no async def; give workers= or threads= in the place of concurrency="
+            )
         if key is not None:
             checks.check_function("key", key)
             if workers == "auto":
-                raise PipelineError(f"stage {stage} has a key; it needs a fixed number of workers, not 'auto'")
+                raise PipelineError(
+                    f"stage {stage} has a key; it needs a fixed number of workers, not 'auto'"
+                )
         where: Literal["processes", "threads", "coroutines"] = "processes"
         count: int | Literal["auto"] | None = workers
         if is_async:
@@ -174,7 +193,9 @@ class Pipeline(Generic[T]):
         elif threads is not None:
             where, count = "threads", threads
         before = self.steps[-1] if self.steps else None
-        says_nothing = not given and not is_async and key is None and not retries and timeout is None and not ordered
+        says_nothing = (
+            not given and not is_async and key is None and not retries and timeout is None and not ordered
+        )
         joins = (
             says_nothing
             and isinstance(before, StageSpec)
@@ -250,7 +271,9 @@ class Pipeline(Generic[T]):
             raise PipelineError("split() got no branches; give a dict of names and Pipeline().map(...)")
         for branch in every:
             if not isinstance(branch, Pipeline) or branch.source is not None:  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise PipelineError(f"a branch of split() is {branch!r:.60}; it must be a Pipeline() without a source")
+                raise PipelineError(
+                    f"a branch of split() is {branch!r:.60}; it must be a Pipeline() without a source"
+                )
         return self._with(Split(self._unique(name), by, dict(branches), otherwise))
 
     def merge(self, *, name: str = "merge") -> Pipeline[Any]:
@@ -267,7 +290,7 @@ class Pipeline(Generic[T]):
         Args:
             target: `list`, `set`, `dict` or another collection type: `Report.result` is one of all items. A
                 list or the like: it is extended. A path or an open file: a line for each item, text and bytes as
-                they are, anything else as JSON. A queue: they are put, and a full one holds up the pipeline. A function:
+                they are, all else as JSON. A queue: they are put, and a full one holds up the pipeline. A function:
                 called with each, in this process.
             name: what reports call it.
 
@@ -279,7 +302,9 @@ class Pipeline(Generic[T]):
         check_target(target)
         return self._with(To(self._unique(name or f"to {_name_of_target(target)}"), target))
 
-    def reduce(self, function: Callable[[Any, T], Any], initial: Any = _MISSING, *, name: str | None = None) -> Pipeline[T]:
+    def reduce(
+        self, function: Callable[[Any, T], Any], initial: Any = _MISSING, *, name: str | None = None
+    ) -> Pipeline[T]:
         """Merge all items into one value, `Report.result`, in this process.
 
         Args:
@@ -311,11 +336,13 @@ class Pipeline(Generic[T]):
 
         Args:
             jobs: workers for stages that do not say how many; None: one for each processor.
-            progress: True: a line for each stage on the terminal, plain lines elsewhere; a function: called now and then
-                with a `Progress`; an object with `update` as of tqdm: told of items that are through. None, False: none.
+            progress: True: a line for each stage on the terminal, plain lines elsewhere; a function: called now and
+                then with a `Progress`; an object with `update` as of tqdm: told of items that are through. None,
+                False: none.
             start_method: how processes are started; None: Python's default.
             halt: an item that fails under `on_error="stop"` ends the run now, or soon: what has begun is finished.
-            max_failures: so many items may fail; `"1%"`: of those taken so far, 100 at least. More raise `TooManyFailures`.
+            max_failures: so many items may fail; `"1%"`: of those taken so far, 100 at least. More raise
+                `TooManyFailures`.
             dead_letters: a queue, or a list, for items of stages with `on_error="dead_letter"`: it gets
                 `DeadLetter`s. None: `Report.dead_letters`, which keeps the first 10,000.
             resume: a file, made when it is not there, that keeps which items of the source are dealt with. A run that
@@ -381,7 +408,10 @@ class Pipeline(Generic[T]):
         return running.values()
 
     def _yielding(self) -> Pipeline[T]:
-        steps = [dataclasses.replace(step, on_error="yield") if isinstance(step, StageSpec) else step for step in self.steps]
+        steps = [
+            dataclasses.replace(step, on_error="yield") if isinstance(step, StageSpec) else step
+            for step in self.steps
+        ]
         return self._copy(tuple(steps))
 
     # -- as a value --------------------------------------------------------------------------------------------
@@ -415,12 +445,16 @@ class Pipeline(Generic[T]):
         taken = {step.name for step in self.steps}
         if name not in taken:
             return name
-        return next(f"{name} {number}" for number in range(2, math.ceil(1e9)) if f"{name} {number}" not in taken)
+        return next(
+            f"{name} {number}" for number in range(2, math.ceil(1e9)) if f"{name} {number}" not in taken
+        )
 
     def _with(self, step: Step) -> Pipeline[Any]:
         last = self.steps[-1] if self.steps else None
         if isinstance(last, (To, Reduce)):
-            raise PipelineError(f"{step.name!r} comes behind {last.name!r}, where all items end; use tee() there")
+            raise PipelineError(
+                f"{step.name!r} comes behind {last.name!r}, where all items end; use tee() there"
+            )
         if isinstance(last, Split) and not isinstance(step, Merge):
             raise PipelineError(f"{step.name!r} comes behind a split(); say merge() first")
         return self._copy((*self.steps, step))
@@ -438,7 +472,7 @@ def _name_of_target(target: Any) -> str:
     return checks.name_of(target)
 
 
-_OPTIONS = frozenset(inspect.signature(Pipeline.map).parameters) - {"self", "function"}
+_OPTIONS = frozenset(inspect.signature(Pipeline.map).parameters) - {"self", "function"}  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
 
 
 def _options(method: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,9 @@ def all_specs(pipeline: Pipeline[Any]) -> Iterator[StageSpec]:
                 yield from all_specs(branch)
 
 
-def check(pipeline: Pipeline[Any], start_method: Literal["fork", "spawn", "forkserver"] | None = None) -> None:
+def check(
+    pipeline: Pipeline[Any], start_method: Literal["fork", "spawn", "forkserver"] | None = None
+) -> None:
     """Find what can be found wrong before anything runs.
 
     Raises:
@@ -52,7 +54,9 @@ def _check_ends(pipeline: Pipeline[Any]) -> None:
     if steps and isinstance(steps[-1], Split):
         split = steps[-1]
         for name, branch in [*split.branches.items(), ("otherwise", split.otherwise)]:
-            if branch is not None and not (branch.steps and isinstance(branch.steps[-1], (To, Reduce, Split))):
+            if branch is not None and not (
+                branch.steps and isinstance(branch.steps[-1], (To, Reduce, Split))
+            ):
                 raise PipelineError(
                     f"what comes out of branch {name!r} of {split.name!r} goes nowhere; end it by to(), "
                     "or say merge() behind split()"
@@ -74,9 +78,9 @@ class Plan:
     jobs: int
     max_items: int = _MOST_ITEMS
     append: bool = False
-    nodes: list[Node] = field(default_factory=list)
-    sinks: list[Sink] = field(default_factory=list)
-    reduces: list[ReduceSink] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list[Node])
+    sinks: list[Sink] = field(default_factory=list[Sink])
+    reduces: list[ReduceSink] = field(default_factory=list[ReduceSink])
     last: Sink | None = None
     """Where what comes out of the whole pipeline ends."""
 
@@ -147,7 +151,9 @@ class Plan:
             if branch is None:
                 continue
             # A door, so that each branch has a first node, even one without stages.
-            door = self._add(Join(f"{step.name} {name!r}" if branch is not step.otherwise else f"{step.name} otherwise"))
+            door = self._add(
+                Join(f"{step.name} {name!r}" if branch is not step.otherwise else f"{step.name} otherwise")
+            )
             door.inlets = 1
             if branch is step.otherwise:
                 otherwise = door

@@ -13,8 +13,8 @@ from .node import Node
 from .pipeline import Pipeline
 from .report import Report
 from .report_text import summary
-from .work_node import WorkNode
 from .words import duration, many
+from .work_node import WorkNode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,7 +74,7 @@ class Display(Protocol):
         """Show a message."""
         ...
 
-    def end(self, report: Report, error: BaseException | None) -> None:
+    def end(self, running: Running, report: Report, error: BaseException | None) -> None:
         """The run has ended."""
         ...
 
@@ -98,7 +98,14 @@ def look(running: Running) -> Progress:
 def _stage(node: Node) -> StageProgress:
     if isinstance(node, WorkNode):
         return StageProgress(
-            node.stage, node.taken, node.given, node.failures, node.waiting, node.in_flight, len(node.crew.hands), node.ended
+            node.stage,
+            node.taken,
+            node.given,
+            node.failures,
+            node.waiting,
+            node.in_flight,
+            len(node.crew.hands),
+            node.ended,
         )
     return StageProgress(node.stage, node.taken, node.given, 0, node.held, 0, 0, node.ended)
 
@@ -115,7 +122,11 @@ def make_display(progress: Any, pipeline: Pipeline[Any]) -> Display | None:
         from rich.console import Console
 
         console = Console(stderr=True)
-        return _Live(pipeline.name, console) if console.is_terminal or console.is_jupyter else _Lines(pipeline.name)
+        return (
+            _Live(pipeline.name, console)
+            if console.is_terminal or console.is_jupyter
+            else _Lines(pipeline.name)
+        )
     if callable(getattr(progress, "update", None)):
         return _Bar(progress)
     if callable(progress):
@@ -150,7 +161,11 @@ class _Messages:
             text = f"worker {event.pid} did not leave within {event.seconds:g} s, and was killed"
         if text and self._told <= _TOLD:
             self._told += 1
-            self._say(f"{self._name}: {text}" if self._told <= _TOLD else f"{self._name}: further ones are only counted")
+            self._say(
+                f"{self._name}: {text}"
+                if self._told <= _TOLD
+                else f"{self._name}: further ones are only counted"
+            )
 
 
 class _Told:
@@ -159,10 +174,8 @@ class _Told:
     def __init__(self, function: Callable[[Progress], object]) -> None:
         self._function = function
         self._at = 0.0
-        self._running: Running | None = None
 
     def show(self, running: Running, event: Event) -> None:
-        self._running = running
         if monotonic() - self._at >= _DRAW_SECONDS:
             self._at = monotonic()
             self._function(look(running))
@@ -170,9 +183,8 @@ class _Told:
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    def end(self, report: Report, error: BaseException | None) -> None:
-        if self._running is not None:
-            self._function(look(self._running))
+    def end(self, running: Running, report: Report, error: BaseException | None) -> None:
+        self._function(look(running))
 
 
 class _Bar(_Told):
@@ -203,7 +215,6 @@ class _Lines(_Told):
 
     def show(self, running: Running, event: Event) -> None:
         self._messages.tell(event)
-        self._running = running
         if monotonic() - self._printed >= _LINE_SECONDS:
             self._printed = monotonic()
             self._print(look(running))
@@ -220,7 +231,7 @@ class _Lines(_Told):
         text = f"{self._name}: {progress.taken:,}{share} taken, {rate:,.0f}/s, {progress.in_flight:,} in flight{failed}"
         self.say(f"{text}; {' → '.join(parts)}" if parts else text)
 
-    def end(self, report: Report, error: BaseException | None) -> None:
+    def end(self, running: Running, report: Report, error: BaseException | None) -> None:
         _print_end(report, error, self.say)
 
 
@@ -242,7 +253,13 @@ class _Live:
         if self._live is None:
             from rich.live import Live
 
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            # What the program prints goes above the table if both are on the terminal, and where it always goes if not.
+            self._live = Live(
+                console=self._console,
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
+            )
             self._live.start()
         self._live.update(self._table(look(running)), refresh=True)
 
@@ -264,7 +281,9 @@ class _Live:
         most = max([stage.waiting + stage.in_flight for stage in progress.stages] + [1])
         for index, stage in enumerate(progress.stages):
             held = stage.waiting + stage.in_flight
-            depth = bar if index == 0 else Text("▪" * min(_BAR, -(-_BAR * held // most) if held else 0), "yellow")
+            depth = (
+                bar if index == 0 else Text("▪" * min(_BAR, -(-_BAR * held // most) if held else 0), "yellow")
+            )
             failed = Text(f"{stage.failures:,} failed", "bold red") if stage.failures else Text("")
             table.add_row(
                 Text(stage.name, "bold" if not stage.ended else "dim"),
@@ -280,7 +299,7 @@ class _Live:
     def say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def end(self, report: Report, error: BaseException | None) -> None:
+    def end(self, running: Running, report: Report, error: BaseException | None) -> None:
         if self._live is not None:
             self._live.stop()
         _print_end(report, error, self.say)

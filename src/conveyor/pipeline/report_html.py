@@ -17,12 +17,15 @@ __all__ = ["as_html"]
 _WIDTH, _HEIGHT = 860, 220
 _COLOURS = ("#2f6fdf", "#e07b39", "#3a9d5d", "#b04fb0", "#c2a11e", "#5a6f8f", "#d0455f", "#1f9aa8")
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1d2430; background: #fff; max-width: 920px; margin: 2em auto; padding: 0 1em }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1d2430; background: #fff;
+  max-width: 920px; margin: 2em auto; padding: 0 1em }
 h1 { font-size: 1.5em; margin-bottom: 0 } h2 { font-size: 1.1em; margin-top: 2em }
-table { border-collapse: collapse; width: 100% } td, th { padding: .25em .6em; text-align: right; border-bottom: 1px solid #e3e7ee }
+table { border-collapse: collapse; width: 100% } td, th { padding: .25em .6em; text-align: right;
+  border-bottom: 1px solid #e3e7ee }
 td:first-child, th:first-child, td.l { text-align: left } th { font-weight: 600; color: #56617a }
 .verdict { background: #f1f5fd; border-left: 4px solid #2f6fdf; padding: .6em 1em; margin: 1em 0 }
-.bad { color: #b3261e } .quiet { color: #56617a } svg { width: 100%; height: auto } svg text { font-size: 11px; fill: #56617a }
+.bad { color: #b3261e } .quiet { color: #56617a } svg { width: 100%; height: auto }
+svg text { font-size: 11px; fill: #56617a }
 .bar { display: inline-block; height: .8em; vertical-align: middle } code { font-size: .92em }
 @media (prefers-color-scheme: dark) { body { color: #dfe5f0; background: #14181f } td, th { border-color: #2b3340 }
 .verdict { background: #1b2433 } th, .quiet, svg text { color: #93a0b8; fill: #93a0b8 } .bad { color: #ff8a80 } }
@@ -44,12 +47,17 @@ def as_html(report: Report) -> str:
     if any(stage.workers for stage in report.stages):
         body += ["<h2>Workers</h2>", _workers(report)]
     slow = sorted(
-        ((slow.seconds, stage.name, slow.number, slow.item) for stage in report.stages for slow in stage.slowest),
+        (
+            (slow.seconds, stage.name, slow.number, slow.item)
+            for stage in report.stages
+            for slow in stage.slowest
+        ),
         key=lambda entry: -entry[0],
     )
     if slow:
         rows = "".join(
-            f"<tr><td>{escape(duration(seconds))}<td class=l>{escape(name)}<td>{number:,}<td class=l><code>{_repr(item)}</code>"
+            f"<tr><td>{escape(duration(seconds))}<td class=l>{escape(name)}<td>{number:,}"
+            f"<td class=l><code>{_repr(item)}</code>"
             for seconds, name, number, item in slow[:10]
         )
         body += ["<h2>Slowest items</h2>", f"<table><tr><th>time<th>stage<th>item<th>{rows}</table>"]
@@ -59,7 +67,9 @@ def as_html(report: Report) -> str:
             f"<td class='l bad'>{escape(str(failure))}<td class=l><code>{_repr(failure.item)}</code>"
             for failure in report.first_failures
         )
-        title = f"Failures ({report.failures:,})" if report.failures > len(report.first_failures) else "Failures"
+        title = (
+            f"Failures ({report.failures:,})" if report.failures > len(report.first_failures) else "Failures"
+        )
         body += [f"<h2>{title}</h2>", f"<table><tr><th>stage<th>item<th>tries<th>error<th>{rows}</table>"]
     title = escape(f"{report.name}: a run of conveyor")
     return (
@@ -102,9 +112,12 @@ def _lines(report: Report) -> str:
         )
         colour = _COLOURS[index % len(_COLOURS)]
         parts.append(
-            f"<polyline fill=none stroke-width=2 stroke='{colour}' points='{path}'><title>{escape(stage.name)}</title></polyline>"
+            f"<polyline fill=none stroke-width=2 stroke='{colour}' points='{path}'>"
+            f"<title>{escape(stage.name)}</title></polyline>"
         )
-    return f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' role=img aria-label='items over time'>{''.join(parts)}</svg>"
+    return (
+        f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' role=img aria-label='items over time'>{''.join(parts)}</svg>"
+    )
 
 
 def _x(share: float) -> float:
@@ -114,11 +127,13 @@ def _x(share: float) -> float:
 def _axes(end: float, top: str) -> str:
     base = _HEIGHT - 20
     marks = "".join(
-        f"<text x='{_x(part / 4):.0f}' y='{_HEIGHT - 5}' text-anchor='{('start', 'middle', 'middle', 'middle', 'end')[part]}'>"
+        f"<text x='{_x(part / 4):.0f}' y='{_HEIGHT - 5}' "
+        f"text-anchor='{('start', 'middle', 'middle', 'middle', 'end')[part]}'>"
         f"{escape(duration(end * part / 4))}</text>"
         for part in range(5)
     )
-    return f"<line x1=10 x2={_WIDTH - 10} y1={base} y2={base} stroke='#aab4c5'/><text x=10 y=14>{escape(top)}</text>{marks}"
+    line = f"<line x1=10 x2={_WIDTH - 10} y1={base} y2={base} stroke='#aab4c5'/>"
+    return f"{line}<text x=10 y=14>{escape(top)}</text>{marks}"
 
 
 def _workers(report: Report) -> str:
@@ -157,7 +172,10 @@ def _workers(report: Report) -> str:
             f"<text x='{left + 4:.1f}' y={y + 11} style='fill:#fff'>{escape(who)}</text>{end_mark}</g>"
         )
     tall = len(rows) * height + 10
-    note = "<p class=quiet>grey: starting, full: busy, pale: waiting, each as a share of the worker's life; ✗: it died</p>"
+    note = (
+        "<p class=quiet>grey: starting, full: busy, pale: waiting, each as a share of the worker's life; "
+        "✗: it died</p>"
+    )
     return f"<svg viewBox='0 0 {_WIDTH} {tall}' role=img aria-label='workers'>{''.join(parts)}</svg>{note}"
 
 

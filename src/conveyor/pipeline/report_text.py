@@ -54,12 +54,19 @@ def as_text(report: Report) -> str:
     lines = [f"{report.name}: {summary(report)}", ""]
     for row in rows:
         first = row[0].ljust(widths[0])
-        lines.append("  ".join([first, *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]).rstrip())
+        lines.append(
+            "  ".join(
+                [first, *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+            ).rstrip()
+        )
     slow = [(slow, stage) for stage in report.stages for slow in stage.slowest]
     slow.sort(key=lambda pair: -pair[0].seconds)
     if slow:
         lines += ["", "slowest items"]
-        lines += [f"  {duration(one.seconds):>8}  {stage.name}  item {one.number:,}: {_short(one.item)}" for one, stage in slow[:5]]
+        lines += [
+            f"  {duration(one.seconds):>8}  {stage.name}  item {one.number:,}: {_short(one.item)}"
+            for one, stage in slow[:5]
+        ]
     if report.first_failures:
         lines += ["", "failures" if report.failures <= 5 else f"the first 5 of {report.failures:,} failures"]
         for failure in report.first_failures[:5]:

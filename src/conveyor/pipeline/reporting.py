@@ -94,22 +94,25 @@ def bottleneck(stages: list[StageReport], seconds: float, jobs: int) -> str:
     if not worked or seconds <= 0:
         return "Too little was done to tell what holds it up."
     top = max(worked, key=lambda stage: stage.busy_seconds / stage.size)
-    share = top.busy_seconds / top.size / seconds
+    each = top.busy_seconds / top.size
     workers = "its only worker" if top.size == 1 else f"its {top.size} workers"
-    if share < 0.5:
-        started = sum(account.start_seconds for stage in worked for account in stage.workers)
-        if started / max(len(worked), 1) > 0.5 * seconds:
-            return f"Starting workers took most of the {seconds:.2g} s; there was too little work for them."
+    started = max(account.start_seconds for account in top.workers)
+    if started > 0.5 * seconds and started > each:
+        return f"Starting workers took most of the {seconds:.2g} s; there was too little work for them."
+    # Of the time in which it was there: it takes a while to start, which is nobody's bottleneck.
+    share = max(each / seconds, top.load)
+    if each < 0.5 * seconds and top.load < 0.5:
         return (
             f"No stage is busy: even {top.name!r} worked only {share:.0%} of the time; what holds it up is the source "
-            "or the end, in this process: give workers more to do for each item, as by batch() before, or speed those up."
+            "or the end, in this process: give workers more to do for each item, as by batch() before, or speed those "
+            "up."
         )
     text = f"{top.name!r} is the bottleneck: {workers} worked {share:.0%} of the time"
     if top.kind == "processes" and sum(stage.size for stage in worked if stage.kind == "processes") >= jobs:
         others = [stage for stage in worked if stage is not top and stage.load < 0.5 and stage.size > 1]
         if others:
             idle = min(others, key=lambda stage: stage.load)
-            return f"{text}, those of {idle.name!r} {idle.load:.0%}: give it workers of those, or say workers=\"auto\"."
+            return f'{text}, those of {idle.name!r} {idle.load:.0%}: give it workers of those, or say workers="auto".'
         return f"{text}, and all processors are taken: make it quicker, or give it more processors."
     more = {"processes": "workers", "threads": "threads", "coroutines": "concurrency"}[top.kind]
     return f"{text}: give it {more}={top.size * 2}."

@@ -48,8 +48,8 @@ def _weight(value: Any, depth: int = 2) -> int:
     if isinstance(size, int):
         return 64 + size
     if depth and isinstance(value, (list, tuple, dict)) and value:
-        some = list(value.values() if isinstance(value, dict) else value)[:_SAMPLE]
-        return 64 + sum(_weight(one, depth - 1) for one in some) * len(value) // len(some)
+        some = list(value.values() if isinstance(value, dict) else value)[:_SAMPLE]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        return 64 + sum(_weight(one, depth - 1) for one in some) * len(value) // len(some)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     return 32
 
 
@@ -62,7 +62,18 @@ class Run:
         origins: for each item, what of the source it came from; None: nobody keeps account of that.
     """
 
-    __slots__ = ("count", "items", "origins", "part", "parted", "released", "results", "special", "start", "weight")
+    __slots__ = (
+        "count",
+        "items",
+        "origins",
+        "part",
+        "parted",
+        "released",
+        "results",
+        "special",
+        "start",
+        "weight",
+    )
 
     def __init__(self, start: int, items: list[Any], origins: list[Any] | None = None) -> None:
         self.start = start
@@ -125,11 +136,12 @@ class Run:
     def release(self) -> tuple[list[Any], list[Any] | None]:
         """The results that have come since the last call, and for each its origin if they are known.
 
-        The lists are the caller's from now on.
+        Both lists are the caller's.
         """
         at = self.released
         self.released = len(self.results)
-        fresh = self.results[at:] if at or self.missing else self.results  # nothing more is added to a whole one
+        # A copy if more will be added: what is handed out becomes another stage's list of items.
+        fresh = self.results[at:] if at or self.missing else self.results
         origins = None if self.origins is None else self.origins[at : self.released]
         if self.special:
             fresh, origins = _flatten(fresh, origins)

@@ -10,7 +10,7 @@ import signal
 import stat
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import FrameType
@@ -147,7 +147,9 @@ class Running:
             for _ in self.events():
                 pass
         except _Forced:
-            error = KeyboardInterrupt() if self.signalled is signal.SIGINT else SystemExit(128 + signal.SIGTERM)
+            error = (
+                KeyboardInterrupt() if self.signalled is signal.SIGINT else SystemExit(128 + signal.SIGTERM)
+            )
         except BaseException as raised:
             error = raised
         finally:
@@ -155,13 +157,13 @@ class Running:
                 signal.signal(number, handler)
         report = self.report()
         if self._display is not None:
-            self._display.end(report, error)
+            self._display.end(self, report, error)
         if error is not None:
             error.report = report  # type: ignore[attr-defined]
             raise error
         return report
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Generator[Event, None, None]:
         """Run it, and tell what happens."""
         try:
             with closing(self.engine.run()) as events:
@@ -176,7 +178,7 @@ class Running:
 
     def values(self) -> Iterator[Any]:
         """Run it, and give what comes out."""
-        with closing(self.events()) as events:  # type: ignore[type-var]
+        with closing(self.events()) as events:
             for event in events:
                 if isinstance(event, Results):
                     yield from event.values
@@ -261,7 +263,7 @@ def _parse_most(value: int | str | None) -> int | float | None:
 def make_source(given: Any, engine: Engine) -> Source[Any]:
     """What reads from it."""
     if isinstance(given, (LineSource, IterableSource)):
-        return given
+        return given  # pyright: ignore[reportUnknownVariableType]
     if callable(getattr(given, "get_many", None)) and hasattr(given, "_reader"):
         return QueueSource(given)
     if callable(getattr(given, "subscribe", None)):
@@ -273,10 +275,10 @@ def make_source(given: Any, engine: Engine) -> Source[Any]:
                 given.close()
             raise TypeError(f"the source function returned {given!r:.60}; it must return or be a generator")
     if isinstance(given, collections.abc.AsyncIterable):
-        return AsyncSource(given, engine.watch.wake, engine.loop())
+        return AsyncSource(given, engine.watch.wake, engine.loop())  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(given, _QUICK) or _is_plain_file(given):
-        return IterableSource(given)
-    return ThreadSource(given, engine.watch.wake)
+        return IterableSource(given)  # pyright: ignore[reportUnknownArgumentType]
+    return ThreadSource(given, engine.watch.wake)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _is_plain_file(given: Any) -> bool:
@@ -295,7 +297,5 @@ def _make_tracker(resume: str | Path, pipeline: Pipeline[Any]) -> Tracker:
                 f"resume needs a source whose items have places, and a {type(source).__name__} has none; "
                 "give a list, a tuple, a range, or read_lines(path)"
             )
-        identity = identity_of(source)
+        identity = identity_of(source)  # pyright: ignore[reportUnknownArgumentType]
     return Tracker(resume, identity)
-
-

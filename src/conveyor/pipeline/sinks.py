@@ -9,7 +9,17 @@ from typing import Any, Protocol
 
 from ..errors import Full, PipelineError
 
-__all__ = ["CallSink", "CollectSink", "FileSink", "NewsSink", "QueueSink", "ReduceSink", "Sink", "check_target", "make_sink"]
+__all__ = [
+    "CallSink",
+    "CollectSink",
+    "FileSink",
+    "NewsSink",
+    "QueueSink",
+    "ReduceSink",
+    "Sink",
+    "check_target",
+    "make_sink",
+]
 
 
 class Sink(Protocol):
@@ -134,7 +144,7 @@ class FileSink(_Plain):
         self._own = isinstance(file, (str, Path))
         if self._own and append:
             _cut_torn_line(Path(file))
-        self._file: Any = Path(file).open("ab" if append else "wb") if self._own else file
+        self._file: Any = Path(file).open("ab" if append else "wb") if self._own else file  # noqa: SIM115
         self._binary = self._own or "b" in getattr(self._file, "mode", "")
 
     def take(self, values: list[Any]) -> int:
@@ -142,7 +152,9 @@ class FileSink(_Plain):
         if self._binary:
             self._file.write(b"".join(_line(value) + b"\n" for value in values))
         else:
-            self._file.write("".join(_line(value).decode("utf-8", "surrogateescape") + "\n" for value in values))
+            self._file.write(
+                "".join(_line(value).decode("utf-8", "surrogateescape") + "\n" for value in values)
+            )
         return len(values)
 
     def flush(self) -> None:
@@ -178,7 +190,7 @@ def _line(value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape")
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
+        return bytes(value)  # pyright: ignore[reportUnknownArgumentType]
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     except (TypeError, ValueError) as error:
@@ -252,13 +264,13 @@ def make_sink(target: Any, append: bool = False) -> Sink:
     if isinstance(target, type) and (issubclass(target, _COLLECTIONS) or hasattr(target, "update")):
         if issubclass(target, list):
             return CollectSink(target())
-        return TypeSink(target)
+        return TypeSink(target)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(target, (str, Path)) or (hasattr(target, "write") and not isinstance(target, type)):
         return FileSink(target, append)
     if callable(getattr(target, "put", None)):
         return QueueSink(target)
     if callable(getattr(target, "publish", None)):
-        return CallSink(target.publish)
+        return CallSink(target.publish)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
     if callable(getattr(target, "extend", None)) or callable(getattr(target, "update", None)):
         return CollectSink(target)
     if callable(target):

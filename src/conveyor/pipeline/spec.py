@@ -47,4 +47,6 @@ class StageSpec:
             return f"{self.workers} at a time as coroutines"
         count = "all processors'" if self.workers is None else self.workers
         kind = "threads" if self.where == "threads" else "processes"
-        return f"{count} {kind if self.workers != 1 else kind.removesuffix('s').replace('processe', 'process')}"
+        return (
+            f"{count} {kind if self.workers != 1 else kind.removesuffix('s').replace('processe', 'process')}"
+        )

@@ -140,7 +140,7 @@ class Tracker:
             count: how many values there are instead.
         """
         if isinstance(origin, tuple):
-            for one in origin:
+            for one in origin:  # pyright: ignore[reportUnknownVariableType]
                 self.spread(one, count)
             return
         live = self._live[origin] + count - 1
@@ -175,7 +175,9 @@ class Tracker:
         run("BEGIN IMMEDIATE")
         try:
             run("DELETE FROM done")
-            self._file.executemany("INSERT INTO done VALUES (?, ?)", zip(self._starts, self._ends, strict=True))
+            self._file.executemany(
+                "INSERT INTO done VALUES (?, ?)", zip(self._starts, self._ends, strict=True)
+            )
             if self._state is not None:
                 run("UPDATE run SET state = ?", (pickle.dumps(self._state()),))
             run("COMMIT")

@@ -161,9 +161,9 @@ class AsyncSource(_Fed):
                         if len(self._items) >= self._wanted:
                             await more.wait()
             finally:
-                close = getattr(iterator, "aclose", None)
+                close: Any = getattr(iterator, "aclose", None)
                 if callable(close):
-                    await close()
+                    await close()  # pyright: ignore[reportGeneralTypeIssues]
         except asyncio.CancelledError:
             self._end()
         except BaseException as error:

@@ -66,6 +66,7 @@ class Window:
 
     def release(self) -> tuple[list[Any], list[Any] | None]:
         """Results whose turn has come, and for each its origin if they are known."""
+        ready: list[Run]
         if not self._ordered:
             ready, self._touched = self._touched, []
             return self._hand_out([run for run in ready if run.start in self._runs])

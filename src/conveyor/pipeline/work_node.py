@@ -41,8 +41,8 @@ class WorkNode(Node):
 
     def __init__(self, desk: Desk, specs: list[StageSpec], most: int, max_items: int, max_bytes: int) -> None:
         super().__init__(specs[0].name)
-        self.spec = specs[0]
-        self.specs = specs
+        self.spec: StageSpec = specs[0]
+        self.specs: list[StageSpec] = specs
         self.desk = desk
         self.keyed = self.spec.key is not None
         self.window = Window(self.spec.ordered, max_items, max_bytes)
@@ -55,6 +55,7 @@ class WorkNode(Node):
         self._available = 0
         self._closed = False
         self._deaf = False
+        self._missed: set[Any] = set()
         self.failures = self.retries = 0
         self.came_back = False
         """Whether workers gave something back that is to be given to others."""
@@ -122,6 +123,10 @@ class WorkNode(Node):
         if self._closed and not self.in_flight:
             self.flush()
         done = self._pass_on()
+        if self._missed and not self.choked:
+            missed, self._missed = self._missed, set()
+            self.collect(missed)
+            done = True
         if not self._closed and not self.choked:
             done = self._feed() or done
         return done
@@ -264,6 +269,8 @@ class WorkNode(Node):
     def collect(self, found: set[Any]) -> None:
         """Take the results of those workers that have some."""
         if self.choked:
+            # A descriptor goes on telling; a thread or a coroutine tells once.
+            self._missed |= {hand for hand in self.crew.hands if not isinstance(hand, ProcessHand)} & found
             return
         for hand in list(self.crew.hands):
             if hand.token in found and hand.collect():

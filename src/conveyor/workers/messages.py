@@ -78,4 +78,4 @@ def unlend(message: tuple[Any, ...]) -> Any:
 
 def is_stop(message: Any) -> bool:
     """Whether this tells a worker to leave."""
-    return type(message) is tuple and message[0] == STOP
+    return type(message) is tuple and message[0] == STOP  # pyright: ignore[reportUnknownVariableType]

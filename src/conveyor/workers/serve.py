@@ -51,7 +51,9 @@ def back_off(seconds: float, attempt: int) -> float:
     return min(seconds * 2.0 ** (attempt - 1), max(60.0, seconds)) * random.uniform(0.5, 1.0)
 
 
-def serve(job: Job, tasks: Tasks, put: Callable[[Any], None], meter: Meter, mark: Callable[[int], None]) -> None:
+def serve(
+    job: Job, tasks: Tasks, put: Callable[[Any], None], meter: Meter, mark: Callable[[int], None]
+) -> None:
     """Apply the job's functions to what comes, until told to stop.
 
     Args:
@@ -96,7 +98,7 @@ def _loop(job: Job, chain: Chain, tasks: Tasks, put: Callable[[Any], None], mete
                     return
             result = call(task)
             if type(result) is tuple:
-                result = (VALUE, result)
+                result = (VALUE, result)  # pyright: ignore[reportUnknownVariableType]
             elif result is NOTHING:
                 result = (DROPPED,)
             elif type(result) is Many:
