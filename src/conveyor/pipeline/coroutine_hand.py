@@ -9,7 +9,7 @@ from typing import Any
 
 from ..workers.chain import is_worker_class
 from ..workers.failing import describe_failure
-from ..workers.messages import BROKEN, FAILED, READY, SLOW, STOP, VALUE, is_stop
+from ..workers.messages import BROKEN, FAILED, READY, SLOW, VALUE, is_stop
 from ..workers.serve import Job
 from ..workers.slate import Slate
 from .hand import Hand, Owner

@@ -431,7 +431,11 @@ class Engine:
             for hand in node.crew.hands:
                 if not hand.outstanding or not isinstance(hand, ProcessHand):
                     continue
-                if hand.outstanding >= _NAP_ITEMS or hand.seconds is None or hand.seconds > _SPIN_ITEM_SECONDS:
+                if (
+                    hand.outstanding >= _NAP_ITEMS
+                    or hand.seconds is None
+                    or hand.seconds > _SPIN_ITEM_SECONDS
+                ):
                     return False
                 hands.append((node, hand))
         channels: list[Any] = [hand.channel for _, hand in hands]

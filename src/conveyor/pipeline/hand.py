@@ -313,7 +313,9 @@ class Hand:
         count = 1
         special = False
         if run.part:  # what came before of this item goes first
-            entry = Several([*run.part, *(entry if type(entry) is Several else [] if entry is GAP else [entry])])
+            entry = Several(
+                [*run.part, *(entry if type(entry) is Several else [] if entry is GAP else [entry])]
+            )
             run.part = []
         if type(entry) is Several:
             special = True

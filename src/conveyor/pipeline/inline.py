@@ -33,7 +33,11 @@ class SourceNode(Node):
     """
 
     def __init__(
-        self, source: Source[Any], desk: Desk, tracked: bool = False, skip: Callable[[int], bool] | None = None
+        self,
+        source: Source[Any],
+        desk: Desk,
+        tracked: bool = False,
+        skip: Callable[[int], bool] | None = None,
     ) -> None:
         super().__init__("source")
         self.source = source
@@ -227,7 +231,9 @@ class UnbatchNode(Node):
             try:
                 some = list(value)
             except TypeError:
-                text = f"stage {self.stage!r} got a {type(value).__name__}, {value!r:.60}; it takes lists apart"
+                text = (
+                    f"stage {self.stage!r} got a {type(value).__name__}, {value!r:.60}; it takes lists apart"
+                )
                 self._desk.fail(PipelineError(text))
                 return
             out += some
@@ -325,7 +331,12 @@ class SplitNode(Node):
     """
 
     def __init__(
-        self, stage: str, by: Callable[[Any], Any], branches: dict[Any, Node], otherwise: Node | None, desk: Desk
+        self,
+        stage: str,
+        by: Callable[[Any], Any],
+        branches: dict[Any, Node],
+        otherwise: Node | None,
+        desk: Desk,
     ) -> None:
         super().__init__(stage)
         self._by = by
@@ -392,5 +403,3 @@ class Join(Node):
         """Take values."""
         self.taken += len(values)
         self._emit(values, origins)
-
-

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from ..errors import Empty
 from ..queue import Queue
-from ..workers.messages import STOP, Unreadable, is_stop
+from ..workers.messages import Unreadable, is_stop
 from ..workers.process import work
 from ..workers.serve import Job
 from ..workers.slate import Slate
@@ -106,4 +106,3 @@ class ProcessHand(Hand):
         self.process.join()
         self.process.close()
         super().close()
-

@@ -127,9 +127,7 @@ class Report:
             ]
         del found["result"]
         found["rate"] = self.rate
-        found["dead_letters"] = [
-            {**vars(letter), "item": short(letter.item)} for letter in self.dead_letters
-        ]
+        found["dead_letters"] = [{**vars(letter), "item": short(letter.item)} for letter in self.dead_letters]
         found["first_failures"] = [
             {
                 "stage": failure.stage,

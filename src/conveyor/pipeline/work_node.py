@@ -217,7 +217,11 @@ class WorkNode(Node):
         if not self._available or self._closed or self.choked:
             return False
         if self.keyed:
-            slots = (slot for slot, waiting in enumerate(self._keyed) if waiting and self.crew.in_slot(slot) is None)
+            slots = (
+                slot
+                for slot, waiting in enumerate(self._keyed)
+                if waiting and self.crew.in_slot(slot) is None
+            )
             return any(self.crew.start_one(now, slot) for slot in slots)
         spare = sum(not hand.outstanding and not hand.dismissed for hand in self.crew.hands)
         return self._available > spare and self.crew.start_one(now)
