@@ -16,8 +16,9 @@ from __future__ import annotations
 #   __main__
 #   cli/ | cyclopts rich
 #   bench/ | cyclopts rich matplotlib numpy zmq faster_fifo dejaq py_sharedmemory interprocess
-#   pipeline/, inspection/ | rich
+#   inspection/ | rich
 #   __init__
+#   pipeline/ | rich
 #   multiprocessing/
 #   _install
 #   transports/

@@ -272,7 +272,7 @@ def borrow(
     """
 
 def spin_for_any(channels: list[Channel], seconds: float) -> bool:
-    """Look for so long whether one of these has an item; returns whether one has. The list must not change meanwhile."""
+    """Look for so long whether one of these has an item; returns whether one has."""
 
 class Meter:
     """Writes what this worker does into memory that its parent reads, see core/include/conveyor/meter.hpp."""

@@ -12,8 +12,9 @@ from ..workers.failing import describe_failure
 from ..workers.messages import BROKEN, FAILED, READY, SLOW, VALUE, is_stop
 from ..workers.serve import Job
 from ..workers.slate import Slate
-from .hand import Hand, Owner
+from .hand import Hand
 from .local import LocalChannel
+from .owner import Owner
 
 __all__ = ["CoroutineHand", "Loop"]
 

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from ..workers.serve import Job
 from .events import Event
 from .failure import Failure
-from .hand import Hand, Owner
+from .hand import Hand
+from .owner import Owner
 from .spec import OnError, Where
 
 __all__ = ["Desk"]

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import multiprocessing
-import pickle
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from enum import IntEnum
 from multiprocessing import util
-from multiprocessing.connection import wait as wait_for_sentinels
 from time import monotonic
 from typing import Any
 
-from .._native import spin_for_any
-from ..errors import PipelineError, TooManyFailures
 from ..workers.serve import Job
 from .autoscale import Autoscale
 from .coroutine_hand import CoroutineHand, Loop
-from .events import Event, ItemFailed, OutletClosed, Tick, WorkerStuck
+from .dismissal import dismiss
+from .events import Event, ItemFailed, OutletClosed, Tick
 from .failure import Failure
-from .hand import Hand, Owner
-from .inline import SinkNode, SourceNode
+from .failure_limit import too_many
+from .hand import Hand
+from .inline import SinkNode
 from .likely_cause import LikelyCause
 from .lone import LoneLane
 from .node import Node
+from .owner import Owner
+from .phase import Phase
 from .process_hand import ProcessHand
+from .quick import nap, take_quickly
 from .run import GAP, LOST
+from .source_node import SourceNode
 from .spec import OnError, Where
 from .thread_hand import ThreadHand
 from .tracker import Tracker
@@ -38,26 +39,8 @@ __all__ = ["Engine", "Phase"]
 # However we are told of deaths, we also look for ourselves: a child of the worker's may hold the
 # descriptor that tells.
 _LOOK_SECONDS = 0.5
-_DISMISS_SECONDS = 5.0
-# Results that come quickly are collected this often at most: waking up for each would cost the
-# workers a system call an item.
-_NAP_SECONDS = 0.002
-_NAP_LEAST = 0.0002
-_NAP_ITEMS = 16
-# For quick items, looking for the result costs less than being woken by it. Deaths, time limits and all else
-# are looked at this often at least.
-_SPIN_SECONDS = 60e-6
+# Deaths, time limits and all else are looked at this often at least.
 _CARE_SECONDS = 0.002
-_SPIN_ITEM_SECONDS = 200e-6
-
-
-class Phase(IntEnum):
-    """How far a run is from its end."""
-
-    RUNNING = 0
-    DRAINING = 1  # no more input; all that was taken in is finished
-    LAST = 2  # what workers have begun is finished
-    STOPPED = 3
 
 
 class Engine:
@@ -187,15 +170,8 @@ class Engine:
         return GAP
 
     def _check_failures(self, failure: Failure) -> None:
-        most = self._max_failures
-        if most is None:
-            return
         taken = sum(source.given for source in self.sources)
-        allowed = most if isinstance(most, int) else most * max(taken, 100)
-        if self.failed > allowed:
-            bound = f"{most:,}" if isinstance(most, int) else f"{most:.3g} of {taken:,}"
-            error = TooManyFailures(f"{self.failed:,} items failed; max_failures is {bound}")
-            error.__cause__ = failure.exception()
+        if (error := too_many(self._max_failures, self.failed, taken, failure)) is not None:
             self.fail(error, now=self._halt_now)
 
     def fail(self, error: BaseException, now: bool = True) -> None:
@@ -243,13 +219,7 @@ class Engine:
             return CoroutineHand(owner, job, self.loop(), self._spoke)
         if self._stdout_to_stderr:
             job = Job(job.links, True, True, job.retries, job.backoff)
-        try:
-            hand = ProcessHand(owner, job, self._context)
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise PipelineError(
-                f"stage {owner.stage!r} cannot be sent to a worker process: {error}; "
-                "define its function at the top of a module, or use threads="
-            ) from error
+        hand = ProcessHand.start(owner, job, self._context)
         self.watch.add(hand.token, hand.sentinel)
         return hand
 
@@ -283,7 +253,7 @@ class Engine:
             self._pump(to_the_end=True)
             yield from self._told()
             if self.phase is not Phase.STOPPED:
-                yield from self._dismiss()
+                yield from dismiss(self.works, self.watch, lambda: self.phase is Phase.STOPPED)
         finally:
             self._end()
             last_call.cancel()
@@ -311,7 +281,7 @@ class Engine:
             if self.phase is Phase.STOPPED or self._all_done():
                 return
             # Starting a process takes as long as thousands of items: after they have been moved.
-            if self._staff() or self._take_quickly():
+            if self._staff() or (self._may_look() and take_quickly(self.works, self.sources)):
                 continue
             found = self._wait()
             now = monotonic()
@@ -337,10 +307,10 @@ class Engine:
 
     def _staff(self) -> bool:
         now = monotonic()
-        started = False
-        for node in self.works:
-            started = node.staff(now) or started
-        return started
+        return any(node.staff(now) for node in self.works)  # one at a time
+
+    def _may_look(self) -> bool:
+        return not (self._hurry or self._speaking) and monotonic() - self._cared <= _CARE_SECONDS
 
     def _may_carry(self) -> bool:
         return not self.phase and not self._speaking and monotonic() - self._cared < _CARE_SECONDS
@@ -395,9 +365,9 @@ class Engine:
             node.listen(self.watch)
         found: set[Any] = set()
         if not self._hurry and seconds > 0 and not self._speaking:
-            nap = self._nap()
-            if nap:
-                self.watch.pause(min(nap, seconds))
+            rest = nap(self.works)
+            if rest:
+                self.watch.pause(min(rest, seconds))
             else:
                 found |= self.watch.wait(seconds + 0.0005)
         found |= self.watch.wait(0) if not found else set()
@@ -405,73 +375,7 @@ class Engine:
             found.add(self._speaking.popleft())
         return found
 
-    def _nap(self) -> float:
-        """Seconds until the first worker needs more, if results come in a stream; else 0."""
-        nap = _NAP_SECONDS
-        busy = False
-        for node in self.works:
-            for hand in node.crew.hands:
-                if not hand.outstanding or not hand.ready:
-                    continue
-                if hand.outstanding < _NAP_ITEMS or hand.seconds is None or not isinstance(hand, ProcessHand):
-                    return 0
-                busy = True
-                nap = min(nap, hand.outstanding * hand.seconds / 2)
-        return nap if busy and nap > _NAP_LEAST else 0
-
-    def _take_quickly(self) -> bool:
-        """Take what comes at once, before everything else is looked at: lone items should not wait for that."""
-        if self._hurry or self._speaking or monotonic() - self._cared > _CARE_SECONDS:
-            return False
-        sources = [node for node in self.sources if node.channel is not None and node.wants_input]
-        hands: list[tuple[WorkNode, ProcessHand]] = []
-        for node in self.works:
-            if node.choked:
-                continue
-            for hand in node.crew.hands:
-                if not hand.outstanding or not isinstance(hand, ProcessHand):
-                    continue
-                if (
-                    hand.outstanding >= _NAP_ITEMS
-                    or hand.seconds is None
-                    or hand.seconds > _SPIN_ITEM_SECONDS
-                ):
-                    return False
-                hands.append((node, hand))
-        channels: list[Any] = [hand.channel for _, hand in hands]
-        channels += [node.channel for node in sources]
-        if not channels or not spin_for_any(channels, _SPIN_SECONDS):
-            return False
-        for node, hand in hands:
-            if hand.has_results():
-                node.collect({hand.token})
-        for source in sources:
-            source.read()
-        return True
-
     # -- the end -----------------------------------------------------------------------------------------
-
-    def _dismiss(self) -> Iterator[Event]:
-        """Have all workers leave; those that do not in good time are killed."""
-        for node in self.works:
-            node.crew.dismiss_all()
-        until = monotonic() + _DISMISS_SECONDS
-        while self.phase is not Phase.STOPPED:
-            for node in self.works:
-                node.crew.remove_gone()
-            hands = [hand for node in self.works for hand in node.crew.hands]
-            if not hands:
-                return
-            left = until - monotonic()
-            if left <= 0:
-                for hand in hands:
-                    yield WorkerStuck(hand.pid, _DISMISS_SECONDS)
-                return
-            processes = [hand.sentinel for hand in hands if isinstance(hand, ProcessHand)]
-            if processes:
-                wait_for_sentinels(processes, min(left, 0.1))
-            else:
-                self.watch.wait(0.005)
 
     def _end(self) -> None:
         if not self.ended:

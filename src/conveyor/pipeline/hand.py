@@ -5,26 +5,17 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
-from ..workers.messages import (
-    DROPPED,
-    FAILED,
-    MANY,
-    PART,
-    READY,
-    SLOW,
-    STOP,
-    VALUE,
-    Unreadable,
-    wrap,
-)
+from ..workers.messages import DROPPED, FAILED, MANY, PART, READY, SLOW, STOP, VALUE, Unreadable, wrap
 from ..workers.slate import Slate
 from .failure import Failure, short
 from .lending import LEAST_LENT, lend
+from .life import Life
+from .owner import Owner
 from .run import GAP, LOST, Run, Several, weigh
 
-__all__ = ["Hand", "Owner"]
+__all__ = ["Hand"]
 
 # A worker is given this many seconds of work in advance: long against the time that the engine
 # needs to bring more, short against what a person waits for a drain.
@@ -35,49 +26,7 @@ _SLOW_NANOSECONDS = 1_000_000  # nobody asks for the slowest among quick ones
 _SLOWEST = 5  # how many of the slowest items each worker's account keeps
 
 
-class Owner(Protocol):
-    """The stage that a hand belongs to, as far as it concerns the hand."""
-
-    def grown(self, run: Run, count: int, by: int) -> None:
-        """A run got results."""
-        ...
-
-    def split(self, run: Run, number: int) -> Run:
-        """Cut a run in two."""
-        ...
-
-    def spread(self, origin: Any, count: int) -> None:
-        """An item that came of `origin` became so many."""
-        ...
-
-    def failed(self, failure: Failure, link: int, released: bool) -> tuple[bool, Any]:
-        """Decide on an item that failed: whether it is to be tried again, else what takes its place.
-
-        In the first case the second value is the failure, to be passed on to `retry`.
-
-        Args:
-            failure: the failure.
-            link: which of the stage's functions raised.
-            released: some of its results were handed out already, so it cannot be tried again.
-        """
-        ...
-
-    def retry(self, run: Run, failure: Failure) -> None:
-        """A run of one item, for which `failed` has said that it is to be tried again."""
-        ...
-
-    @property
-    def stage(self) -> str:
-        """The stage's name."""
-        ...
-
-    @property
-    def lends(self) -> bool:
-        """Whether an item is of no further use when a worker has begun it."""
-        ...
-
-
-class Hand:
+class Hand(Life):
     """A worker and the items that it has.
 
     What subclasses differ in is how the worker lives, and `_send`, `_take` and `_recall`.
@@ -123,35 +72,6 @@ class Hand:
         self._last: tuple[int, Any] | None = None  # number and item of the last result
         self.slowest: list[tuple[float, int, Any]] = []
         """Seconds, number and item of the slowest."""
-
-    # -- what subclasses do ---------------------------------------------------------------------------
-
-    @property
-    def token(self) -> Any:
-        """What the engine is told when there are results: a descriptor, or this object."""
-        raise NotImplementedError
-
-    def _send(self, messages: list[Any]) -> None:
-        raise NotImplementedError
-
-    def _take(self) -> list[Any]:
-        raise NotImplementedError
-
-    def _recall(self) -> int:
-        """Take back the messages that the worker has not taken; returns how many items there were."""
-        raise NotImplementedError
-
-    def has_results(self) -> bool:
-        """Whether `collect` would find something."""
-        raise NotImplementedError
-
-    def kill(self) -> None:
-        """End it at once, or as soon as can be."""
-        raise NotImplementedError
-
-    def gone(self) -> bool:
-        """Whether it has ended."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Wait for the end of a worker that is ending, and let go of what belongs to it."""
@@ -381,8 +301,7 @@ class Hand:
 
     def keep_slowest(self) -> list[tuple[float, int, Any]]:
         """The slowest items so far: seconds, number and item."""
-        self.slowest.sort(key=lambda entry: -entry[0])
-        del self.slowest[_SLOWEST:]
+        self.slowest = sorted(self.slowest, key=lambda entry: -entry[0])[:_SLOWEST]
         if len(self.slowest) == _SLOWEST:
             self.slate.tell_above(int(self.slowest[-1][0] * 1e9))
         return self.slowest

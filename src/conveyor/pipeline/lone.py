@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .._native import spin_for_any
-from .inline import SinkNode, SourceNode
+from .inline import SinkNode
 from .node import Node
+from .source_node import SourceNode
 from .work_node import WorkNode
 
 __all__ = ["LoneLane"]

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from ..errors import PipelineError
-from ..workers.chain import Kind, is_worker_class
+from ..workers.chain import Kind
 from . import checks
 from .spec import OnError, StageSpec
+from .stage_of import make_stage
 from .steps import Batch, Merge, Reduce, Split, Step, Tee, To, Unbatch
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline"]
 
 T = TypeVar("T")
-_CONCURRENCY = 100
 _MISSING: Any = object()
 
 
@@ -126,96 +126,9 @@ class Pipeline(Generic[T]):
         """
         return self._stage("flat_map", function, **_options("flat_map", options))
 
-    def _stage(
-        self,
-        kind: Kind,
-        function: Any,
-        workers: int | Literal["auto"] | None = None,
-        threads: int | None = None,
-        concurrency: int | None = None,
-        ordered: bool | None = None,
-        key: Callable[[Any], Any] | None = None,
-        retries: int = 0,
-        backoff: float = 1.0,
-        timeout: float | None = None,
-        on_error: OnError = "stop",
-        name: str | None = None,
-    ) -> Pipeline[Any]:
-        checks.check_function(kind, function)
-        checks.check_arity(kind, function)
-        called = function.__call__ if is_worker_class(function) else function
-        is_async = inspect.iscoroutinefunction(called) or (
-            not inspect.isroutine(called) and inspect.iscoroutinefunction(getattr(called, "__call__", None))  # noqa: B004
-        )
-        stage = repr(name or checks.name_of(function))
-        given = [
-            word
-            for word, value in (("workers", workers), ("threads", threads), ("concurrency", concurrency))
-            if value is not None
-        ]
-        if len(given) > 1:
-            raise PipelineError(
-                f"stage {stage} has {' and '.join(given)}; only one of them says where it runs"
-            )
-        if workers is not None and workers != "auto":
-            checks.check_count(stage, "workers", workers, 1)
-        for word, value in (("threads", threads), ("concurrency", concurrency)):
-            if value is not None:
-                checks.check_count(stage, word, value, 1)
-        checks.check_count(stage, "retries", retries, 0)
-        checks.check_seconds(stage, "backoff", backoff, zero=True)
-        if timeout is not None:
-            checks.check_seconds(stage, "timeout", timeout)
-        if not callable(on_error) and on_error not in ("stop", "skip", "dead_letter", "yield"):
-            raise PipelineError(
-                f"on_error of {stage} is {on_error!r}; it must be 'stop', 'skip', 'dead_letter', 'yield' or a function"
-            )
-        if is_async and (workers is not None or threads is not None):
-            raise PipelineError(f"stage {stage} is async; give concurrency= in the place of {given[0]}=")
-        if is_async and kind != "map":
-            raise PipelineError(
-                f"stage {stage} is async, and {kind}() takes a plain function; map() takes both"
-            )
-        if concurrency is not None and not is_async:
-            raise PipelineError(
-                f"stage {stage} is no async def; give workers= or threads= in the place of concurrency="
-            )
-        if key is not None:
-            checks.check_function("key", key)
-            if workers == "auto":
-                raise PipelineError(
-                    f"stage {stage} has a key; it needs a fixed number of workers, not 'auto'"
-                )
-        where: Literal["processes", "threads", "coroutines"] = "processes"
-        count: int | Literal["auto"] | None = workers
-        if is_async:
-            where, count = "coroutines", concurrency or _CONCURRENCY
-        elif threads is not None:
-            where, count = "threads", threads
+    def _stage(self, kind: Kind, function: Any, *given: Any, **options: Any) -> Pipeline[Any]:
         before = self.steps[-1] if self.steps else None
-        says_nothing = (
-            not given and not is_async and key is None and not retries and timeout is None and not ordered
-        )
-        joins = (
-            says_nothing
-            and isinstance(before, StageSpec)
-            and before.where != "coroutines"
-            and (ordered is None or ordered == before.ordered)
-        )
-        spec = StageSpec(
-            name=self._unique(name or checks.name_of(function)),
-            kind=kind,
-            function=function,
-            where=before.where if joins and isinstance(before, StageSpec) else where,
-            workers=count,
-            ordered=self.ordered if ordered is None else ordered,
-            key=key,
-            retries=retries,
-            backoff=float(backoff),
-            timeout=timeout,
-            on_error=on_error,
-            joins=joins,
-        )
+        spec = make_stage(before, self.ordered, self._unique, kind, function, *given, **options)
         return self._with(spec)
 
     def batch(self, size: int, seconds: float | None = None, *, name: str = "batch") -> Pipeline[list[T]]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import pickle
 import signal
 import threading
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
-from ..errors import Empty
+from ..errors import Empty, PipelineError
 from ..queue import Queue
 from ..workers.messages import Unreadable, is_stop
 from ..workers.process import work
 from ..workers.serve import Job
 from ..workers.slate import Slate
-from .hand import Hand, Owner
+from .hand import Hand
+from .owner import Owner
 
 __all__ = ["ProcessHand"]
 
@@ -57,6 +59,22 @@ class ProcessHand(Hand):
         self.pid = self.process.pid
         self.sentinel = self.process.sentinel
         self._token = self._results._reader.fileno()  # pyright: ignore[reportPrivateUsage]
+
+    @classmethod
+    def start(cls, owner: Owner, job: Job, context: BaseContext) -> ProcessHand:
+        """Start one.
+
+        Raises:
+            PipelineError: what it is to do cannot be sent to it.
+            OSError: the system gives no memory, or no more processes.
+        """
+        try:
+            return cls(owner, job, context)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise PipelineError(
+                f"stage {owner.stage!r} cannot be sent to a worker process: {error}; "
+                "define its function at the top of a module, or use threads="
+            ) from error
 
     @property
     def token(self) -> int:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..workers.slate import step_seconds
 from .account import WorkerAccount
-from .inline import SinkNode, SourceNode
+from .inline import SinkNode
 from .node import Node
 from .report import Report, SlowItem, StageReport
+from .source_node import SourceNode
 from .work_node import WorkNode
 
 if TYPE_CHECKING:

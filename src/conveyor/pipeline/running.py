@@ -23,13 +23,13 @@ from .engine import Engine, Phase
 from .events import Event, ItemFailed, ItemRetried, Results
 from .failure import Failure
 from .identity import identity_of
-from .inline import SourceNode
 from .lines import Lines
 from .pipeline import Pipeline
 from .plan import Plan, check
 from .report import Report
 from .reporting import Timeline, make_report
 from .sinks import NewsSink, Sink
+from .source_node import SourceNode
 from .sources import IterableSource, LineSource, QueueSource, Source
 from .tracker import Tracker
 from .waiting_sources import AsyncSource, ThreadSource

@@ -9,8 +9,9 @@ from typing import Any
 from ..workers.messages import STOP, is_stop
 from ..workers.serve import Job, serve
 from ..workers.slate import Slate
-from .hand import Hand, Owner
+from .hand import Hand
 from .local import LocalChannel
+from .owner import Owner
 
 __all__ = ["ThreadHand"]
 

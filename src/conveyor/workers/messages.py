@@ -72,8 +72,10 @@ def wrap(items: list[Any]) -> list[Any]:
 
 def unlend(message: tuple[Any, ...]) -> Any:
     """The item of a `LENT` message."""
-    buffers = [borrow(*buffer) if type(buffer) is tuple else buffer for buffer in message[2]]
-    return pickle.loads(message[1], buffers=buffers)
+    _, head, parts = message
+    # A place, or a buffer that lay elsewhere.
+    buffers: list[Any] = [part if isinstance(part, bytearray) else borrow(*part) for part in parts]
+    return pickle.loads(head, buffers=buffers)
 
 
 def is_stop(message: Any) -> bool:

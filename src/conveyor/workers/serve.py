@@ -91,9 +91,9 @@ def _loop(job: Job, chain: Chain, tasks: Tasks, put: Callable[[Any], None], mete
                     meter.begin()
             if type(task) is tuple:
                 if task[0] == VALUE:
-                    task = task[1]
+                    task = task[1]  # pyright: ignore[reportUnknownVariableType]
                 elif task[0] == LENT:
-                    task = unlend(task)
+                    task = unlend(task)  # pyright: ignore[reportUnknownArgumentType]
                 else:
                     return
             result = call(task)

@@ -1,0 +1,52 @@
+"""Owner: the stage that a worker belongs to, as far as it concerns the worker."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from .failure import Failure
+from .run import Run
+
+__all__ = ["Owner"]
+
+
+class Owner(Protocol):
+    """The stage that a hand belongs to, as far as it concerns the hand."""
+
+    def grown(self, run: Run, count: int, by: int) -> None:
+        """A run got results."""
+        ...
+
+    def split(self, run: Run, number: int) -> Run:
+        """Cut a run in two."""
+        ...
+
+    def spread(self, origin: Any, count: int) -> None:
+        """An item that came of `origin` became so many."""
+        ...
+
+    def failed(self, failure: Failure, link: int, released: bool) -> tuple[bool, Any]:
+        """Decide on an item that failed: whether it is to be tried again, else what takes its place.
+
+        In the first case the second value is the failure, to be passed on to `retry`.
+
+        Args:
+            failure: the failure.
+            link: which of the stage's functions raised.
+            released: some of its results were handed out already, so it cannot be tried again.
+        """
+        ...
+
+    def retry(self, run: Run, failure: Failure) -> None:
+        """A run of one item, for which `failed` has said that it is to be tried again."""
+        ...
+
+    @property
+    def stage(self) -> str:
+        """The stage's name."""
+        ...
+
+    @property
+    def lends(self) -> bool:
+        """Whether an item is of no further use when a worker has begun it."""
+        ...

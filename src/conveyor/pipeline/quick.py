@@ -1,0 +1,61 @@
+"""What makes quick items quick: when to sleep in spite of results, and when to look for them without sleeping."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._native import spin_for_any
+from .process_hand import ProcessHand
+from .source_node import SourceNode
+from .work_node import WorkNode
+
+__all__ = ["nap", "take_quickly"]
+
+# Results that come quickly are collected this often at most: waking up for each would cost the
+# workers a system call an item.
+_NAP_SECONDS = 0.002
+_NAP_LEAST = 0.0002
+_NAP_ITEMS = 16
+# For quick items, looking for the result costs less than being woken by it.
+_SPIN_SECONDS = 60e-6
+_SPIN_ITEM_SECONDS = 200e-6
+
+
+def nap(works: list[WorkNode]) -> float:
+    """Seconds until the first worker needs more, if results come in a stream; else 0."""
+    nap = _NAP_SECONDS
+    busy = False
+    for node in works:
+        for hand in node.crew.hands:
+            if not hand.outstanding or not hand.ready:
+                continue
+            if hand.outstanding < _NAP_ITEMS or hand.seconds is None or not isinstance(hand, ProcessHand):
+                return 0
+            busy = True
+            nap = min(nap, hand.outstanding * hand.seconds / 2)
+    return nap if busy and nap > _NAP_LEAST else 0
+
+
+def take_quickly(works: list[WorkNode], sources: list[SourceNode]) -> bool:
+    """Take what comes at once, before everything else is looked at: lone items should not wait for that."""
+    ready = [node for node in sources if node.channel is not None and node.wants_input]
+    hands: list[tuple[WorkNode, ProcessHand]] = []
+    for node in works:
+        if node.choked:
+            continue
+        for hand in node.crew.hands:
+            if not hand.outstanding or not isinstance(hand, ProcessHand):
+                continue
+            if hand.outstanding >= _NAP_ITEMS or hand.seconds is None or hand.seconds > _SPIN_ITEM_SECONDS:
+                return False
+            hands.append((node, hand))
+    channels: list[Any] = [hand.channel for _, hand in hands]
+    channels += [node.channel for node in ready]
+    if not channels or not spin_for_any(channels, _SPIN_SECONDS):
+        return False
+    for node, hand in hands:
+        if hand.has_results():
+            node.collect({hand.token})
+    for source in ready:
+        source.read()
+    return True
