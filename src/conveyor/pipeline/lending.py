@@ -64,7 +64,7 @@ _ONE = _references([object()], 0)  # what is counted for an object that nobody e
 def _is_alone(owner: Any, key: Any, depth: int = 2) -> bool:
     """Whether this is an array, or a tuple, list or dict of arrays and immutable things, that nobody else refers to."""
     value = owner[key]
-    kind: Any = type(value)
+    kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind in (int, float, str, bytes, bool, type(None)):
         return True
     del value
