@@ -85,24 +85,18 @@ std::shared_ptr<Region> new_arena(std::uint64_t size) {
 
 }  // namespace
 
-std::uint32_t forks() {
-  Arenas& all = arenas();
-  const std::lock_guard guard(all.mutex);
-  return all.forks;
-}
-
 Place carve(CellType type, std::size_t wanted) {
   const std::size_t size = (wanted + cell_unit - 1) / cell_unit * cell_unit;
   if (size > largest_cell) {
     if (size > UINT32_MAX) fail("no shared state can have " + std::to_string(wanted) + " bytes", EFBIG);
-    const Place own{new_arena(sizeof(ArenaHeader) + size), sizeof(ArenaHeader)};
+    const Place own{new_arena(sizeof(ArenaHeader) + size), sizeof(ArenaHeader), UINT32_MAX};
     reserve_cell(*own.region, own.offset, size);
     begin_cell(own, type, size);
     return own;
   }
   Arenas& all = arenas();
   const std::lock_guard guard(all.mutex);
-  Place place{all.current.lock(), 0};
+  Place place{all.current.lock(), 0, all.forks};
   if (place.region == nullptr) {
     all.free.clear();
     all.free_count = 0;
@@ -126,10 +120,10 @@ Place carve(CellType type, std::size_t wanted) {
   return place;
 }
 
-void uncarve(const Place& place, std::uint32_t forks_when_made) {
+void uncarve(const Place& place) {
   Arenas& all = arenas();
   const std::lock_guard guard(all.mutex);
-  if (all.forks != forks_when_made || all.free_count >= most_free || all.current.lock() != place.region) return;
+  if (all.forks != place.forks || all.free_count >= most_free || all.current.lock() != place.region) return;
   const std::size_t size = place.as<CellHead>().size;
   if (size == 0 || size % cell_unit != 0 || size > largest_cell) return;
   all.free[size].push_back(place.offset);
@@ -143,7 +137,7 @@ Place checked_place(std::shared_ptr<Region> region, std::uint64_t offset, CellTy
   // sync point "arena": the bytes were written before the pickle that names them.
   const auto head = snapshot(*reinterpret_cast<const CellHead*>(region->data() + offset));
   if (head.type != type || head.size < least || !sound(head.size)) fail_corrupt("another thing lies there");
-  return {std::move(region), offset};
+  return {std::move(region), offset, UINT32_MAX};
 }
 
 }  // namespace conveyor

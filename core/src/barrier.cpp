@@ -81,7 +81,12 @@ Met Barrier::wait(Arrival& arrival, Nanoseconds deadline) {
     const std::uint32_t epoch = cell_->changed.announce();
     if (!arrival.arrived) {
       const Met met = arrive(arrival);
-      if (met == Met::last || met == Met::broken) return met;
+      if (met == Met::broken) return met;
+      if (met == Met::last) {
+        if (!somebody_died(arrival)) return met;
+        abort();
+        return Met::broken;
+      }
     } else if (const Met met = look(arrival); met != Met::interrupted) {
       return met;
     }

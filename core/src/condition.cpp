@@ -88,7 +88,7 @@ bool Condition::inherit(std::uint32_t own) {
 bool Condition::leave(const Waiter& waiter) {
   if (waiter.place == condition_places) {
     cell_->crowd.fetch_sub(1, relaxed);
-    return true;
+    return false;
   }
   ConditionPlace& place = cell_->places[waiter.place];
   const bool notified = stage_of(place.word.load(acquire)) == WaitStage::notified;

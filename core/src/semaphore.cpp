@@ -99,12 +99,12 @@ SemaphorePlace* Semaphore::own_place(bool make) {
   return vacant;
 }
 
-Taken Semaphore::take_locked(bool look) {
+Acquired Semaphore::take_locked(bool look) {
   bool came_back = false;
   if (free_units() <= 0) {
-    if (!look) return Taken::none;
+    if (!look) return Acquired::none;
     came_back = look_for_dead();
-    if (free_units() <= 0) return Taken::none;
+    if (free_units() <= 0) return Acquired::none;
   }
   SemaphorePlace* const place = cell_->signals.load(relaxed) != 0 ? nullptr : own_place(true);
   if (place != nullptr) {
@@ -114,30 +114,30 @@ Taken Semaphore::take_locked(bool look) {
     cell_->capacity.store(cell_->capacity.load(relaxed) - 1, relaxed);
   }
   CONVEYOR_KILL_POINT("state.semaphore-taken");
-  return came_back ? Taken::after_death : Taken::taken;
+  return came_back ? Acquired::after_death : Acquired::taken;
 }
 
-Taken Semaphore::attempt(bool look) {
-  if (!enter()) return Taken::interrupted;
-  const Taken how = take_locked(look);
+Acquired Semaphore::attempt(bool look) {
+  if (!enter()) return Acquired::interrupted;
+  const Acquired how = take_locked(look);
   // What came back may be more than we took.
-  const bool more = how == Taken::after_death && free_units() > 0;
+  const bool more = how == Acquired::after_death && free_units() > 0;
   cell_->lock.unlock();
   if (more) cell_->freed.notify(INT_MAX);
   return how;
 }
 
-Taken Semaphore::acquire(Nanoseconds deadline) {
-  if (const Taken how = attempt(false); how != Taken::none) return how;
+Acquired Semaphore::acquire(Nanoseconds deadline) {
+  if (const Acquired how = attempt(false); how != Acquired::none) return how;
   for (;;) {
     // sync point "semaphore": announce, look, sleep; `release` stores the count and notifies then.
     const std::uint32_t epoch = cell_->freed.announce();
-    if (const Taken how = attempt(true); how != Taken::none) return how;
+    if (const Acquired how = attempt(true); how != Acquired::none) return how;
     const Nanoseconds now = monotonic_now();
-    if (deadline <= now) return Taken::none;
+    if (deadline <= now) return Acquired::none;
     Slices slices;
     const Nanoseconds until = deadline - now > longest_look ? now + longest_look : deadline;
-    if (cell_->freed.sleep(epoch, until, slices) == Waited::interrupted) return Taken::interrupted;
+    if (cell_->freed.sleep(epoch, until, slices) == Waited::interrupted) return Acquired::interrupted;
   }
 }
 

@@ -127,11 +127,11 @@ TEST_CASE("a semaphore counts, and is bounded if asked to") {
   const Counting two(2, 2);
   Semaphore semaphore = two.semaphore;
   CHECK(semaphore.value() == 2);
-  CHECK(semaphore.try_acquire() == Taken::taken);
-  CHECK(semaphore.acquire(forever) == Taken::taken);
-  CHECK(semaphore.try_acquire() == Taken::none);
+  CHECK(semaphore.try_acquire() == Acquired::taken);
+  CHECK(semaphore.acquire(forever) == Acquired::taken);
+  CHECK(semaphore.try_acquire() == Acquired::none);
   const Nanoseconds began = monotonic_now();
-  CHECK(semaphore.acquire(began + 30'000'000) == Taken::none);
+  CHECK(semaphore.acquire(began + 30'000'000) == Acquired::none);
   CHECK(monotonic_now() - began >= 30'000'000);
   CHECK(semaphore.release(2) == Semaphore::Released::done);
   CHECK(semaphore.release(1) == Semaphore::Released::too_many);
@@ -148,11 +148,11 @@ TEST_CASE("what dead holders had of a semaphore comes back, once") {
       die();
     }));
     const InTime in_time;
-    CHECK(three.semaphore.acquire(forever) == Taken::taken);
-    if (round % 2 == 0) CHECK(three.semaphore.acquire(forever) == Taken::taken);
-    CHECK(three.semaphore.acquire(forever) == Taken::after_death);
-    if (round % 2 != 0) CHECK(three.semaphore.acquire(forever) == Taken::taken);
-    CHECK(three.semaphore.try_acquire() == Taken::none);
+    CHECK(three.semaphore.acquire(forever) == Acquired::taken);
+    if (round % 2 == 0) CHECK(three.semaphore.acquire(forever) == Acquired::taken);
+    CHECK(three.semaphore.acquire(forever) == Acquired::after_death);
+    if (round % 2 != 0) CHECK(three.semaphore.acquire(forever) == Acquired::taken);
+    CHECK(three.semaphore.try_acquire() == Acquired::none);
     CHECK(three.semaphore.release(3) == Semaphore::Released::done);
     CHECK(three.semaphore.value() == 3);
   }
@@ -171,16 +171,16 @@ TEST_CASE("a semaphore used as a signal does not get back what was used up") {
   taken.pass();
   go.open();
   reap(child);
-  CHECK(signal.semaphore.try_acquire() == Taken::none);
-  // Taken before anybody could know that it is a signal.
+  CHECK(signal.semaphore.try_acquire() == Acquired::none);
+  // Acquired before anybody could know that it is a signal.
   Counting later(1);
   reap(start([&] {
     later.semaphore.acquire(forever);
     die();
   }));
   CHECK(later.semaphore.release(1) == Semaphore::Released::done);
-  CHECK(later.semaphore.try_acquire() == Taken::taken);
-  CHECK(later.semaphore.try_acquire() == Taken::none);
+  CHECK(later.semaphore.try_acquire() == Acquired::taken);
+  CHECK(later.semaphore.try_acquire() == Acquired::none);
 }
 
 TEST_CASE("more processes than a semaphore has places take and give back") {
@@ -264,7 +264,8 @@ TEST_CASE("more may wait for a condition than it has places") {
     children.push_back(start([&] {
       const Condition::Waiter waiter = condition.enter();
       const bool notified = condition.wait(waiter, forever) == Waited::again;
-      _exit(condition.leave(waiter) && notified ? 0 : 1);
+      condition.leave(waiter);
+      _exit(notified ? 0 : 1);
     }));
   }
   while (condition.waiting() != 60) std::this_thread::yield();
@@ -320,7 +321,7 @@ TEST_CASE("those that wait while a barrier is reset are told so") {
 
 TEST_CASE("numbers: many processes add, and none is lost") {
   const Carved<NumberCell> carved(CellType::number);
-  Number<std::int64_t> number(carved.cell);
+  Number<std::int64_t> number(carved.cell.bits, carved.cell.changed);
   std::vector<pid_t> children;
   for (int i = 0; i < 4; ++i) {
     children.push_back(start([&] {
@@ -334,7 +335,7 @@ TEST_CASE("numbers: many processes add, and none is lost") {
 
 TEST_CASE("numbers of each size: sums that do not fit are refused, exchanges compare numbers") {
   const Carved<NumberCell> carved(CellType::number);
-  Number<std::uint8_t> small(carved.cell);
+  Number<std::uint8_t> small(carved.cell.bits, carved.cell.changed);
   std::uint8_t sum = 0;
   CHECK(small.add(250, sum));
   CHECK(!small.add(6, sum));
@@ -343,7 +344,7 @@ TEST_CASE("numbers of each size: sums that do not fit are refused, exchanges com
   CHECK(!small.compare_exchange(4, 5));
   CHECK(small.compare_exchange(3, 5));
   carved.cell.bits.store(0, relaxed);
-  Number<double> real(carved.cell);
+  Number<double> real(carved.cell.bits, carved.cell.changed);
   real.store(-0.0);
   CHECK(real.compare_exchange(0.0, 1.5));
   double total = 0;
@@ -353,7 +354,7 @@ TEST_CASE("numbers of each size: sums that do not fit are refused, exchanges com
 
 TEST_CASE("one who waits for a number is woken by each change") {
   const Carved<NumberCell> carved(CellType::number);
-  Number<std::int32_t> number(carved.cell);
+  Number<std::int32_t> number(carved.cell.bits, carved.cell.changed);
   const pid_t child = start([&] {
     for (;;) {
       const std::uint32_t epoch = carved.cell.changed.announce();

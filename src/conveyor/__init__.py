@@ -25,6 +25,9 @@ from __future__ import annotations
 #   queues
 #   joinable_queue, pipe
 #   queue, simple_queue | numpy
+#   condition
+#   barrier, event, locks, semaphores
+#   _handles
 #   _awaitable, _ends, _producing, _references, leases
 #   _coroutines
 #   _native
@@ -74,18 +77,27 @@ from .statistics import Statistics
 
 if TYPE_CHECKING:
     from ._install import install, installed, uninstall
+    from .barrier import Barrier
+    from .condition import Condition
+    from .event import Event
+    from .locks import Lock, RLock
     from .pipe import Pipe
     from .pipeline import Failure, Pipeline, Report, read_lines
+    from .semaphores import BoundedSemaphore, Semaphore
     from .transports import connect, remove
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Barrier",
+    "BoundedSemaphore",
     "CodecMismatch",
+    "Condition",
     "ConveyorError",
     "CorruptSegment",
     "DeadLetter",
     "Empty",
+    "Event",
     "Failure",
     "Full",
     "ItemTimeout",
@@ -94,14 +106,17 @@ __all__ = [
     "Lease",
     "LeaseLost",
     "Leases",
+    "Lock",
     "OutOfMemory",
     "Pipe",
     "Pipeline",
     "PipelineError",
     "ProducerLost",
     "Queue",
+    "RLock",
     "Report",
     "SegmentGone",
+    "Semaphore",
     "ShutDown",
     "SimpleQueue",
     "StageError",
@@ -123,10 +138,17 @@ __all__ = [
 
 # Imported when first used: they need the standard library's multiprocessing, which costs time.
 _LAZY = {
+    "Barrier": "barrier",
+    "BoundedSemaphore": "semaphores",
+    "Condition": "condition",
+    "Event": "event",
     "Failure": "pipeline",
+    "Lock": "locks",
     "Pipe": "pipe",
     "Pipeline": "pipeline",
+    "RLock": "locks",
     "Report": "pipeline",
+    "Semaphore": "semaphores",
     "connect": "transports",
     "install": "_install",
     "installed": "_install",

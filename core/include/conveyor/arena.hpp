@@ -19,6 +19,7 @@ namespace conveyor {
 struct Place {
   std::shared_ptr<Region> region;
   std::uint64_t offset = 0;
+  std::uint32_t forks = UINT32_MAX;  // how many children this process had forked when it was carved; none: it was not
 
   template <class Cell>
   Cell& as() const {
@@ -31,9 +32,7 @@ inline constexpr Region::Type state_type{RegionKind::state, state_layout};
 // A cell of `size` bytes, all zero behind its head. Throws SegmentError: Fault::memory.
 Place carve(CellType type, std::size_t size);
 // Gives back what `carve` gave. Of use only where nobody else can have it; it may be called in any case.
-void uncarve(const Place& place, std::uint32_t forks_when_made);
-// How many children this process has forked; in a child another number than in its parent.
-std::uint32_t forks();
+void uncarve(const Place& place);
 
 // The place that a pickle names; throws Fault::corrupt when no cell of that type and at least that size is there.
 Place checked_place(std::shared_ptr<Region> region, std::uint64_t offset, CellType type, std::size_t least);

@@ -15,7 +15,7 @@
 
 namespace conveyor {
 
-enum class Taken {
+enum class Acquired {
   taken,
   after_death,  // taken, and units of the dead were given back for it
   none,         // there are none free (by the deadline)
@@ -28,8 +28,8 @@ class Semaphore {
   void initialise(std::uint32_t value, std::uint32_t bound);
 
   // Without waiting, unless for the lock.
-  Taken try_acquire() { return attempt(true); }
-  Taken acquire(Nanoseconds deadline);
+  Acquired try_acquire() { return attempt(true); }
+  Acquired acquire(Nanoseconds deadline);
   enum class Released { done, too_many, interrupted };
   Released release(std::uint32_t count);
   // Units free; out of date at once.
@@ -37,9 +37,9 @@ class Semaphore {
 
  private:
   bool enter();
-  Taken attempt(bool look);
+  Acquired attempt(bool look);
   std::int64_t free_units() const;
-  Taken take_locked(bool look);
+  Acquired take_locked(bool look);
   bool look_for_dead();
   void fold(std::uint32_t place, std::int64_t capacity);
   void redo();

@@ -18,6 +18,9 @@ void bind_leases(nb::module_& module);
 void bind_looks(nb::module_& module);
 void bind_processes(nb::module_& module);
 void bind_region(nb::module_& module);
+void bind_locks(nb::module_& module);
+void bind_synchronise(nb::module_& module);
+void bind_numbers(nb::module_& module);
 void bind_ending(nb::class_<Channel>& channel);
 
 namespace {
@@ -360,6 +363,9 @@ NB_MODULE(_native, module) {
   bind_looks(module);
   bind_processes(module);
   bind_region(module);
+  bind_locks(module);
+  bind_synchronise(module);
+  bind_numbers(module);
   // The encoding by itself, for the tests that damage it.
   module.def(
       "_encode",

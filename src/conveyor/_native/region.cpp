@@ -9,6 +9,7 @@
 
 #include "conveyor/region.hpp"
 #include "errors.hpp"
+#include "state.hpp"
 
 namespace conveyor::python {
 namespace {
@@ -38,15 +39,6 @@ std::string name_of(RegionKind kind) {
     if (kind == known.kind) return known.name;
   }
   return std::to_string(static_cast<std::uint32_t>(kind));
-}
-
-template <class Action>
-auto guarded(Action action) {
-  try {
-    return action();
-  } catch (const SegmentError& error) {
-    rethrow(error);
-  }
 }
 
 void reserve(Region& self, std::uint64_t offset, std::uint64_t size) {
