@@ -5,6 +5,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <new>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -134,10 +135,10 @@ void Region::initialise(const Type& type, std::uint64_t size, const std::string&
   header_->facts = facts;
 }
 
-void Region::check(const Type& type) {
+void Region::check(const Type& type, bool also_foreign) {
   const RegionFacts facts = read_facts(memory_fd_, type.kind);
   expect_type({facts.kind, facts.layout}, type);
-  if (facts.pid_namespace != pid_namespace()) {
+  if (!also_foreign && facts.pid_namespace != pid_namespace()) {
     throw SegmentError(
         Fault::denied, 0,
         "the " + kind_text(facts.kind) +
@@ -182,6 +183,53 @@ std::shared_ptr<Region> Region::open_named(const std::string& name, const Type& 
 }
 
 void Region::remove_named(const std::string& name) { remove_named_file(name, "'" + name + "'"); }
+
+std::shared_ptr<Region> Region::create_file(const std::string& path, const Type& type, std::uint64_t size) {
+  const std::string what = "the file '" + path + "' for a " + kind_text(type.kind);
+  const std::string unready = path + ".new-" + std::to_string(owner_pid(self()));
+  std::unique_ptr<Region> fresh(new Region);
+  fresh->path_ = path;
+  unlink(unready.c_str());  // a process with our number died in the middle of this
+  fresh->memory_fd_ = open(unready.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fresh->memory_fd_ < 0) fail("cannot create " + what, errno);
+  try {
+    fresh->initialise(type, size, what);
+    if (const int error = fresh->reserve(0, size); error != 0) fail("no room for " + what, error);
+    flock(fresh->memory_fd_, LOCK_EX | LOCK_NB);  // nobody else has it
+    if (link(unready.c_str(), path.c_str()) != 0) fail("cannot create " + what, errno);
+  } catch (...) {
+    unlink(unready.c_str());
+    throw;
+  }
+  unlink(unready.c_str());
+  fresh->was_alone_ = true;
+  return Mappings<Region>::share(std::move(fresh));
+}
+
+std::shared_ptr<Region> Region::open_file(const std::string& path, const Type& type) {
+  const std::string what = "'" + path + "'";
+  std::unique_ptr<Region> fresh(new Region);
+  fresh->path_ = path;
+  fresh->memory_fd_ = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (fresh->memory_fd_ < 0) fail("cannot open " + what, errno);
+  if (auto known = find(identity_of(fresh->memory_fd_), type)) return known;
+  fresh->was_alone_ = flock(fresh->memory_fd_, LOCK_EX | LOCK_NB) == 0;
+  try {
+    fresh->check(type, true);
+  } catch (const SegmentError& error) {
+    throw SegmentError(error.fault, error.error, "cannot open " + what + ": " + error.what());
+  }
+  if (!fresh->was_alone_) hold_file(fresh->memory_fd_, what);
+  return Mappings<Region>::share(std::move(fresh));
+}
+
+int Region::flush() { return msync(base_, mapped_size_, MS_SYNC) == 0 ? 0 : errno; }
+
+void Region::let_others_in() {
+  while (flock(memory_fd_, LOCK_SH) != 0 && errno == EINTR) {
+  }
+  was_alone_ = false;
+}
 
 std::shared_ptr<Region> Region::attach(int memory_fd, const Type& type) {
   std::unique_ptr<Region> fresh(new Region);

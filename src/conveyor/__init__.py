@@ -25,9 +25,9 @@ from __future__ import annotations
 #   queues
 #   joinable_queue, pipe
 #   queue, simple_queue | numpy
-#   condition
+#   condition, shared_array, shared_struct, shared_value | numpy
 #   barrier, event, locks, semaphores
-#   _handles
+#   _handles, _number_types, _waiting
 #   _awaitable, _ends, _producing, _references, leases
 #   _coroutines
 #   _native
@@ -84,6 +84,9 @@ if TYPE_CHECKING:
     from .pipe import Pipe
     from .pipeline import Failure, Pipeline, Report, read_lines
     from .semaphores import BoundedSemaphore, Semaphore
+    from .shared_array import SharedArray
+    from .shared_struct import SharedStruct
+    from .shared_value import SharedValue
     from .transports import connect, remove
 
 __version__ = "0.1.0"
@@ -117,6 +120,9 @@ __all__ = [
     "Report",
     "SegmentGone",
     "Semaphore",
+    "SharedArray",
+    "SharedStruct",
+    "SharedValue",
     "ShutDown",
     "SimpleQueue",
     "StageError",
@@ -149,6 +155,9 @@ _LAZY = {
     "RLock": "locks",
     "Report": "pipeline",
     "Semaphore": "semaphores",
+    "SharedArray": "shared_array",
+    "SharedStruct": "shared_struct",
+    "SharedValue": "shared_value",
     "connect": "transports",
     "install": "_install",
     "installed": "_install",

@@ -132,6 +132,25 @@ class NameReference(Generic[M]):
         return NameReference, (self.opener, self.name)
 
 
+class PathReference:
+    """A file anywhere, by its path."""
+
+    __slots__ = ("kind", "layout", "path")
+
+    def __init__(self, path: str, kind: str, layout: int) -> None:
+        self.path = path
+        self.kind = kind
+        self.layout = layout
+
+    def open(self) -> Region:
+        region = Region.open_file(self.path, self.kind, self.layout)
+        region.let_others_in()
+        return region
+
+    def __reduce__(self) -> tuple[type[PathReference], tuple[str, str, int]]:
+        return PathReference, (self.path, self.kind, self.layout)
+
+
 class InheritedReference(Generic[M]):
     """Descriptors handed to a child while it is being started."""
 
@@ -206,6 +225,8 @@ def reference_to(segment: Segment) -> Reference:
 
 def reference_to_region(region: Region) -> RegionReference:
     """A reference to `region` for the pickle that is being made now."""
+    if region.path:
+        return PathReference(region.path, region.kind, region.layout)
     return _reference(Regions(region.kind, region.layout), region, lambda: (region.memory_fd,))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._handles import CellHandle
-from ._native import LockBase, RLockBase
+from ._native import LockBase, Region, RLockBase
 
 __all__ = ["Lock", "RLock"]
 
@@ -54,6 +54,13 @@ class RLock(CellHandle, RLockBase):
             OutOfMemory: no memory for it.
         """
         RLockBase.__init__(self)
+
+    @classmethod
+    def _at(cls, region: Region, offset: int) -> RLock:
+        """The lock that lies there, beside what it guards."""
+        lock = cls.__new__(cls)
+        RLockBase.__init__(lock, region, offset)
+        return lock
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}(owner={_owner(self)}, count={self._depth})>"

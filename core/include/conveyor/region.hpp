@@ -67,6 +67,11 @@ class Region {
   // Throws Fault::missing, corrupt, version, kind or denied.
   static std::shared_ptr<Region> open_named(const std::string& name, const Type& type);
   static void remove_named(const std::string& name);
+  // A file anywhere, which stays; all its memory is reserved. Others that open it wait for `let_others_in`. Throws
+  // Fault::exists.
+  static std::shared_ptr<Region> create_file(const std::string& path, const Type& type, std::uint64_t size);
+  // Throws as open_named does, but minds neither the owner nor the pid namespace: the file may be older than both.
+  static std::shared_ptr<Region> open_file(const std::string& path, const Type& type);
   // Takes over the descriptor, whatever happens.
   static std::shared_ptr<Region> attach(int memory_fd, const Type& type);
   // Through /proc/<pid>/fd of a process that holds it; null when the hint does not lead there.
@@ -87,7 +92,14 @@ class Region {
   std::uint64_t size() const { return size_; }
   Type type() const { return type_; }
   const Identity& identity() const { return identity_; }
-  const std::string& name() const { return name_; }  // empty: anonymous
+  const std::string& name() const { return name_; }  // empty: not a named one
+  const std::string& path() const { return path_; }  // of a file anywhere; or empty
+  // A file anywhere: nobody else had it open when we opened it, so what locks say in it is of the past.
+  bool was_alone() const { return was_alone_; }
+  // Others that open it wait (a second at most) until whoever `was_alone` has put it in order, and called this.
+  void let_others_in();
+  // Writes a file's changes to its disk; 0 or an errno.
+  int flush();
   int memory_fd() const { return memory_fd_; }
   Atomic<std::uint32_t>& exports() const { return header_->exports; }
 
@@ -102,7 +114,7 @@ class Region {
  private:
   Region() = default;
   void initialise(const Type& type, std::uint64_t size, const std::string& what);
-  void check(const Type& type);
+  void check(const Type& type, bool also_foreign = false);
   void adopt(const RegionFacts& facts);
   void expect(const Type& type) const;
 
@@ -114,7 +126,8 @@ class Region {
   std::uint64_t size_ = 0;  // never read from the region again, where it might be damaged
   Type type_;
   Identity identity_;
-  std::string name_;
+  std::string name_, path_;
+  bool was_alone_ = false;
 };
 
 }  // namespace conveyor

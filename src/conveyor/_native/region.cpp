@@ -88,6 +88,18 @@ void bind_region(nb::module_& module) {
       .def_static(
           "remove_named", [](const std::string& name) { guarded([&] { Region::remove_named(name); }); }, "name"_a)
       .def_static(
+          "create_file",
+          [](const std::string& path, const std::string& kind, std::uint64_t size, std::uint32_t layout) {
+            return guarded([&] { return Region::create_file(path, type_of(kind, layout), size); });
+          },
+          "path"_a, "kind"_a, "size"_a, "layout"_a = 1)
+      .def_static(
+          "open_file",
+          [](const std::string& path, const std::string& kind, std::uint32_t layout) {
+            return guarded([&] { return Region::open_file(path, type_of(kind, layout)); });
+          },
+          "path"_a, "kind"_a, "layout"_a = 1)
+      .def_static(
           "attach",
           [](int memory_fd, const std::string& kind, std::uint32_t layout) {
             return guarded([&] { return Region::attach(memory_fd, type_of(kind, layout)); });
@@ -109,6 +121,21 @@ void bind_region(nb::module_& module) {
       .def_prop_ro("layout", [](const Region& self) { return self.type().layout; })
       .def_prop_ro("size", &Region::size)
       .def_prop_ro("name", [](const Region& self) { return self.name(); })
+      .def_prop_ro("path", [](const Region& self) { return self.path(); })
+      .def_prop_ro("was_alone", &Region::was_alone)
+      .def("let_others_in", &Region::let_others_in)
+      .def("flush",
+           [](Region& self) {
+             int error = 0;
+             {
+               const WithoutGil released;
+               error = self.flush();
+             }
+             if (error == 0) return;
+             errno = error;
+             PyErr_SetFromErrno(PyExc_OSError);
+             throw nb::python_error();
+           })
       .def_prop_ro("identity",
                    [](const Region& self) { return std::pair(self.identity().device, self.identity().inode); })
       .def_prop_ro("owner", [](const Region&) { return self(); })
