@@ -17,7 +17,7 @@ class _Changing(Protocol):
 
 
 def wait_until(changing: _Changing, predicate: Callable[[], R], timeout: float | None) -> R:
-    """Call `predicate` now and after each change, until it is true or `timeout` seconds have passed; what it returned."""
+    """Call `predicate` now and after each change, until it is true or `timeout` seconds are over; its result."""
     end = -1.0 if timeout is None else max(time.monotonic() + timeout, 0.0)
     result: Any = predicate()
     while not result:

@@ -44,7 +44,9 @@ class Condition(CellHandle, ConditionBase):
 
     def _set_lock(self, lock: Any) -> None:
         if not isinstance(lock, LockBase) and not hasattr(lock, "_semlock"):
-            raise TypeError(f"lock is {lock!r}; it must be a Lock or RLock of conveyor's or multiprocessing's")
+            raise TypeError(
+                f"lock is {lock!r}; it must be a Lock or RLock of conveyor's or multiprocessing's"
+            )
         self._lock: Any = lock
         self.acquire: Callable[..., bool] = lock.acquire
         """Take the lock."""
@@ -62,7 +64,7 @@ class Condition(CellHandle, ConditionBase):
 
     @property
     def recovered(self) -> bool:
-        """Whether the lock was taken from a process that died holding it, when it was last taken through this handle."""
+        """Whether the lock, when last taken through this handle, was taken from a process that died holding it."""
         return bool(getattr(self._lock, "recovered", False))
 
     def wait(self, timeout: float | None = None) -> bool:

@@ -218,9 +218,15 @@ def _description(region: Region) -> tuple[tuple[int, ...], np.dtype[Any]]:
         (length,) = struct.unpack("<I", view[_DESCRIPTION : _DESCRIPTION + 4])
         if not 0 < length <= _LONGEST:
             raise ValueError("no description")
-        shape, described = ast.literal_eval(bytes(view[_DESCRIPTION + 4 : _DESCRIPTION + 4 + length]).decode())
+        shape, described = ast.literal_eval(
+            bytes(view[_DESCRIPTION + 4 : _DESCRIPTION + 4 + length]).decode()
+        )
         kind: Any = numpy.lib.format.descr_to_dtype(described)
-        if kind.hasobject or _DATA + math.prod(shape) * kind.itemsize > region.size or min(shape, default=0) < 0:
+        if (
+            kind.hasobject
+            or _DATA + math.prod(shape) * kind.itemsize > region.size
+            or min(shape, default=0) < 0
+        ):
             raise ValueError("it does not fit")
     except (ValueError, TypeError, SyntaxError, struct.error) as error:
         raise CorruptSegment(f"not a sound shared array: {error}") from None

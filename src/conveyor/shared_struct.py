@@ -173,4 +173,6 @@ def _size_of(kind: Any) -> int:
         if kind.hasobject:
             raise TypeError(f"kind is {kind!r}; Python objects cannot lie in shared memory")
         return int(kind.itemsize)
-    raise TypeError(f"kind is {kind!r}; it must be a subclass of ctypes.Structure or a structured NumPy dtype")
+    raise TypeError(
+        f"kind is {kind!r}; it must be a subclass of ctypes.Structure or a structured NumPy dtype"
+    )
