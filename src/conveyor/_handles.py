@@ -34,6 +34,11 @@ class CellHandle:
         reference, offset = state
         super().__init__(reference.open(), offset)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
+    @property
+    def _semlock(self) -> Any:
+        # Where the standard library's queues look into the semaphores that a context of ours made for them.
+        return self
+
     def __copy__(self) -> Any:
         # A copy would stand for the very same thing.
         return self

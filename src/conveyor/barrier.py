@@ -8,7 +8,7 @@ from typing import Any
 
 from ._handles import CellHandle
 from ._native import BarrierBase, Region
-from ._references import RegionReference
+from ._references import RegionReference, forget_received
 
 __all__ = ["Barrier", "BrokenBarrierError"]
 
@@ -44,6 +44,7 @@ class Barrier(CellHandle, BarrierBase):
         """
         if not 1 <= parties <= _MOST:
             raise ValueError(f"parties is {parties}; it must be from 1 to {_MOST}")
+        forget_received()
         BarrierBase.__init__(self, parties)
         self._action = action
         self._timeout = timeout

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from ._handles import CellHandle
 from ._native import ConditionBase, LockBase, Region
-from ._references import RegionReference
+from ._references import RegionReference, forget_received
 from .locks import Lock, RLock
 
 __all__ = ["Condition"]
@@ -39,6 +39,7 @@ class Condition(CellHandle, ConditionBase):
             TypeError: lock is something else.
             OutOfMemory: no memory for it.
         """
+        forget_received()
         ConditionBase.__init__(self)
         self._set_lock(RLock() if lock is None else lock)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ._handles import CellHandle
 from ._native import EventBase
+from ._references import forget_received
 
 __all__ = ["Event"]
 
@@ -22,6 +23,7 @@ class Event(CellHandle, EventBase):
         Raises:
             OutOfMemory: no memory for it.
         """
+        forget_received()
         EventBase.__init__(self)
 
     def __repr__(self) -> str:

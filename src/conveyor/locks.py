@@ -6,6 +6,7 @@ from typing import Any
 
 from ._handles import CellHandle
 from ._native import LockBase, Region, RLockBase
+from ._references import forget_received
 
 __all__ = ["Lock", "RLock"]
 
@@ -29,6 +30,7 @@ class Lock(CellHandle, LockBase):
         Raises:
             OutOfMemory: no memory for it.
         """
+        forget_received()
         LockBase.__init__(self)
 
     def __repr__(self) -> str:
@@ -53,7 +55,11 @@ class RLock(CellHandle, RLockBase):
         Raises:
             OutOfMemory: no memory for it.
         """
+        forget_received()
         RLockBase.__init__(self)
+
+    def _count(self) -> int:
+        return self._depth
 
     @classmethod
     def _at(cls, region: Region, offset: int) -> RLock:

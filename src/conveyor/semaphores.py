@@ -6,6 +6,7 @@ from typing import Any
 
 from ._handles import CellHandle
 from ._native import SemaphoreBase
+from ._references import forget_received
 
 __all__ = ["BoundedSemaphore", "Semaphore"]
 
@@ -31,7 +32,14 @@ class Semaphore(CellHandle, SemaphoreBase):
             ValueError: value is negative, or above 2**31 - 1.
             OutOfMemory: no memory for it.
         """
+        forget_received()
         SemaphoreBase.__init__(self, _checked(value), 0)
+
+    def _get_value(self) -> int:
+        return self.get_value()
+
+    def _is_zero(self) -> bool:
+        return self.get_value() == 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}(value={self.get_value()}{self._maximum()})>"
@@ -54,6 +62,7 @@ class BoundedSemaphore(Semaphore):
             ValueError: value is negative, or above 2**31 - 1.
             OutOfMemory: no memory for it.
         """
+        forget_received()
         value = _checked(value)
         # A bound of 0 would be none; nobody can release a semaphore that may have no units.
         SemaphoreBase.__init__(self, value, value or _LARGEST)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from ._native import Region
-from ._references import RegionReference, reference_to_region
+from ._references import RegionReference, forget_received, reference_to_region
 from .errors import CorruptSegment
 from .locks import RLock
 
@@ -73,6 +73,7 @@ class SharedArray:
         if kind.hasobject:
             raise ValueError(f"dtype is {kind}; Python objects cannot lie in shared memory")
         size = math.prod(wanted) * kind.itemsize
+        forget_received()
         self._has_lock = lock
         if path is None:
             region = Region.create("array", _DATA + size)
@@ -167,6 +168,9 @@ class SharedArray:
     def __setstate__(self, state: tuple[RegionReference, bool]) -> None:
         reference, self._has_lock = state
         self._attach(reference.open())
+
+    def __del__(self) -> None:
+        forget_received()  # of which this may be one: it need not wait for the next
 
     def __repr__(self) -> str:
         where = f", path={self.path!r}" if self.path else ""

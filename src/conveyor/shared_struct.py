@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from ._native import RecordBase, Region
 from ._number_types import code_of
-from ._references import RegionReference, reference_to_region
+from ._references import RegionReference, forget_received, reference_to_region
 from ._waiting import wait_until
 from .locks import RLock
 
@@ -42,6 +42,7 @@ class SharedStruct:
             TypeError: kind is something else, or has Python objects in it; or there is no such field.
             OutOfMemory: no memory for it.
         """
+        forget_received()
         self._attach(kind, None)
         for name, value in fields.items():
             if name not in self._places():

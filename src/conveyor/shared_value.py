@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from ._native import NumberBase
 from ._number_types import code_of
-from ._references import RegionReference, reference_to_region
+from ._references import RegionReference, forget_received, reference_to_region
 from ._waiting import wait_until
 from .locks import RLock
 
@@ -36,6 +36,7 @@ class SharedValue(NumberBase):
             OverflowError: value does not fit.
             OutOfMemory: no memory for it.
         """
+        forget_received()
         NumberBase.__init__(self, code_of(kind))
         if value != 0:
             self.value = value
