@@ -58,6 +58,7 @@ Met Barrier::arrive(Arrival& arrival) {
 
 // `all`: the generation that we arrived in is over; `interrupted`: it is not.
 Met Barrier::look(const Arrival& arrival) {
+  // sync point "barrier": acquires what `publish` released.
   const std::uint64_t word = cell_->word.load(acquire);
   if (generation_of(word) == arrival.generation) return (word & broken_bit) != 0 ? Met::broken : Met::interrupted;
   if (generation_of(word) - arrival.generation >= 64) return Met::broken;  // so long ago that nobody knows
@@ -84,7 +85,7 @@ Met Barrier::wait(Arrival& arrival, Nanoseconds deadline) {
       if (met == Met::broken) return met;
       if (met == Met::last) {
         if (!somebody_died(arrival)) return met;
-        abort();
+        spoil();
         return Met::broken;
       }
     } else if (const Met met = look(arrival); met != Met::interrupted) {
@@ -94,14 +95,14 @@ Met Barrier::wait(Arrival& arrival, Nanoseconds deadline) {
     if (deadline <= now) {
       const Met met = arrival.arrived ? look(arrival) : Met::interrupted;
       if (met != Met::interrupted) return met;
-      abort();
+      spoil();
       return Met::timed_out;
     }
     Slices slices;
     const Nanoseconds until = deadline - now > longest_look ? now + longest_look : deadline;
     const Waited how = cell_->changed.sleep(epoch, until, slices);
     if (how == Waited::interrupted) return Met::interrupted;
-    if (how == Waited::timed_out && somebody_died(arrival)) abort();
+    if (how == Waited::timed_out && somebody_died(arrival)) spoil();
   }
 }
 
@@ -119,7 +120,7 @@ Met Barrier::open(const Arrival& arrival) {
   return Met::all;
 }
 
-void Barrier::abort() {
+void Barrier::spoil() {
   enter();
   publish(cell_->word.load(acquire) | broken_bit);
   cell_->lock.unlock();

@@ -241,7 +241,7 @@ void meeting(const std::string& point) {
   const pid_t let_go = start([&] { _exit(meet(barrier) == Met::all ? 0 : 1); });
   while (barrier.waiting() != 1) std::this_thread::yield();
   reap(doomed(point, [&] { meet(barrier); }, 2));  // as the last of all: it opens, and tells nobody
-  if (barrier.is_broken() || barrier.waiting() != 0) barrier.abort();
+  if (barrier.is_broken() || barrier.waiting() != 0) barrier.spoil();
   CHECK((reap(let_go) == 0 || uncounted));
   barrier.reset();
   const pid_t told = start([&] { _exit(meet(barrier) == Met::broken ? 0 : 1); });

@@ -12,7 +12,7 @@ namespace conveyor {
 
 enum class Met {
   all,        // all have arrived; the barrier is open
-  last,       // we are the last; call `open`, or `abort`
+  last,       // we are the last; call `open`, or `spoil`
   broken,
   timed_out,  // and now it is broken
   interrupted,
@@ -34,7 +34,7 @@ class Barrier {
   // By the last.
   Met open(const Arrival& arrival);
   // All that wait, and all that come, are told that the barrier is broken, until `reset`.
-  void abort();
+  void spoil();
   // Those that wait are told that it is broken; then it is as new.
   void reset();
   std::uint32_t parties() const { return parties_; }

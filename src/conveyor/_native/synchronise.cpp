@@ -94,7 +94,7 @@ std::optional<Arrived> wait_barrier(BarrierHandle& self, nb::handle timeout) {
   if (!wait_without_gil(Met::interrupted, met, [&] { return self.barrier.wait(arrival, deadline); })) {
     // The others cannot become complete any more.
     nb::object raised = take_exception();
-    if (arrival.arrived) self.barrier.abort();
+    if (arrival.arrived) self.barrier.spoil();
     set_exception(raised);
     throw nb::python_error();
   }
@@ -188,7 +188,7 @@ void bind_synchronise(nb::module_& module) {
             return self.barrier.open({generation, index, true}) == Met::all;
           },
           "generation"_a, "index"_a)
-      .def("abort", [](BarrierHandle& self) { self.barrier.abort(); })
+      .def("abort", [](BarrierHandle& self) { self.barrier.spoil(); })
       .def("reset", [](BarrierHandle& self) { self.barrier.reset(); })
       .def_prop_ro("parties", [](BarrierHandle& self) { return self.barrier.parties(); })
       .def_prop_ro("n_waiting", [](BarrierHandle& self) { return self.barrier.waiting(); })
