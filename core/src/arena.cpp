@@ -31,6 +31,8 @@ struct Arenas {
 
 Arenas& arenas() {
   static Arenas* const all = [] {
+    // A fork takes the mutexes of those that registered last first; `carve` holds ours when it takes the regions'.
+    Region::find({}, state_type);
     auto* made = new Arenas;  // never destroyed: cells may outlive static destructors
     pthread_atfork([] { arenas().mutex.lock(); },
                    [] {

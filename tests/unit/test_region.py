@@ -82,10 +82,10 @@ class TestRegion:
             Region.create("dict", 0)
 
     def test_no_memory_is_an_exception(self) -> None:
-        region = Region.create("topic", 1 << 44)
-        with pytest.raises(conveyor.OutOfMemory, match="no memory for 17592186044416 bytes"):
-            region.reserve(0, 1 << 44)
-        region.give_back(0, 1 << 44)
+        region = Region.create("topic", 1 << 42)
+        with pytest.raises(conveyor.OutOfMemory, match="no memory for 4398046511104 bytes"):
+            region.reserve(0, 1 << 42)
+        region.give_back(0, 1 << 42)
 
 
 class TestTravel:
