@@ -3,8 +3,18 @@
 from typing import assert_type
 
 import conveyor.multiprocessing as multiprocessing
-from conveyor import Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore
-from conveyor import SharedArray, SharedStruct, SharedValue
+from conveyor import (
+    Barrier,
+    BoundedSemaphore,
+    Condition,
+    Event,
+    Lock,
+    RLock,
+    Semaphore,
+    SharedArray,
+    SharedStruct,
+    SharedValue,
+)
 
 
 def locks() -> None:
