@@ -24,13 +24,14 @@ from __future__ import annotations
 #   workers/
 #   queues
 #   joinable_queue, pipe
-#   queue, simple_queue | numpy
-#   _awaitable, _ends, _producing, _references, leases
+#   topic
+#   queue, simple_queue, subscription | numpy
+#   _awaitable, _ends, _events, _producing, _references, leases
 #   _coroutines
 #   _native
 #   _arrays, _reducers | numpy
 #   codecs/ | msgspec pyarrow
-#   dead_letter, errors, statistics
+#   _names, dead_letter, errors, statistics, topic_statistics
 #
 # Under _native lies core/, in C++, which knows no Python.
 import sys
@@ -52,6 +53,7 @@ from .errors import (
     Full,
     ItemTimeout,
     ItemTooLarge,
+    Lagged,
     LeaseLost,
     OutOfMemory,
     PipelineError,
@@ -76,6 +78,9 @@ if TYPE_CHECKING:
     from ._install import install, installed, uninstall
     from .pipe import Pipe
     from .pipeline import Failure, Pipeline, Report, read_lines
+    from .subscription import Subscription
+    from .topic import Topic
+    from .topic_statistics import SubscriberStatistics, TopicStatistics
     from .transports import connect, remove
 
 __version__ = "0.1.0"
@@ -91,6 +96,7 @@ __all__ = [
     "ItemTimeout",
     "ItemTooLarge",
     "JoinableQueue",
+    "Lagged",
     "Lease",
     "LeaseLost",
     "Leases",
@@ -106,8 +112,12 @@ __all__ = [
     "SimpleQueue",
     "StageError",
     "Statistics",
+    "SubscriberStatistics",
+    "Subscription",
     "TooManyFailures",
     "TooManyLeases",
+    "Topic",
+    "TopicStatistics",
     "VersionMismatch",
     "WorkerLost",
     "WorkersLost",
@@ -127,6 +137,10 @@ _LAZY = {
     "Pipe": "pipe",
     "Pipeline": "pipeline",
     "Report": "pipeline",
+    "SubscriberStatistics": "topic_statistics",
+    "Subscription": "subscription",
+    "Topic": "topic",
+    "TopicStatistics": "topic_statistics",
     "connect": "transports",
     "install": "_install",
     "installed": "_install",
