@@ -360,7 +360,7 @@ class SubscriptionChannel(Generic[T]):
         mode: int,
         from_: int,
         number: int,
-        filter: Callable[[T], object] | None,
+        filter: Callable[[T], object] | None,  # noqa: A002
     ) -> None: ...
     def get(self, timeout: float | None = None) -> T:
         """The next event; waits for one.

@@ -30,7 +30,9 @@ def _checked_patterns(keys: str | Sequence[str] | None) -> list[str]:
     patterns = [keys] if isinstance(keys, str) else list(keys)
     for pattern in patterns:
         if not isinstance(pattern, str):
-            raise TypeError(f"keys is {keys!r}; it must be a pattern, as in 'prices.*', several of them, or None")
+            raise TypeError(
+                f"keys is {keys!r}; it must be a pattern, as in 'prices.*', several of them, or None"
+            )
         words = pattern.split(".")
         if any(("*" in word or "#" in word) and len(word) > 1 for word in words):
             raise ValueError(
@@ -71,7 +73,7 @@ class Subscription(SubscriptionChannel[T]):
         topic: TopicChannel[T],
         keys: str | Sequence[str] | None = None,
         from_: str | int = "new",
-        filter: Callable[[T], object] | None = None,
+        filter: Callable[[T], object] | None = None,  # noqa: A002
         when_slow: WhenSlow = "block",
     ) -> None:
         if when_slow not in MODES:

@@ -113,7 +113,7 @@ class Topic(TopicChannel[T]):
         self,
         keys: str | Sequence[str] | None = None,
         from_: str | int = "new",
-        filter: Callable[[T], object] | None = None,
+        filter: Callable[[T], object] | None = None,  # noqa: A002
         when_slow: WhenSlow = "block",
     ) -> Subscription[T]:
         """Subscribe, from now on; the subscription is a context manager and an iterator.

@@ -147,7 +147,7 @@ class Fanout {
   bool gap_remains(std::uint64_t position, std::uint64_t span) const;
   void free_dead();
   std::byte* at(std::uint64_t position) const { return log_ + (position & (capacity_ - 1)); }
-  std::uint64_t most_span() const { return capacity_ / 4; }
+  std::uint64_t most_span() const { return capacity_ / 4 - record_unit; }
 
   FanoutHeader& header_;
   std::byte* log_;

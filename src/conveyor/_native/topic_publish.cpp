@@ -133,8 +133,13 @@ bool TopicChannel::deliver(const Publication* events, std::size_t count, std::si
     std::size_t more = 0;
     const std::uint64_t gate = fanout_->gate();
     Status status = Status::busy;
-    if (!large) status = fanout_->publish(events + done, count - done, more, 0);
-    if (status == Status::busy && more == 0) {
+    if (large) {
+      const WithoutGil released;
+      status = fanout_->publish(events + done, count - done, more, 0);
+    } else {
+      status = fanout_->publish(events + done, count - done, more, 0);
+    }
+    if (status == Status::busy) {
       const Nanoseconds portion = patience.portion();
       if (portion == 0) return raise_topic_status(Status::busy, *fanout_, 0, 0), false;
       const WithoutGil released;

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["checked_name", "connect", "connect_topic", "is_name", "remove"]
 
+
 def _segment(name: str, create: bool | None, *bounds: Any) -> Segment:
     if create:
         return Segment.create_named(name, *bounds)
