@@ -20,7 +20,7 @@ int Fanout::initialise(std::byte* base, std::uint64_t capacity, std::uint64_t ke
   if (got == Locked::busy) return EBUSY;
   if (header.capacity == 0) {
     header.keep = keep;
-    header.state[0].clear_end = capacity;
+    header.state[0].clear_end.store(capacity, relaxed);  // relaxed here: under the lock
     CONVEYOR_KILL_POINT("topic.half-made");
     header.capacity = capacity;
   }
@@ -85,10 +85,21 @@ Status Fanout::end(Nanoseconds patience) {
   return Status::ok;
 }
 
+// The copy of the state that a word names is written only after the next word.
+std::uint64_t Fanout::published() const {
+  std::uint64_t word = header_.tail.load(acquire);
+  for (int tries = 0;; ++tries) {
+    const std::uint64_t number = header_.state[word & 1].number.load(acquire);
+    const std::uint64_t now = header_.tail.load(acquire);
+    if (now == word || tries == 100) return number;
+    word = now;
+  }
+}
+
 FanoutFigures Fanout::figures() const {
   FanoutFigures found;
+  found.published = published();
   // relaxed from here: statistics
-  found.published = header_.count.load(relaxed);
   found.bytes = header_.bytes.load(relaxed);
   found.waits = header_.waits.load(relaxed);
   found.capacity = capacity_;
@@ -120,7 +131,7 @@ std::optional<std::string> Fanout::check(Nanoseconds patience) {
   Status status = Status::ok;
   if (!lock(patience, status)) return std::nullopt;
   const std::uint64_t end = tail();
-  const FanoutState state = snapshot(header_.state[header_.tail.load(relaxed) & 1]);
+  const std::uint64_t number = published();
   std::uint64_t position = header_.oldest.load(relaxed);
   std::string trouble;
   std::uint64_t next = 0;
@@ -138,7 +149,7 @@ std::optional<std::string> Fanout::check(Nanoseconds patience) {
     }
     position += record.span;
   }
-  if (trouble.empty() && !first && next != state.number) trouble = "the last event has the wrong number";
+  if (trouble.empty() && !first && next != number) trouble = "the last event has the wrong number";
   for (std::uint32_t i = 0; trouble.empty() && i < seats_high(); ++i) {
     const Seat& seat = header_.seats[i];
     if (seat.mode.load(acquire) != static_cast<std::uint32_t>(SeatMode::block)) continue;

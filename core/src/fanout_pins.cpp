@@ -7,8 +7,9 @@
 
 namespace conveyor {
 
-// Whether the largest event still finds a place between what is pinned, if this is, too. Twice its size: the tail
-// may stand in the middle of the gap, with too little of it ahead; then what is behind it must do, a lap later.
+// Whether an eighth of the log, or the largest event so far, still finds a place between what is pinned, if this is,
+// too. Twice its size: the tail may stand in the middle of the gap, with too little of it ahead; then what is behind it
+// must do, a lap later.
 bool Fanout::gap_remains(std::uint64_t position, std::uint64_t span) const {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> pinned{{position & (capacity_ - 1), span}};
   for (std::uint32_t i = 0; i < pins_high(); ++i) {
@@ -18,7 +19,8 @@ bool Fanout::gap_remains(std::uint64_t position, std::uint64_t span) const {
     pinned.emplace_back(pin.position.load(relaxed) & (capacity_ - 1), std::min(pin.size.load(relaxed), capacity_));
   }
   std::sort(pinned.begin(), pinned.end());
-  const std::uint64_t wanted = 2 * (most_span() + record_unit);
+  const std::uint64_t largest = std::min(header_.largest.load(relaxed), most_span());
+  const std::uint64_t wanted = 2 * (std::max(largest, capacity_ / 8) + record_unit);
   std::uint64_t free_from = 0;
   for (const auto& [begin, size] : pinned) {
     if (begin >= free_from && begin - free_from >= wanted) return true;

@@ -22,7 +22,8 @@ struct Fanout::Draft {
   std::uint64_t committed;  // the tail that all see
   std::uint64_t position;   // where it goes on
   std::uint64_t copy;       // which FanoutState is valid
-  FanoutState state;
+  std::uint64_t number;     // as FanoutState has them
+  std::uint64_t clear_end;
   std::uint64_t bytes = 0;
 };
 
@@ -109,7 +110,7 @@ Status Fanout::make_room(Draft& draft, std::uint64_t need) {
     if ((place & mask) + need > capacity_) place = (place | mask) + 1;  // not across the end of the ring
     const std::uint64_t end = place + need + record_unit;
     if (end - start > capacity_) return Status::full;
-    if (end <= draft.state.clear_end) break;
+    if (end <= draft.clear_end) break;
     bool damaged = false;
     if (end > capacity_) {
       const std::uint64_t limit = std::min(gate(), draft.committed);
@@ -122,7 +123,7 @@ Status Fanout::make_room(Draft& draft, std::uint64_t need) {
     std::uint64_t behind = 0;
     const std::uint64_t clear = conflict(place, header_.oldest.load(relaxed) + capacity_, behind);
     if (end <= clear) {
-      draft.state.clear_end = clear;
+      draft.clear_end = clear;
       break;
     }
     place = behind;
@@ -136,7 +137,7 @@ Status Fanout::make_room(Draft& draft, std::uint64_t need) {
 void Fanout::write_skip(Draft& draft, std::uint64_t to) {
   RecordHeader head{};
   head.position = draft.position;
-  head.number = draft.state.number;
+  head.number = draft.number;
   head.span = static_cast<std::uint32_t>((to - draft.position) / record_unit);
   head.form = static_cast<std::uint32_t>(RecordForm::skip);
   std::memcpy(at(draft.position), &head, sizeof head);
@@ -149,7 +150,7 @@ void Fanout::write(Draft& draft, const Publication& event, std::uint64_t span) {
   const std::uint64_t front = front_of(event.key.size());
   RecordHeader head{};
   head.position = draft.position;
-  head.number = draft.state.number;
+  head.number = draft.number;
   head.span = static_cast<std::uint32_t>(span / record_unit);
   head.key_size = static_cast<std::uint16_t>(event.key.size());
   head.kind = event.kind;
@@ -164,7 +165,7 @@ void Fanout::write(Draft& draft, const Publication& event, std::uint64_t span) {
   CONVEYOR_KILL_POINT("topic.written");
   draft.position += span;
   draft.bytes += event.size;
-  ++draft.state.number;
+  ++draft.number;
 }
 
 Status Fanout::publish(const Publication* events, std::size_t count, std::size_t& done, Nanoseconds patience) {
@@ -176,9 +177,10 @@ Status Fanout::publish(const Publication* events, std::size_t count, std::size_t
   Draft draft{};
   draft.copy = word & 1;
   draft.committed = draft.position = word & ~(record_unit - 1);
-  draft.state = snapshot(header_.state[draft.copy]);
+  draft.number = header_.state[draft.copy].number.load(relaxed);
+  draft.clear_end = header_.state[draft.copy].clear_end.load(relaxed);
   const std::uint64_t oldest = header_.oldest.load(relaxed);
-  if (oldest > draft.committed || draft.committed - oldest > capacity_ || draft.state.clear_end > oldest + capacity_ ||
+  if (oldest > draft.committed || draft.committed - oldest > capacity_ || draft.clear_end > oldest + capacity_ ||
       snapshot(header_.reserved_bytes) > capacity_) {
     status = Status::corrupt;
   } else if (header_.ended.load(relaxed) != 0) {  // relaxed: stored under the lock
@@ -187,8 +189,13 @@ Status Fanout::publish(const Publication* events, std::size_t count, std::size_t
   while (status == Status::ok && done < count) {
     const Publication& event = events[done];
     const std::uint64_t span = align_unit(front_of(event.key.size()) + event.size);
-    status = event.key.size() > most_key || event.size > most_span() || span > most_span() ? Status::too_large
-                                                                                           : make_room(draft, span);
+    if (event.key.size() > most_key || event.size > most_span() || span > most_span()) {
+      status = Status::too_large;
+      break;
+    }
+    // relaxed: whoever pins just now may pin what the next would not; it is let go some time
+    if (span > header_.largest.load(relaxed)) header_.largest.store(span, relaxed);
+    status = make_room(draft, span);
     if (status != Status::ok) break;
     write(draft, event, span);
     ++done;
@@ -197,8 +204,9 @@ Status Fanout::publish(const Publication* events, std::size_t count, std::size_t
     header_.lock.unlock();
     return status;
   }
-  header_.state[draft.copy ^ 1] = draft.state;
-  header_.count.store(draft.state.number, relaxed);  // relaxed: it only tells how far behind somebody is
+  // release: who counts (published) and sees this one sees a tail that does not name it, or a later one.
+  header_.state[draft.copy ^ 1].number.store(draft.number, release);
+  header_.state[draft.copy ^ 1].clear_end.store(draft.clear_end, relaxed);
   header_.bytes.store(header_.bytes.load(relaxed) + draft.bytes, relaxed);
   CONVEYOR_KILL_POINT("topic.before-commit");
   // sync point "topic-tail": release here, acquire in `tail`. The commit.

@@ -64,7 +64,7 @@ Status Subscriber::join(SeatMode mode, From from, std::uint64_t number, Nanoseco
   } else if (oldest > tail || tail - oldest > fanout.capacity()) {
     status = Status::corrupt;
   } else {
-    status = place(from, number, tail, snapshot(header.state[word & 1].number));
+    status = place(from, number, tail, header.state[word & 1].number.load(relaxed));
   }
   if (status == Status::ok) {
     Seat& taken = header.seats[index];

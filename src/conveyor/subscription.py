@@ -64,8 +64,9 @@ class Subscription(SubscriptionChannel[T]):
     belongs to the process that made it, and may be used by all threads there: each event goes to one of them.
 
     A large array in an event lies where it was published, in memory that all share: it is read-only, and its bytes
-    stay as long as it lives, also when the subscription is closed. When so many are kept that the largest event
-    would find no room between them, further ones are copied.
+    stay as long as it lives, also when the subscription is closed. When so many are kept that an event of an eighth of
+    `max_bytes` would find no room between them, further ones are copied. (A larger event, the first of its size, may
+    have to wait until arrays that were kept before it are let go.)
     """
 
     def __init__(

@@ -107,7 +107,8 @@ class Fanout {
   // -- for all
 
   FanoutFigures figures() const;
-  std::uint64_t published() const { return header_.count.load(relaxed); }
+  // How many events were published: exact, unless so many publish at this moment that it cannot be told.
+  std::uint64_t published() const;
   // What is not as it should be in the log; nullopt: the lock was not to be had in time.
   std::optional<std::string> check(Nanoseconds patience);
   FanoutHeader& header() const { return header_; }

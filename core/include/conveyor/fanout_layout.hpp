@@ -76,8 +76,8 @@ static_assert(sizeof(Pin) == 32);
 
 // What only the holder of the publishers' lock touches, kept twice as a queue's side is.
 struct FanoutState {
-  std::uint64_t number;     // of the next event
-  std::uint64_t clear_end;  // from the tail to here nobody reads, and nothing is pinned
+  Atomic<std::uint64_t> number;     // of the next event
+  Atomic<std::uint64_t> clear_end;  // from the tail to here nobody reads, and nothing is pinned
 };
 static_assert(sizeof(FanoutState) == 16);
 
@@ -88,7 +88,6 @@ struct alignas(4096) FanoutHeader {
 
   // position of the end of the log | which copy of FanoutState is valid. Storing it is the one commit point.
   alignas(cache_line) Atomic<std::uint64_t> tail;
-  Atomic<std::uint64_t> count;   // FanoutState::number again, for all to read
   Atomic<std::uint64_t> oldest;  // what lies before may be overwritten at any moment
   Atomic<std::uint32_t> ended;   // 1: nothing more will be published
 
@@ -96,6 +95,7 @@ struct alignas(4096) FanoutHeader {
   FanoutState state[2];
   std::uint64_t reserved_bytes;   // of the log, from its start on: there is memory behind them
   Atomic<std::uint64_t> bytes;    // of payload, since the beginning. A statistic
+  Atomic<std::uint64_t> largest;  // bytes of the log that the largest event took, or would have taken
   Atomic<std::uint64_t> waits;    // how often a publisher slept for room. A statistic
 
   alignas(cache_line) EventCount not_empty;

@@ -30,7 +30,9 @@ struct Plan {
   int publishers = 1, events = 1;
   std::vector<SeatMode> subscribers;
   std::size_t size = 8;    // of an event; 6000 is one that is pinned
-  std::uint64_t before = 0;  // events of `size` that were published and read before, so that the log is full
+  std::uint64_t before = 0;  // events of `size` that were published before, so that the log is full
+  std::size_t most = 100;    // a subscriber reads no more than this, and leaves
+  bool ends = true;          // false: nobody tells of an end, which would wake all
 };
 
 // Memory that the next execution finds as new: zeroing all of it each time would take longer than the execution.
@@ -118,6 +120,7 @@ void receive(Forum& forum, int index) {
       explorer::fail("one that blocks was overrun");
     before = subscriber.number();
     got.push_back(caught.value);
+    if (got.size() == forum.plan.most) return subscriber.leave();
   }
   forum.done[index] = true;
 }
@@ -152,7 +155,7 @@ Program forum(const Plan& plan) {
         if (!publish(fanout, static_cast<std::uint64_t>(i * 16 + number), all->plan.size)) return;
         all->returned[i] = number + 1;
       }
-      if (++all->finished == all->plan.publishers) fanout.end(forever / 2);
+      if (++all->finished == all->plan.publishers && all->plan.ends) fanout.end(forever / 2);
     });
   }
   for (int i = 0; i < static_cast<int>(plan.subscribers.size()); ++i)
@@ -191,14 +194,15 @@ Program forum(const Plan& plan) {
 }
 
 constexpr SeatMode block = SeatMode::block, drops = SeatMode::drop_oldest;
-// So many events of 1,000 bytes fill the log: the next one overwrites the first.
-constexpr std::uint64_t lap = 63;
+// So many events fill the log: the next one overwrites the first. The larger ones are pinned.
+constexpr std::uint64_t small = 4000, lap = 15, large = 6000, large_lap = 10;
 
 }  // namespace
 
 TEST_CASE("the topic") {
   passes("1:1", {2, 0, 1}, [] { return forum({1, 2, {block}}); });
   passes("1:2", {deeper(1), 0, 1}, [] { return forum({1, 1, {block, block}}); });
+  passes("1:2, each is woken", {deeper(2), 0, 0}, [] { return forum({1, 1, {block, block}, 8, 0, 1, false}); });
   passes("2:1", {deeper(1), 0, 0}, [] { return forum({2, 1, {block}}); });
   passes("1:1, one dies", {deeper(0), 1, 0}, [] { return forum({1, 2, {block}}); });
   passes("1:2, one dies", {deeper(0), 1, 0}, [] { return forum({1, 1, {block, block}}); });
@@ -206,13 +210,16 @@ TEST_CASE("the topic") {
 }
 
 TEST_CASE("the topic, full") {
-  passes("1:1, one drops", {deeper(2), 0, 1}, [] { return forum({1, 1, {drops}, 1000, lap}); });
-  passes("1:1, one blocks", {deeper(1), 0, 0}, [] { return forum({1, 1, {block}, 1000, lap}); });
-  passes("1:1, one drops, one dies", {deeper(0), 1, 0}, [] { return forum({1, 1, {drops}, 1000, lap}); });
+  passes("1:1, it drops", {deeper(2), 0, 0}, [] { return forum({1, 2, {drops}, small, lap, 2}); });
+  passes("1:1, it drops, delayed", {deeper(1), 0, 1}, [] { return forum({1, 1, {drops}, small, lap, 1}); });
+  passes("1:1, it blocks", {deeper(1), 0, 0}, [] { return forum({1, 1, {block}, small, lap, 2}); });
+  passes("1:2, drops and blocks", {deeper(1), 0, 0}, [] { return forum({1, 1, {drops, block}, small, lap, 1}); });
+  passes("1:1, it drops, one dies", {deeper(0), 1, 0}, [] { return forum({1, 2, {drops}, small, lap, 2}); });
+  passes("1:1, it blocks, one dies", {deeper(0), 1, 0}, [] { return forum({1, 2, {block}, small, lap, 2}); });
 }
 
 TEST_CASE("the topic, pinned") {
-  passes("1:1, one drops", {deeper(1), 0, 1}, [] { return forum({1, 2, {drops}, 6000, 10}); });
-  passes("1:1, one blocks", {deeper(1), 0, 0}, [] { return forum({1, 2, {block}, 6000, 10}); });
-  passes("1:1, one drops, one dies", {deeper(0), 1, 0}, [] { return forum({1, 1, {drops}, 6000, 10}); });
+  passes("1:1, it drops", {deeper(1), 0, 1}, [] { return forum({1, 2, {drops}, large, large_lap, 1}); });
+  passes("1:1, it blocks", {deeper(1), 0, 0}, [] { return forum({1, 2, {block}, large, large_lap, 2}); });
+  passes("1:1, it drops, one dies", {deeper(0), 1, 0}, [] { return forum({1, 2, {drops}, large, large_lap, 1}); });
 }

@@ -1,6 +1,5 @@
 // Reading: what is small is copied out and decoded, what is large lies where it was published.
 #include <cstring>
-#include <new>
 
 #include "errors.hpp"
 #include "topic_channel.hpp"
@@ -14,7 +13,7 @@ struct EventSink {
   const std::byte* data = nullptr;
   std::size_t size = 0;
   PinId pin;
-  std::unique_ptr<std::byte[]> copy;
+  nb::object copy;  // a bytes object of the whole payload, where there was no pin to be had
   std::byte small[16 * 1024];
 
   void message(const RecordView& record) {
@@ -29,10 +28,13 @@ struct EventSink {
     pin = pinned;
     data = record.payload;
     if (pin.valid()) return true;
-    copy.reset(new (std::nothrow) std::byte[record.size]);
-    if (!copy) return false;
-    std::memcpy(copy.get(), record.payload, record.size);
-    data = copy.get();
+    copy = nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(record.size)));
+    if (!copy.is_valid()) {
+      PyErr_Clear();
+      return false;
+    }
+    std::memcpy(PyBytes_AS_STRING(copy.ptr()), record.payload, record.size);
+    data = reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(copy.ptr()));
     return true;
   }
 };
@@ -75,10 +77,17 @@ nb::object unpack_event(const EventSink& sink, const std::shared_ptr<PinnedRecor
     const PackedBuffer& place = index.buffers[i];
     const std::byte* const from = sink.data + place.offset;
     // Read-only in either case: all subscribers see the same event.
-    nb::object buffer =
-        borrow ? nb::cast(EventMemory{pinned, from, place.size})
-               : nb::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(from),
-                                                     static_cast<Py_ssize_t>(place.size)));
+    nb::object buffer;
+    if (borrow) {
+      buffer = nb::cast(EventMemory{pinned, from, place.size});
+    } else if (sink.copy.is_valid()) {
+      const nb::object whole = view_of(sink.copy);
+      const auto begin = static_cast<Py_ssize_t>(place.offset), end = begin + static_cast<Py_ssize_t>(place.size);
+      buffer = whole.is_valid() ? nb::steal(PySequence_GetSlice(whole.ptr(), begin, end)) : nb::object();
+    } else {
+      buffer = nb::steal(
+          PyBytes_FromStringAndSize(reinterpret_cast<const char*>(from), static_cast<Py_ssize_t>(place.size)));
+    }
     if (!buffer.is_valid()) return {};
     PyList_SET_ITEM(buffers.ptr(), static_cast<Py_ssize_t>(i), buffer.release().ptr());
   }
@@ -94,7 +103,7 @@ nb::object decode_event(const EventSink& sink, const std::shared_ptr<PinnedRecor
   const char* const text = reinterpret_cast<const char*>(sink.data);
   switch (sink.kind) {
     case Kind::native: return nb::steal(decode(sink.data, sink.size));
-    case Kind::bytes: return nb::steal(PyBytes_FromStringAndSize(text, size));
+    case Kind::bytes: return sink.copy.is_valid() ? sink.copy : nb::steal(PyBytes_FromStringAndSize(text, size));
     case Kind::buffers: return unpack_event(sink, pinned);
     case Kind::pickle: {
       const nb::object view = nb::steal(PyMemoryView_FromMemory(const_cast<char*>(text), size, PyBUF_READ));
