@@ -50,6 +50,7 @@ std::uint32_t Fanout::seats_high() const { return std::min(header_.seats_high.lo
 std::uint32_t Fanout::pins_high() const { return std::min(header_.pins_high.load(acquire), pin_capacity); }
 
 bool Fanout::look(std::uint64_t position, std::uint64_t limit, RecordView& record, bool& skip) const {
+  if (position % record_unit != 0) return false;  // damage: a header there might reach beyond the log
   const std::byte* const from = at(position);
   const RecordHeader head = snapshot(*reinterpret_cast<const RecordHeader*>(from));
   const std::uint64_t span = std::uint64_t{head.span} * record_unit;

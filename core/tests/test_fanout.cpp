@@ -121,7 +121,9 @@ TEST_CASE("random sizes, subscribers and pins, for many laps") {
       Reader& reader = readers[random() % readers.size()];
       const unsigned what = random() % 100;
       if (what < 45) {
-        const std::size_t size = random() % 20 == 0 ? 16'000 : random() % 5 == 0 ? 4'000 + random() % 4000 : 8 + random() % 300;
+        const std::size_t size = random() % 20 == 0  ? 16'000
+                                 : random() % 5 == 0 ? 4'000 + random() % 4000
+                                                     : 8 + random() % 300;
         if (log.publish(published, size, what % 2 == 0 ? "some.key" : "") == Status::ok) ++published;
       } else if (what < 47) {
         reader.mode = random() % 2 == 0 ? SeatMode::block : SeatMode::drop_oldest;

@@ -186,7 +186,8 @@ std::string audit(const TopicPlan& plan, const World& world) {
     if (plan.subscribers[i].mode != SeatMode::block) continue;
     if (ledger.missed[i] != 0) return name + " blocks, and was overrun";
     if (ledger.received[i] != figures.published) return name + " has not got all";
-    if (first >= 0 && ledger.order[static_cast<std::size_t>(first)] != ledger.order[i]) return name + " saw another order";
+    if (first >= 0 && ledger.order[static_cast<std::size_t>(first)] != ledger.order[i])
+      return name + " saw another order";
     first = static_cast<std::int64_t>(i);
     for (std::size_t publisher = 0; publisher < plan.publishers.size(); ++publisher) {
       for (std::uint32_t number = 0; number < events_each; ++number) {
@@ -207,8 +208,8 @@ Outcome run(const TopicPlan& plan) {
   const std::size_t size = Fanout::size_for(capacity);
   World world{};
   world.base = static_cast<std::byte*>(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-  world.ledger = new (mmap(nullptr, sizeof(TopicLedger), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))
-      TopicLedger{};
+  world.ledger =
+      new (mmap(nullptr, sizeof(TopicLedger), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) TopicLedger{};
   TopicLedger& ledger = *world.ledger;
   const auto make = [&] {
     Fanout::initialise(world.base, capacity, UINT64_MAX, [](std::uint64_t, std::uint64_t) { return 0; });

@@ -27,7 +27,7 @@ WhenSlow = Literal["block", "drop_oldest", "fail"]
 def _checked_patterns(keys: str | Sequence[str] | None) -> list[str]:
     if keys is None:
         return []
-    patterns = [keys] if isinstance(keys, str) else list(keys)
+    patterns: list[Any] = [keys] if isinstance(keys, str) else list(keys)
     for pattern in patterns:
         if not isinstance(pattern, str):
             raise TypeError(

@@ -66,10 +66,7 @@ def open_topic(
     """The topic of that name; see `conveyor.connect`."""
     size = TOPIC_HEADER + _capacity(max_bytes)
     kept = _kept(keep)
-    region = _named_region(checked_name(name, _KIND), create, size)
-    topic: Topic[Any] = Topic.__new__(Topic)
-    TopicChannel.__init__(topic, region, kept)
-    return topic
+    return Topic.on_region(_named_region(checked_name(name, _KIND), create, size), kept)
 
 
 class Topic(TopicChannel[T]):
@@ -107,7 +104,17 @@ class Topic(TopicChannel[T]):
             region = Region.create(_KIND, size, TOPIC_LAYOUT)
         else:
             region = _named_region(checked_name(name, _KIND), None, size)
-        super().__init__(region, kept)
+        self._attach(region, kept)
+
+    def _attach(self, region: Region, keep: int) -> None:
+        super().__init__(region, keep)
+
+    @classmethod
+    def on_region(cls, region: Region, keep: int) -> Topic[Any]:
+        """A topic on shared memory that exists already; for the transports."""
+        self: Topic[Any] = cls.__new__(cls)
+        self._attach(region, keep)
+        return self
 
     def subscribe(
         self,
@@ -213,7 +220,7 @@ class Topic(TopicChannel[T]):
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         reference: RegionReference = state[0]
-        TopicChannel.__init__(self, reference.open(), state[1])
+        self._attach(reference.open(), state[1])
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]

@@ -146,8 +146,8 @@ MUTATIONS = [
     Mutation(
         "topic-reads-without-fence",
         SUBSCRIBER,
-        "  full_fence();\n  CONVEYOR_KILL_POINT(\"topic.window-open\");",
-        "  CONVEYOR_KILL_POINT(\"topic.window-open\");",
+        '  full_fence();\n  CONVEYOR_KILL_POINT("topic.window-open");',
+        '  CONVEYOR_KILL_POINT("topic.window-open");',
         "the topic*",
     ),
     Mutation(

@@ -58,9 +58,8 @@ PyObject* machine_buffer(PyObject* self, PyObject* buffer) {
   if (PyObject_GetBuffer(buffer, &view, PyBUF_FULL_RO) != 0) return nullptr;
   const bool ours =
       PyBuffer_IsContiguous(&view, 'A') != 0 &&
-      (view.len >= least_buffer ||
-       (target.target != nullptr &&
-        Loan::find(view.buf, static_cast<std::size_t>(view.len), *target.target) != nullptr));
+      (view.len >= least_buffer || (target.target != nullptr && Loan::find(view.buf, static_cast<std::size_t>(view.len),
+                                                                           *target.target) != nullptr));
   if (!ours) {
     PyBuffer_Release(&view);
     Py_RETURN_TRUE;

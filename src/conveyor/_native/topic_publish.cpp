@@ -96,7 +96,9 @@ Publication EventLayout::publication(std::string_view key) const {
 }
 
 TopicChannel::TopicChannel(std::shared_ptr<Region> region, std::uint64_t keep) : region_(std::move(region)) {
-  const auto reserve = [kept = region_](std::uint64_t offset, std::uint64_t size) { return kept->reserve(offset, size); };
+  const auto reserve = [kept = region_](std::uint64_t offset, std::uint64_t size) {
+    return kept->reserve(offset, size);
+  };
   const std::uint64_t size = region_->size();
   const std::uint64_t capacity = size > sizeof(FanoutHeader) ? size - sizeof(FanoutHeader) : 0;
   const int error = Fanout::initialise(region_->data(), capacity, keep, reserve);
@@ -156,9 +158,7 @@ bool TopicChannel::deliver(const Publication* events, std::size_t count, std::si
         // With some of a batch in, there is room again for the rest, or nobody is in the way but those.
         if (more == 0 && !await_room(deadline, gate, next_look)) return false;
         break;
-      default:
-        raise_topic_status(status, *fanout_, events[done].size, events[done].key.size());
-        return false;
+      default: raise_topic_status(status, *fanout_, events[done].size, events[done].key.size()); return false;
     }
   }
   return true;
@@ -197,8 +197,8 @@ nb::object TopicChannel::publish(nb::handle event, nb::handle key, const Deadlin
 }
 
 // What the iterator gives next, as many as go together. `more`: there may be more.
-bool TopicChannel::publish_batch(nb::handle iterator, std::string_view key, const Deadline& deadline,
-                                 std::size_t& done, bool& more) {
+bool TopicChannel::publish_batch(nb::handle iterator, std::string_view key, const Deadline& deadline, std::size_t& done,
+                                 bool& more) {
   struct Entry {
     std::size_t offset, size;
     Kind kind;
@@ -237,7 +237,9 @@ bool TopicChannel::publish_batch(nb::handle iterator, std::string_view key, cons
   if (!fine) return false;
   if (failure.is_valid()) return set_exception(failure), false;
   if (!alone.is_valid()) return true;
-  nb::object key_object = key.empty() ? nb::none() : nb::steal(PyUnicode_DecodeUTF8(key.data(), static_cast<Py_ssize_t>(key.size()), nullptr));
+  nb::object key_object =
+      key.empty() ? nb::none()
+                  : nb::steal(PyUnicode_DecodeUTF8(key.data(), static_cast<Py_ssize_t>(key.size()), nullptr));
   if (!key_object.is_valid() || !publish(alone, key_object, deadline).is_valid()) return false;
   ++done;
   return true;

@@ -92,9 +92,9 @@ nb::object unpack_event(const EventSink& sink, const std::shared_ptr<PinnedRecor
     PyList_SET_ITEM(buffers.ptr(), static_cast<Py_ssize_t>(i), buffer.release().ptr());
   }
   const std::byte* const content = sink.data + sizeof(PackedHead) + index.buffers.size() * sizeof(PackedBuffer);
-  const nb::object pickle = nb::steal(
-      PyMemoryView_FromMemory(const_cast<char*>(reinterpret_cast<const char*>(content)),
-                              static_cast<Py_ssize_t>(index.head.head_size), PyBUF_READ));
+  const nb::object pickle =
+      nb::steal(PyMemoryView_FromMemory(const_cast<char*>(reinterpret_cast<const char*>(content)),
+                                        static_cast<Py_ssize_t>(index.head.head_size), PyBUF_READ));
   return pickle.is_valid() ? nb::steal(unpickle(pickle.ptr(), buffers.ptr())) : nb::object();
 }
 
@@ -157,8 +157,8 @@ bool SubscriptionChannel::usable() {
 
 nb::object SubscriptionChannel::raise_lagged() {
   const nb::object type = nb::module_::import_("conveyor.errors").attr("Lagged");
-  const nb::object error = nb::steal(PyObject_CallFunction(
-      type.ptr(), "K", static_cast<unsigned long long>(subscriber_.missed())));
+  const nb::object error =
+      nb::steal(PyObject_CallFunction(type.ptr(), "K", static_cast<unsigned long long>(subscriber_.missed())));
   if (error.is_valid()) set_exception(error);
   return {};
 }
@@ -209,7 +209,8 @@ nb::object SubscriptionChannel::read(const Deadline& deadline, bool& ended) {
         return {};
       case Status::lost: return raise_lagged();
       case Status::no_memory:
-        return raise("OutOfMemory", "no memory for the next event, which was not received; see free memory or ulimit -v");
+        return raise("OutOfMemory",
+                     "no memory for the next event, which was not received; see free memory or ulimit -v");
       default: return raise_topic_status(status, subscriber_.fanout(), 0, 0);
     }
   }
