@@ -180,6 +180,17 @@ void Fanout::free_dead() {
   }
 }
 
+bool Fanout::dead_may_be_due() const {
+  const Nanoseconds next = header_.next_look.load(relaxed), now = monotonic_now();  // relaxed: a hint
+  return now >= next || next - now > look_again;  // damage, if it is later than anybody said
+}
+
+bool Fanout::dead_are_due() {
+  Nanoseconds seen = header_.next_look.load(relaxed);
+  return dead_may_be_due() &&
+         header_.next_look.compare_exchange_strong(seen, monotonic_now() + look_again, relaxed, relaxed);
+}
+
 bool Fanout::look_for_dead(Nanoseconds patience) {
   Status status = Status::ok;
   if (!lock(patience, status)) return false;

@@ -78,8 +78,7 @@ std::uint64_t Fanout::conflict(std::uint64_t begin, std::uint64_t end, std::uint
   };
   all();
   // Does whoever is in the way live? Asked now and then: to ask takes long.
-  if (first != end && monotonic_now() >= header_.next_look.load(relaxed)) {
-    header_.next_look.store(monotonic_now() + 100'000'000, relaxed);  // relaxed: under the lock
+  if (first != end && dead_are_due()) {
     free_dead();
     all();
   }
@@ -105,31 +104,40 @@ bool Fanout::reserve_log(std::uint64_t end) {
 // a skip. On success the draft stands before them.
 Status Fanout::make_room(Draft& draft, std::uint64_t need) {
   const std::uint64_t mask = capacity_ - 1, start = draft.position;
+  const auto has_memory = [&](std::uint64_t from) {
+    return reserve_log(std::min((from & mask) + need + record_unit, capacity_));
+  };
   std::uint64_t place = start;
+  bool short_of_memory = false;
   for (;;) {
     if ((place & mask) + need > capacity_) place = (place | mask) + 1;  // not across the end of the ring
     const std::uint64_t end = place + need + record_unit;
-    if (end - start > capacity_) return Status::full;
-    if (end <= draft.clear_end) break;
+    if (end - start > capacity_) return short_of_memory ? Status::no_memory : Status::full;
+    if (end <= draft.clear_end) {
+      if (has_memory(place)) break;
+      if (short_of_memory) return Status::no_memory;
+      // Then the ring ends here, and what there is of it is used again.
+      short_of_memory = true;
+      place = (place | mask) + 1;
+      continue;
+    }
     bool damaged = false;
     if (end > capacity_) {
       const std::uint64_t limit = std::min(gate(), draft.committed);
       const std::uint64_t target = end - capacity_;
       const bool moved = move_oldest(target, target + capacity_ / 16, limit, damaged);
       if (damaged) return Status::corrupt;
-      if (!moved) return Status::full;
+      if (!moved) return short_of_memory && limit == draft.committed ? Status::no_memory : Status::full;
     }
     full_fence();  // sync point "topic-window": between `oldest` and the look for windows and pins
     std::uint64_t behind = 0;
     const std::uint64_t clear = conflict(place, header_.oldest.load(relaxed) + capacity_, behind);
     if (end <= clear) {
       draft.clear_end = clear;
-      break;
+      continue;
     }
     place = behind;
   }
-  const std::uint64_t last = (place & mask) + need;
-  if (!reserve_log(std::min(last + record_unit, capacity_))) return Status::no_memory;
   if (place != start) write_skip(draft, place);
   return Status::ok;
 }

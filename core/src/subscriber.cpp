@@ -51,8 +51,7 @@ Status Subscriber::join(SeatMode mode, From from, std::uint64_t number, Nanoseco
     return index;
   };
   std::uint32_t index = find_free();
-  if (index == seat_capacity || monotonic_now() >= header.next_look.load(relaxed)) {
-    header.next_look.store(monotonic_now() + 100'000'000, relaxed);  // relaxed: under the lock
+  if (index == seat_capacity || fanout.dead_are_due()) {
     fanout.free_dead();
     index = find_free();
   }

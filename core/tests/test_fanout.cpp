@@ -92,6 +92,30 @@ TEST_CASE("no memory is an error, and harms nothing") {
   CHECK(log.fanout->check(0).value() == "");
 }
 
+TEST_CASE("a log that gets no more memory goes on in what it has") {
+  Log log(1 << 20);
+  Subscriber subscriber(log.fanout, {});
+  REQUIRE(subscriber.join(SeatMode::block, From::fresh, 0, 0) == Status::ok);
+  REQUIRE(log.publish(0) == Status::ok);
+  log.refuse = ENOSPC;
+  const std::uint64_t there = log.reserved;
+  std::uint64_t read = 0;
+  for (std::uint64_t value = 1; value < 2000; ++value) {
+    CAPTURE(value);
+    Status status = log.publish(value, 8 + value % 3000);
+    if (status == Status::full) {
+      for (Catch caught; subscriber.read(caught) == Status::ok; ++read) REQUIRE(caught.value == read);
+      status = log.publish(value, 8 + value % 3000);
+    }
+    REQUIRE(status == Status::ok);
+  }
+  CHECK(log.reserved == there);
+  CHECK(read > 1000);
+  CHECK(log.publish(0, 300'000) == Status::too_large);
+  CHECK(log.publish(0, 200'000) == Status::ok);
+  CHECK(log.fanout->check(0).value() == "");
+}
+
 TEST_CASE("random sizes, subscribers and pins, for many laps") {
   for (unsigned seed = 0; seed < 30; ++seed) {
     CAPTURE(seed);

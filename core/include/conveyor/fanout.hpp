@@ -78,6 +78,8 @@ struct PinId {
 
 class Fanout {
  public:
+  // Between two looks whether those who are in the way live.
+  static constexpr Nanoseconds look_again = 200'000'000;
   // Makes sure that memory stands behind bytes [offset, offset + size) of `base`; 0 or an errno.
   using Reserve = std::function<int(std::uint64_t offset, std::uint64_t size)>;
 
@@ -98,6 +100,9 @@ class Fanout {
   std::uint64_t gate() const;  // the least cursor of those that block, or the tail
   // Until a blocking subscriber has gone on, for at most a few milliseconds, and not past the deadline.
   Waited wait_room(std::uint64_t gate_seen, Nanoseconds deadline);
+  // Whether it is long ago that somebody looked for the dead; `dead_are_due` says it to one caller only.
+  bool dead_may_be_due() const;
+  bool dead_are_due();
   // Takes the seats of the dead. False: without the lock nobody knows.
   bool look_for_dead(Nanoseconds patience);
   Status end(Nanoseconds patience);

@@ -26,7 +26,10 @@ class Subscriber {
   bool ours() const { return generation_ == fork_generation(); }
   bool joined() const { return seat_ != seat_capacity; }
 
-  // The next event that matches goes to the sink, which must not run foreign code:
+  // Whoever publishes what nobody wants faster than it is passed over must not keep a reader from its signals.
+  static constexpr std::uint32_t most_passed = 4096;
+
+  // `interrupted`: so many were passed over; there may be more. The next event that matches goes to the sink, which must not run foreign code:
   //   void message(const RecordView&)                 a small one: copy it
   //   bool large(const RecordView&, PinId)            pinned, and the sink's to unpin; or, with an invalid pin, to be
   //                                                   copied now. False: it could not, and has no pin; nothing was read.
@@ -80,7 +83,7 @@ class Subscriber {
 template <class Sink>
 Status Subscriber::read(Sink& sink) {
   if (failed_) return Status::lost;
-  for (;;) {
+  for (std::uint32_t passed = 0;;) {
     RecordView record;
     switch (find(record)) {
       case Found::again: continue;
@@ -91,6 +94,7 @@ Status Subscriber::read(Sink& sink) {
     }
     if (!wanted(record.key)) {
       advance(record.position + record.span, record.number + 1);
+      if (++passed == most_passed) return Status::interrupted;
       continue;
     }
     if (record.span <= fanout_->window_) {

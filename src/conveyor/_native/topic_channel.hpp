@@ -33,7 +33,8 @@ class TopicChannel {
 
  private:
   bool deliver(const Publication* events, std::size_t count, std::size_t& done, const Deadline& deadline);
-  bool await_room(const Deadline& deadline, std::uint64_t gate, Nanoseconds& next_look);
+  bool await_room(const Deadline& deadline, std::uint64_t gate);
+  void pause_for_room(const Deadline& deadline, std::uint64_t gate);
   bool publish_packed(nb::handle event, std::string_view key, const Deadline& deadline);
   bool publish_batch(nb::handle iterator, std::string_view key, const Deadline& deadline, std::size_t& done,
                      bool& more);

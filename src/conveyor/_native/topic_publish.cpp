@@ -10,8 +10,6 @@ namespace {
 constexpr const char* topic_shut_down_text = "the topic was shut down";
 // Copying this takes longer than letting others run meanwhile.
 constexpr std::uint64_t publish_with_gil = 32 * 1024;
-// While a publisher waits, it looks this often whether the subscribers that hold it up live.
-constexpr Nanoseconds first_look = 50'000'000, next_looks = 250'000'000;
 constexpr std::size_t batch_events = 256;
 constexpr std::size_t batch_bytes = 128 * 1024;
 
@@ -109,26 +107,26 @@ TopicChannel::TopicChannel(std::shared_ptr<Region> region, std::uint64_t keep) :
     throw SegmentError(Fault::corrupt, 0, "not a sound topic: its log has no size that a topic can have");
 }
 
-// Somebody is in the way: waits until that changes. False: a Python error is set.
-bool TopicChannel::await_room(const Deadline& deadline, std::uint64_t gate, Nanoseconds& next_look) {
-  if (fanout_->ended()) return raise("ShutDown", topic_shut_down_text), false;
-  if (deadline.passed()) return raise_full(), false;
-  {
-    const WithoutGil released;
-    const Nanoseconds now = monotonic_now();
-    if (next_look == 0) next_look = now + first_look;
-    if (now >= next_look) {
-      fanout_->look_for_dead(longest_portion);
-      next_look = now + next_looks;
-    }
+// Until that changes which is in the way; the dead are looked for, and whoever may not wait has that done, too.
+void TopicChannel::pause_for_room(const Deadline& deadline, std::uint64_t gate) {
+  const WithoutGil released;
+  if (fanout_->dead_are_due()) {
+    fanout_->look_for_dead(longest_portion);
+  } else if (!deadline.passed()) {
     fanout_->wait_room(gate, deadline.at);
   }
+}
+
+// False: a Python error is set.
+bool TopicChannel::await_room(const Deadline& deadline, std::uint64_t gate) {
+  if (fanout_->ended()) return raise("ShutDown", topic_shut_down_text), false;
+  if (deadline.passed() && !fanout_->dead_may_be_due()) return raise_full(), false;
+  pause_for_room(deadline, gate);
   return PyErr_CheckSignals() == 0;
 }
 
 bool TopicChannel::deliver(const Publication* events, std::size_t count, std::size_t& done, const Deadline& deadline) {
   Patience patience(deadline);
-  Nanoseconds next_look = 0;
   const bool large = events[0].size > publish_with_gil;
   done = 0;
   while (done < count) {
@@ -156,7 +154,7 @@ bool TopicChannel::deliver(const Publication* events, std::size_t count, std::si
         break;
       case Status::full:
         // With some of a batch in, there is room again for the rest, or nobody is in the way but those.
-        if (more == 0 && !await_room(deadline, gate, next_look)) return false;
+        if (more == 0 && !await_room(deadline, gate)) return false;
         break;
       default: raise_topic_status(status, *fanout_, events[done].size, events[done].key.size()); return false;
     }
@@ -288,10 +286,11 @@ nb::object TopicChannel::check(double patience) {
 
 nb::object TopicChannel::wait_room(const Deadline& deadline) {
   const std::uint64_t gate = fanout_->gate();
-  for (Nanoseconds next_look = 0;;) {
+  for (;;) {
     if (fanout_->gate() != gate || fanout_->ended()) return nb::bool_(true);
     if (deadline.passed()) return nb::bool_(false);
-    if (!await_room(deadline, gate, next_look)) return {};
+    pause_for_room(deadline, gate);
+    if (PyErr_CheckSignals() != 0) return {};
   }
 }
 

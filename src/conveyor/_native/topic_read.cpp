@@ -113,6 +113,14 @@ nb::object decode_event(const EventSink& sink, const std::shared_ptr<PinnedRecor
   }
 }
 
+// What was read before the error that is set must not be lost.
+nb::object leave_received(const nb::list& events) {
+  const nb::object error = take_exception();
+  if (PyObject_SetAttrString(error.ptr(), "events_received", events.ptr()) != 0) PyErr_Clear();
+  set_exception(error);
+  return {};
+}
+
 }  // namespace
 
 bool SubscriptionChannel::join(SeatMode mode, From from, std::uint64_t number) {
@@ -207,6 +215,9 @@ nb::object SubscriptionChannel::read(const Deadline& deadline, bool& ended) {
       case Status::empty:
         if (await(deadline, slices, ended)) continue;
         return {};
+      case Status::interrupted:
+        if (PyErr_CheckSignals() != 0 || !usable()) return {};
+        continue;
       case Status::lost: return raise_lagged();
       case Status::no_memory:
         return raise("OutOfMemory",
@@ -235,6 +246,7 @@ nb::object SubscriptionChannel::get_many(std::size_t most, const Deadline& deadl
   events.append(first);
   while (events.size() < most) {
     Status status = Status::ok;
+    if (events.size() % 1024 == 0 && PyErr_CheckSignals() != 0) return leave_received(events);
     if (!subscriber_.joined()) break;  // closed by the filter, or in unpickling
     nb::object event = take(status);
     if (status != Status::ok) break;   // the next call tells
@@ -243,12 +255,7 @@ nb::object SubscriptionChannel::get_many(std::size_t most, const Deadline& deadl
       events.append(event);
       continue;
     }
-    if (PyErr_Occurred() == nullptr) continue;
-    // The others are read already and must not be lost.
-    const nb::object error = take_exception();
-    if (PyObject_SetAttrString(error.ptr(), "events_received", events.ptr()) != 0) PyErr_Clear();
-    set_exception(error);
-    return {};
+    if (PyErr_Occurred() != nullptr) return leave_received(events);
   }
   return events;
 }
