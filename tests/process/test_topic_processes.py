@@ -230,7 +230,7 @@ def test_a_named_topic_outlives_its_processes_and_the_tools_know_it() -> None:
         assert done.returncode == 0, done.stderr
         topic = conveyor.connect(url, kind="topic", create=False)
         assert topic.subscribe("a.*", from_="oldest").get_many() == [1, 2]
-        for command, text in (("info", "topic"), ("doctor", "a topic"), ("gc --dry-run", name)):
+        for command, text in (("info", "bytes kept"), ("doctor", "a topic"), ("gc --dry-run", name)):
             told = python(
                 f"import sys; sys.argv[1:] = {[*command.split(), f'shm://{name}']!r}\n"
                 "import runpy; runpy.run_module('conveyor', run_name='__main__')"
