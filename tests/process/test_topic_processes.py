@@ -92,6 +92,28 @@ def test_a_dead_subscriber_blocks_nobody_for_more_than_a_second(method: str) -> 
     assert topic.statistics().subscribers == ()
 
 
+def test_a_publisher_that_never_waits_gets_past_the_dead_too() -> None:
+    topic: Topic[bytes] = Topic(max_bytes=256 * KIB)
+    told: Queue[Any] = Queue()
+
+    def published() -> bool:
+        try:
+            topic.publish(b"x" * 1000, timeout=0)
+        except standard.Full:
+            return False
+        return True
+
+    with crew() as members:
+        members.append(start("fork", hold_still, topic, told, {}))
+        assert told.get(timeout=60) == "subscribed"
+        topic.publish(b"")
+        assert told.get(timeout=60) == b""
+        while published():
+            pass
+        members[0].kill()
+        until(published, "the dead one's seat is taken", SECOND)
+
+
 def test_a_dead_processes_views_are_freed() -> None:
     topic: Topic[Any] = Topic(max_bytes=4 * MIB)
     told: Queue[Any] = Queue()
