@@ -92,7 +92,7 @@ class Subscription(SubscriptionChannel[T]):
 
     @property
     def missed(self) -> int:
-        """How many events were lost because this was too slow, or asked for and not kept any more."""
+        """How many events, of any key, were lost because this was too slow, or asked for and not kept any more."""
         return super().missed
 
     @property

@@ -32,7 +32,7 @@ def name() -> Iterator[str]:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_flipped_while_everything_goes_on(name: str, seed: int) -> None:
-    rounds = "20" if "CONVEYOR_SANITIZED" in os.environ else "30"
+    rounds = "10" if "CONVEYOR_SANITIZED" in os.environ else "20"
     done = subprocess.run(
         [sys.executable, PROGRAM, name, str(seed), rounds],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},

@@ -1,5 +1,6 @@
 // Publishing: pack outside the lock, wait for room, append.
 #include <algorithm>
+#include <optional>
 
 #include "errors.hpp"
 #include "topic_channel.hpp"
@@ -127,11 +128,11 @@ bool TopicChannel::await_room(const Deadline& deadline, std::uint64_t gate) {
 
 bool TopicChannel::deliver(const Publication* events, std::size_t count, std::size_t& done, const Deadline& deadline) {
   Patience patience(deadline);
+  std::optional<std::uint64_t> gate;  // as it was before the last attempt, once one has failed
   const bool large = events[0].size > publish_with_gil;
   done = 0;
   while (done < count) {
     std::size_t more = 0;
-    const std::uint64_t gate = fanout_->gate();
     Status status = Status::busy;
     if (large) {
       const WithoutGil released;
@@ -154,7 +155,13 @@ bool TopicChannel::deliver(const Publication* events, std::size_t count, std::si
         break;
       case Status::full:
         // With some of a batch in, there is room again for the rest, or nobody is in the way but those.
-        if (more == 0 && !await_room(deadline, gate)) return false;
+        if (more != 0) break;
+        if (!gate) {
+          gate = fanout_->gate();
+          break;
+        }
+        if (!await_room(deadline, *gate)) return false;
+        gate.reset();
         break;
       default: raise_topic_status(status, *fanout_, events[done].size, events[done].key.size()); return false;
     }
