@@ -24,16 +24,17 @@ from __future__ import annotations
 #   workers/
 #   queues
 #   joinable_queue, pipe
-#   queue, simple_queue | numpy
+#   topic
+#   queue, simple_queue, subscription | numpy
 #   condition, shared_array, shared_struct, shared_value | numpy
 #   barrier, event, locks, semaphores
 #   _handles, _number_types, _waiting
-#   _awaitable, _ends, _producing, _references, leases
+#   _awaitable, _ends, _events, _producing, _references, leases
 #   _coroutines
 #   _native
 #   _arrays, _reducers | numpy
 #   codecs/ | msgspec pyarrow
-#   dead_letter, errors, statistics
+#   _names, dead_letter, errors, statistics, topic_statistics
 #
 # Under _native lies core/, in C++, which knows no Python.
 import sys
@@ -55,6 +56,7 @@ from .errors import (
     Full,
     ItemTimeout,
     ItemTooLarge,
+    Lagged,
     LeaseLost,
     OutOfMemory,
     PipelineError,
@@ -87,6 +89,9 @@ if TYPE_CHECKING:
     from .shared_array import SharedArray
     from .shared_struct import SharedStruct
     from .shared_value import SharedValue
+    from .subscription import Subscription
+    from .topic import Topic
+    from .topic_statistics import SubscriberStatistics, TopicStatistics
     from .transports import connect, remove
 
 __version__ = "0.1.0"
@@ -106,6 +111,7 @@ __all__ = [
     "ItemTimeout",
     "ItemTooLarge",
     "JoinableQueue",
+    "Lagged",
     "Lease",
     "LeaseLost",
     "Leases",
@@ -127,8 +133,12 @@ __all__ = [
     "SimpleQueue",
     "StageError",
     "Statistics",
+    "SubscriberStatistics",
+    "Subscription",
     "TooManyFailures",
     "TooManyLeases",
+    "Topic",
+    "TopicStatistics",
     "VersionMismatch",
     "WorkerLost",
     "WorkersLost",
@@ -158,6 +168,10 @@ _LAZY = {
     "SharedArray": "shared_array",
     "SharedStruct": "shared_struct",
     "SharedValue": "shared_value",
+    "SubscriberStatistics": "topic_statistics",
+    "Subscription": "subscription",
+    "Topic": "topic",
+    "TopicStatistics": "topic_statistics",
     "connect": "transports",
     "install": "_install",
     "installed": "_install",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, Self, TypeVar, overload
 
 from .codecs import Codec
 
@@ -481,6 +481,119 @@ class SimpleChannel(Channel, Generic[T]):
 
     def get(self) -> T:
         """Take an item; waits for one. Raises `ShutDown` or `ProducerLost` at the queue's end."""
+
+class EventMemory:
+    """Bytes of an event in a topic's log, which this process keeps; read-only by the buffer protocol."""
+
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+TOPIC_HEADER: int
+TOPIC_LAYOUT: int
+
+class TopicChannel(Generic[T]):
+    """Python objects into a topic's log."""
+
+    def __init__(self, region: Region, keep: int) -> None: ...
+    @property
+    def _region(self) -> Region: ...
+    @property
+    def _tail(self) -> int: ...
+    @property
+    def _keep(self) -> int: ...
+    @property
+    def _is_shut_down(self) -> bool: ...
+    def _shutdown(self) -> None: ...
+    def _statistics(self) -> dict[str, Any]: ...
+    def _check(self, patience: float = 10.0) -> str | None: ...
+    def _wait_room(self, timeout: float | None = None) -> bool: ...
+    def _wait_event(self, position: int, timeout: float | None = None) -> bool: ...
+    def publish(self, event: T, key: str | None = None, timeout: float | None = None) -> None:
+        """Publish an event to all subscribers; it is in shared memory, visible to all, when this returns.
+
+        It is written once, however many subscribers there are. Waits while a subscriber with
+        `when_slow="block"` is `max_bytes` behind.
+
+        Args:
+            event: any object that can be pickled; it is pickled here, in the caller. A large array is copied once.
+            key: words with dots between, as in "prices.eur", by which subscribers choose; at most 255 bytes.
+            timeout: seconds to wait for room at most; None: for ever.
+
+        Raises:
+            queue.Full: no room, within the time; nothing was published.
+            ShutDown: the topic was shut down, before or while this waited.
+            ItemTooLarge: the event takes more than a quarter of `max_bytes`.
+            OutOfMemory: the system gives no memory for it.
+            TypeError, ValueError: `key` is no key.
+            Exception: whatever pickling the event raises.
+        """
+
+    def publish_many(self, events: Iterable[T], key: str | None = None, timeout: float | None = None) -> None:
+        """Publish events in order, all with this key, in portions: quicker than one by one.
+
+        Args:
+            events: any iterable; it may be long, as it is published while it is iterated over.
+            key, timeout: as for `publish`; the time counts for the whole call.
+
+        Raises:
+            Exception: as for `publish`, or what the iterable raises. The exception's `events_published` says how
+                many events are out.
+        """
+
+class SubscriptionChannel(Generic[T]):
+    """Python objects out of a topic's log."""
+
+    def __init__(
+        self,
+        topic: TopicChannel[T],
+        patterns: list[str],
+        mode: int,
+        from_: int,
+        number: int,
+        filter: Callable[[T], object] | None,  # noqa: A002
+    ) -> None: ...
+    def get(self, timeout: float | None = None) -> T:
+        """The next event; waits for one.
+
+        Args:
+            timeout: seconds to wait at most; None: for ever.
+
+        Raises:
+            queue.Empty: nothing came, within the time.
+            ShutDown: the topic was shut down, and all its events were received.
+            Lagged: the subscription was overrun, and is one with `when_slow="fail"`.
+            ValueError: the subscription is closed.
+            RuntimeError: it was made by another process, of which this is a fork.
+            OutOfMemory: no memory for the event; the next call tries again.
+            Exception: what unpickling the event, or the filter, raises; the event counts as received.
+        """
+
+    def get_nowait(self) -> T:
+        """The next event, if one is there. As `get`, without waiting."""
+
+    def get_many(self, max_events: int = 100, timeout: float | None = None) -> list[T]:
+        """The events that are there, at most `max_events`; waits for the first one only.
+
+        Raises:
+            Exception: as for `get`. The exception's `events_received` holds those that were read before it.
+        """
+
+    def close(self) -> None:
+        """End the subscription: it holds up nobody any more. Arrays that were received stay. Idempotent."""
+
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def missed(self) -> int: ...
+    @property
+    def lag(self) -> int: ...
+    @property
+    def _position(self) -> int: ...
+    def _settle(self) -> None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> T: ...
 
 def _region_glance(memory_fd: int) -> dict[str, Any]: ...
 def _glance(memory_fd: int) -> dict[str, Any]: ...

@@ -21,6 +21,7 @@ void bind_region(nb::module_& module);
 void bind_locks(nb::module_& module);
 void bind_synchronise(nb::module_& module);
 void bind_numbers(nb::module_& module);
+void bind_topics(nb::module_& module);
 void bind_ending(nb::class_<Channel>& channel);
 
 namespace {
@@ -362,6 +363,7 @@ NB_MODULE(_native, module) {
   bind_channels(module);
   bind_looks(module);
   bind_processes(module);
+  bind_topics(module);
   bind_region(module);
   bind_locks(module);
   bind_synchronise(module);
