@@ -7,9 +7,6 @@ namespace conveyor {
 namespace {
 
 constexpr int spins = 100;
-// How long to sleep before looking whether the holder is still alive, and between looks.
-constexpr Nanoseconds patience = 5'000'000;
-
 }  // namespace
 
 Locked Lock::try_acquire() {
@@ -27,9 +24,11 @@ Locked Lock::try_acquire() {
   return Locked::busy;
 }
 
-Locked Lock::acquire(Nanoseconds deadline) {
+Locked Lock::acquire(Nanoseconds deadline, Nanoseconds longest_look) {
   if (try_acquire() == Locked::clean) return Locked::clean;
   const std::uint64_t me = self();
+  // How long to sleep before looking whether the holder is still alive.
+  Nanoseconds patience = shortest_look;
   for (;;) {
     std::uint64_t seen = word_.load(relaxed);
     if (seen == 0) {
@@ -50,6 +49,7 @@ Locked Lock::acquire(Nanoseconds deadline) {
     switch (futex_wait(futex(), static_cast<std::uint32_t>(seen), slice)) {
       case FutexWait::interrupted: return Locked::interrupted;
       case FutexWait::timed_out:
+        patience = patience * 2 > longest_look ? longest_look : patience * 2;
         if (!is_alive(seen & ~contended)) {
           CONVEYOR_KILL_POINT("lock.before-take-over");
           // The word names one process for all time, so it cannot have been freed and taken again
@@ -60,6 +60,15 @@ Locked Lock::acquire(Nanoseconds deadline) {
       default: break;
     }
   }
+}
+
+Locked Lock::take_from_dead(OwnerId me) {
+  std::uint64_t seen = word_.load(relaxed);
+  if (seen == 0) return take(me);
+  if (is_alive(seen & ~contended)) return Locked::busy;
+  // Somebody may be asleep on it, whatever the mark says by now.
+  return word_.compare_exchange_strong(seen, me | contended, conveyor::acquire, relaxed) ? Locked::recovered
+                                                                                         : Locked::busy;
 }
 
 Locked LockPatience::acquire(Lock& lock) {

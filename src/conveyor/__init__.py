@@ -25,13 +25,17 @@ from __future__ import annotations
 #   workers/
 #   queues
 #   joinable_queue, pipe
-#   queue, simple_queue | numpy
-#   _awaitable, _ends, _producing, _references, leases
+#   topic
+#   queue, simple_queue, subscription | numpy
+#   condition, shared_array, shared_struct, shared_value | numpy
+#   barrier, event, locks, semaphores
+#   _handles, _number_types, _waiting
+#   _awaitable, _ends, _events, _producing, _references, leases
 #   _coroutines
 #   _native
 #   _arrays, _reducers | numpy
 #   codecs/ | msgspec pyarrow
-#   dead_letter, errors, statistics
+#   _names, dead_letter, errors, statistics, topic_statistics
 #
 # Under _native lies core/, in C++, which knows no Python.
 import sys
@@ -53,6 +57,7 @@ from .errors import (
     Full,
     ItemTimeout,
     ItemTooLarge,
+    Lagged,
     LeaseLost,
     OutOfMemory,
     PipelineError,
@@ -65,6 +70,7 @@ from .errors import (
     VersionMismatch,
     WorkerLost,
     WorkersLost,
+    WrongKind,
 )
 from .joinable_queue import JoinableQueue
 from .leases import Lease, Leases
@@ -74,43 +80,70 @@ from .statistics import Statistics
 
 if TYPE_CHECKING:
     from ._install import install, installed, uninstall
+    from .barrier import Barrier
+    from .condition import Condition
+    from .event import Event
+    from .locks import Lock, RLock
     from .pipe import Pipe
     from .pipeline import Failure, Pipeline, Report, read_lines
+    from .semaphores import BoundedSemaphore, Semaphore
+    from .shared_array import SharedArray
+    from .shared_struct import SharedStruct
+    from .shared_value import SharedValue
+    from .subscription import Subscription
+    from .topic import Topic
+    from .topic_statistics import SubscriberStatistics, TopicStatistics
     from .transports import connect, remove
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Barrier",
+    "BoundedSemaphore",
     "CodecMismatch",
+    "Condition",
     "ConveyorError",
     "CorruptSegment",
     "DeadLetter",
     "Empty",
+    "Event",
     "Failure",
     "Full",
     "ItemTimeout",
     "ItemTooLarge",
     "JoinableQueue",
+    "Lagged",
     "Lease",
     "LeaseLost",
     "Leases",
+    "Lock",
     "OutOfMemory",
     "Pipe",
     "Pipeline",
     "PipelineError",
     "ProducerLost",
     "Queue",
+    "RLock",
     "Report",
     "SegmentGone",
+    "Semaphore",
+    "SharedArray",
+    "SharedStruct",
+    "SharedValue",
     "ShutDown",
     "SimpleQueue",
     "StageError",
     "Statistics",
+    "SubscriberStatistics",
+    "Subscription",
     "TooManyFailures",
     "TooManyLeases",
+    "Topic",
+    "TopicStatistics",
     "VersionMismatch",
     "WorkerLost",
     "WorkersLost",
+    "WrongKind",
     "__version__",
     "connect",
     "install",
@@ -122,10 +155,24 @@ __all__ = [
 
 # Imported when first used: they need the standard library's multiprocessing, which costs time.
 _LAZY = {
+    "Barrier": "barrier",
+    "BoundedSemaphore": "semaphores",
+    "Condition": "condition",
+    "Event": "event",
     "Failure": "pipeline",
+    "Lock": "locks",
     "Pipe": "pipe",
     "Pipeline": "pipeline",
+    "RLock": "locks",
     "Report": "pipeline",
+    "Semaphore": "semaphores",
+    "SharedArray": "shared_array",
+    "SharedStruct": "shared_struct",
+    "SharedValue": "shared_value",
+    "SubscriberStatistics": "topic_statistics",
+    "Subscription": "subscription",
+    "Topic": "topic",
+    "TopicStatistics": "topic_statistics",
     "connect": "transports",
     "install": "_install",
     "installed": "_install",

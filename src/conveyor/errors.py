@@ -29,6 +29,7 @@ __all__ = [
     "Full",
     "ItemTimeout",
     "ItemTooLarge",
+    "Lagged",
     "LeaseLost",
     "OutOfMemory",
     "PipelineError",
@@ -41,6 +42,7 @@ __all__ = [
     "VersionMismatch",
     "WorkerLost",
     "WorkersLost",
+    "WrongKind",
 ]
 
 
@@ -54,6 +56,26 @@ class ItemTooLarge(ConveyorError, ValueError):
 
 class CodecMismatch(ConveyorError, TypeError):
     """An item was put with another codec than this end of the queue has; it stays in the queue."""
+
+
+class Lagged(ConveyorError):
+    """The subscription asked to fail when it is too slow, and events that it had not read were overwritten.
+
+    It is over: every further call raises this again. A new one may start at the oldest event kept.
+
+    Attributes:
+        missed: how many events it lost.
+    """
+
+    def __init__(self, missed: int = 0) -> None:
+        super().__init__(missed)
+        self.missed = missed
+
+    def __str__(self) -> str:
+        return (
+            f"{self.missed} events were overwritten before this subscription had read them; raise the topic's "
+            'max_bytes, read faster, or subscribe with when_slow="block" or "drop_oldest"'
+        )
 
 
 class LeaseLost(ConveyorError):
@@ -74,6 +96,10 @@ class CorruptSegment(ConveyorError, OSError):
 
 class VersionMismatch(CorruptSegment):
     """The segment was made by a conveyor of another layout version."""
+
+
+class WrongKind(ConveyorError, OSError):
+    """The name is taken by something else: a topic where a queue was asked for, say. The text says by what."""
 
 
 class SegmentGone(ConveyorError, OSError):

@@ -56,6 +56,9 @@ def execute(run: Run) -> Outcome:
             search = [str(HERE / "injection"), os.environ.get("PYTHONPATH", "")]
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, search))
             environment["CONVEYOR_CONFORMANCE_LOG"] = str(log)
+            environment["CONVEYOR_CONFORMANCE_LOCKS"] = str(
+                int(bool({"Lock", "RLock"} & set(run.portion.builds)))
+            )
         classes = {name.partition(".")[0] for name in run.classes}
         untried = [one.test for one in UNTRIED if one.test.partition(".")[0] in classes]
         command = [sys.executable, str(HERE / "cpython_runner.py"), str(results), run.method, run.module]

@@ -38,8 +38,7 @@ class Portion:
 
 _MULTIPROCESSING = "cpython_multiprocessing_{method}"
 
-# Left out of test._test_multiprocessing: locks, semaphores, conditions, events, barriers and the
-# WithThreads variants of the rest, which use neither a queue nor a pipe between processes.
+# Left out of test._test_multiprocessing: the WithThreads variants, which use nothing between processes.
 PORTIONS = (
     Portion(
         "queues",
@@ -126,8 +125,20 @@ PORTIONS = (
             "WithManagerTestMyManager",
             "WithProcessesTestManagerRestart",
         ),
-        ("Pipe",),
+        ("Pipe", "RLock"),
     ),
+    Portion(
+        "locks",
+        _MULTIPROCESSING,
+        (
+            "WithProcessesTestLock",
+            "WithProcessesTestSemaphore",
+            "WithProcessesTestCondition",
+            "WithProcessesTestEvent",
+        ),
+        ("Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Event"),
+    ),
+    Portion("barriers", _MULTIPROCESSING, ("WithProcessesTestBarrier",), ("Barrier", "Event", "Lock")),
     Portion(
         "logging",
         "test.test_logging",

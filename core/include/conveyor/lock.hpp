@@ -28,14 +28,26 @@ class Lock {
  public:
   // Spins for about a microsecond, never sleeps: for callers that hold something others need.
   Locked try_acquire();
-  // Sleeps when needed, until the deadline.
-  Locked acquire(Nanoseconds deadline);
+  // Sleeps when needed, until the deadline. Looks whether the holder lives after some milliseconds, and again after
+  // at most `longest_look`: for locks that may be held for long.
+  Locked acquire(Nanoseconds deadline, Nanoseconds longest_look = shortest_look);
+  static constexpr Nanoseconds shortest_look = 5'000'000;
 
-  void unlock() {
+  // One look, for those who come by often: `busy`, or got. sync point "lock": acquires what unlock released.
+  Locked take(OwnerId me) {
+    std::uint64_t seen = 0;
+    return word_.compare_exchange_strong(seen, me, conveyor::acquire, relaxed) ? Locked::clean : Locked::busy;
+  }
+  // The same from a holder that is dead; asks the system whether it is.
+  Locked take_from_dead(OwnerId me);
+
+  // False: it was free, and nobody's.
+  bool unlock() {
     // sync point "lock": release here, acquire in try_acquire, acquire and take-over. What one
     // holder wrote is seen by the next.
     const std::uint64_t word = word_.exchange(0, release);
     if ((word & contended) != 0) wake_next();
+    return word != 0;
   }
 
   // Who holds it now, `nobody` when it is free; for those who only watch.

@@ -31,6 +31,7 @@ class Mutation(NamedTuple):
 
 WAIT, LOCK = "core/include/conveyor/wait.hpp", "core/include/conveyor/lock.hpp"
 STREAM, TAKE = "core/src/stream.cpp", "core/include/conveyor/stream.hpp"
+PUBLISH, SUBSCRIBER = "core/src/fanout_publish.cpp", "core/src/subscriber.cpp"
 TAKEN = "word_.compare_exchange_strong(seen, me"
 MUTATIONS = [
     Mutation(
@@ -120,6 +121,56 @@ MUTATIONS = [
         "bool Pool::lock() {\n  return true;",
         "the pool*",
     ),
+    Mutation(
+        "topic-commits-relaxed",
+        PUBLISH,
+        "header_.tail.store(draft.position | (draft.copy ^ 1), release);",
+        "header_.tail.store(draft.position | (draft.copy ^ 1), relaxed);",
+        "the topic*",
+    ),
+    Mutation(
+        "topic-commits-too-early",
+        PUBLISH,
+        "  write(draft, event, span);\n    ++done;\n",
+        "  header_.tail.store((draft.position + span) | (draft.copy ^ 1), release);\n"
+        "    write(draft, event, span);\n    ++done;\n",
+        "the topic*",
+    ),
+    Mutation(
+        "topic-overwrites-without-fence",
+        PUBLISH,
+        "    full_fence();  // sync point",
+        "    // sync point",
+        "the topic*",
+    ),
+    Mutation(
+        "topic-reads-without-fence",
+        SUBSCRIBER,
+        '  full_fence();\n  CONVEYOR_KILL_POINT("topic.window-open");',
+        '  CONVEYOR_KILL_POINT("topic.window-open");',
+        "the topic*",
+    ),
+    Mutation(
+        "topic-cursor-relaxed",
+        SUBSCRIBER,
+        "seat().cursor.store(position, release);",
+        "seat().cursor.store(position, relaxed);",
+        "the topic*",
+    ),
+    Mutation(
+        "topic-blind-to-pins",
+        PUBLISH,
+        "if (pin.owner.load(acquire) != nobody) consider",
+        "if (pin.owner.load(acquire) == 1) consider",
+        "the topic*",
+    ),
+    Mutation(
+        "topic-wakes-one-only",
+        "core/src/fanout.cpp",
+        "  if (ready()) pass_on();\n",
+        "",
+        "the topic*",
+    ),
 ]
 
 
@@ -133,7 +184,8 @@ def build(root: Path, out: Path) -> Path:
         f"-I{root / 'core/include'}",
     ]
     compiler = os.environ.get("CXX", "g++")
-    sources = [*sorted((root / "core/src").glob("*.cpp")), ROOT / MODEL / "test_model.cpp"]
+    programs = [ROOT / MODEL / "test_model.cpp", ROOT / MODEL / "test_model_topic.cpp"]
+    sources = [*sorted((root / "core/src").glob("*.cpp")), *programs]
     jobs = [
         [compiler, *flags, "-fsanitize=thread", "-c", str(source), "-o", str(out / f"{source.stem}.o")]
         for source in sources

@@ -17,6 +17,11 @@ void bind_pickling(nb::module_& module);
 void bind_leases(nb::module_& module);
 void bind_looks(nb::module_& module);
 void bind_processes(nb::module_& module);
+void bind_region(nb::module_& module);
+void bind_locks(nb::module_& module);
+void bind_synchronise(nb::module_& module);
+void bind_numbers(nb::module_& module);
+void bind_topics(nb::module_& module);
 void bind_ending(nb::class_<Channel>& channel);
 
 namespace {
@@ -358,6 +363,11 @@ NB_MODULE(_native, module) {
   bind_channels(module);
   bind_looks(module);
   bind_processes(module);
+  bind_topics(module);
+  bind_region(module);
+  bind_locks(module);
+  bind_synchronise(module);
+  bind_numbers(module);
   // The encoding by itself, for the tests that damage it.
   module.def(
       "_encode",

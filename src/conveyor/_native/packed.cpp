@@ -8,6 +8,7 @@ Packed::Packed(Packed&& other) noexcept
     : kind(other.kind),
       codec(other.codec),
       target(other.target),
+      for_topic(other.for_topic),
       pieces_(std::move(other.pieces_)),
       sources_(std::move(other.sources_)),
       head_size_(other.head_size_),

@@ -68,6 +68,7 @@ class Packed {
   std::uint64_t codec = 0;
   // The segment that it is for; null: no buffers beside the pickle, please.
   const Segment* target = nullptr;
+  bool for_topic = false;  // beside it, although it is for no segment
 
   bool has_index() const { return kind == Kind::buffers || kind == Kind::custom; }
   const std::vector<Source>& sources() const { return sources_; }

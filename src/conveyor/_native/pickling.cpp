@@ -53,12 +53,13 @@ PyObject* machine_buffer(PyObject* self, PyObject* buffer) {
   auto* const machine = static_cast<Machine*>(PyCapsule_GetPointer(self, nullptr));
   if (machine == nullptr) return nullptr;
   Packed& target = *machine->target;
-  if (target.target == nullptr) Py_RETURN_TRUE;
+  if (target.target == nullptr && !target.for_topic) Py_RETURN_TRUE;
   Py_buffer view;
   if (PyObject_GetBuffer(buffer, &view, PyBUF_FULL_RO) != 0) return nullptr;
   const bool ours =
       PyBuffer_IsContiguous(&view, 'A') != 0 &&
-      (view.len >= least_buffer || Loan::find(view.buf, static_cast<std::size_t>(view.len), *target.target) != nullptr);
+      (view.len >= least_buffer || (target.target != nullptr && Loan::find(view.buf, static_cast<std::size_t>(view.len),
+                                                                           *target.target) != nullptr));
   if (!ours) {
     PyBuffer_Release(&view);
     Py_RETURN_TRUE;

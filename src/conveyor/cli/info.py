@@ -1,4 +1,4 @@
-"""`conveyor info URL`: what a named queue tells about itself."""
+"""`conveyor info URL`: what a named queue or topic tells about itself."""
 
 from __future__ import annotations
 
@@ -13,10 +13,20 @@ from .exit_codes import CommandError, ExitCode
 
 if TYPE_CHECKING:
     from ..queue import Queue
+    from ..statistics import Statistics
+    from ..topic_statistics import TopicStatistics
 
 __all__ = ["check_found", "info", "named", "open_queue"]
 
-_BYTES = {"bytes_in", "bytes_out", "memory_held"}
+_BYTES = {
+    "bytes_in",
+    "bytes_out",
+    "memory_held",
+    "memory_pinned",
+    "bytes_published",
+    "bytes_kept",
+    "max_bytes",
+}
 _SECONDS = {"put_blocked_seconds", "get_blocked_seconds"}
 
 
@@ -26,21 +36,42 @@ def info(
     *,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
-    """Print what is in a named queue, and what went through it.
+    """Print what is in a named queue or topic, and what went through it.
 
     Args:
-        url: The queue, as in shm://jobs.
+        url: The queue or topic, as in shm://jobs.
         as_json: Print one JSON object: counts, bytes and seconds as plain numbers.
     """
-    figures = dataclasses.asdict(open_queue(url).statistics())
+    figures = dataclasses.asdict(_statistics(url))
     if as_json:
         print(json.dumps({"url": url, **figures}))
         return ExitCode.OK
     width = max(map(len, figures))
     print(url)
+    subscribers = figures.pop("subscribers", ())
     for name, value in figures.items():
         print(f"  {name.replace('_', ' '):<{width}}  {_readable(name, value)}")
+    for each in subscribers:
+        state = "" if each["alive"] else ", dead"
+        print(
+            f"  subscriber {each['pid']} ({each['when_slow']}{state}): seq {each['seq']:,}, lag {each['lag']:,}, "
+            f"missed {each['missed']:,}, received {each['received']:,}"
+        )
     return ExitCode.OK
+
+
+def _statistics(url: str) -> Statistics | TopicStatistics:
+    from .. import WrongKind, connect
+
+    try:
+        return open_queue(url).statistics()
+    except CommandError as error:
+        if not isinstance(error.__context__, WrongKind):
+            raise
+        try:
+            return connect(url, kind="topic", create=False).statistics()
+        except OSError:
+            raise error from None
 
 
 def open_queue(url: str) -> Queue[Any]:

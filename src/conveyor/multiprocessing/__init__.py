@@ -1,9 +1,10 @@
-"""`multiprocessing`, whole, with conveyor's queues and pipes in place of its own.
+"""`multiprocessing`, whole, with conveyor's queues, pipes and locks in place of its own.
 
     import conveyor.multiprocessing as multiprocessing
 
-`Queue`, `JoinableQueue`, `SimpleQueue`, `Pipe` and `Pool` are conveyor's, here and on every context.
-The rest is the standard library's own: processes, locks, managers, shared memory, and the start
+`Queue`, `JoinableQueue`, `SimpleQueue`, `Pipe` and `Pool` are conveyor's, here and on every context, and so
+are `Lock`, `RLock`, `Semaphore`, `BoundedSemaphore`, `Condition`, `Event` and `Barrier`.
+The rest is the standard library's own: processes, managers, shared memory, and the start
 method, which the two modules share. So code that uses the one works together with code that uses the other.
 """
 

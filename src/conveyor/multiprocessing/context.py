@@ -1,4 +1,4 @@
-"""Contexts that make conveyor's queues and pipes, and are the standard library's in all else.
+"""Contexts that make conveyor's queues, pipes and locks, and are the standard library's in all else.
 
 The start method has one truth, the standard library's default context: through whichever of the
 two modules it is set, both tell the same.
@@ -20,8 +20,15 @@ from multiprocessing.context import (
 )
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from ..barrier import Barrier as _Barrier
+from ..condition import Condition as _Condition
+from ..event import Event as _Event
 from ..joinable_queue import JoinableQueue as _JoinableQueue
+from ..locks import Lock as _Lock
+from ..locks import RLock as _RLock
 from ..queue import Queue as _Queue
+from ..semaphores import BoundedSemaphore as _BoundedSemaphore
+from ..semaphores import Semaphore as _Semaphore
 from ..simple_queue import SimpleQueue as _SimpleQueue
 
 if TYPE_CHECKING:
@@ -52,7 +59,7 @@ __all__ = [
 
 
 class Context(BaseContext):
-    """A context whose queues, pipes and pools are conveyor's."""
+    """A context whose queues, pipes, pools and locks are conveyor's."""
 
     @overload  # type: ignore[override]
     def get_context(self, method: None = None) -> Context: ...
@@ -91,6 +98,38 @@ class Context(BaseContext):
     def SimpleQueue(self) -> _SimpleQueue[Any]:  # type: ignore[override]  # noqa: N802  # pyright: ignore
         """A `conveyor.SimpleQueue`."""
         return _SimpleQueue(ctx=self.get_context())
+
+    def Lock(self) -> _Lock:  # type: ignore[override]  # noqa: N802  # pyright: ignore
+        """A `conveyor.Lock`."""
+        return _Lock(ctx=self.get_context())
+
+    def RLock(self) -> _RLock:  # type: ignore[override]  # noqa: N802  # pyright: ignore
+        """A `conveyor.RLock`."""
+        return _RLock(ctx=self.get_context())
+
+    def Condition(self, lock: Any = None) -> _Condition:  # type: ignore[override]  # noqa: N802  # pyright: ignore
+        """A `conveyor.Condition`."""
+        return _Condition(lock, ctx=self.get_context())
+
+    def Semaphore(self, value: int = 1) -> _Semaphore:  # type: ignore[override]  # noqa: N802  # pyright: ignore
+        """A `conveyor.Semaphore`."""
+        return _Semaphore(value, ctx=self.get_context())
+
+    def BoundedSemaphore(  # type: ignore[override]  # noqa: N802
+        self, value: int = 1
+    ) -> _BoundedSemaphore:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """A `conveyor.BoundedSemaphore`."""
+        return _BoundedSemaphore(value, ctx=self.get_context())
+
+    def Event(self) -> _Event:  # type: ignore[override]  # noqa: N802  # pyright: ignore
+        """A `conveyor.Event`."""
+        return _Event(ctx=self.get_context())
+
+    def Barrier(  # type: ignore[override]  # noqa: N802
+        self, parties: int, action: Callable[[], object] | None = None, timeout: float | None = None
+    ) -> _Barrier:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """A `conveyor.Barrier`."""
+        return _Barrier(parties, action, timeout, ctx=self.get_context())
 
     def Pipe(self, duplex: bool = True) -> tuple[Connection, Connection]:  # noqa: N802
         """The two ends of a `conveyor.Pipe`."""

@@ -1,40 +1,18 @@
-"""Named queues in shared memory: a file under /dev/shm, mode 0600."""
+"""Named queues and topics in shared memory: a file under /dev/shm, mode 0600."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from .._names import checked_name, is_name
 from .._native import Segment
 from ..queue import Queue, checked_bounds, checked_codec, checked_lease
 
 if TYPE_CHECKING:
     from ..codecs import Codec
+    from ..topic import Topic
 
-__all__ = ["checked_name", "connect", "is_name", "remove"]
-
-# The longest file name is 255 bytes; the file's prefix and suffix need some of it.
-# `.ready` is the suffix: of a queue named so, the file would be the descriptor of another.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}(?<!\.ready)")
-
-
-def is_name(name: str) -> bool:
-    """Whether a queue may have that name."""
-    return _NAME.fullmatch(name) is not None
-
-
-def checked_name(name: str) -> str:
-    """The name, which is one that a queue may have.
-
-    Raises:
-        ValueError: it is not; the text says what would be.
-    """
-    if not is_name(name):
-        raise ValueError(
-            f"queue name is {name!r}; it must have 1 to 200 letters, digits, '.', '_' or '-', "
-            "start with a letter, a digit or '_', and not end with '.ready'"
-        )
-    return name
+__all__ = ["checked_name", "connect", "connect_topic", "is_name", "remove"]
 
 
 def _segment(name: str, create: bool | None, *bounds: Any) -> Segment:
@@ -69,6 +47,13 @@ def connect(
     codec = checked_codec(codec)
     segment = _segment(checked_name(name), create, items, size, attempts, seconds)
     return Queue.on_segment(segment, codec, dead_letters)
+
+
+def connect_topic(name: str, create: bool | None, max_bytes: int | None, keep: int | None) -> Topic[Any]:
+    """The topic of that name; see `conveyor.connect`."""
+    from ..topic import DEFAULT_BYTES, open_topic
+
+    return open_topic(name, create, DEFAULT_BYTES if max_bytes is None else max_bytes, keep)
 
 
 def remove(name: str) -> None:

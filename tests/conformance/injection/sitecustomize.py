@@ -21,6 +21,10 @@ def _note(event: str, what: str) -> None:
         os.close(file)
 
 
+def _keep(self, number) -> None:
+    self.number = number
+
+
 def _inject() -> None:
     import multiprocessing.connection
 
@@ -36,17 +40,34 @@ def _inject() -> None:
 
         def __init__(self, *args, **kwargs):  # noqa: N807
             build(self, *args, **kwargs)
-            _note("built", "JoinableQueue" if isinstance(self, JoinableQueue) else cls.__name__)
+            _note("built", name_of(self))
 
         def __setstate__(self, state):  # noqa: N807
             receive(self, state)
-            _note("received", "JoinableQueue" if isinstance(self, JoinableQueue) else cls.__name__)
+            _note("received", name_of(self))
+
+        def name_of(made):
+            return "JoinableQueue" if isinstance(made, JoinableQueue) else cls.__name__
 
         cls.__init__ = __init__
         cls.__setstate__ = __setstate__
 
     watch(Queue)
     watch(SimpleQueue)
+    if os.environ.get("CONVEYOR_CONFORMANCE_LOCKS") == "1":
+        import multiprocessing.synchronize
+
+        # `install` leaves the locks alone; the contexts of conveyor.multiprocessing have them.
+        names = ("Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Event", "Barrier")
+        for name in names:
+            cls = getattr(conveyor, name)
+            setattr(multiprocessing.synchronize, name, cls)
+            watch(cls)
+        # CPython's tests look into the semaphores of which the standard library's condition is made, for nobody to be
+        # left waiting. Ours counts who waits.
+        count = type("Count", (), {"__init__": _keep, "get_value": lambda self: self.number})
+        conveyor.Condition._sleeping_count = property(lambda self: count(self._waiting))
+        conveyor.Condition._woken_count = conveyor.Condition._wait_semaphore = count(0)
     make_pipe = multiprocessing.connection.Pipe
 
     def Pipe(duplex=True):  # noqa: N802

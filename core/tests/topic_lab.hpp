@@ -1,0 +1,27 @@
+// A small world of topics to kill processes in: publishers and subscribers as real processes on one log, and a ledger
+// that tells afterwards who published and who got what.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "conveyor/fanout_layout.hpp"
+#include "crash_lab.hpp"
+
+namespace crash {
+
+struct Listener {
+  Fate fate;
+  conveyor::SeatMode mode = conveyor::SeatMode::block;
+};
+
+struct TopicPlan {
+  std::vector<Fate> publishers;
+  std::vector<Listener> subscribers;
+  std::vector<Fate> makers;   // who die over making the log, before it is made
+  std::vector<Fate> closers;  // who die over ending it
+};
+
+Outcome run(const TopicPlan& plan);
+
+}  // namespace crash

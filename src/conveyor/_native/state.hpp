@@ -1,0 +1,73 @@
+// What the bindings of the shared state have in common: cells, and waiting with the GIL released.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/shared_ptr.h>
+
+#include <utility>
+
+#include "channel.hpp"
+#include "conveyor/arena.hpp"
+#include "errors.hpp"
+
+namespace conveyor::python {
+
+// SegmentError becomes the Python error.
+template <class Action>
+auto guarded(Action action) {
+  try {
+    return action();
+  } catch (const SegmentError& error) {
+    rethrow(error);
+  }
+}
+
+// A cell that a handle holds. When the handle goes and was never pickled, nobody else can have the cell.
+class HeldCell {
+ public:
+  HeldCell(CellType type, std::size_t size) : place_(guarded([&] { return carve(type, size); })) {}
+  HeldCell(std::shared_ptr<Region> region, std::uint64_t offset, CellType type, std::size_t least)
+      : place_(guarded([&] { return checked_place(std::move(region), offset, type, least); })), known_(true) {}
+  HeldCell(const HeldCell&) = delete;
+  HeldCell& operator=(const HeldCell&) = delete;
+  ~HeldCell() {
+    if (!known_) uncarve(place_);
+  }
+  template <class Cell>
+  Cell& as() const {
+    return place_.as<Cell>();
+  }
+  std::uint64_t offset() const { return place_.offset; }
+  // For a pickle.
+  const std::shared_ptr<Region>& tell() {
+    known_ = true;
+    return place_.region;
+  }
+
+ private:
+  Place place_;
+  bool known_ = false;
+};
+
+// Calls `wait` without the GIL until it says something else than `interrupted`; in between, signal handlers run. False:
+// one raised, and that is the Python error.
+template <class How, class Wait>
+bool wait_without_gil(How interrupted, How& how, Wait wait) {
+  for (;;) {
+    {
+      const WithoutGil released;
+      how = wait();
+    }
+    if (how != interrupted) return true;
+    if (PyErr_CheckSignals() != 0) return false;
+  }
+}
+
+// None: for ever; at most 0: at once. Throws the Python error.
+inline Nanoseconds deadline_after(nb::handle timeout) {
+  Deadline deadline;
+  if (!parse_deadline(Py_True, timeout, deadline)) throw nb::python_error();
+  return deadline.immediate ? 0 : deadline.at;
+}
+
+}  // namespace conveyor::python

@@ -1,0 +1,81 @@
+"""Lock and RLock: as `multiprocessing`'s, and they survive the death of their holder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._handles import CellHandle
+from ._native import LockBase, Region, RLockBase
+from ._references import forget_received
+
+__all__ = ["Lock", "RLock"]
+
+
+class Lock(CellHandle, LockBase):
+    """A lock between processes, with the methods of `multiprocessing.Lock`.
+
+    Goes to any process: as an argument of `Process` under every start method, in a `Pool`'s tasks, through a queue.
+    When the process that holds it dies, the next `acquire` returns within a second, and `recovered` is True then: what
+    the lock guards may be half-changed. Not reentrant; any process and thread may release it.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, *, ctx: Any = None) -> None:
+        """A new lock, which nobody holds.
+
+        Args:
+            ctx: taken so that a `multiprocessing` context can make one; the lock works under all start methods.
+
+        Raises:
+            OutOfMemory: no memory for it.
+        """
+        forget_received()
+        LockBase.__init__(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}(owner={_owner(self)})>"
+
+
+class RLock(CellHandle, RLockBase):
+    """A lock that its thread may take again, with the methods of `multiprocessing.RLock`.
+
+    As `Lock` in all else: it goes to any process, and `recovered` says that the last holder died. A thread takes it
+    through whatever handle: two that stand for the same lock in one process count together.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, *, ctx: Any = None) -> None:
+        """A new lock, which nobody holds.
+
+        Args:
+            ctx: taken so that a `multiprocessing` context can make one; the lock works under all start methods.
+
+        Raises:
+            OutOfMemory: no memory for it.
+        """
+        forget_received()
+        RLockBase.__init__(self)
+
+    def _count(self) -> int:
+        return self._depth
+
+    @classmethod
+    def _at(cls, region: Region, offset: int) -> RLock:
+        """The lock that lies there, beside what it guards."""
+        lock = cls.__new__(cls)
+        RLockBase.__init__(lock, region, offset)
+        return lock
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}(owner={_owner(self)}, count={self._depth})>"
+
+
+def _owner(lock: LockBase) -> str:
+    holder = lock._holder  # pyright: ignore[reportPrivateUsage]
+    if not holder:
+        return "None"
+    if lock._is_mine():  # pyright: ignore[reportPrivateUsage]
+        return "this process"
+    return f"process {(holder >> 1) & 0x3FFFFF}"
