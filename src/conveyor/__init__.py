@@ -48,7 +48,6 @@ if not sys.platform.startswith("linux"):
 
 from typing import TYPE_CHECKING, Any
 
-from .dead_letter import DeadLetter
 from .errors import (
     CodecMismatch,
     ConveyorError,
@@ -76,12 +75,12 @@ from .joinable_queue import JoinableQueue
 from .leases import Lease, Leases
 from .queue import Queue
 from .simple_queue import SimpleQueue
-from .statistics import Statistics
 
 if TYPE_CHECKING:
     from ._install import install, installed, uninstall
     from .barrier import Barrier
     from .condition import Condition
+    from .dead_letter import DeadLetter
     from .event import Event
     from .locks import Lock, RLock
     from .pipe import Pipe
@@ -90,6 +89,7 @@ if TYPE_CHECKING:
     from .shared_array import SharedArray
     from .shared_struct import SharedStruct
     from .shared_value import SharedValue
+    from .statistics import Statistics
     from .subscription import Subscription
     from .topic import Topic
     from .topic_statistics import SubscriberStatistics, TopicStatistics
@@ -153,11 +153,12 @@ __all__ = [
     "uninstall",
 ]
 
-# Imported when first used: they need the standard library's multiprocessing, which costs time.
+# Imported when first used: what they need of the standard library (multiprocessing, dataclasses) costs time.
 _LAZY = {
     "Barrier": "barrier",
     "BoundedSemaphore": "semaphores",
     "Condition": "condition",
+    "DeadLetter": "dead_letter",
     "Event": "event",
     "Failure": "pipeline",
     "Lock": "locks",
@@ -169,6 +170,7 @@ _LAZY = {
     "SharedArray": "shared_array",
     "SharedStruct": "shared_struct",
     "SharedValue": "shared_value",
+    "Statistics": "statistics",
     "SubscriberStatistics": "topic_statistics",
     "Subscription": "subscription",
     "Topic": "topic",

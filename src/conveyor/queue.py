@@ -14,10 +14,8 @@ from ._ends import NoLock, Reader, Writer
 from ._native import Segment
 from ._producing import Producing
 from ._references import Reference, forget_received, reference_to
-from .dead_letter import DeadLetter
 from .errors import Full, ItemTooLarge, ShutDown
 from .leases import Leases
-from .statistics import Statistics
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from .codecs import Codec
+    from .statistics import Statistics
 
 __all__ = ["Queue"]
 
@@ -80,6 +79,8 @@ def checked_lease(lease_seconds: float | None, max_attempts: int | None) -> tupl
 
 
 def _bury(dead_letters: Any, item: Any, attempts: int, error: str, pid: int) -> bool:
+    from .dead_letter import DeadLetter
+
     try:
         dead_letters.put(DeadLetter(item, attempts, error, pid), block=False)
     except Full:
@@ -250,6 +251,8 @@ class Queue(AwaitableChannel[T]):
     def statistics(self) -> Statistics:
         """A snapshot of counters over all processes."""
         forget_received()
+        from .statistics import Statistics
+
         return Statistics(**self._statistics())
 
     # -- ending, for all processes ----------------------------------------------------------------------

@@ -11,10 +11,11 @@ from ._native import Segment, SimpleChannel
 from ._producing import Producing
 from ._references import Reference, forget_received, reference_to
 from .errors import ShutDown
-from .statistics import Statistics
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
+
+    from .statistics import Statistics
 
 __all__ = ["SimpleQueue"]
 
@@ -94,6 +95,8 @@ class SimpleQueue(SimpleChannel[T]):
 
     def statistics(self) -> Statistics:
         """A snapshot of counters over all processes."""
+        from .statistics import Statistics
+
         return Statistics(**self._statistics())
 
     def __getstate__(self) -> tuple[Any, ...]:
