@@ -20,7 +20,8 @@ class Failure:
     number: int
     """The item's place in the stage's input, from 0."""
     item: Any
-    """The item, as the stage got it."""
+    """The item, as the stage got it; a large array that its worker wrote into is as that left it, unless the stage
+    has retries, or keeps what failed."""
     attempts: int
     """How often it was tried."""
     kind: str

@@ -132,6 +132,7 @@ class TeeNode(Node):
     def push(self, values: list[Any], origins: Origins) -> None:
         """Take values."""
         self.taken += len(values)
+        assert not self._unseen, "it was pushed more than it wants"
         self._unseen, self._unseen_origins = values, origins
         self._show()
 

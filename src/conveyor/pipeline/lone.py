@@ -5,13 +5,11 @@ from __future__ import annotations
 from .._native import spin_for_any
 from .inline import SinkNode
 from .node import Node
+from .quick import SPIN_SECONDS
 from .source_node import SourceNode
 from .work_node import WorkNode
 
 __all__ = ["LoneLane"]
-
-# Looking for what is about to come costs less than being woken by it.
-_SPIN_SECONDS = 60e-6
 
 
 class LoneLane:
@@ -47,11 +45,11 @@ class LoneLane:
 
         To be called while the source may be read, and not for long without a look at everything else.
         """
-        for node in self._works:
-            if not node.is_idle:
-                return False
+        # A sink that is full holds up everything before it, lone or not.
+        if self._sink.wants() <= 0 or not all(node.is_idle for node in self._works):
+            return False
         queue = self._queue
-        if not spin_for_any([queue], _SPIN_SECONDS) or queue.qsize() != 1:
+        if not spin_for_any([queue], SPIN_SECONDS) or queue.qsize() != 1:
             return False
         self._source.read()
         values, _ = self._source.hand_out(1)
@@ -59,7 +57,7 @@ class LoneLane:
             return False
         for node in self._works:
             hand = node.give_lone(values)
-            if hand is None or not spin_for_any([hand.channel], _SPIN_SECONDS):
+            if hand is None or not spin_for_any([hand.channel], SPIN_SECONDS):
                 return True
             values = node.take_lone(hand)
             if not values:

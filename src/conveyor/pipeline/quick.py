@@ -9,7 +9,7 @@ from .process_hand import ProcessHand
 from .source_node import SourceNode
 from .work_node import WorkNode
 
-__all__ = ["nap", "take_quickly"]
+__all__ = ["SPIN_SECONDS", "nap", "take_quickly"]
 
 # Results that come quickly are collected this often at most: waking up for each would cost the
 # workers a system call an item.
@@ -17,7 +17,7 @@ _NAP_SECONDS = 0.002
 _NAP_LEAST = 0.0002
 _NAP_ITEMS = 16
 # For quick items, looking for the result costs less than being woken by it.
-_SPIN_SECONDS = 60e-6
+SPIN_SECONDS = 60e-6
 _SPIN_ITEM_SECONDS = 200e-6
 
 
@@ -51,7 +51,7 @@ def take_quickly(works: list[WorkNode], sources: list[SourceNode]) -> bool:
             hands.append((node, hand))
     channels: list[Any] = [hand.channel for _, hand in hands]
     channels += [node.channel for node in ready]
-    if not channels or not spin_for_any(channels, _SPIN_SECONDS):
+    if not channels or not spin_for_any(channels, SPIN_SECONDS):
         return False
     for node, hand in hands:
         if hand.has_results():
