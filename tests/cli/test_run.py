@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from conveyor import Pipeline
+
 PIPELINES = Path(__file__).with_name("pipelines.py")
 CTRL_C = b"\x03"
 METHODS = ["fork", "spawn", "forkserver"]
@@ -159,3 +161,17 @@ class TestSignals:
         assert done.code == 143
         for pid in workers:
             wait_dead(pid)
+
+
+def test_a_signal_does_not_interrupt_the_display_by_speaking(capsys: pytest.CaptureFixture[str]) -> None:
+    said_meanwhile: list[str] = []
+
+    def show(progress: object) -> None:
+        if not said_meanwhile:
+            os.kill(os.getpid(), signal.SIGINT)
+            said_meanwhile.append(capsys.readouterr().err)
+
+    report = Pipeline(range(100_000)).map(abs, workers=1).run(progress=show)
+    assert report.interrupted == "SIGINT"
+    assert said_meanwhile == [""]
+    assert "finishing" in capsys.readouterr().err

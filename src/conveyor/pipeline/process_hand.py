@@ -49,8 +49,10 @@ class ProcessHand(Hand):
         self.process: BaseProcess = cast("Any", context).Process(
             target=work, args=(job, self._tasks, self._results, self.slate)
         )
-        # A Ctrl-C before the child has its own handlers would run ours in it.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        # A Ctrl-C before the child has its own handlers would run ours in it. A fork server has none of ours, and
+        # would keep for all its children, the program's own too, what is blocked when it is started.
+        inherits = context.get_start_method() != "forkserver"
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS if inherits else ())
         try:
             self.process.start()
         finally:

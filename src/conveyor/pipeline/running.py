@@ -85,6 +85,8 @@ class Running:
         self.jobs = jobs or len(os.sched_getaffinity(0))
         self._signals = signals and threading.current_thread() is threading.main_thread()
         self.signalled: signal.Signals | None = None
+        self._showing = False
+        self._unsaid = ""
         self._dead_letters = dead_letters
         self.letters: list[DeadLetter[Any]] = []
         self.failures: list[Failure] = []
@@ -204,7 +206,14 @@ class Running:
             self.retried += 1
         self.timeline.look(self.engine)
         if self._display is not None:
-            self._display.show(self, event)
+            self._showing = True
+            try:
+                self._display.show(self, event)
+            finally:
+                self._showing = False
+            if self._unsaid:
+                text, self._unsaid = self._unsaid, ""
+                self._display.say(text)
 
     def _bury(self, failure: Failure) -> None:
         """An item for the dead letters."""
@@ -236,10 +245,12 @@ class Running:
         items = "1 item" if count == 1 else f"{count:,} items"
         again = "Ctrl-C again" if number == signal.SIGINT else "a second SIGTERM"
         text = f"{self.pipeline.name}: {self.signalled.name}: finishing {items} in flight; {again} stops now"
-        if self._display is not None:
-            self._display.say(text)
-        else:
+        if self._display is None:
             os.write(2, f"{text}\n".encode())
+        elif self._showing:  # it may be anywhere, in the middle of an import too, and speaks in a moment
+            self._unsaid = text
+        else:
+            self._display.say(text)
 
     @property
     def drained(self) -> bool:

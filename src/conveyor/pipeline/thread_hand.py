@@ -52,7 +52,10 @@ class ThreadHand(Hand):
         return [] if self._abandoned else self._results.take_each()
 
     def _recall(self) -> int:
-        return sum(not is_stop(message) for message in self._tasks.take_each())
+        count = sum(not is_stop(message) for message in self._tasks.take_each())
+        if self._abandoned:
+            self._tasks.put((STOP,))  # it was among them, and tells the thread to leave when it can
+        return count
 
     def has_results(self) -> bool:
         """Whether `collect` would find something."""
@@ -61,8 +64,7 @@ class ThreadHand(Hand):
     def kill(self) -> None:
         """Expect nothing more of it."""
         self._abandoned = True
-        self._tasks.take_each()
-        self._tasks.put((STOP,))
+        self._recall()
 
     def gone(self) -> bool:
         """Whether it has ended, or was left behind."""
