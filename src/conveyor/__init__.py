@@ -46,6 +46,7 @@ if not sys.platform.startswith("linux"):
         "use the standard library's multiprocessing.Queue here"
     )
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .errors import (
@@ -189,8 +190,6 @@ if not TYPE_CHECKING:  # a checker that saw it would accept any name
     def __getattr__(name: str) -> Any:
         if name not in _LAZY:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib import import_module
-
         value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
         globals()[name] = value
         return value

@@ -173,11 +173,18 @@ class Episode:
 
     def await_end(self, consumers: bool) -> None:
         ours = self.setting.kind == "conveyor"
-        deadline = time.monotonic() + (PATIENCE if ours else SHORT_PATIENCE)
+        patience = PATIENCE if ours else SHORT_PATIENCE
+        least = self.left() if ours else 0
+        deadline = time.monotonic() + patience
         for worker, process in list(self.living.items()):
             if self.roles[worker] is not consumers:
                 continue
-            process.join(max(0.0, deadline - time.monotonic()))
+            while process.exitcode is None and time.monotonic() < deadline:
+                process.join(min(0.5, max(0.0, deadline - time.monotonic())))
+                # A long backlog is no hang as long as it becomes shorter.
+                if ours and consumers and (left := self.left()) < least:
+                    least = left
+                    deadline = time.monotonic() + patience
             if process.exitcode is None:
                 self.outcome.hung += 1
                 self.trouble(f"{'consumer' if consumers else 'producer'} {worker} hangs")
@@ -186,6 +193,11 @@ class Episode:
                 self.outcome.failed += 1
                 self.trouble(f"worker {worker} ended with {process.exitcode}")
             del self.living[worker]
+
+    def left(self) -> int:
+        """Items that nobody has done with."""
+        statistics = self.queue.statistics()
+        return int(statistics.depth + statistics.leased)
 
     def trouble(self, what: str) -> None:
         self.outcome.troubles.append(f"{what} in {asdict(self.setting)}")
