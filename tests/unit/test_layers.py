@@ -207,12 +207,15 @@ class TestImportConveyor:
         assert not upper, "these are imported when they are used"
 
     @pytest.mark.skipif("CONVEYOR_SANITIZED" in os.environ, reason="a sanitizer makes everything slow")
-    def test_costs_little(self) -> None:
+    def test_costs_little(self, tmp_path: Path) -> None:
         program = (
             "import time; start = time.process_time(); import conveyor; print(time.process_time() - start)"
         )
+        # With bytecode, as an installed package has it; the first writes it.
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         costs = [
-            1000 * float(subprocess.check_output([sys.executable, "-c", program], text=True))
-            for _ in range(5)
-        ]
+            1000 * float(subprocess.check_output([sys.executable, "-c", program], text=True, env=environment))
+            for _ in range(6)
+        ][1:]
         assert statistics.median(costs) < IMPORT_BUDGET_MILLISECONDS, costs
