@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any
 
 from ..errors import PipelineError
@@ -40,6 +40,9 @@ class SourceNode(Node):
         self.error: BaseException | None = None
         """What the source raised; nothing more is read from it then."""
         self.skipped = 0
+        self.spent = 0.0
+        """Seconds in which it was read, or waited for."""
+        self._waited_since = 0.0
 
     def read(self) -> None:
         """The source's descriptor is readable."""
@@ -47,6 +50,7 @@ class SourceNode(Node):
             self._fill(max(self.outlet.wants(), 1))
 
     def _fill(self, want: int) -> None:
+        before = perf_counter()
         try:
             self.source.fill(want)
         except BaseException as error:
@@ -55,6 +59,15 @@ class SourceNode(Node):
             self.error = error
             self._desk.fail_after(error)
             self._closed = True
+        finally:
+            if not self._waited_since:
+                self.spent += perf_counter() - before
+
+    def _waited(self, waits: bool) -> None:
+        now = perf_counter()
+        if self._waited_since:
+            self.spent += now - self._waited_since
+        self._waited_since = now if waits else 0.0
 
     def advance(self, now: float) -> bool:
         """Bring as much as is wanted."""
@@ -62,12 +75,16 @@ class SourceNode(Node):
         assert outlet is not None
         want = outlet.wants()
         if want <= 0 or self.finished_reading and not self.source.available:
+            if self._waited_since:
+                self._waited(waits=False)
             return False
         if not self.source.available and self.source.fileno() is None:
             self._fill(want)
         elif self.source.fileno() is None and not self.source.exhausted and self.source.available < want:
             self._fill(want)
         values = self.source.take(want) if self.source.available else []
+        if self._waited_since or not values:
+            self._waited(waits=not values and not self.finished_reading)
         if not values:
             return False
         first = self.taken
@@ -226,6 +243,9 @@ class TeeNode(Node):
         self._desk = desk
         self._unseen: list[Any] = []
         self._unseen_origins: Origins = None
+        self.spent = 0.0
+        """Seconds in which values were shown, or could not be."""
+        self._full_since = 0.0
 
     def wants(self) -> int:
         """Whatever there is, unless somebody is slow."""
@@ -239,12 +259,16 @@ class TeeNode(Node):
 
     def _show(self) -> bool:
         values, origins = self._unseen, self._unseen_origins
+        since = self._full_since or perf_counter()
         try:
             count = self.sink.take(values)
         except Exception as error:
             error.add_note(f"in stage {self.stage!r}")
             self._desk.fail(error)
             return False
+        now = perf_counter()
+        self.spent += now - since
+        self._full_since = now if count < len(values) else 0.0
         self._unseen = values[count:]
         self._unseen_origins = None if origins is None else origins[count:]
         self._seen(values[:count], None if origins is None else origins[:count])

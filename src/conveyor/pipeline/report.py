@@ -11,6 +11,7 @@ from typing import Any
 from ..dead_letter import DeadLetter
 from .account import WorkerAccount
 from .failure import Failure
+from .words import short
 
 __all__ = ["Report", "SlowItem", "StageReport"]
 
@@ -27,7 +28,7 @@ class SlowItem:
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
-    """What one step of the pipeline did. Steps without workers have no seconds."""
+    """What one step of the pipeline did."""
 
     name: str
     kind: str
@@ -47,17 +48,18 @@ class StageReport:
     """How many workers it had at most, or was meant to have."""
     deaths: int = 0
     busy_seconds: float = 0.0
-    """Of all its workers."""
+    """Of all its workers. Of a step without: in which this process was at it, or waited for the source or for room."""
     wait_seconds: float = 0.0
+    """Of all its workers, in which they had no item. Of a step without workers: the rest of the time."""
     p50: float = 0.0
-    """Half of its items took no longer; seconds."""
+    """Half of its items took no longer; seconds, within an eighth, as the next two."""
     p90: float = 0.0
     p99: float = 0.0
     slowest: tuple[SlowItem, ...] = ()
 
     @property
     def load(self) -> float:
-        """The share of their time in which its workers were busy, 0 to 1."""
+        """The share of their time in which its workers, or this process, were busy with it, 0 to 1."""
         total = self.busy_seconds + self.wait_seconds
         return self.busy_seconds / total if total else 0.0
 
@@ -77,6 +79,8 @@ class Report:
     retries: int
     dead: int
     """Of the failures, those that became dead letters."""
+    deaths: int
+    """Workers that died: killed, crashed, or by `os._exit`."""
     in_flight: int
     """Items that were taken in and are not through."""
     resumed: int
@@ -150,9 +154,5 @@ class Report:
         Path(path).write_text(as_html(self), encoding="utf-8")
 
 
-def _short(item: Any, most: int = 200) -> str:
-    try:
-        text = repr(item)
-    except Exception:
-        text = f"a {type(item).__name__} whose repr raises"
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _short(item: Any) -> str:
+    return short(item, 200)
