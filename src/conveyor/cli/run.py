@@ -16,7 +16,7 @@ from .exit_codes import CommandError, ExitCode
 if TYPE_CHECKING:
     from ..pipeline import Pipeline, Report
 
-__all__ = ["USAGE", "run_pipeline"]
+__all__ = ["USAGE", "explain", "run_pipeline"]
 
 USAGE = """conveyor run [OPTIONS] MODULE:PIPELINE
 
@@ -55,7 +55,8 @@ def run_pipeline(
         pipeline: Module or file, and the pipeline in it, or a function that returns one: etl.py:nightly.
         jobs: Workers of stages that do not say how many: a number, or a share of the processors as in 50%.
         start_method: How processes are started; Python's default if not given.
-        halt: An item that fails, in a stage that does not allow it, ends the run now, or soon: what has begun is finished.
+        halt: An item that fails, in a stage that does not allow it, ends the run now, or soon: what has
+            begun is finished.
         max_failures: Items that may fail in all, as a number or as in 1%.
         resume: File that keeps what is done; a second run goes on from there.
         html: Write the report as a page, too.
@@ -87,7 +88,12 @@ def run_pipeline(
         display = make_display(shown, found, sums_up=has_data or not sys.stdout.isatty(), quiet=True)
         with _stdout_for_the_report() if json and not has_data else nullcontext():
             report = found.run(
-                jobs=workers, progress=display, start_method=start_method, halt=halt, max_failures=most, resume=resume
+                jobs=workers,
+                progress=display,
+                start_method=start_method,
+                halt=halt,
+                max_failures=most,
+                resume=resume,
             )
     except PipelineError as error:
         raise CommandError(str(error)) from None
@@ -96,7 +102,7 @@ def run_pipeline(
         if ended is None:
             raise
         _show(ended, json, html, has_data)
-        return _explain(error)
+        return explain(error)
     _show(report, json, html, has_data)
     return ExitCode.WORK_FAILED if report.failures else ExitCode.OK
 
@@ -131,7 +137,7 @@ def _stdout_for_the_report() -> Iterator[None]:
         os.close(kept)
 
 
-def _explain(error: BaseException) -> int:
+def explain(error: BaseException) -> int:
     """Say on standard error what ended the run; returns the exit code."""
     from ..errors import ItemTimeout, TooManyFailures, WorkerLost, WorkersLost
 
@@ -157,7 +163,9 @@ def _traceback(error: BaseException) -> str:
         return str(cause).strip().strip('"').strip()
     package = str(Path(__file__).parent.parent)
     made = traceback.TracebackException.from_exception(error)
-    made.stack = traceback.StackSummary.from_list([frame for frame in made.stack if not frame.filename.startswith(package)])
+    made.stack = traceback.StackSummary.from_list(
+        [frame for frame in made.stack if not frame.filename.startswith(package)]
+    )
     made.__notes__ = None  # pyright: ignore[reportAttributeAccessIssue]
     return "".join(made.format()).rstrip()
 
@@ -176,7 +184,9 @@ def _load(target: str) -> Pipeline[Any]:
         except Exception as error:
             raise CommandError(f"{target}, called without arguments, raised {last_place(error)}") from error
     if not isinstance(found, Pipeline):
-        raise CommandError(f"{target} is of type {type(found).__name__}; it must be a Pipeline, or a function that returns one")
+        raise CommandError(
+            f"{target} is of type {type(found).__name__}; it must be a Pipeline, or a function that returns one"
+        )
     return found  # pyright: ignore[reportUnknownVariableType]
 
 

@@ -109,7 +109,11 @@ def last_place(error: BaseException) -> str:
         return text
     frames = traceback.extract_tb(error.__traceback__)
     package = str(Path(__file__).parent.parent)
-    outside = [frame for frame in frames if not frame.filename.startswith(package) and "importlib" not in frame.filename]
+    outside = [
+        frame
+        for frame in frames
+        if not frame.filename.startswith(package) and "importlib" not in frame.filename
+    ]
     return f"{text} ({outside[-1].filename}:{outside[-1].lineno})" if outside else text
 
 

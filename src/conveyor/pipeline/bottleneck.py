@@ -66,7 +66,7 @@ def bottleneck(stages: list[StageReport], pressure: Pressure, failed: bool = Fal
     if small:
         return small
     if share < _BUSY:
-        return f"Nothing stands out: {top.name!r}, the busiest, was at work {share:.0%} of the time."
+        return f"Nothing stands out: even {top.name!r} worked only {share:.0%} of the time."
     if top.kind == "engine":
         return _of_this_process(top, share)
     return _of_workers(top, share, pressure)
@@ -100,26 +100,28 @@ def _of_this_process(top: StageReport, share: float) -> str:
             "or move work from it into a stage with workers."
         )
     return (
-        f"{top.name!r} is the bottleneck: it runs in this process, which was at it, or waited for it, {share:.0%} of the "
-        "time; do its work in a map() with workers, or give it lists by batch()."
+        f"{top.name!r} is the bottleneck: this process was at it, or waited for it, {share:.0%} of the time; "
+        "do its work in a map() with workers, or give it lists by batch()."
     )
 
 
 def _of_workers(top: StageReport, share: float, pressure: Pressure) -> str:
     word = {"processes": "workers", "threads": "threads", "coroutines": "coroutines"}[top.kind]
-    who = f"its {top.size} {word} were" if top.size > 1 else f"its only {word.removesuffix('s')} was"
-    text = f"{top.name!r} is the bottleneck: {who} busy {share:.0%} of the time"
+    who = f"its {top.size} {word}" if top.size > 1 else f"its only {word.removesuffix('s')}"
+    text = f"{top.name!r} is the bottleneck: {who} worked {share:.0%} of the time"
     twice = 2 * top.size
     if top.kind == "coroutines":
-        return f"{text}; allow more at a time by concurrency={twice}."
+        return f"{text}: give it concurrency={twice}."
     if top.kind == "threads":
         if pressure.own > _TAKEN:
-            return f"{text}, and computed, which threads do one at a time; use workers= (processes) in their place."
-        return f"{text}, mostly waiting; give it threads={twice}."
+            return f"{text}, and computed, which threads do one at a time: give it workers= in their place."
+        return f"{text}, mostly waiting: give it threads={twice}."
     if pressure.computed is not None and pressure.computed < _WAITS:
-        return f"{text}, mostly waiting; give it workers={twice}, or threads={twice}."
+        return f"{text}, mostly waiting: give it workers={twice}."
     if pressure.taken < _TAKEN:
         free = f"only {pressure.taken:.0%} of the processors' time was used"
-        return f"{text}, and {free}; give it workers={twice}."
-    processors = "the processor is" if pressure.processors == 1 else f"all {pressure.processors} processors are"
-    return f"{text}, and {processors} in use; make it quicker, or give it more processors."
+        return f"{text}, and {free}: give it workers={twice}."
+    processors = (
+        "the processor is" if pressure.processors == 1 else f"all {pressure.processors} processors are"
+    )
+    return f"{text}, and {processors} in use: make it quicker, or give it more processors."

@@ -12,10 +12,11 @@ from .events import CrashLoop, Event, FewerWorkers, ItemFailed, WorkerDied, Work
 from .inline import SourceNode
 from .node import Node
 from .pipeline import Pipeline
+from .rates import Rates
 from .report import Report
 from .report_text import summary
-from .work_node import WorkNode
 from .words import duration, many, short
+from .work_node import WorkNode
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
@@ -31,7 +32,6 @@ _LINE_SECONDS = 2.0
 _BAR = 16
 _NARROW = 90  # columns
 _NAME = 28
-_RATE_SECONDS = 5.0
 _TOLD = 20  # messages about single items; the rest is only counted
 
 
@@ -106,7 +106,7 @@ def look(running: Running) -> Progress:
 
 def _out(node: Node) -> int:
     """Values that the node has made and nobody has taken: they wait before the next."""
-    return Node.held.__get__(node)
+    return int(Node.held.__get__(node))
 
 
 def _stage(node: Node, before: int) -> StageProgress:
@@ -119,7 +119,9 @@ def _stage(node: Node, before: int) -> StageProgress:
     return StageProgress(node.stage, node.taken, node.given, failures, waiting, busy, workers, node.ended)
 
 
-def make_display(progress: Any, pipeline: Pipeline[Any], *, sums_up: bool = True, quiet: bool = False) -> Display | None:
+def make_display(
+    progress: Any, pipeline: Pipeline[Any], *, sums_up: bool = True, quiet: bool = False
+) -> Display | None:
     """The display that a user means.
 
     Args:
@@ -146,7 +148,9 @@ def make_display(progress: Any, pipeline: Pipeline[Any], *, sums_up: bool = True
         return _Bar(progress)
     if callable(progress):
         return _Told(progress)
-    raise TypeError(f"progress is {progress!r:.60}; it must be True, False, a function, or an object with update() as of tqdm")
+    raise TypeError(
+        f"progress is {progress!r:.60}; it must be True, False, a function, or an object with update() as of tqdm"
+    )
 
 
 class _Messages:
@@ -162,9 +166,15 @@ class _Messages:
         if isinstance(event, ItemFailed):
             failure = event.failure
             if failure.kind != "WorkerLost":  # that was told of with the worker's death
-                text = f"{failure.stage}: item {failure.number:,} failed: {failure}; the item: {short(failure.item, 80)}"
+                item = short(failure.item, 80)
+                why = short(str(failure), 300, quoted=False)
+                text = f"{failure.stage}: item {failure.number:,} failed: {why}; the item: {item}"
         elif isinstance(event, WorkerDied):
-            on = "with no item" if event.number is None else f"on item {event.number:,}: {short(event.item, 80)}"
+            on = (
+                "with no item"
+                if event.number is None
+                else f"on item {event.number:,}: {short(event.item, 80)}"
+            )
             was = "was " if event.exitcode < 0 else ""
             text = f"{event.stage}: worker {event.pid} {was}{event.reason} {on}"
         elif isinstance(event, CrashLoop):
@@ -175,7 +185,11 @@ class _Messages:
             text = f"worker {event.pid} did not leave within {event.seconds:g} s, and was killed"
         if text and self._told <= _TOLD:
             self._told += 1
-            self._say(f"{self._name}: {text}" if self._told <= _TOLD else f"{self._name}: further ones are only counted")
+            self._say(
+                f"{self._name}: {text}"
+                if self._told <= _TOLD
+                else f"{self._name}: further ones are only counted"
+            )
 
 
 class _Told:
@@ -237,7 +251,7 @@ class _Lines(_Told):
         self._sums_up = sums_up
         self._printed = monotonic()
         self._messages = _Messages(name, self.say)
-        self._rates = _Rates()
+        self._rates = Rates()
 
     def show(self, running: Running, event: Event) -> None:
         self._messages.tell(event)
@@ -253,9 +267,12 @@ class _Lines(_Told):
         parts: list[str] = []
         for stage in progress.stages[1:]:
             held = stage.waiting + stage.in_flight
-            parts.append((f"({held:,}) " if held else "") + f"{short(stage.name, _NAME, quoted=False)} {stage.given:,}")
+            parts.append(
+                (f"({held:,}) " if held else "") + f"{short(stage.name, _NAME, quoted=False)} {stage.given:,}"
+            )
         failed = f", {progress.failures:,} failed" if progress.failures else ""
-        text = f"{self._name}: {progress.taken:,}{share}{failed}, {self._rates.of(0):,.0f}/s"
+        taken = f"{progress.taken:,}{share} taken, {self._rates.of(0):,.0f}/s"
+        text = f"{self._name}: {taken}, {progress.in_flight:,} in flight{failed}"
         if left is not None:
             text += f", about {duration(left, 2)} left"
         self.say(" → ".join([text, *parts]))
@@ -263,34 +280,6 @@ class _Lines(_Told):
     def end(self, report: Report, error: BaseException | None) -> None:
         if self._sums_up:
             _print_end(report, error, self.say)
-
-
-class _Rates:
-    """Items per second, lately."""
-
-    def __init__(self) -> None:
-        self._points: list[tuple[float, tuple[int, ...]]] = []
-
-    def look(self, progress: Progress) -> None:
-        """Take a point, and forget old ones."""
-        points = self._points
-        points.append((progress.seconds, tuple(stage.given for stage in progress.stages)))
-        while len(points) > 2 and points[1][0] < progress.seconds - _RATE_SECONDS:
-            del points[0]
-
-    def of(self, index: int) -> float:
-        """That a stage gave."""
-        begin, first = self._points[0] if len(self._points) > 1 else (0.0, None)
-        end, last = self._points[-1]
-        given = last[index] - (first[index] if first is not None else 0)
-        return given / (end - begin) if end > begin else 0.0
-
-    def left(self, progress: Progress) -> float | None:
-        """Seconds until the source has ended, if that can be told."""
-        rate = self.of(0)
-        if progress.total is None or rate <= 0 or progress.seconds < 1 or progress.taken >= progress.total:
-            return None
-        return (progress.total - progress.taken) / rate
 
 
 class _Live:
@@ -303,7 +292,7 @@ class _Live:
         self._live: Live | None = None
         self._at = 0.0
         self._messages = _Messages(name, self.say)
-        self._rates = _Rates()
+        self._rates = Rates()
 
     def show(self, running: Running, event: Event) -> None:
         self._messages.tell(event)
@@ -339,7 +328,7 @@ class _Live:
             held = stage.waiting + stage.in_flight
             full = min(width, -(-width * held // most)) if held else 0
             depth = _bar(progress, width) if index == 0 else Text("▪" * full, "yellow")
-            cells = [
+            cells: list[Text | str] = [
                 Text(stage.name, "dim" if stage.ended else "bold"),
                 depth,
                 f"{held:,} held" if held else "",

@@ -79,8 +79,6 @@ class Report:
     retries: int
     dead: int
     """Of the failures, those that became dead letters."""
-    deaths: int
-    """Workers that died: killed, crashed, or by `os._exit`."""
     in_flight: int
     """Items that were taken in and are not through."""
     resumed: int
@@ -100,6 +98,11 @@ class Report:
     """Peak memory of this process and of the largest workers that lived together, about; bytes."""
     timeline: tuple[tuple[float, tuple[int, ...]], ...] = field(default=(), repr=False)
     """Seconds since the start, and for each stage the items that it had given by then."""
+
+    @property
+    def deaths(self) -> int:
+        """Workers that died: killed, crashed, or by `os._exit`."""
+        return sum(stage.deaths for stage in self.stages)
 
     @property
     def rate(self) -> float:
@@ -125,7 +128,9 @@ class Report:
                 slow["item"] = _short(slow["item"])
         del found["result"]
         found["rate"] = self.rate
-        found["dead_letters"] = [{**vars(letter), "item": _short(letter.item)} for letter in self.dead_letters]
+        found["dead_letters"] = [
+            {**vars(letter), "item": _short(letter.item)} for letter in self.dead_letters
+        ]
         found["first_failures"] = [
             {
                 "stage": failure.stage,

@@ -37,15 +37,18 @@ def counts_chart(report: Report) -> str:
     parts: list[str] = []
     for part in range(5):
         y = base - tall * part / 4
-        parts.append(f"<line class=grid x1={_LEFT} x2={_WIDTH - _RIGHT} y1='{y:.1f}' y2='{y:.1f}'/>")
-        parts.append(f"<text x={_LEFT - 8} y='{y + 4:.1f}' text-anchor=end>{escape(_count(top * part / 4))}</text>")
+        parts.append(f"<line class=grid x1='{_LEFT}' x2='{_WIDTH - _RIGHT}' y1='{y:.1f}' y2='{y:.1f}'/>")
+        parts.append(
+            f"<text x='{_LEFT - 8}' y='{y + 4:.1f}' text-anchor=end>{escape(_count(top * part / 4))}</text>"
+        )
     parts.append(_times(_LEFT, wide, _HEIGHT, end))
     keys: list[str] = []
     # The first lies lowest, for lines that lie on each other; dashes let the lower ones be seen.
     for index, stage in enumerate(report.stages):
         points = [(seconds, counts[index]) for seconds, counts in report.timeline if index < len(counts)]
         path = " ".join(
-            f"{_LEFT + wide * min(seconds / end, 1):.1f},{base - tall * count / top:.1f}" for seconds, count in [(0.0, 0), *points]
+            f"{_LEFT + wide * min(seconds / end, 1):.1f},{base - tall * count / top:.1f}"
+            for seconds, count in [(0.0, 0), *points]
         )
         dash = "" if index == 0 else f" stroke-dasharray='{4 + 3 * index} {3 + index}'"
         parts.append(
@@ -60,10 +63,13 @@ def counts_chart(report: Report) -> str:
 
 
 def workers_chart(report: Report) -> str:
-    """A bar for each worker, from its start to its end, with the shares of it in which it started, worked and waited."""
+    """A bar for each worker, from its start to its end: the shares in which it started, worked and waited."""
     rows: list[tuple[str, StageReport, WorkerAccount]] = []
     for index, stage in enumerate(report.stages):
-        rows += [(colour(index), stage, account) for account in sorted(stage.workers, key=lambda account: account.born)]
+        rows += [
+            (colour(index), stage, account)
+            for account in sorted(stage.workers, key=lambda account: account.born)
+        ]
     rest = max(len(rows) - _MOST_WORKERS, 0)
     rows = rows[:_MOST_WORKERS]
     first = min(account.born for _, _, account in rows)
@@ -91,13 +97,13 @@ def workers_chart(report: Report) -> str:
         mark = ""
         if account.end:
             at = min(left + width + 3, _WIDTH - 12)
-            mark = f"<text class=dead x='{at:.1f}' y={y + high - 3}>✗</text>"
+            mark = f"<text class=dead x='{at:.1f}' y='{y + high - 3}'>✗</text>"
         parts.append(
             f"<g><title>{escape(title)}</title>"
-            f"<text x={_NAMES - 8} y={y + high - 3} text-anchor=end>{escape(name)}</text>"
-            f"<rect class=idle x='{left:.1f}' y={y} width='{width:.1f}' height={high} fill='{shade}'/>"
-            f"<rect x='{left:.1f}' y={y} width='{start:.1f}' height={high} fill='{_START}'/>"
-            f"<rect x='{left + start:.1f}' y={y} width='{busy:.1f}' height={high} fill='{shade}'/>{mark}</g>"
+            f"<text x='{_NAMES - 8}' y='{y + high - 3}' text-anchor=end>{escape(name)}</text>"
+            f"<rect class=idle x='{left:.1f}' y='{y}' width='{width:.1f}' height='{high}' fill='{shade}'/>"
+            f"<rect x='{left:.1f}' y='{y}' width='{start:.1f}' height='{high}' fill='{_START}'/>"
+            f"<rect x='{left + start:.1f}' y='{y}' width='{busy:.1f}' height='{high}' fill='{shade}'/>{mark}</g>"
         )
     note = (
         f"<div class=key>{_key(_START, 'starting')}{_key('var(--accent)', 'full: busy')}"
@@ -106,13 +112,16 @@ def workers_chart(report: Report) -> str:
         + (f"<span>and {many(rest, 'worker')} more</span>" if rest else "")
         + "</div>"
     )
-    chart = f"<svg viewBox='0 0 {_WIDTH} {tall}' role=img aria-label='workers over time'>{''.join(parts)}</svg>"
+    chart = (
+        f"<svg viewBox='0 0 {_WIDTH} {tall}' role=img aria-label='workers over time'>{''.join(parts)}</svg>"
+    )
     return f"{note}<div class=wide>{chart}</div>"
 
 
 def _key(shade: str, name: str, idle: bool = False) -> str:
     faint = ";opacity:var(--idle)" if idle else ""
-    return f"<span><span class=dot style='background:{shade}{faint}'></span>{escape(short(name, 32, quoted=False))}</span>"
+    dot = f"<span class=dot style='background:{shade}{faint}'></span>"
+    return f"<span>{dot}{escape(short(name, 32, quoted=False))}</span>"
 
 
 def _times(left: int, wide: int, tall: int, end: float, grid: bool = False) -> str:
@@ -121,8 +130,10 @@ def _times(left: int, wide: int, tall: int, end: float, grid: bool = False) -> s
         x = left + wide * part / 4
         anchor = "end" if part == 4 else "middle"
         if grid:
-            parts.append(f"<line class=grid x1='{x:.1f}' x2='{x:.1f}' y1=0 y2={tall - _BOTTOM}/>")
-        parts.append(f"<text x='{x:.1f}' y={tall - 7} text-anchor={anchor}>{escape(duration(end * part / 4, 2))}</text>")
+            parts.append(f"<line class=grid x1='{x:.1f}' x2='{x:.1f}' y1='0' y2='{tall - _BOTTOM}'/>")
+        parts.append(
+            f"<text x='{x:.1f}' y='{tall - 7}' text-anchor={anchor}>{escape(duration(end * part / 4, 2))}</text>"
+        )
     return "".join(parts)
 
 
@@ -131,7 +142,9 @@ def _round_up(most: int) -> int:
     if most <= 4:
         return 4
     unit = 10 ** (len(str(most)) - 1)
-    return next(int(unit * share) for share in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 5, 6, 8, 10) if unit * share >= most)
+    return next(
+        int(unit * share) for share in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 5, 6, 8, 10) if unit * share >= most
+    )
 
 
 def _count(number: float) -> str:

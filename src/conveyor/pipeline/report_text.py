@@ -66,7 +66,9 @@ def _table(rows: list[tuple[str, ...]], left: int = 1) -> list[str]:
     lines: list[str] = []
     for row in rows:
         cells = [
-            row[column].ljust(widths[column]) if column < left or rows[0][column] == "end" else row[column].rjust(widths[column])
+            row[column].ljust(widths[column])
+            if column < left or rows[0][column] == "end"
+            else row[column].rjust(widths[column])
             for column in kept
         ]
         lines.append("  ".join(cells).rstrip())
@@ -84,11 +86,20 @@ def as_text(report: Report) -> str:
         lines += ["", "slowest items"]
         for one, stage in slow[:5]:
             name = short(stage.name, _MOST_NAME, quoted=False)
-            lines.append(short(f"  {duration(one.seconds):>8}  {name}, item {one.number:,}: {short(one.item, 60)}", _WIDTH, quoted=False))
+            lines.append(
+                short(
+                    f"  {duration(one.seconds):>8}  {name}, item {one.number:,}: {short(one.item, 60)}",
+                    _WIDTH,
+                    quoted=False,
+                )
+            )
     if report.first_failures:
         lines += ["", "failures" if report.failures <= 5 else f"the first 5 of {report.failures:,} failures"]
         for failure in report.first_failures[:5]:
-            lines += _wrapped(f"  {failure.stage}, item {failure.number:,}: {failure}; the item: {short(failure.item, 60)}", "    ")
+            lines += _wrapped(
+                f"  {failure.stage}, item {failure.number:,}: {short(str(failure), 300, quoted=False)}; the item: {short(failure.item, 60)}",
+                "    ",
+            )
     if report.memory:
         lines += ["", f"memory: {size(report.memory)} at the peak, workers included"]
     lines += ["", *_wrapped(report.bottleneck)]
@@ -97,11 +108,13 @@ def as_text(report: Report) -> str:
 
 def _workers(report: Report) -> list[str]:
     """What each did; if there are very many, those that did not end as they should."""
-    every = [(stage, account) for stage in report.stages if stage.kind != "coroutines" for account in stage.workers]
+    every = [
+        (stage, account) for stage in report.stages if stage.kind != "coroutines" for account in stage.workers
+    ]
     shown = every if len(every) <= _MOST_WORKERS else [pair for pair in every if pair[1].end][:_MOST_WORKERS]
     if not shown:
         return []
-    rows = [_WORKER_HEAD]
+    rows: list[tuple[str, ...]] = [_WORKER_HEAD]
     for stage, account in shown:
         rows.append(
             (
@@ -120,4 +133,6 @@ def _workers(report: Report) -> list[str]:
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [""]
+    return textwrap.wrap(
+        text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ) or [""]

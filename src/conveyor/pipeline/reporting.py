@@ -44,7 +44,9 @@ class Timeline:
         children = _cpu_seconds(resource.RUSAGE_CHILDREN) - self._children_began
         worked = sum(stage.busy_seconds for stage in stages if stage.kind == "processes")
         busy, total = (now - began for now, began in zip(_machine_ticks(), self._machine_began, strict=True))
-        inline = sum(stage.busy_seconds for stage in stages if stage.kind == "engine" and stage.name != "source")
+        inline = sum(
+            stage.busy_seconds for stage in stages if stage.kind == "engine" and stage.name != "source"
+        )
         return Pressure(
             seconds=seconds,
             jobs=jobs,
@@ -183,7 +185,6 @@ def make_report(running: Running) -> Report:
         failures=running.failed,
         retries=running.retried,
         dead=running.dead,
-        deaths=sum(stage.deaths for stage in stages),
         in_flight=engine.in_flight,
         resumed=running.tracker.resumed if running.tracker is not None else 0,
         stages=tuple(stages),

@@ -49,4 +49,6 @@ class StageSpec:
             return "a process for each processor" if self.where == "processes" else self.where
         count = "as many as it takes of the" if self.workers == "auto" else self.workers
         kind = "threads" if self.where == "threads" else "processes"
-        return f"{count} {kind if self.workers != 1 else kind.removesuffix('s').replace('processe', 'process')}"
+        return (
+            f"{count} {kind if self.workers != 1 else kind.removesuffix('s').replace('processe', 'process')}"
+        )
