@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .events import CrashLoop, Event, FewerWorkers, ItemFailed, WorkerDied, WorkerStuck
 from .inline import SourceNode
 from .node import Node
+from .notebook import NotebookCell
 from .pipeline import Pipeline
 from .rates import Rates
 from .report import Report
@@ -289,7 +290,7 @@ class _Live:
         self._name = name
         self._console = console
         self._sums_up = sums_up
-        self._live: Live | None = None
+        self._live: Live | NotebookCell | None = None
         self._at = 0.0
         self._messages = _Messages(name, self.say)
         self._rates = Rates()
@@ -299,12 +300,18 @@ class _Live:
         if monotonic() - self._at < _DRAW_SECONDS:
             return
         self._at = monotonic()
-        if self._live is None:
+        table = self._table(look(running))
+        if self._console.is_jupyter:
+            self._live = self._live or NotebookCell()
+        elif self._live is None:
             from rich.live import Live
 
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
-        self._live.update(self._table(look(running)), refresh=True)
+        if isinstance(self._live, NotebookCell):
+            self._live.update(table)
+        else:
+            self._live.update(table, refresh=True)
 
     def _table(self, progress: Progress) -> Group:
         from rich.console import Group
@@ -351,7 +358,10 @@ class _Live:
         return Group(head, table)
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if self._console.is_jupyter:
+            print(text, file=sys.stderr, flush=True)
+        else:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def end(self, report: Report, error: BaseException | None) -> None:
         if self._live is not None:
