@@ -18,7 +18,7 @@ from __future__ import annotations
 #   bench/ | cyclopts rich matplotlib numpy zmq faster_fifo dejaq py_sharedmemory interprocess
 #   inspection/ | rich
 #   __init__
-#   pipeline/ | rich
+#   pipeline/ | rich IPython
 #   multiprocessing/
 #   _install
 #   transports/

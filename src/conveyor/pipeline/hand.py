@@ -9,11 +9,12 @@ from typing import Any
 
 from ..workers.messages import DROPPED, FAILED, MANY, PART, READY, SLOW, STOP, VALUE, Unreadable, wrap
 from ..workers.slate import Slate
-from .failure import Failure, short
+from .failure import Failure
 from .lending import LEAST_LENT, lend
 from .life import Life
 from .owner import Owner
 from .run import GAP, LOST, Run, Several, weigh
+from .words import short
 
 __all__ = ["Hand"]
 
