@@ -164,12 +164,6 @@ class TestWhatToChange:
     def test_more_threads_and_coroutines(self) -> None:
         assert "give it threads=4" in Pipeline(range(60)).map(slow, threads=2).run().bottleneck
 
-    def test_workers_of_an_idle_stage(self) -> None:
-        report = Pipeline(range(60)).map(slow, workers=1).map(quick, workers=2).run(jobs=2)
-        assert "'slow' is the bottleneck" in report.bottleneck
-        if report.stages[2].size == 2:
-            assert "those of 'quick'" in report.bottleneck
-
 
 @pytest.fixture(scope="module")
 def report() -> Report:

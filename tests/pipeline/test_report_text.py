@@ -12,6 +12,9 @@ from typing import Any
 from stages import kill_on_seven, same
 
 from conveyor import Pipeline, Report
+from conveyor.pipeline.account import WorkerAccount
+from conveyor.pipeline.bottleneck import Pressure, bottleneck
+from conveyor.pipeline.report import StageReport
 from conveyor.pipeline.words import duration, short
 
 SECONDS = 0.01
@@ -87,6 +90,20 @@ class TestBottleneck:
         text = Pipeline(range(100)).map(doze, concurrency=4).to(list).run().bottleneck
         assert text.startswith("'doze' is the bottleneck: its 4 coroutines")
         assert "concurrency=8" in text
+
+    def test_workers_of_an_idle_stage(self) -> None:
+        worker = WorkerAccount(1, 100, 0.01, 9.5, 0.5, 0.0, None, "", 0)
+        stages = [
+            StageReport(
+                "busy", "processes", 100, 100, 0, 0, 0, 0, (worker,), 2, busy_seconds=19.0, wait_seconds=1.0
+            ),
+            StageReport(
+                "idle", "processes", 100, 100, 0, 0, 0, 0, (worker,), 3, busy_seconds=3.0, wait_seconds=27.0
+            ),
+        ]
+        text = bottleneck(stages, Pressure(10.0, 5, 2, taken=1.0, own=0.1, hub=0.1, computed=1.0))
+        assert "'busy' is the bottleneck: its 2 workers worked 95% of the time" in text
+        assert "those of 'idle' worked 10%: give it workers of those" in text
 
     def test_nothing_to_do(self) -> None:
         assert Pipeline([]).map(same).to(list).run().bottleneck.startswith("Nothing came from the source")
