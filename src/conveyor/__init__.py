@@ -32,6 +32,7 @@ from __future__ import annotations
 #   _handles, _number_types, _waiting
 #   _awaitable, _ends, _events, _producing, _references, leases
 #   _coroutines
+#   _waiter
 #   _native
 #   _arrays, _reducers | numpy
 #   codecs/ | msgspec pyarrow
