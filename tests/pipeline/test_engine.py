@@ -83,7 +83,9 @@ class TestRunning:
         assert report.in_flight == 0
 
     def test_finishing_what_is_begun_says_what_is_cut_off(self) -> None:
-        running = Running(Pipeline(range(1000)).map(slow_item, workers=2), streams=True)
+        # What the quick stage has done waits for the slow one, which finishes only what it is at.
+        stages = Pipeline(range(1000)).map(same, workers=1).map(slow_item, workers=1)
+        running = Running(stages, streams=True)
         count = 0
         for event in running.events():
             if isinstance(event, Results):
