@@ -144,6 +144,11 @@ class SourceNode(Node):
         """Whether nothing more will be read."""
         return self._closed or self.source.exhausted
 
+    def to_give(self) -> float:
+        """Values that are still to come out of it, if that is known."""
+        total = self.source.total
+        return float("inf") if total is None else max(total - self.taken, 0)
+
     def close_input(self) -> None:
         """Read nothing more."""
         self._closed = True
