@@ -31,6 +31,9 @@ _FIRST_SECONDS = 0.02
 # process, whatever is touched for the first time takes long.
 _TELLING_SECONDS = 0.003
 _TELLING_ITEMS = 2
+# Starting one keeps the engine busy, too, and what it shares with a new process is slow to write to for a while:
+# help must save so many times what it takes to start.
+_WORTH = 4
 # So long after the last look at time limits, the engine was away: in a sink, as a rule.
 _AWAY_SECONDS = 0.1
 
@@ -75,6 +78,11 @@ class Crew:
         return need
 
     @property
+    def present(self) -> int:
+        """How many there are that are to stay."""
+        return sum(not hand.dismissed for hand in self.hands)
+
+    @property
     def seconds_per_item(self) -> float:
         """As lately measured; 0: not known."""
         known = [hand.seconds for hand in self.hands if hand.seconds is not None]
@@ -87,7 +95,7 @@ class Crew:
     def start_one(self, now: float, slot: int | None = None) -> bool:
         """Start a worker, if there may be one more; returns whether one was started."""
         if slot is None:
-            if sum(not hand.dismissed for hand in self.hands) >= self.size:
+            if self.present >= self.size:
                 return False
         elif slot in self._slots:
             return False
@@ -124,10 +132,10 @@ class Crew:
         return first.ready_at + _TELLING_SECONDS if first.finished < _TELLING_ITEMS else 0.0
 
     def needs_help(self, items: float) -> bool:
-        """Whether so many items would take longer than it takes to start a worker, as far as that is known."""
+        """Whether so many items would take much longer than it takes to start a worker, as far as that is known."""
         starts = [hand.ready_at - hand.started for hand in self.hands if hand.ready]
         seconds = self.seconds_per_item
-        return not starts or not seconds or items * seconds / len(self.hands) > min(starts)
+        return not starts or not seconds or items * seconds / len(self.hands) > _WORTH * min(starts)
 
     # -- watching ----------------------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ __all__ = ["SPIN_SECONDS", "nap", "take_quickly"]
 _NAP_SECONDS = 0.002
 _NAP_LEAST = 0.0002
 _NAP_ITEMS = 16
+# What the first items in a new process take says little of those to come.
+_TELLING_ITEMS = 8
 # For quick items, looking for the result costs less than being woken by it.
 SPIN_SECONDS = 60e-6
 _SPIN_ITEM_SECONDS = 200e-6
@@ -30,6 +32,8 @@ def nap(works: list[WorkNode]) -> float:
             if not hand.outstanding or not hand.ready:
                 continue
             if hand.outstanding < _NAP_ITEMS or hand.seconds is None or not isinstance(hand, ProcessHand):
+                return 0
+            if hand.finished < _TELLING_ITEMS:
                 return 0
             busy = True
             nap = min(nap, hand.outstanding * hand.seconds / 2)

@@ -182,13 +182,14 @@ class WorkNode(Node):
         if self.keyed:
             return self._feed_keyed()
         fed = False
+        among = self.crew.size if self._needs_help() else self.crew.present
         hungry = [hand for hand in self.crew.hands if hand.room() > 0]
         # Who has least comes first; nobody gets more than a fair share of what there is.
         hungry.sort(key=lambda hand: (not hand.ready, hand.outstanding))
         for hand in hungry:
             if not self._available:
                 break
-            share = -(-self._available // self.crew.size)
+            share = -(-self._available // among)
             most = min(hand.room(), share)
             while most > 0 and self._waiting:
                 run = self._next_run(most)
@@ -224,11 +225,11 @@ class WorkNode(Node):
             )
             return any(self.crew.start_one(now, slot) for slot in slots)
         spare = sum(not hand.outstanding and not hand.dismissed for hand in self.crew.hands)
-        if self._available <= spare or not self.crew.needs_help(
-            self._available + self.in_flight + self.coming()
-        ):
-            return False
-        return self.crew.start_one(now)
+        return self._available > spare and self._needs_help() and self.crew.start_one(now)
+
+    def _needs_help(self) -> bool:
+        """Whether one more worker would be there before those that are there have done it all."""
+        return self.crew.needs_help(self._available + self.in_flight + self.coming())
 
     def _next_run(self, most: int) -> Run:
         run = self._waiting.popleft()
