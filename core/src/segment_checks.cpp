@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "conveyor/glance.hpp"
+#include "conveyor/region.hpp"
 
 namespace conveyor {
 namespace {
@@ -34,24 +35,13 @@ Plan plan_for(std::uint64_t pool_bytes) {
   return plan;
 }
 
-void fail(const std::string& what, int error) {
-  Fault fault = Fault::system;
-  if (error == ENOMEM || error == ENOSPC || error == EFBIG) fault = Fault::memory;
-  if (error == EEXIST) fault = Fault::exists;
-  if (error == ENOENT) fault = Fault::missing;
-  if (error == EACCES || error == EPERM) fault = Fault::denied;
-  throw SegmentError(fault, error, what + ": " + std::strerror(error));
-}
-
-void fail_corrupt(const std::string& what) {
-  throw SegmentError(Fault::corrupt, 0, "not a sound conveyor segment: " + what);
-}
-
 CheckedHeader::CheckedHeader(int memory_fd) {
   struct stat found{};
   if (fstat(memory_fd, &found) != 0) fail("cannot look at a queue's shared memory", errno);
   if (!S_ISREG(found.st_mode)) fail_corrupt("it is no regular file");
   const auto file_size = static_cast<std::uint64_t>(found.st_size);
+  if (const RegionKind kind = Region::kind_of(memory_fd); kind != RegionKind::none)
+    throw SegmentError(Fault::kind, 0, "it is a " + kind_text(kind) + ", not a queue");
   if (file_size < sizeof(Header)) fail_corrupt("it has " + std::to_string(file_size) + " bytes, fewer than a header");
   for (std::size_t got = 0; got < sizeof raw_;) {
     const ssize_t n = pread(memory_fd, raw_ + got, sizeof raw_ - got, static_cast<off_t>(got));

@@ -4,13 +4,11 @@
 #include <string>
 
 #include "conveyor/segment.hpp"
+#include "shared_file.hpp"
 
 namespace conveyor {
 
 Plan plan_for(std::uint64_t pool_bytes);
-
-[[noreturn]] void fail(const std::string& what, int error);
-[[noreturn]] void fail_corrupt(const std::string& what);
 
 // A copy of a file's header, found sound: what another process changes later cannot matter to it.
 class CheckedHeader {

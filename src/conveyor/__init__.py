@@ -64,6 +64,7 @@ from .errors import (
     VersionMismatch,
     WorkerLost,
     WorkersLost,
+    WrongKind,
 )
 from .joinable_queue import JoinableQueue
 from .leases import Lease, Leases
@@ -110,6 +111,7 @@ __all__ = [
     "VersionMismatch",
     "WorkerLost",
     "WorkersLost",
+    "WrongKind",
     "__version__",
     "connect",
     "install",

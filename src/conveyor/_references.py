@@ -1,8 +1,8 @@
-"""How a queue's shared memory travels inside a pickle.
+"""How shared memory travels inside a pickle: a queue's segment, or a region.
 
-Three ways, each an object with `open() -> Segment`:
+Three ways, each an object with `open()`:
 
-* a named segment travels as its name;
+* what is named travels as its name;
 * to a process that is being started (spawn, forkserver), the descriptors themselves are inherited,
   as `multiprocessing` does it for connections: nothing can get lost on the way;
 * anywhere else (another queue, Pool arguments) goes a hint where a living process holds the
@@ -12,12 +12,24 @@ Three ways, each an object with `open() -> Segment`:
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
 
-from ._native import Segment
+from ._native import Region, Segment
 from .errors import SegmentGone
 
-__all__ = ["Descriptor", "Reference", "duplicate_for_child", "forget_received", "reference_to"]
+__all__ = [
+    "Descriptor",
+    "Reference",
+    "RegionReference",
+    "duplicate_for_child",
+    "forget_received",
+    "reference_to",
+    "reference_to_region",
+]
+
+M = TypeVar("M", bound=Segment | Region)
+M_co = TypeVar("M_co", bound=Segment | Region, covariant=True)
 
 
 class Descriptor(Protocol):
@@ -36,73 +48,138 @@ class Reference(Protocol):
         ...
 
 
-class NameReference:
-    """A named segment, by its name."""
+class RegionReference(Protocol):
+    """Something that travels in a pickle and leads to a region."""
 
-    __slots__ = ("name",)
+    def open(self) -> Region:
+        """Attach to the region in this process."""
+        ...
 
-    def __init__(self, name: str) -> None:
+
+class Segments:
+    """How segments are opened."""
+
+    __slots__ = ()
+
+    def open_named(self, name: str) -> Segment:
+        return Segment.open_named(name)
+
+    def attach(self, fds: list[int]) -> Segment:
+        return Segment.attach(*fds)
+
+    def find_or_attach(self, identity: tuple[int, int], owner: int, fds: tuple[int, ...]) -> Segment | None:
+        return Segment.find_or_attach(identity, owner, *fds)
+
+    def gone(self, pid: int) -> str:
+        return (
+            f"the queue in this pickle is gone: process {pid}, which sent it, has ended or closed it "
+            f"before it was received; keep the sender alive until then, or use a named queue "
+            f"(conveyor.connect('shm://name'))"
+        )
+
+    def __reduce__(self) -> tuple[type[Segments], tuple[()]]:
+        return Segments, ()
+
+
+class Regions:
+    """How regions of one type are opened."""
+
+    __slots__ = ("kind", "layout")
+
+    def __init__(self, kind: str, layout: int) -> None:
+        self.kind = kind
+        self.layout = layout
+
+    def open_named(self, name: str) -> Region:
+        return Region.open_named(name, self.kind, self.layout)
+
+    def attach(self, fds: list[int]) -> Region:
+        return Region.attach(fds[0], self.kind, self.layout)
+
+    def find_or_attach(self, identity: tuple[int, int], owner: int, fds: tuple[int, ...]) -> Region | None:
+        return Region.find_or_attach(identity, owner, fds[0], self.kind, self.layout)
+
+    def gone(self, pid: int) -> str:
+        return (
+            f"the {self.kind} in this pickle is gone: process {pid}, which sent it, has ended or dropped it "
+            f"before it was received; keep the sender alive until then"
+        )
+
+    def __reduce__(self) -> tuple[type[Regions], tuple[str, int]]:
+        return Regions, (self.kind, self.layout)
+
+
+class _Opener(Protocol[M_co]):
+    def open_named(self, name: str) -> M_co: ...
+    def attach(self, fds: list[int]) -> M_co: ...
+    def find_or_attach(self, identity: tuple[int, int], owner: int, fds: tuple[int, ...]) -> M_co | None: ...
+    def gone(self, pid: int) -> str: ...
+
+
+class NameReference(Generic[M]):
+    """What is named, by its name."""
+
+    __slots__ = ("name", "opener")
+
+    def __init__(self, opener: _Opener[M], name: str) -> None:
+        self.opener = opener
         self.name = name
 
-    def open(self) -> Segment:
-        return Segment.open_named(self.name)
+    def open(self) -> M:
+        return self.opener.open_named(self.name)
 
-    def __reduce__(self) -> tuple[type[NameReference], tuple[str]]:
-        return NameReference, (self.name,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NameReference, (self.opener, self.name)
 
 
-class InheritedReference:
+class InheritedReference(Generic[M]):
     """Descriptors handed to a child while it is being started."""
 
-    __slots__ = ("memory", "ready")
+    __slots__ = ("descriptors", "opener")
 
-    def __init__(self, memory: Descriptor, ready: Descriptor) -> None:
-        self.memory = memory
-        self.ready = ready
+    def __init__(self, opener: _Opener[M], *descriptors: Descriptor) -> None:
+        self.opener = opener
+        self.descriptors = descriptors
 
-    def open(self) -> Segment:
-        return Segment.attach(self.memory.detach(), self.ready.detach())
+    def open(self) -> M:
+        return self.opener.attach([each.detach() for each in self.descriptors])
 
-    def __reduce__(self) -> tuple[type[InheritedReference], tuple[Descriptor, Descriptor]]:
-        return InheritedReference, (self.memory, self.ready)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return InheritedReference, (self.opener, *self.descriptors)
 
 
-class HintReference:
+class HintReference(Generic[M]):
     """Where a living process holds the descriptors."""
 
-    __slots__ = ("identity", "memory_fd", "owner", "ready_fd")
+    __slots__ = ("fds", "identity", "opener", "owner")
 
-    def __init__(self, identity: tuple[int, int], owner: int, memory_fd: int, ready_fd: int) -> None:
+    def __init__(self, opener: _Opener[M], identity: tuple[int, int], owner: int, *fds: int) -> None:
+        self.opener = opener
         self.identity = identity
         self.owner = owner
-        self.memory_fd = memory_fd
-        self.ready_fd = ready_fd
+        self.fds = fds
 
-    def open(self) -> Segment:
+    def open(self) -> M:
         forget_received()
-        segment = Segment.find_or_attach(self.identity, self.owner, self.memory_fd, self.ready_fd)
-        if segment is None:
-            pid = (self.owner >> 1) & 0x3FFFFF
-            raise SegmentGone(
-                f"the queue in this pickle is gone: process {pid}, which sent it, has ended or closed it "
-                f"before it was received; keep the sender alive until then, or use a named queue "
-                f"(conveyor.connect('shm://name'))"
-            )
-        segment.export_end()
-        return segment
+        found = self.opener.find_or_attach(self.identity, self.owner, self.fds)
+        if found is None:
+            raise SegmentGone(self.opener.gone((self.owner >> 1) & 0x3FFFFF))
+        found.export_end()
+        forget_received()
+        return found
 
-    def __reduce__(self) -> tuple[type[HintReference], tuple[tuple[int, int], int, int, int]]:
-        return HintReference, (self.identity, self.owner, self.memory_fd, self.ready_fd)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return HintReference, (self.opener, self.identity, self.owner, *self.fds)
 
 
-# Segments sent but not yet received: their descriptors must stay open for the receiver to find.
-_sent: list[Segment] = []
+# Sent but not yet received: their descriptors must stay open for the receiver to find.
+_sent: list[Segment | Region] = []
 
 
 def forget_received() -> None:
-    """Let go of segments whose every pickled handle has been received."""
+    """Let go of that whose every pickled handle has been received."""
     if _sent:
-        _sent[:] = [segment for segment in _sent if segment.exports]
+        _sent[:] = [each for each in _sent if each.exports]
 
 
 def duplicate_for_child(fd: int) -> Descriptor:
@@ -124,16 +201,25 @@ def duplicate_for_child(fd: int) -> Descriptor:
 
 def reference_to(segment: Segment) -> Reference:
     """A reference to `segment` for the pickle that is being made now."""
-    if segment.name:
-        return NameReference(segment.name)
+    return _reference(Segments(), segment, lambda: (segment.memory_fd, segment.ready_fd))
+
+
+def reference_to_region(region: Region) -> RegionReference:
+    """A reference to `region` for the pickle that is being made now."""
+    return _reference(Regions(region.kind, region.layout), region, lambda: (region.memory_fd,))
+
+
+def _reference(
+    opener: _Opener[M], memory: M, fds: Callable[[], tuple[int, ...]]
+) -> NameReference[M] | InheritedReference[M] | HintReference[M]:
+    if memory.name:
+        return NameReference(opener, memory.name)
     from multiprocessing.context import get_spawning_popen
 
     if get_spawning_popen() is not None:
-        return InheritedReference(
-            duplicate_for_child(segment.memory_fd), duplicate_for_child(segment.ready_fd)
-        )
+        return InheritedReference(opener, *map(duplicate_for_child, fds()))
     forget_received()
-    segment.export_begin()
-    if not any(kept is segment for kept in _sent):
-        _sent.append(segment)
-    return HintReference(segment.identity, segment.owner, segment.memory_fd, segment.ready_fd)
+    memory.export_begin()
+    if not any(kept is memory for kept in _sent):
+        _sent.append(memory)
+    return HintReference(opener, memory.identity, memory.owner, *fds())

@@ -41,6 +41,7 @@ __all__ = [
     "VersionMismatch",
     "WorkerLost",
     "WorkersLost",
+    "WrongKind",
 ]
 
 
@@ -74,6 +75,10 @@ class CorruptSegment(ConveyorError, OSError):
 
 class VersionMismatch(CorruptSegment):
     """The segment was made by a conveyor of another layout version."""
+
+
+class WrongKind(ConveyorError, OSError):
+    """The name is taken by something else: a topic where a queue was asked for, say. The text says by what."""
 
 
 class SegmentGone(ConveyorError, OSError):

@@ -10,7 +10,7 @@
 
 namespace conveyor {
 
-enum class Fault { system, memory, corrupt, version, exists, missing, denied };
+enum class Fault { system, memory, corrupt, version, kind, exists, missing, denied };
 
 class SegmentError : public std::runtime_error {
  public:
@@ -123,10 +123,8 @@ class Segment {
   }
   int reserve_bytes(std::uint64_t offset, std::uint64_t size);
   void map(std::uint64_t size);
-  bool hold();
   void check();
   void adopt(const Plan& plan);
-  static std::shared_ptr<Segment> share(std::unique_ptr<Segment> fresh);
   static void initialise(Segment& fresh, const Bounds& bounds);
 
   int memory_fd_ = -1;

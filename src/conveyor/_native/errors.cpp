@@ -83,6 +83,7 @@ void rethrow(const SegmentError& error) {
     case Fault::memory: raise("OutOfMemory", error.what()); break;
     case Fault::corrupt: raise("CorruptSegment", error.what()); break;
     case Fault::version: raise("VersionMismatch", error.what()); break;
+    case Fault::kind: raise("WrongKind", error.what()); break;
     default: {
       // OSError picks FileExistsError, FileNotFoundError or PermissionError by the number.
       PyObject* const arguments = Py_BuildValue("(is)", error.error == 0 ? EACCES : error.error, error.what());

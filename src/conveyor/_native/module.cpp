@@ -17,6 +17,7 @@ void bind_pickling(nb::module_& module);
 void bind_leases(nb::module_& module);
 void bind_looks(nb::module_& module);
 void bind_processes(nb::module_& module);
+void bind_region(nb::module_& module);
 void bind_ending(nb::class_<Channel>& channel);
 
 namespace {
@@ -358,6 +359,7 @@ NB_MODULE(_native, module) {
   bind_channels(module);
   bind_looks(module);
   bind_processes(module);
+  bind_region(module);
   // The encoding by itself, for the tests that damage it.
   module.def(
       "_encode",

@@ -50,13 +50,15 @@ def rm(
 
 
 def _describe(url: str) -> str:
-    from .. import CorruptSegment, connect
+    from .. import CorruptSegment, WrongKind, connect
 
     try:
         depth = open_queue(url).qsize()
     except CommandError:
         try:
             connect(url, create=False)
+        except WrongKind as error:  # which says what it is
+            return f"{url} ({error})"
         except CorruptSegment:  # it cannot be counted, and is all the more to be removed
             return f"{url}, which is damaged or of another version"
         except (OSError, ValueError):

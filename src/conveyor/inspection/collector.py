@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from ..errors import CorruptSegment, VersionMismatch
+from ..errors import CorruptSegment, VersionMismatch, WrongKind
 from .named_segment import PREFIX, READY, NamedSegment
 
 __all__ = ["Collected", "Outcome", "collect"]
@@ -95,6 +95,8 @@ def _collect_one(segment: NamedSegment, force: bool, dry_run: bool) -> Collected
     try:
         items = segment.glance()["items"]
         doubt = f"{items:,} item{'' if items == 1 else 's'} in it" if items else ""
+    except WrongKind:
+        doubt = _region(segment)
     except VersionMismatch:
         doubt = "of another version of conveyor: what is in it cannot be counted"
     except CorruptSegment as error:
@@ -108,3 +110,13 @@ def _collect_one(segment: NamedSegment, force: bool, dry_run: bool) -> Collected
             segment.path.with_name(segment.path.name + READY).unlink()
         segment.path.unlink()
     return Collected(segment.url, outcome, doubt or "empty", items, memory)
+
+
+def _region(segment: NamedSegment) -> str:
+    """What it is that is no queue; nobody can say of it that nothing in it is wanted."""
+    try:
+        return f"a {segment.glance_at_region()['text']}: kept until it is removed by name"
+    except VersionMismatch:
+        return "of another version of conveyor"
+    except CorruptSegment as error:
+        return f"damaged: {error}"

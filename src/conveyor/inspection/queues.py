@@ -10,7 +10,7 @@ from typing import Any
 
 from .._native import Channel, Segment
 from .._native import _is_alive as is_alive  # pyright: ignore[reportPrivateUsage]
-from ..errors import CorruptSegment, OutOfMemory, VersionMismatch
+from ..errors import CorruptSegment, OutOfMemory, VersionMismatch, WrongKind
 from .finding import Finding, Level
 from .named_segment import FOLDER, PREFIX, READY, NamedSegment
 from .process import Process
@@ -98,7 +98,11 @@ def _examine(segment: NamedSegment) -> Finding:
 
     remove = f"conveyor rm -f {segment.url}"
     try:
-        seen = segment.glance()
+        try:
+            seen = segment.glance()
+        except WrongKind:
+            seen = segment.glance_at_region()
+            return _region(segment, finding, seen["text"], in_use, users)
     except VersionMismatch as error:
         if in_use:
             return finding(Level.NOTE, f"{error}; in use{_by(users)}")
@@ -129,6 +133,18 @@ def _examine(segment: NamedSegment) -> Finding:
         keep = f"conveyor info {segment.url}, or to drop them: {remove}"
         return finding(Level.NOTE, f"{contents}; kept for whoever attaches, nobody has now", keep)
     return finding(Level.PROBLEM, f"{contents}; leaked: nobody alive uses it", "conveyor gc")
+
+
+def _region(
+    segment: NamedSegment, finding: Callable[..., Finding], kind: str, in_use: bool, users: list[Process]
+) -> Finding:
+    """One that is no queue: its header is sound."""
+    contents = f"a {kind}, {size_text(segment.memory)}"
+    if in_use:
+        return finding(Level.OK, f"{contents}; in use{_by(users)}")
+    return finding(
+        Level.NOTE, f"{contents}; kept for whoever attaches, nobody has now", f"conveyor rm -f {segment.url}"
+    )
 
 
 def _check(name: str) -> str | None:
