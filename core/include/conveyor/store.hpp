@@ -16,6 +16,8 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "conveyor/region.hpp"
 #include "conveyor/store_layout.hpp"
@@ -75,26 +77,33 @@ struct Part {
 
 class Store {
  public:
-  explicit Store(std::shared_ptr<Region> region, std::uint64_t max_bytes);
+  // The bound and the seed are those of whoever opens it first; `max_bytes` 0: no bound. Throws SegmentError.
+  Store(std::shared_ptr<Region> region, std::uint64_t max_bytes);
+  virtual ~Store() = default;
+  // The first thing to be called.
+  StoreStatus open(Nanoseconds deadline);
 
   Region& region() const { return *region_; }
   const std::shared_ptr<Region>& shared_region() const { return region_; }
 
   // Each of these may be told `busy` or `interrupted`; then nothing was done.
   StoreStatus figures(Nanoseconds deadline, std::uint64_t& length, std::uint64_t& version, std::uint64_t& used);
-  std::uint64_t max_bytes() const { return snapshot(header_.max_bytes); }
+  std::uint64_t max_bytes() const { return max_bytes_; }
   std::uint64_t seed() const { return seed_; }
   // Without the lock: out of date at once, and never ahead of what a holder of the lock sees.
-  std::uint64_t version() const { return snapshot(header_.state.version); }
+  std::uint64_t version() const { return read(header_.state.version); }
 
   // Sleeps until something was changed since `version`, or the deadline.
   Waited wait_changed(std::uint64_t version, Nanoseconds deadline, Slices& slices);
   // Sleeps until a claim may have been given back. Who wakes by the deadline alone looks whether the claimant lives.
   Waited wait_released(std::uint64_t claims_seen, Nanoseconds deadline, Slices& slices);
-  std::uint64_t claims_now() const { return snapshot(header_.state.next_claim) ^ snapshot(header_.state.claims) << 48; }
+  std::uint64_t claims_now() const { return read(header_.state.next_claim) ^ read(header_.state.claims) << 48; }
 
   // For tests: what is wrong, or empty. Takes the lock.
   std::string check(Nanoseconds deadline);
+  struct Extent {
+    std::uint64_t at, size;
+  };
 
  protected:
   struct Damage {};
@@ -106,17 +115,27 @@ class Store {
   template <class Work>
   StoreStatus locked(Nanoseconds deadline, Work work);
 
+  static std::uint64_t read(const std::uint64_t& word) {
+    // relaxed: under the lock that orders it, or a hint
+    return reinterpret_cast<const Atomic<std::uint64_t>&>(word).load(relaxed);
+  }
+  static void write(std::uint64_t& word, std::uint64_t value) {
+    reinterpret_cast<Atomic<std::uint64_t>&>(word).store(value, relaxed);  // relaxed: the same
+  }
+
   // ---- the transaction: only under the lock. Not put to use unless `commit` is reached.
   std::uint64_t get(const std::uint64_t& word) const {
     const std::uint64_t offset = offset_of(&word);
     for (std::uint32_t i = pending_count_; i-- > 0;) {
       if (pending_[i].offset == offset) return pending_[i].value;
     }
-    return snapshot(word);
+    return read(word);
   }
   void set(std::uint64_t& word, std::uint64_t value);
+  // The same for a word that this transaction has not set yet, and sets once.
+  void set_first(std::uint64_t& word, std::uint64_t value);
   void commit();
-  void forget() { pending_count_ = 0; }
+  void forget() { pending_count_ = given_count_ = freed_ = 0; }
 
   // ---- the heap, within a transaction
   // A block for `size` bytes behind its head. They may be written at once; the head is written by the commit.
@@ -135,6 +154,7 @@ class Store {
   void end_nursery();                       // within the transaction that puts them in place
   void throw_away(TrashKind kind, std::uint64_t block, std::uint64_t first, std::uint64_t count);  // the same
   void empty_trash();
+  bool has_trash() const { return read(header_.state.trash_kind) != 0; }
 
   // ---- rings, which lists and the nursery are
   static std::uint64_t ring_bytes(std::uint64_t capacity) { return 8 + capacity * 8; }
@@ -158,33 +178,47 @@ class Store {
   std::uint64_t offset_of(const void* part) const {
     return static_cast<std::uint64_t>(static_cast<const std::byte*>(part) - base_);
   }
+  std::uint64_t& word_at(std::uint64_t offset) const { return *reinterpret_cast<std::uint64_t*>(base_ + offset); }
+
+  // For `check`: what the structure refers to; throws Damage, or says what is wrong.
+  virtual std::string walk(std::vector<Extent>& blocks) = 0;
+  Extent extent_of(std::uint64_t block) const;
+  static std::uint64_t extent_of_class(std::uint32_t number);
+  void walk_ring(std::uint64_t block, std::uint64_t first, std::uint64_t count, std::vector<Extent>& blocks) const;
 
   StoreHeader& header_;
   std::byte* const base_;
 
  private:
   void enter(bool recovered);
+  void leave();
   void initialise();
-  void recover();
   void redo(std::uint64_t count);
+  void tidy();
   void free_step();
   std::uint64_t take_fresh(std::uint64_t block_size);
+  std::uint64_t bump() const;
   void reserve(std::uint64_t end);
   StoreStatus is_claimed(Claim& claim);
+  std::string check_heap(std::vector<Extent>& blocks);
 
   std::shared_ptr<Region> region_;
   const std::uint64_t size_;
   const std::uint64_t wanted_bound_;
+  std::uint64_t max_bytes_ = 0;
   std::uint64_t seed_ = 0;
-  bool was_changed_ = false;
-  bool was_released_ = false;
+
+  // Of the transaction; guarded by the lock, which keeps this process's other threads out, too.
+  bool was_changed_ = false, was_released_ = false;
   std::uint32_t pending_count_ = 0;
+  std::uint32_t given_count_ = 0, freed_ = 0;
   JournalWord pending_[journal_capacity];
+  static constexpr std::uint32_t most_given = 64;
+  Extent given_[most_given];  // freed, and large: their memory goes back after the commit
 };
 
 template <class Work>
 StoreStatus Store::locked(Nanoseconds deadline, Work work) {
-  // One transaction at a time in this object, whatever its threads do: they hold the same lock.
   Locked got = header_.lock.try_acquire();
   if (got != Locked::clean) {
     if (deadline == 0) return StoreStatus::busy;
@@ -194,12 +228,7 @@ StoreStatus Store::locked(Nanoseconds deadline, Work work) {
   }
   struct Leave {
     Store& store;
-    ~Leave() {
-      store.forget();
-      const bool tells = store.was_changed_, gives = store.was_released_;
-      store.was_changed_ = store.was_released_ = false;
-      store.leave(tells, gives);
-    }
+    ~Leave() { store.leave(); }
   } const leave{*this};
   try {
     enter(got == Locked::recovered);
@@ -207,6 +236,8 @@ StoreStatus Store::locked(Nanoseconds deadline, Work work) {
   } catch (const Damage&) {
     return StoreStatus::corrupt;
   } catch (const NoMemory& failure) {
+    forget();
+    tidy();
     return failure.status;
   }
 }

@@ -69,8 +69,8 @@ struct alignas(64) StoreHeader {
   // How many words of the journal are to be stored; 0: none. The commit point of every operation.
   Atomic<std::uint64_t> committed;
   // Written once, by the first holder of the lock; `ready` last.
-  std::uint64_t ready;
-  std::uint64_t seed;
+  Atomic<std::uint64_t> ready;
+  std::uint64_t seed;  // of the hashes: whoever chooses keys must not know which of them collide
   std::uint64_t max_bytes;  // 0: no bound
   // There is memory behind all that lies below. Written by the holder of the lock, after it is so.
   std::uint64_t reserved;
