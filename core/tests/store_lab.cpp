@@ -151,7 +151,7 @@ bool ListScript::act(Store& store, unsigned seed, unsigned number) {
   if (chance.kind < 95) return store.remove_range(range(chance, true), forever) == StoreStatus::ok;
   if (chance.kind < 99) {  // reversed
     std::uint64_t length = 0, version = 0, used = 0;
-    store.figures(forever, length, version, used);
+    if (store.figures(forever, length, version, used) != StoreStatus::ok) return false;
     std::vector<std::uint64_t> order(length);
     for (std::uint64_t i = 0; i < length; ++i) order[i] = length - 1 - i;
     return store.reorder(order, version, forever) == StoreStatus::ok;
