@@ -20,12 +20,14 @@ from __future__ import annotations
 #   __init__
 #   multiprocessing/
 #   _install
+#   shared_dict, shared_list
+#   _regions
 #   transports/
 #   workers/
 #   queues
 #   joinable_queue, pipe
 #   queue, simple_queue | numpy
-#   _awaitable, _ends, _producing, _references, leases
+#   _awaitable, _ends, _keys, _producing, _references, key_update, leases
 #   _coroutines
 #   _native
 #   _arrays, _reducers | numpy
@@ -76,6 +78,8 @@ if TYPE_CHECKING:
     from ._install import install, installed, uninstall
     from .pipe import Pipe
     from .pipeline import Failure, Pipeline, Report, read_lines
+    from .shared_dict import SharedDict
+    from .shared_list import SharedList
     from .transports import connect, remove
 
 __version__ = "0.1.0"
@@ -102,6 +106,10 @@ __all__ = [
     "Queue",
     "Report",
     "SegmentGone",
+    "SharedDict",
+    "SharedList",
+    "SharedDict",
+    "SharedList",
     "ShutDown",
     "SimpleQueue",
     "StageError",
@@ -127,6 +135,8 @@ _LAZY = {
     "Pipe": "pipe",
     "Pipeline": "pipeline",
     "Report": "pipeline",
+    "SharedDict": "shared_dict",
+    "SharedList": "shared_list",
     "connect": "transports",
     "install": "_install",
     "installed": "_install",

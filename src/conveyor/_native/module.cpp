@@ -18,6 +18,8 @@ void bind_leases(nb::module_& module);
 void bind_looks(nb::module_& module);
 void bind_processes(nb::module_& module);
 void bind_region(nb::module_& module);
+void bind_shared_dict(nb::module_& module);
+void bind_shared_list(nb::module_& module);
 void bind_ending(nb::class_<Channel>& channel);
 
 namespace {
@@ -360,6 +362,8 @@ NB_MODULE(_native, module) {
   bind_looks(module);
   bind_processes(module);
   bind_region(module);
+  bind_shared_dict(module);
+  bind_shared_list(module);
   // The encoding by itself, for the tests that damage it.
   module.def(
       "_encode",
