@@ -163,7 +163,7 @@ std::uint64_t Store::raise(const Bytes& bytes) {
   const std::uint64_t blob = store(bytes);
   write(ring_slot(ring, capacity, count), blob);
   set(header_.state.nursery_count, count + 1);
-  if (pending_count_ > journal_capacity - 32) {
+  if (pending_count_ > journal_capacity / 3) {
     commit();
     CONVEYOR_KILL_POINT("store.raised");
   }

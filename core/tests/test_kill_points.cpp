@@ -64,6 +64,7 @@ TEST_CASE("a process killed at any step harms nobody") {
   for (const std::string point : points) {
     CAPTURE(point);
     seen.insert(point);
+    if (point.starts_with("store.")) continue;  // of shared dicts and lists: test_kill_store.cpp
     bool reached = false;
     int runs = 0;
     // Some steps are passed only when processes meet: a few more attempts where none did.

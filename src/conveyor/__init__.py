@@ -108,8 +108,6 @@ __all__ = [
     "SegmentGone",
     "SharedDict",
     "SharedList",
-    "SharedDict",
-    "SharedList",
     "ShutDown",
     "SimpleQueue",
     "StageError",

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    MutableMapping,
+    ValuesView,
+)
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from ._native import DictTable, Region
@@ -33,7 +42,7 @@ class _Keys(KeysView[K]):
 
 
 class _Values(ValuesView[V]):
-    _mapping: SharedDict[Any, V]  # type: ignore[assignment]
+    _mapping: SharedDict[Any, V]
 
     def __iter__(self) -> Iterator[V]:
         return iter(self._mapping._snapshot(False, True))
@@ -138,14 +147,14 @@ class SharedDict(DictTable[K, V]):
     @overload  # type: ignore[override]
     def update(self, /, **pairs: V) -> None: ...
     @overload
-    def update(self, content: Mapping[K, V], /, **pairs: V) -> None: ...
+    def update(self, content: Mapping[K, V], /, **pairs: V) -> None: ...  # type: ignore[overload-overlap]
     @overload
-    def update(self, content: list[tuple[K, V]], /, **pairs: V) -> None: ...
+    def update(self, content: list[tuple[K, V]], /, **pairs: V) -> None: ...  # type: ignore[overload-overlap]
     @overload
     def update(self, key: K, /) -> KeyUpdate[V]: ...
     @overload
     def update(self, content: Iterable[tuple[K, V]], /, **pairs: V) -> None: ...
-    def update(self, *arguments: Any, **pairs: Any) -> KeyUpdate[V] | None:
+    def update(self, /, *arguments: Any, **pairs: Any) -> KeyUpdate[V] | None:
         """`d.update(mapping)`: take over its pairs. `with d.update(key) as v`: change one key, undisturbed.
 
         What has `keys()`, and any iterable but a str, bytes, tuple or frozenset, is pairs, as for a plain dict; these
@@ -162,7 +171,9 @@ class SharedDict(DictTable[K, V]):
             return None
         key = arguments[0]
         if pairs:
-            raise TypeError(f"update({key!r:.50}, ...) got pairs beside a key; put them by a call of their own")
+            raise TypeError(
+                f"update({key!r:.50}, ...) got pairs beside a key; put them by a call of their own"
+            )
         return self.updating(key)
 
     def updating(self, key: K, timeout: float | None = None) -> KeyUpdate[V]:
@@ -210,11 +221,14 @@ class SharedDict(DictTable[K, V]):
         while True:
             version, now, value = self._look(key, known)
             if version not in (0, known) and (other_than is _NONE or value != other_than):
-                return value
+                found: V = value
+                return found
             known = version
             left = None if deadline is None else max(deadline - time.monotonic(), 0)
             if not self._wait_changed(now, left):
-                raise TimeoutError(f"no {'' if other_than is _NONE else 'other '}value of {key!r} in {timeout} s")
+                raise TimeoutError(
+                    f"no {'' if other_than is _NONE else 'other '}value of {key!r} in {timeout} s"
+                )
 
     def wait_for(self, predicate: Callable[[SharedDict[K, V]], Any], timeout: float | None = None) -> Any:
         """What `predicate(self)` gives, as soon as that is true; asked at once, and after each change.
@@ -280,7 +294,9 @@ class SharedDict(DictTable[K, V]):
         return _received, (reference_to_region(self._region), self._codec)
 
 
-MutableMapping.register(SharedDict)
+# Its metaclass is the core's own, and not ABCMeta: so it is told, and not inherited.
+_register: Any = MutableMapping
+_register.register(SharedDict)
 
 
 def _plain(mapping: Mapping[K, V]) -> dict[K, V]:

@@ -74,7 +74,7 @@ class SharedList(ListSequence[T]):
         """Append all of them, in one step: nobody sees some of them, and no others come between."""
         self._extend(list(values))
 
-    def __iadd__(self, values: Iterable[T]) -> SharedList[T]:
+    def __iadd__(self, values: Iterable[T]) -> SharedList[T]:  # type: ignore[misc]  # as of list, any iterable
         self.extend(values)
         return self
 
@@ -105,7 +105,7 @@ class SharedList(ListSequence[T]):
                 return
 
     def sort(self, *, key: Callable[[T], Any] | None = None, reverse: bool = False) -> None:
-        """Sort, in one step; stable. Comparing runs here, while others go on; if they change the list, it is done again.
+        """Sort, in one step; stable. If others change the list while keys are compared, it is done again.
 
         Raises:
             ValueError: they changed it each time.
@@ -167,11 +167,14 @@ class SharedList(ListSequence[T]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __add__(self, other: list[Any] | SharedList[Any]) -> list[Any]:
-        return self.copy() + list(other) if isinstance(other, list | SharedList) else NotImplemented
+    def __add__(self, other: Any) -> list[Any]:
+        if isinstance(other, SharedList):
+            other = other.copy()
+        return self.copy() + other
 
-    def __radd__(self, other: list[Any]) -> list[Any]:
-        return other + self.copy() if isinstance(other, list) else NotImplemented
+    def __radd__(self, other: Any) -> list[Any]:
+        mine: list[Any] = self.copy()
+        return other + mine
 
     def __mul__(self, times: SupportsIndex) -> list[T]:
         return self.copy() * times
@@ -187,7 +190,9 @@ class SharedList(ListSequence[T]):
         return _received, (reference_to_region(self._region), self._codec)
 
 
-MutableSequence.register(SharedList)
+# Its metaclass is the core's own, and not ABCMeta: so it is told, and not inherited.
+_register: Any = MutableSequence
+_register.register(SharedList)
 
 
 def _received(reference: RegionReference, codec: str | Codec) -> SharedList[Any]:
