@@ -16,7 +16,7 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from ._native import DictTable, Region
-from ._references import RegionReference, reference_to_region
+from ._references import RegionReference, forget_received, reference_to_region
 from ._regions import checked_bound, open_region
 from .key_update import KeyUpdate
 from .queue import checked_codec
@@ -109,6 +109,7 @@ class SharedDict(DictTable[K, V]):
         codec: str | Codec = "auto",
         max_bytes: int | None = None,
     ) -> None:
+        forget_received()
         codec = checked_codec(codec)
         bound = checked_bound(max_bytes)
         region, is_new = open_region(self._KIND, name, create)

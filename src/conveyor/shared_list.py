@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, TypeVar
 
 from ._native import ListSequence, Region
-from ._references import RegionReference, reference_to_region
+from ._references import RegionReference, forget_received, reference_to_region
 from ._regions import checked_bound, open_region
 from .queue import checked_codec
 
@@ -47,6 +47,7 @@ class SharedList(ListSequence[T]):
         codec: str | Codec = "auto",
         max_bytes: int | None = None,
     ) -> None:
+        forget_received()
         codec = checked_codec(codec)
         bound = checked_bound(max_bytes)
         region, is_new = open_region(self._KIND, name, create)

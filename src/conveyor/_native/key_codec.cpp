@@ -73,7 +73,7 @@ class Canonical {
     const nb::object module = nb::steal(PyImport_ImportModule("conveyor._keys"));
     if (!module.is_valid()) return false;
     // (whether it equals the key, what is to be compared in its place)
-    const nb::object told = nb::steal(PyObject_CallMethod(module.ptr(), "comparable", "O", object));
+    const nb::object told = nb::steal(PyObject_CallMethodOneArg(module.ptr(), nb::str("comparable").ptr(), object));
     if (!told.is_valid()) return false;
     if (PyTuple_GET_ITEM(told.ptr(), 0) != Py_True) out_.put(told_otherwise);
     return value(PyTuple_GET_ITEM(told.ptr(), 1), depth + 1);

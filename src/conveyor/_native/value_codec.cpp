@@ -63,7 +63,7 @@ bool ValueCodec::encode(nb::handle object, Encoded& into) const {
 
 // PackedHead | PackedBuffer[] | header | buffers, each at a multiple of 8.
 bool ValueCodec::encode_by_codec(nb::handle object, Encoded& into) const {
-  const nb::object made = nb::steal(PyObject_CallMethod(codec_.ptr(), "dumps", "O", object.ptr()));
+  const nb::object made = nb::steal(PyObject_CallMethodOneArg(codec_.ptr(), nb::str("dumps").ptr(), object.ptr()));
   if (!made.is_valid()) return false;
   if (PyTuple_Check(made.ptr()) == 0 || PyTuple_GET_SIZE(made.ptr()) != 2) {
     PyErr_Format(PyExc_TypeError, "dumps of %R returned %R; it must return a tuple (header, buffers)", codec_.ptr(),
