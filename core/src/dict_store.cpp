@@ -106,8 +106,7 @@ DictStore::Table DictStore::rebuild(const Table& old) {
   if (wanted > most_entries) throw NoMemory{StoreStatus::no_memory};
   const std::uint64_t slots = std::bit_ceil(wanted + wanted / 2);
   const std::uint64_t capacity = std::max(wanted, std::min(bearable(slots), wanted * 2));
-  const std::uint64_t block =
-      allocate(sizeof(TableShape) + capacity * sizeof(TableEntry) + slots * 8, 0);
+  const std::uint64_t block = allocate(sizeof(TableShape) + capacity * sizeof(TableEntry) + slots * 8, 0);
   Table made = lay_out(block, capacity, slots);
   const TableShape shape{capacity, slots};
   std::memcpy(content(block), &shape, sizeof shape);
@@ -156,8 +155,7 @@ void DictStore::add(const Key& key, const Bytes& value) {
   std::byte* const at = content(blob);
   std::memcpy(at, &head, sizeof head);
   std::memcpy(at + sizeof head, key.canonical.data, key.canonical.size);
-  if (key.original.size != 0)
-    std::memcpy(at + sizeof head + key.canonical.size, key.original.data, key.original.size);
+  if (key.original.size != 0) std::memcpy(at + sizeof head + key.canonical.size, key.original.data, key.original.size);
   const std::uint64_t value_blob = store(value);
   changed();
   // Nobody looks at this entry before `filled` and the slot say that it is there.
@@ -239,8 +237,7 @@ StoreStatus DictStore::set(const Key& key, const Bytes& value, Nanoseconds deadl
   });
 }
 
-StoreStatus DictStore::set_default(const Key& key, const Bytes& value, Nanoseconds deadline, Copy& into,
-                                   Part& found) {
+StoreStatus DictStore::set_default(const Key& key, const Bytes& value, Nanoseconds deadline, Copy& into, Part& found) {
   return locked(deadline, [&] {
     const Table in = table();
     Place place;

@@ -66,8 +66,8 @@ StoreStatus DictStore::clear(Nanoseconds deadline) {
     const Table in = table();
     if (in.block == 0) return StoreStatus::ok;
     throw_away(TrashKind::table, in.block, 0, in.filled);
-    for (std::uint64_t* const word : {&header_.state.root, &header_.state.length, &header_.state.filled,
-                                      &header_.state.taken})
+    for (std::uint64_t* const word :
+         {&header_.state.root, &header_.state.length, &header_.state.filled, &header_.state.taken})
       Store::set(*word, 0);
     changed();
     commit();

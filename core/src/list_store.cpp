@@ -129,8 +129,7 @@ StoreStatus ListStore::insert(std::int64_t index, const Bytes& item, Nanoseconds
   });
 }
 
-StoreStatus ListStore::remove(std::int64_t index, Nanoseconds deadline, Copy* into, Part* item,
-                              std::uint64_t version) {
+StoreStatus ListStore::remove(std::int64_t index, Nanoseconds deadline, Copy* into, Part* item, std::uint64_t version) {
   return locked(deadline, [&] {
     if (version != any_version && read(header_.state.version) != version) return StoreStatus::changed;
     Ring in = ring();

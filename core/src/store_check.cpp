@@ -17,8 +17,7 @@ void Store::walk_ring(std::uint64_t block, std::uint64_t first, std::uint64_t co
   const std::uint64_t capacity = ring_capacity(block);
   if (count > capacity) damaged();
   blocks.push_back(extent_of(block));
-  for (std::uint64_t i = 0; i < count; ++i)
-    blocks.push_back(extent_of(read(ring_slot(block, capacity, first + i))));
+  for (std::uint64_t i = 0; i < count; ++i) blocks.push_back(extent_of(read(ring_slot(block, capacity, first + i))));
 }
 
 std::string Store::check_heap(std::vector<Extent>& blocks) {
@@ -54,7 +53,8 @@ std::string Store::check(Nanoseconds deadline) {
     std::uint64_t claims = 0;
     for (const Claim& claim : header_.claims) claims += read(claim.owner) == nobody ? 0 : 1;
     if (claims != read(header_.state.claims)) trouble = "the count of claims is wrong";
-    if (header_.committed.load(relaxed) != 0) trouble = "something is committed and not done";  // relaxed: under the lock
+    if (header_.committed.load(relaxed) != 0)
+      trouble = "something is committed and not done";  // relaxed: under the lock
     if (has_trash() || read(header_.state.nursery) != 0) trouble = "rubbish is left";
     if (trouble.empty()) trouble = walk(blocks);
     if (trouble.empty()) trouble = check_heap(blocks);

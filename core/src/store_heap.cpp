@@ -83,8 +83,7 @@ std::uint64_t Store::allocate(std::uint64_t bytes, std::uint8_t kind) {
   } else {
     const std::uint64_t end = bump();
     if (block < heap_start || block % 16 != 0 || block > end || block_size > end - block) damaged();
-    if (block_size >= large_block && region_->reserve(block, block_size) != 0)
-      throw NoMemory{StoreStatus::no_memory};
+    if (block_size >= large_block && region_->reserve(block, block_size) != 0) throw NoMemory{StoreStatus::no_memory};
     set(first, get(word_at(block)));
   }
   set(header_.state.used, used + block_size);

@@ -61,9 +61,7 @@ std::int64_t clip(std::int64_t index, std::size_t length) {
 
 }  // namespace
 
-Bytes bytes_of(const std::string& from) {
-  return {reinterpret_cast<const std::byte*>(from.data()), from.size(), 7};
-}
+Bytes bytes_of(const std::string& from) { return {reinterpret_cast<const std::byte*>(from.data()), from.size(), 7}; }
 
 DictStore::Key key_of(const DictStore& store, const std::string& from) {
   DictStore::Key key;
@@ -138,8 +136,7 @@ bool ListScript::act(Store& store, unsigned seed, unsigned number) {
   if (chance.kind < 40) return store.append(bytes_of(value), forever) == StoreStatus::ok;
   if (chance.kind < 52) return store.insert(index, bytes_of(value), forever) == StoreStatus::ok;
   if (chance.kind < 62) return is(store.set(index, bytes_of(value), forever), StoreStatus::ok, StoreStatus::missing);
-  if (chance.kind < 80)
-    return is(store.remove(index, forever, &copy, &part), StoreStatus::ok, StoreStatus::missing);
+  if (chance.kind < 80) return is(store.remove(index, forever, &copy, &part), StoreStatus::ok, StoreStatus::missing);
   if (chance.kind < 88) {
     const ListStore::Range where = chance.kind < 84 ? ListStore::Range{INT64_MAX} : range(chance, false);
     const std::vector<std::string> values = chance.values();
@@ -175,8 +172,7 @@ void ListScript::act(Model& model, unsigned seed, unsigned number) {
   } else if (chance.kind < 80) {
     if (there) model.erase(model.begin() + place);
   } else if (chance.kind < 88) {
-    const ListStore::Range where =
-        chance.kind < 84 ? ListStore::Range{whole, whole} : range(chance, false);
+    const ListStore::Range where = chance.kind < 84 ? ListStore::Range{whole, whole} : range(chance, false);
     const std::vector<std::string> values = chance.values();
     const std::int64_t start = clip(where.start, model.size()), stop = std::max(start, clip(where.stop, model.size()));
     model.erase(model.begin() + start, model.begin() + stop);

@@ -7,20 +7,23 @@ bytes. So that equal keys have equal bytes, each type is told here as something 
 from __future__ import annotations
 
 import datetime
+import functools
 import io
 import pickle
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Number
-from typing import Any
+from typing import Any, cast
 
-from ._native import _canonical_key
+from ._native import canonical_key
 
 __all__ = ["comparable"]
 
 _BASES: tuple[type, ...] = (int, float, str, bytes, tuple)
 _MOST_DIGITS = 5000
+_frozenset: Any = frozenset
 
 
 def comparable(key: Any) -> tuple[bool, Any]:
@@ -32,22 +35,24 @@ def comparable(key: Any) -> tuple[bool, Any]:
         TypeError: `key` cannot be a key; the text says why.
     """
     hash(key)
-    kind: Any = type(key)
+    kind: Any = type(cast(object, key))
+    is_a: Callable[[type], bool] = functools.partial(isinstance, key)
     for base in _BASES:
-        if isinstance(key, base) and kind is not base and kind.__eq__ is base.__eq__:
+        plain_type: Any = base
+        if is_a(base) and kind is not base and kind.__eq__ is plain_type.__eq__:
             return True, _as(base, key)
     if kind in (str, bytes):  # too long for the core's own encoding
         data = key.encode("utf-8", "surrogatepass") if kind is str else key
         return False, (kind.__name__, *_cut(data))
     if kind is int:
         return False, ("int", f"{key:x}")
-    if isinstance(key, frozenset) and kind.__eq__ is frozenset.__eq__:
-        return False, ("set", *sorted(map(_canonical_key, key)))
+    if is_a(frozenset) and kind.__eq__ is _frozenset.__eq__:
+        return False, ("set", *sorted(map(canonical_key, key)))
     if kind.__module__ == "numpy" and hasattr(key, "item"):
         plain = key.item()
         if type(plain) in (bool, int, float, complex, str, bytes) and plain == key:
             return (True, plain) if type(plain) is not complex else _number(plain)
-    if isinstance(key, Number):
+    if is_a(Number):
         return _number(key)
     moment = _moment(key)
     return (False, moment) if moment else (False, ("pickle", *_cut(_pickled(key))))
@@ -61,7 +66,10 @@ def _as(base: type, key: Any) -> Any:
         return int.__int__(key)
     if base is float:
         return float.__float__(key)
-    return bytes(memoryview(key)) if base is bytes else tuple(tuple.__iter__(key))
+    if base is bytes:
+        return bytes(memoryview(key))
+    kind: Any = tuple
+    return tuple(kind.__iter__(key))
 
 
 def _cut(data: bytes) -> list[bytes]:
@@ -93,7 +101,7 @@ def _number(key: Any) -> tuple[bool, Any]:
 
 
 def _moment(key: Any) -> tuple[Any, ...] | None:
-    kind = type(key)
+    kind: Any = type(cast(object, key))
     if kind is datetime.datetime:
         if key.tzinfo is None or key.utcoffset() is None:
             return "datetime", key.replace(fold=0, tzinfo=None).isoformat()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._native import Region, _region_size
+from ._native import Region, region_size
 from .errors import OutOfMemory
 
 __all__ = ["checked_bound", "open_region"]
@@ -51,7 +51,7 @@ def open_region(kind: str, name: str | None, create: bool | None) -> tuple[Regio
 
 def _make(kind: str, name: str | None) -> Region:
     # Little address space left (very many of them, a limit): a smaller one will do.
-    size = _region_size()
+    size = region_size()
     while True:
         try:
             if name is None:

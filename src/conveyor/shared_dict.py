@@ -13,7 +13,7 @@ from collections.abc import (
     MutableMapping,
     ValuesView,
 )
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
 
 from ._native import DictTable, Region
 from ._references import RegionReference, forget_received, reference_to_region
@@ -121,6 +121,13 @@ class SharedDict(DictTable[K, V]):
         super().__init__(region, codec, bound)
         self._codec = codec
 
+    @classmethod
+    def on_region(cls, region: Region, codec: str | Codec) -> SharedDict[Any, Any]:
+        """One on shared memory that exists already; for unpickling."""
+        self: SharedDict[Any, Any] = cls.__new__(cls)
+        self._attach(region, codec)
+        return self
+
     @property
     def name(self) -> str | None:
         """The name, or None."""
@@ -134,13 +141,7 @@ class SharedDict(DictTable[K, V]):
     # -- changing ------------------------------------------------------------------------------------------
 
     def _put_all(self, content: Any, pairs: Mapping[Any, Any]) -> None:
-        if isinstance(content, SharedDict):
-            content = content._snapshot(True, True)
-        elif hasattr(content, "keys"):
-            content = [(key, content[key]) for key in content.keys()]  # noqa: SIM118  (as dict.update has it)
-        else:
-            content = dict(content).items()
-        for key, value in content:
+        for key, value in _pairs(content):
             self[key] = value
         for key, value in pairs.items():
             self[key] = value
@@ -155,7 +156,9 @@ class SharedDict(DictTable[K, V]):
     def update(self, key: K, /) -> KeyUpdate[V]: ...
     @overload
     def update(self, content: Iterable[tuple[K, V]], /, **pairs: V) -> None: ...
-    def update(self, /, *arguments: Any, **pairs: Any) -> KeyUpdate[V] | None:
+    def update(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, /, *arguments: Any, **pairs: Any
+    ) -> KeyUpdate[V] | None:
         """`d.update(mapping)`: take over its pairs. `with d.update(key) as v`: change one key, undisturbed.
 
         What has `keys()`, and any iterable but a str, bytes, tuple or frozenset, is pairs, as for a plain dict; these
@@ -300,26 +303,39 @@ _register: Any = MutableMapping
 _register.register(SharedDict)
 
 
-def _plain(mapping: Mapping[K, V]) -> dict[K, V]:
-    return mapping.copy() if isinstance(mapping, SharedDict) else dict(mapping)
+def _pairs(content: Any) -> Iterable[tuple[Any, Any]]:
+    items: Iterable[tuple[Any, Any]] = content.items() if _is_mapping(content) else dict(content).items()
+    return items
+
+
+def _is_mapping(content: object) -> bool:
+    return isinstance(content, Mapping)
+
+
+def _plain(mapping: Any) -> dict[Any, Any]:
+    return dict(_pairs(mapping))
 
 
 def _received(reference: RegionReference, codec: str | Codec) -> SharedDict[Any, Any]:
-    made: SharedDict[Any, Any] = SharedDict.__new__(SharedDict)
-    made._attach(reference.open(), codec)
-    return made
+    return SharedDict.on_region(reference.open(), codec)
 
 
 def _is_key(argument: Any) -> bool:
     """Whether the argument of `update` is a key, and not pairs."""
+    kind: type = type(cast(object, argument))
     if hasattr(argument, "keys"):
         return False
-    if isinstance(argument, str | bytes):
+    if issubclass(kind, str | bytes):
         return True
-    if isinstance(argument, tuple | frozenset):
-        if argument and all(hasattr(each, "__len__") and len(each) == 2 for each in argument):
-            raise TypeError(
-                f"update({argument!r:.80}) may mean pairs or a key: call update(dict(pairs)), or updating(key)"
-            )
-        return True
-    return not hasattr(type(argument), "__iter__")
+    if not issubclass(kind, tuple | frozenset):
+        return not hasattr(kind, "__iter__")
+    parts: Any = tuple(argument)
+    if parts and all(map(_may_be_pair, parts)):
+        raise TypeError(
+            f"update({argument!r:.80}) may mean pairs or a key: call update(dict(pairs)), or updating(key)"
+        )
+    return True
+
+
+def _may_be_pair(part: Any) -> bool:
+    return hasattr(part, "__len__") and len(part) == 2

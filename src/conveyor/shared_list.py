@@ -59,6 +59,13 @@ class SharedList(ListSequence[T]):
         super().__init__(region, codec, bound)
         self._codec = codec
 
+    @classmethod
+    def on_region(cls, region: Region, codec: str | Codec) -> SharedList[Any]:
+        """One on shared memory that exists already; for unpickling."""
+        self: SharedList[Any] = cls.__new__(cls)
+        self._attach(region, codec)
+        return self
+
     @property
     def name(self) -> str | None:
         """The name, or None."""
@@ -169,13 +176,11 @@ class SharedList(ListSequence[T]):
     __hash__ = None  # type: ignore[assignment]
 
     def __add__(self, other: Any) -> list[Any]:
-        if isinstance(other, SharedList):
-            other = other.copy()
-        return self.copy() + other
+        both: list[Any] = self.copy() + (other.copy() if hasattr(other, "copy") else other)
+        return both
 
-    def __radd__(self, other: Any) -> list[Any]:
-        mine: list[Any] = self.copy()
-        return other + mine
+    def __radd__(self, other: list[Any]) -> list[Any]:
+        return other + self.copy()
 
     def __mul__(self, times: SupportsIndex) -> list[T]:
         return self.copy() * times
@@ -197,6 +202,4 @@ _register.register(SharedList)
 
 
 def _received(reference: RegionReference, codec: str | Codec) -> SharedList[Any]:
-    made: SharedList[Any] = SharedList.__new__(SharedList)
-    made._attach(reference.open(), codec)
-    return made
+    return SharedList.on_region(reference.open(), codec)

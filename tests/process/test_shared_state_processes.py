@@ -78,7 +78,7 @@ def in_two_places(shared: SharedDict[Any, int], rounds: int) -> None:
 
 def test_a_snapshot_is_of_one_moment() -> None:
     shared: SharedDict[Any, Any] = SharedDict({"one": 0, "two": 0})
-    shared.update({number: "x" * 50 for number in range(500)})
+    shared.update(dict.fromkeys(range(500), "x" * 50))
     context = CONTEXTS[0]
     child = context.Process(target=in_two_places, args=(shared, 20_000))  # type: ignore[attr-defined]
     child.start()

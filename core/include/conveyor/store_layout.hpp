@@ -30,8 +30,8 @@ static_assert(sizeof(JournalWord) == 16);
 
 // Who alone may change a key for the moment.
 struct Claim {
-  std::uint64_t owner;   // OwnerId; nobody: the slot is free
-  std::uint64_t hash;    // of the key
+  std::uint64_t owner;  // OwnerId; nobody: the slot is free
+  std::uint64_t hash;  // of the key
   std::uint64_t number;  // tells this claim from the slot's others
   std::uint64_t thread;  // of the owner, so that it does not wait for itself
 };
@@ -42,9 +42,9 @@ enum class TrashKind : std::uint64_t { none = 0, ring, table };
 // Changed by the journal alone, so that an operation changes all of it or nothing.
 struct StoreState {
   std::uint64_t version;  // grows with every change that can be seen
-  std::uint64_t used;     // bytes of the heap in blocks
-  std::uint64_t bump;     // no block lies at or above; 0: not yet set
-  std::uint64_t claims;   // how many slots are taken
+  std::uint64_t used;  // bytes of the heap in blocks
+  std::uint64_t bump;  // no block lies at or above; 0: not yet set
+  std::uint64_t claims;  // how many slots are taken
   std::uint64_t next_claim;
   // What is to be freed, in steps: nothing refers to it any more.
   std::uint64_t trash_kind;
@@ -55,11 +55,11 @@ struct StoreState {
   std::uint64_t nursery;  // a ring
   std::uint64_t nursery_count;
   // The dict or the list.
-  std::uint64_t root;    // the table or ring; 0: there is none yet
+  std::uint64_t root;  // the table or ring; 0: there is none yet
   std::uint64_t length;  // items
-  std::uint64_t first;   // list: the place of item 0 in the ring
+  std::uint64_t first;  // list: the place of item 0 in the ring
   std::uint64_t filled;  // dict: entries that were used since the table was made
-  std::uint64_t taken;   // dict: slots that are not empty, those of what was deleted included
+  std::uint64_t taken;  // dict: slots that are not empty, those of what was deleted included
   std::uint64_t free[size_classes];  // the first free block of each class; its first word names the next
 };
 static_assert(sizeof(StoreState) == (16 + size_classes) * 8);
@@ -74,7 +74,7 @@ struct alignas(64) StoreHeader {
   std::uint64_t max_bytes;  // 0: no bound
   // There is memory behind all that lies below. Written by the holder of the lock, after it is so.
   std::uint64_t reserved;
-  alignas(64) EventCount changed;   // somebody changed something
+  alignas(64) EventCount changed;  // somebody changed something
   alignas(64) EventCount released;  // somebody gave a claim back
   alignas(64) StoreState state;
   Claim claims[claim_capacity];
@@ -93,7 +93,7 @@ struct BlockHead {
 // Behind a table's head: TableShape, then the entries, then the slots.
 struct TableShape {
   std::uint64_t capacity;  // entries
-  std::uint64_t slots;     // a power of two
+  std::uint64_t slots;  // a power of two
 };
 static_assert(sizeof(TableShape) == 16);
 
@@ -114,7 +114,7 @@ inline constexpr std::uint64_t most_entries = (1ULL << 32) - 2;
 // Two keys are the same if their canonical bytes are. `original` is what the key is decoded from, if that says more.
 struct KeyHead {
   std::uint32_t canonical;  // bytes
-  std::uint32_t original;   // bytes; 0: the canonical ones will do
+  std::uint32_t original;  // bytes; 0: the canonical ones will do
 };
 static_assert(sizeof(KeyHead) == 8);
 

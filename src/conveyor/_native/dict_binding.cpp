@@ -55,17 +55,15 @@ nb::object set(Table& self, nb::handle key, nb::handle value) {
   EncodedKey its;
   Encoded encoded;
   if (!encode_key(self.store, self.codec, key, true, its) || !self.codec.encode(value, encoded)) return {};
-  const StoreStatus status = insist_on_claimed(self.store, {}, [&](Nanoseconds deadline) {
-    return self.store.set(its.key, encoded.bytes, deadline);
-  });
+  const StoreStatus status = insist_on_claimed(
+      self.store, {}, [&](Nanoseconds deadline) { return self.store.set(its.key, encoded.bytes, deadline); });
   return status == StoreStatus::ok ? nb::none() : failed(self, status, encoded.bytes.size);
 }
 
 nb::object contains(Table& self, nb::handle key) {
   EncodedKey wanted;
   if (!encode_key(self.store, self.codec, key, false, wanted)) return {};
-  const StoreStatus status =
-      insist([&](Nanoseconds deadline) { return self.store.contains(wanted.key, deadline); });
+  const StoreStatus status = insist([&](Nanoseconds deadline) { return self.store.contains(wanted.key, deadline); });
   if (status == StoreStatus::ok || status == StoreStatus::missing) return nb::bool_(status == StoreStatus::ok);
   return failed(self, status);
 }
@@ -206,9 +204,7 @@ nb::object claim(Table& self, nb::handle key, nb::handle timeout) {
   nb::object raw = raw_of(copy, value);
   if (raw.is_valid()) return nb::make_tuple(number, raw);
   const nb::object error = take_exception();
-  insist([&](Nanoseconds until) {
-    return self.store.settle(its.key, number, DictStore::Outcome::keep, {}, until);
-  });
+  insist([&](Nanoseconds until) { return self.store.settle(its.key, number, DictStore::Outcome::keep, {}, until); });
   set_exception(error);
   return {};
 }
@@ -222,9 +218,8 @@ nb::object decode_raw(Table& self, nb::bytes raw) {
 nb::object settle(Table& self, nb::handle key, std::uint64_t number, DictStore::Outcome outcome, const Bytes& bytes) {
   EncodedKey its;
   if (!encode_key(self.store, self.codec, key, true, its)) return {};
-  const StoreStatus status = insist([&](Nanoseconds until) {
-    return self.store.settle(its.key, number, outcome, bytes, until);
-  });
+  const StoreStatus status =
+      insist([&](Nanoseconds until) { return self.store.settle(its.key, number, outcome, bytes, until); });
   return status == StoreStatus::ok ? nb::none() : failed(self, status, bytes.size);
 }
 
@@ -245,8 +240,8 @@ nb::object settle_value(Table& self, nb::handle key, std::uint64_t number, nb::h
 }  // namespace
 
 void bind_shared_dict(nb::module_& module) {
-  module.def("_region_size", &wanted_region_size);
-  module.def("_canonical_key", &canonical_bytes, "key"_a.none());
+  module.def("region_size", &wanted_region_size);
+  module.def("canonical_key", &canonical_bytes, "key"_a.none());
   nb::class_<Table> table(module, "DictTable", nb::is_weak_referenceable(), nb::type_slots(Collected<Table>::slots));
   table.attr("__class_getitem__") =
       nb::module_::import_("builtins").attr("classmethod")(nb::module_::import_("types").attr("GenericAlias"));

@@ -122,8 +122,8 @@ nb::object decode_key(Copy& copy, const DictStore::Item& item) {
 nb::object canonical_bytes(nb::handle key) {
   Buffer out;
   if (!Canonical(out).value(key.ptr(), 0)) return {};
-  return nb::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(out.data()),
-                                             static_cast<Py_ssize_t>(out.size())));
+  return nb::steal(
+      PyBytes_FromStringAndSize(reinterpret_cast<const char*>(out.data()), static_cast<Py_ssize_t>(out.size())));
 }
 
 }  // namespace conveyor::python

@@ -116,8 +116,7 @@ nb::object set(Sequence& self, nb::handle index, nb::handle value) {
   std::int64_t at;
   Encoded encoded;
   if (!parse_index(index, at) || !self.codec.encode(value, encoded)) return {};
-  const StoreStatus status =
-      insist([&](Nanoseconds deadline) { return self.store.set(at, encoded.bytes, deadline); });
+  const StoreStatus status = insist([&](Nanoseconds deadline) { return self.store.set(at, encoded.bytes, deadline); });
   if (status == StoreStatus::missing) return out_of_range("list assignment index out of range");
   return status == StoreStatus::ok ? nb::none() : failed(self, status, encoded.bytes.size);
 }
@@ -179,8 +178,9 @@ void bind_shared_list(nb::module_& module) {
   sequence.def("__getitem__", &get, "index"_a)
       .def("__setitem__", &set, "index"_a, "value"_a.none())
       .def("__delitem__", &erase, "index"_a)
-      .def("append", [](Sequence& self, nb::handle value) { return insert(self, INT64_MAX, value); },
-           docs::ListSequence_append, "value"_a.none())
+      .def(
+          "append", [](Sequence& self, nb::handle value) { return insert(self, INT64_MAX, value); },
+          docs::ListSequence_append, "value"_a.none())
       .def(
           "insert",
           [](Sequence& self, nb::handle index, nb::handle value) {
@@ -189,12 +189,15 @@ void bind_shared_list(nb::module_& module) {
           },
           docs::ListSequence_insert, "index"_a, "value"_a.none())
       .def("pop", &pop, docs::ListSequence_pop, "index"_a = -1)
-      .def("_extend", [](Sequence& self, nb::handle items) { return replace(self, {INT64_MAX}, items); }, "items"_a)
-      .def("clear",
-           [](Sequence& self) {
-             const StoreStatus status = insist([&](Nanoseconds deadline) { return self.store.clear(deadline); });
-             return status == StoreStatus::ok ? nb::none() : failed(self, status);
-           }, docs::ListSequence_clear)
+      .def(
+          "_extend", [](Sequence& self, nb::handle items) { return replace(self, {INT64_MAX}, items); }, "items"_a)
+      .def(
+          "clear",
+          [](Sequence& self) {
+            const StoreStatus status = insist([&](Nanoseconds deadline) { return self.store.clear(deadline); });
+            return status == StoreStatus::ok ? nb::none() : failed(self, status);
+          },
+          docs::ListSequence_clear)
       .def("_snapshot",
            [](Sequence& self) {
              std::uint64_t version = 0;
@@ -212,9 +215,8 @@ void bind_shared_list(nb::module_& module) {
       .def(
           "_reorder",
           [](Sequence& self, const std::vector<std::uint64_t>& order, std::uint64_t version) {
-            return told(self, insist([&](Nanoseconds deadline) {
-                          return self.store.reorder(order, version, deadline);
-                        }));
+            return told(self,
+                        insist([&](Nanoseconds deadline) { return self.store.reorder(order, version, deadline); }));
           },
           "order"_a, "version"_a);
 }

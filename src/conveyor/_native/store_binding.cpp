@@ -16,17 +16,16 @@ nb::object raise_store(StoreStatus status, const Store& store, const char* what,
   switch (status) {
     case StoreStatus::interrupted: return {};  // its error is set
     case StoreStatus::no_memory:
-      return raise("OutOfMemory", ("no memory for " + size + " (" + name + " holds " +
-                                   std::to_string(store.region().memory_held()) +
-                                   "; see free memory, ulimit -v, the cgroup's limit, or the size of /dev/shm for a "
-                                   "named one)")
-                                      .c_str());
+      return raise("OutOfMemory",
+                   ("no memory for " + size + " (" + name + " holds " + std::to_string(store.region().memory_held()) +
+                    "; see free memory, ulimit -v, the cgroup's limit, or the size of /dev/shm for a "
+                    "named one)")
+                       .c_str());
     case StoreStatus::full:
       return raise("OutOfMemory", ("no room for " + size + ": " + name + " may take max_bytes=" +
                                    std::to_string(store.max_bytes()) + "; raise it, or remove something")
                                       .c_str());
-    case StoreStatus::corrupt:
-      return raise("CorruptSegment", (name + "'s memory is damaged; make a new one").c_str());
+    case StoreStatus::corrupt: return raise("CorruptSegment", (name + "'s memory is damaged; make a new one").c_str());
     case StoreStatus::lapsed:
       return raise("LeaseLost", "the block of update() was entered by another process; nothing was written");
     case StoreStatus::own_claim:

@@ -76,9 +76,8 @@ struct Collected {
     if (nb::inst_ready(self)) nb::inst_ptr<Type>(self)->codec.forget();
     return 0;
   }
-  static inline PyType_Slot slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse)},
-                                       {Py_tp_clear, reinterpret_cast<void*>(clear)},
-                                       {0, nullptr}};
+  static inline PyType_Slot slots[] = {
+      {Py_tp_traverse, reinterpret_cast<void*>(traverse)}, {Py_tp_clear, reinterpret_cast<void*>(clear)}, {0, nullptr}};
 };
 
 template <class Type>

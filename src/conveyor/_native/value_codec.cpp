@@ -27,8 +27,8 @@ void point_at(Encoded& made, const void* data, std::size_t size, Kind kind) {
 
 // A codec's writer fills its part of the buffer.
 bool write_into(nb::handle writer, std::byte* at, std::size_t size) {
-  const nb::object view = nb::steal(
-      PyMemoryView_FromMemory(reinterpret_cast<char*>(at), static_cast<Py_ssize_t>(size), PyBUF_WRITE));
+  const nb::object view =
+      nb::steal(PyMemoryView_FromMemory(reinterpret_cast<char*>(at), static_cast<Py_ssize_t>(size), PyBUF_WRITE));
   if (!view.is_valid() || !nb::steal(PyObject_CallOneArg(writer.ptr(), view.ptr())).is_valid()) return false;
   return nb::steal(PyObject_CallMethod(view.ptr(), "release", nullptr)).is_valid();
 }
@@ -70,7 +70,8 @@ bool ValueCodec::encode_by_codec(nb::handle object, Encoded& into) const {
                  made.ptr());
     return false;
   }
-  const nb::object all = nb::steal(PySequence_Fast(PyTuple_GET_ITEM(made.ptr(), 1), "buffers from dumps are no sequence"));
+  const nb::object all =
+      nb::steal(PySequence_Fast(PyTuple_GET_ITEM(made.ptr(), 1), "buffers from dumps are no sequence"));
   if (!into.packed.add(PyTuple_GET_ITEM(made.ptr(), 0)) || !all.is_valid()) return false;
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(all.ptr()); ++i) {
     if (!into.packed.add_source(PySequence_Fast_GET_ITEM(all.ptr(), i))) return false;
@@ -132,8 +133,8 @@ nb::object ValueCodec::decode_by_codec(const std::byte* data, std::size_t size) 
   const std::size_t records = std::size_t{head.buffers} * sizeof(PackedBuffer);
   if (records > size - sizeof head || head.head_size > size - sizeof head - records) return damaged();
   const std::byte* const content = data + sizeof head + records;
-  const nb::object bytes = nb::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(content),
-                                                               static_cast<Py_ssize_t>(head.head_size)));
+  const nb::object bytes = nb::steal(
+      PyBytes_FromStringAndSize(reinterpret_cast<const char*>(content), static_cast<Py_ssize_t>(head.head_size)));
   const nb::object header = bytes.is_valid() ? view_of(bytes) : nb::object();
   const nb::object buffers = nb::steal(PyList_New(0));
   if (!header.is_valid() || !buffers.is_valid()) return {};

@@ -28,7 +28,9 @@ class ValueCodec {
   // False, null: with a Python error set.
   bool encode(nb::handle object, Encoded& into) const;
   nb::object decode(std::uint8_t kind, const std::byte* data, std::size_t size) const;
-  nb::object decode(Copy& copy, const Part& part) const { return decode(part.kind, copy.data() + part.offset, part.size); }
+  nb::object decode(Copy& copy, const Part& part) const {
+    return decode(part.kind, copy.data() + part.offset, part.size);
+  }
 
   // Whether nothing may be pickled that the codec is not asked for.
   bool is_users() const { return codec_.is_valid(); }
