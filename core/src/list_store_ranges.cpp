@@ -153,6 +153,18 @@ StoreStatus ListStore::clear(Nanoseconds deadline) {
   });
 }
 
+StoreStatus ListStore::reverse(Nanoseconds deadline) {
+  return locked(deadline, [&] {
+    const Ring in = ring();
+    if (in.length == 0) return StoreStatus::ok;
+    std::vector<std::uint64_t> all;
+    all.reserve(in.length);
+    for (std::uint64_t i = in.length; i-- != 0;) all.push_back(blob(in, i));
+    become(in, all, {}, false);
+    return StoreStatus::ok;
+  });
+}
+
 StoreStatus ListStore::reorder(const std::vector<std::uint64_t>& order, std::uint64_t version, Nanoseconds deadline) {
   return locked(deadline, [&] {
     const Ring in = ring();

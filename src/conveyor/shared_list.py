@@ -105,13 +105,6 @@ class SharedList(ListSequence[T]):
             if self._remove_at(items.index(value), version):
                 return
 
-    def reverse(self) -> None:
-        """Turn the order round, in one step."""
-        while True:
-            length, version, _ = self._figures()
-            if self._reorder(list(range(length - 1, -1, -1)), version):
-                return
-
     def sort(self, *, key: Callable[[T], Any] | None = None, reverse: bool = False) -> None:
         """Sort, in one step; stable. If others change the list while keys are compared, it is done again.
 

@@ -38,6 +38,7 @@ class ListStore : public Store {
                       std::uint64_t& expected);
   StoreStatus remove_range(const Range& range, Nanoseconds deadline);
   StoreStatus clear(Nanoseconds deadline);
+  StoreStatus reverse(Nanoseconds deadline);
   // Item i is the one that was at order[i]. `changed`: the list is not of that version any more.
   StoreStatus reorder(const std::vector<std::uint64_t>& order, std::uint64_t version, Nanoseconds deadline);
 

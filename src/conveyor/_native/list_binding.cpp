@@ -198,6 +198,13 @@ void bind_shared_list(nb::module_& module) {
             return status == StoreStatus::ok ? nb::none() : failed(self, status);
           },
           docs::ListSequence_clear)
+      .def(
+          "reverse",
+          [](Sequence& self) {
+            const StoreStatus status = insist([&](Nanoseconds deadline) { return self.store.reverse(deadline); });
+            return status == StoreStatus::ok ? nb::none() : failed(self, status);
+          },
+          docs::ListSequence_reverse)
       .def("_snapshot",
            [](Sequence& self) {
              std::uint64_t version = 0;
