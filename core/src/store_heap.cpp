@@ -62,7 +62,10 @@ void Store::reserve(std::uint64_t end) {
 }
 
 std::uint64_t Store::take_fresh(std::uint64_t block_size) {
-  const std::uint64_t block = block_size >= large_block ? align_up(bump(), system_page) : bump();
+  const std::uint64_t at = bump();
+  // There is memory behind all blocks. Believed, a damaged number would take all the memory there is.
+  if (at != heap_start && at > snapshot(header_.reserved)) damaged();
+  const std::uint64_t block = block_size >= large_block ? align_up(at, system_page) : at;
   if (block > size_ || block_size > size_ - block) throw NoMemory{StoreStatus::no_memory};
   reserve(block + block_size);
   set(header_.state.bump, block + block_size);
