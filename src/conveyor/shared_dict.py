@@ -328,9 +328,8 @@ def _is_key(argument: Any) -> bool:
     if issubclass(kind, str | bytes):
         return True
     if not issubclass(kind, tuple | frozenset):
-        return not hasattr(kind, "__iter__")
-    parts: Any = tuple(argument)
-    if parts and all(map(_may_be_pair, parts)):
+        return not hasattr(cast(object, kind), "__iter__")
+    if argument and all(map(_may_be_pair, argument)):
         raise TypeError(
             f"update({argument!r:.80}) may mean pairs or a key: call update(dict(pairs)), or updating(key)"
         )
