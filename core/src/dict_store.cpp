@@ -99,13 +99,10 @@ bool DictStore::find(const Table& in, const Key& key, Place& place) const {
   return false;
 }
 
-DictStore::Table DictStore::rebuild(const Table& old) {
+DictStore::Table DictStore::rebuild(const Table& old, std::uint64_t capacity, std::uint64_t slots) {
   StoreState& state = header_.state;
   const std::uint64_t live = Store::get(state.length);
-  const std::uint64_t wanted = live + live / 2 + 8;
-  if (wanted > most_entries) throw NoMemory{StoreStatus::no_memory};
-  const std::uint64_t slots = std::bit_ceil(wanted + wanted / 2);
-  const std::uint64_t capacity = std::max(wanted, std::min(bearable(slots), wanted * 2));
+  if (old.block != 0) will_free(old.block);
   const std::uint64_t block = allocate(sizeof(TableShape) + capacity * sizeof(TableEntry) + slots * 8, 0);
   Table made = lay_out(block, capacity, slots);
   const TableShape shape{capacity, slots};
@@ -133,11 +130,24 @@ DictStore::Table DictStore::rebuild(const Table& old) {
 DictStore::Table DictStore::with_room() {
   const Table now = table();
   if (now.filled < now.capacity && Store::get(header_.state.taken) < bearable(now.slots)) return now;
-  return rebuild(now);
+  const std::uint64_t live = Store::get(header_.state.length);
+  const std::uint64_t wanted = live + live / 2 + 8;
+  if (wanted > most_entries) throw NoMemory{StoreStatus::no_memory};
+  const std::uint64_t slots = std::bit_ceil(wanted + wanted / 2);
+  const std::uint64_t capacity = std::max(wanted, std::min(bearable(slots), wanted * 2));
+  try {
+    return rebuild(now, capacity, slots);
+  } catch (const NoMemory&) {
+    // There is room for what takes the place of something that was removed: a table of this size has it.
+    if (live >= now.capacity || live >= bearable(now.slots)) throw;
+    forget();
+    return rebuild(now, now.capacity, now.slots);
+  }
 }
 
 void DictStore::replace(TableEntry& entry, const Bytes& value) {
   const std::uint64_t old = read(entry.value);
+  will_free(old);
   const std::uint64_t blob = store(value);
   changed();
   Store::set(entry.value, blob);
@@ -252,13 +262,21 @@ StoreStatus DictStore::set_default(const Key& key, const Bytes& value, Nanosecon
   });
 }
 
-StoreStatus DictStore::remove(const Key& key, Nanoseconds deadline, Copy* into, Part* value) {
+StoreStatus DictStore::remove(const Key& key, Nanoseconds deadline, Copy* into, Part* value, Taking* taking) {
   return locked(deadline, [&] {
     const Table in = table();
     Place place;
     if (!find(in, key, place)) return StoreStatus::missing;
     if (const StoreStatus status = look_for_claims(key.hash); status != StoreStatus::ok) return status;
-    if (into != nullptr) *value = copy_out(read(in.entry[place.entry].value), *into);
+    const TableEntry& entry = in.entry[place.entry];
+    if (into != nullptr && (taking == nullptr || taking->version != read(entry.version))) {
+      into->clear();
+      *value = copy_out(read(entry.value), *into);
+      if (taking != nullptr && !taking->sure_of(value->kind)) {
+        taking->version = read(entry.version);
+        return StoreStatus::changed;
+      }
+    }
     erase(in, place);
     commit();
     return StoreStatus::ok;

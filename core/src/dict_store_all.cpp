@@ -35,7 +35,7 @@ StoreStatus DictStore::copy_all(bool keys, bool values, Nanoseconds deadline, Co
   });
 }
 
-StoreStatus DictStore::remove_last(Nanoseconds deadline, Copy& into, Item& item) {
+StoreStatus DictStore::remove_last(Nanoseconds deadline, Copy& into, Item& item, Taking* taking) {
   return locked(deadline, [&] {
     const Table in = table();
     std::uint64_t at = in.filled;
@@ -44,7 +44,15 @@ StoreStatus DictStore::remove_last(Nanoseconds deadline, Copy& into, Item& item)
     const TableEntry& entry = in.entry[at - 1];
     const std::uint64_t hash = read(entry.hash);
     if (const StoreStatus status = look_for_claims(hash); status != StoreStatus::ok) return status;
-    item = copy_item(entry, true, true, into);
+    if (taking == nullptr || taking->version != read(entry.version)) {
+      into.clear();
+      item = copy_item(entry, true, true, into);
+      if (taking != nullptr &&
+          !(taking->sure_of(item.value.kind) && (!item.original || taking->sure_of(item.key.kind)))) {
+        taking->version = read(entry.version);
+        return StoreStatus::changed;
+      }
+    }
     for (std::uint64_t step = 0; step < in.slots; ++step) {
       const std::uint64_t slot = (hash + step) & (in.slots - 1);
       const std::uint64_t found = read(in.slot[slot]);

@@ -34,8 +34,15 @@ ListStore::Ring ListStore::ring() const {
   return found;
 }
 
+bool ListStore::is_copy(std::uint64_t block, Copy& copy, const Part& part) const {
+  const std::uint64_t head = head_of(block);
+  return BlockHead::kind(head) == part.kind && BlockHead::size(head) == part.size &&
+         (part.size == 0 || std::memcmp(content(block), copy.data() + part.offset, part.size) == 0);
+}
+
 ListStore::Ring ListStore::resize(const Ring& old, std::uint64_t capacity) {
   Ring made = old;
+  if (old.block != 0) will_free(old.block);
   made.block = make_ring(capacity);
   made.capacity = ring_capacity(made.block);
   made.first = 0;
@@ -69,6 +76,7 @@ StoreStatus ListStore::set(std::int64_t index, const Bytes& item, Nanoseconds de
     const std::uint64_t at = place_of(index, in.length);
     if (at == in.length) return StoreStatus::missing;
     const std::uint64_t old = blob(in, at);
+    will_free(old);
     Store::set(slot(in, at), store(item));
     free(old);
     changed();
@@ -112,7 +120,8 @@ StoreStatus ListStore::insert(std::int64_t index, const Bytes& item, Nanoseconds
       make_gap(in, at, made);
     } else {
       Ring fresh = in;
-      fresh.block = make_ring(in.length + in.length / 4);
+      will_free(in.block);
+      fresh.block = make_ring(in.length + 1);
       fresh.capacity = ring_capacity(fresh.block);
       fresh.first = 0;
       for (std::uint64_t i = 0; i < at; ++i) write(slot(fresh, i), blob(in, i));
@@ -129,20 +138,35 @@ StoreStatus ListStore::insert(std::int64_t index, const Bytes& item, Nanoseconds
   });
 }
 
-StoreStatus ListStore::remove(std::int64_t index, Nanoseconds deadline, Copy* into, Part* item, std::uint64_t version) {
+StoreStatus ListStore::remove(std::int64_t index, Nanoseconds deadline, Copy* into, Part* item, std::uint64_t version,
+                              Taking* taking) {
   return locked(deadline, [&] {
     if (version != any_version && read(header_.state.version) != version) return StoreStatus::changed;
     Ring in = ring();
     const std::uint64_t at = place_of(index, in.length);
     if (at == in.length) return StoreStatus::missing;
-    // A list that was long gives its ring back.
-    if (in.capacity > 64 && in.length < in.capacity / 4) in = resize(in, in.length * 2);
     const std::uint64_t old = blob(in, at);
-    if (into != nullptr) *item = copy_out(old, *into);
+    if (into != nullptr && !(taking != nullptr && taking->seen && is_copy(old, *into, *item))) {
+      into->clear();
+      *item = copy_out(old, *into);
+      if (taking != nullptr && !taking->sure_of(item->kind)) {
+        taking->seen = true;
+        return StoreStatus::changed;
+      }
+    }
+    // A list that was long gives its ring back.
+    if (in.capacity > 64 && in.length < in.capacity / 4) {
+      try {
+        in = resize(in, in.length * 2);
+      } catch (const NoMemory&) {
+        forget();  // it can do so later
+      }
+    }
     if (std::min(at, in.length - at) <= few) {
       close_gap(in, at);
     } else {
       Ring fresh = in;
+      will_free(in.block);
       fresh.block = make_ring(in.length);
       fresh.capacity = ring_capacity(fresh.block);
       fresh.first = 0;

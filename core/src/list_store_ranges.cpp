@@ -48,7 +48,7 @@ std::vector<std::uint64_t> ListStore::raise_all(const std::vector<Bytes>& items)
 }
 
 void ListStore::discard(const std::vector<std::uint64_t>& blobs) {
-  const std::uint64_t ring = make_ring(blobs.size()), capacity = ring_capacity(ring);
+  const std::uint64_t ring = make_ring(blobs.size(), true), capacity = ring_capacity(ring);
   for (std::size_t i = 0; i < blobs.size(); ++i) write(ring_slot(ring, capacity, i), blobs[i]);
   throw_away(TrashKind::ring, ring, 0, blobs.size());
 }
@@ -56,7 +56,8 @@ void ListStore::discard(const std::vector<std::uint64_t>& blobs) {
 void ListStore::become(const Ring& old, const std::vector<std::uint64_t>& blobs,
                        const std::vector<std::uint64_t>& removed, bool has_nursery) {
   Ring fresh;
-  fresh.block = make_ring(blobs.size() + blobs.size() / 4);
+  if (old.block != 0) will_free(old.block);
+  fresh.block = make_ring(blobs.size());
   fresh.capacity = ring_capacity(fresh.block);
   for (std::size_t i = 0; i < blobs.size(); ++i) write(slot(fresh, i), blobs[i]);
   if (!removed.empty()) discard(removed);

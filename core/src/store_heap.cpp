@@ -72,12 +72,17 @@ std::uint64_t Store::take_fresh(std::uint64_t block_size) {
   return block;
 }
 
-std::uint64_t Store::allocate(std::uint64_t bytes, std::uint8_t kind) {
+void Store::will_free(std::uint64_t block) { freeing_ += size_of_class(class_of(BlockHead::size(head_of(block)) + 8)); }
+
+std::uint64_t Store::allocate(std::uint64_t bytes, std::uint8_t kind, bool passing) {
   if (bytes > largest - 8) throw NoMemory{StoreStatus::no_memory};
   const std::uint32_t number = class_of(bytes + 8);
   const std::uint64_t block_size = size_of_class(number);
   const std::uint64_t used = get(header_.state.used);
-  if (max_bytes_ != 0 && (used > max_bytes_ || block_size > max_bytes_ - used)) throw NoMemory{StoreStatus::full};
+  if (max_bytes_ != 0 && !passing) {
+    const std::uint64_t kept = used < freeing_ ? 0 : used - freeing_;
+    if (kept > max_bytes_ || block_size > max_bytes_ - kept) throw NoMemory{StoreStatus::full};
+  }
   std::uint64_t& first = header_.state.free[number];
   // What this transaction has freed is still in use until it commits, and must not be written to.
   std::uint64_t block = freed_ != 0 ? 0 : get(first);
@@ -136,9 +141,9 @@ Part Store::copy_out(std::uint64_t block, Copy& into) const {
   return part;
 }
 
-std::uint64_t Store::make_ring(std::uint64_t at_least) {
+std::uint64_t Store::make_ring(std::uint64_t at_least, bool passing) {
   const std::uint64_t capacity = std::bit_ceil(std::max<std::uint64_t>(at_least, 8));
-  const std::uint64_t block = allocate(ring_bytes(capacity), 0);
+  const std::uint64_t block = allocate(ring_bytes(capacity), 0, passing);
   write(*reinterpret_cast<std::uint64_t*>(content(block)), capacity);
   return block;
 }

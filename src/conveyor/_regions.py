@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from ._native import Region, region_size
 from .errors import OutOfMemory
 
@@ -34,6 +36,8 @@ def open_region(kind: str, name: str | None, create: bool | None) -> tuple[Regio
         return _make(kind, None), True
     from .transports.shm import checked_name
 
+    if not isinstance(cast(object, name), str):
+        raise TypeError(f"name is {name!r}; it must be a str, or None")
     name = checked_name(name)
     if create:
         return _make(kind, name), True

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-if TYPE_CHECKING:
-    from ._native import DictTable
+from ._native import DictTable, HeldClaim
 
 __all__ = ["KeyUpdate"]
 
@@ -23,17 +20,16 @@ class KeyUpdate(Generic[V]):
     `v.value` is then takes its place, in one step. By an exception, or the death of the process, nothing is changed.
     """
 
-    __slots__ = ("_before", "_claim", "_entered", "_key", "_removed", "_table", "_timeout", "_value")
+    __slots__ = ("_before", "_claim", "_key", "_removed", "_table", "_timeout", "_value")
 
     def __init__(self, table: DictTable[Any, V], key: Any, timeout: float | None = None) -> None:
         self._table = table
         self._key = key
         self._timeout = timeout
-        self._claim = 0
+        self._claim = HeldClaim(table, key)
         self._before: bytes | None = None
         self._value: V = _NOT_READ
         self._removed = False
-        self._entered = False
 
     @property
     def key(self) -> Any:
@@ -78,38 +74,32 @@ class KeyUpdate(Generic[V]):
         return self.value if self.exists else default
 
     def _check(self) -> None:
-        if not self._claim:
+        if not self._claim.is_held:
             raise RuntimeError("the value belongs to the block: with shared_dict.update(key) as v: ...")
 
     def __enter__(self) -> KeyUpdate[V]:
-        if self._claim:
+        if self._claim.is_held:
             raise RuntimeError(f"the block of update({self._key!r}) is entered already")
-        self._entered = True
         self._value = _NOT_READ
         self._removed = False
-        self._claim, self._before = self._table._claim(self._key, self._timeout)
+        try:
+            self._before = self._table._claim(self._key, self._timeout, self._claim)
+        except BaseException:
+            self._claim.give_back()  # a Ctrl-C may come when the claim has just been made
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        claim, self._claim = self._claim, 0
+        if not self._claim.is_held:
+            raise RuntimeError(f"the block of update({self._key!r}) was left already")
         try:
             if kind is None and self._value is not _NOT_READ:
-                self._table._settle_value(self._key, claim, self._value, self._before)
+                self._table._settle_value(self._key, self._claim, self._value, self._before)
             else:
-                self._table._settle(self._key, claim, kind is None and self._removed)
+                self._table._settle(self._key, self._claim, kind is None and self._removed)
         except BaseException:
             # The value could not be written: the key is free again, as it was.
-            with contextlib.suppress(Exception):
-                self._table._settle(self._key, claim, False)
+            self._claim.give_back()
             raise
-
-    def __del__(self) -> None:
-        if not getattr(self, "_entered", True):
-            warnings.warn(
-                f"update({self._key!r}) was never entered: it is for `with d.update(key) as v`; "
-                "to take over the pairs of an iterable, call update(dict(pairs))",
-                RuntimeWarning,
-                stacklevel=2,
-            )

@@ -128,6 +128,12 @@ class SharedDict(DictTable[K, V]):
         self._attach(region, codec)
         return self
 
+    @classmethod
+    def fromkeys(cls, keys: Iterable[K], value: Any = None, /) -> SharedDict[K, Any]:
+        """A new one, without a name, with these keys, each of that value."""
+        content: Any = dict.fromkeys(keys, value)
+        return cls(content)
+
     @property
     def name(self) -> str | None:
         """The name, or None."""
@@ -295,7 +301,7 @@ class SharedDict(DictTable[K, V]):
     # -- travelling ----------------------------------------------------------------------------------------
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _received, (reference_to_region(self._region), self._codec)
+        return _received, (type(self), reference_to_region(self._region), self._codec)
 
 
 # Its metaclass is the core's own, and not ABCMeta: so it is told, and not inherited.
@@ -316,8 +322,10 @@ def _plain(mapping: Any) -> dict[Any, Any]:
     return dict(_pairs(mapping))
 
 
-def _received(reference: RegionReference, codec: str | Codec) -> SharedDict[Any, Any]:
-    return SharedDict.on_region(reference.open(), codec)
+def _received(
+    kind: type[SharedDict[Any, Any]], reference: RegionReference, codec: str | Codec
+) -> SharedDict[Any, Any]:
+    return kind.on_region(reference.open(), codec)
 
 
 def _is_key(argument: Any) -> bool:

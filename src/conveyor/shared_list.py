@@ -166,11 +166,22 @@ class SharedList(ListSequence[T]):
             return bool(self.copy() == other.copy())
         return bool(self.copy() == other) if isinstance(other, list) else NotImplemented
 
+    def __lt__(self, other: Any) -> bool:
+        return self.copy() < _plain(other) if _is_list(other) else NotImplemented
+
+    def __le__(self, other: Any) -> bool:
+        return self.copy() <= _plain(other) if _is_list(other) else NotImplemented
+
+    def __gt__(self, other: Any) -> bool:
+        return self.copy() > _plain(other) if _is_list(other) else NotImplemented
+
+    def __ge__(self, other: Any) -> bool:
+        return self.copy() >= _plain(other) if _is_list(other) else NotImplemented
+
     __hash__ = None  # type: ignore[assignment]
 
     def __add__(self, other: Any) -> list[Any]:
-        both: list[Any] = self.copy() + (other.copy() if hasattr(other, "copy") else other)
-        return both
+        return self.copy() + _plain(other) if _is_list(other) else NotImplemented
 
     def __radd__(self, other: list[Any]) -> list[Any]:
         return other + self.copy()
@@ -186,7 +197,7 @@ class SharedList(ListSequence[T]):
     # -- travelling ----------------------------------------------------------------------------------------
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _received, (reference_to_region(self._region), self._codec)
+        return _received, (type(self), reference_to_region(self._region), self._codec)
 
 
 # Its metaclass is the core's own, and not ABCMeta: so it is told, and not inherited.
@@ -194,5 +205,14 @@ _register: Any = MutableSequence
 _register.register(SharedList)
 
 
-def _received(reference: RegionReference, codec: str | Codec) -> SharedList[Any]:
-    return SharedList.on_region(reference.open(), codec)
+def _is_list(other: object) -> bool:
+    return isinstance(other, list | SharedList)
+
+
+def _plain(other: Any) -> list[Any]:
+    plain: list[Any] = other.copy()
+    return plain
+
+
+def _received(kind: type[SharedList[Any]], reference: RegionReference, codec: str | Codec) -> SharedList[Any]:
+    return kind.on_region(reference.open(), codec)

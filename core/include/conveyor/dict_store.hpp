@@ -37,9 +37,10 @@ class DictStore : public Store {
   StoreStatus set(const Key& key, const Bytes& value, Nanoseconds deadline);
   // ok: it was not there, and is now. changed: it was there; its value is in `into`.
   StoreStatus set_default(const Key& key, const Bytes& value, Nanoseconds deadline, Copy& into, Part& found);
-  // `into`: where the value goes that it had; or null.
-  StoreStatus remove(const Key& key, Nanoseconds deadline, Copy* into, Part* value);
-  StoreStatus remove_last(Nanoseconds deadline, Copy& into, Item& item);
+  // `into`: where the value goes that it had; or null. `taking`: or null; with it, `into` and `value` are those of
+  // the call before.
+  StoreStatus remove(const Key& key, Nanoseconds deadline, Copy* into, Part* value, Taking* taking = nullptr);
+  StoreStatus remove_last(Nanoseconds deadline, Copy& into, Item& item, Taking* taking = nullptr);
   StoreStatus clear(Nanoseconds deadline);
   // All of one moment; in the order of the keys.
   StoreStatus copy_all(bool keys, bool values, Nanoseconds deadline, Copy& into, std::vector<Item>& items,
@@ -66,7 +67,7 @@ class DictStore : public Store {
   bool find(const Table& table, const Key& key, Place& place) const;
   bool same_key(const TableEntry& entry, const Key& key) const;
   Table with_room();
-  Table rebuild(const Table& old);
+  Table rebuild(const Table& old, std::uint64_t capacity, std::uint64_t slots);
   void add(const Key& key, const Bytes& value);
   void replace(TableEntry& entry, const Bytes& value);
   void erase(const Table& table, const Place& place);

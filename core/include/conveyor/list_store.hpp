@@ -23,9 +23,10 @@ class ListStore : public Store {
   // At both ends, whatever is beyond them.
   StoreStatus insert(std::int64_t index, const Bytes& item, Nanoseconds deadline);
   StoreStatus append(const Bytes& item, Nanoseconds deadline) { return insert(INT64_MAX, item, deadline); }
-  // `into`: where the item goes; or null. `version`: the list must not have changed since.
+  // `into`: where the item goes; or null. `version`: the list must not have changed since. `taking`: or null; with it,
+  // `into` and `item` are those of the call before.
   StoreStatus remove(std::int64_t index, Nanoseconds deadline, Copy* into, Part* item,
-                     std::uint64_t version = any_version);
+                     std::uint64_t version = any_version, Taking* taking = nullptr);
   // Indices as Python's slices have them, before they are fitted to the length.
   struct Range {
     std::int64_t start = 0, stop = INT64_MAX, step = 1;
@@ -57,6 +58,7 @@ class ListStore : public Store {
     return ring_slot(in.block, in.capacity, in.first + index);
   }
   std::uint64_t blob(const Ring& in, std::uint64_t index) const { return read(slot(in, index)); }
+  bool is_copy(std::uint64_t block, Copy& copy, const Part& part) const;
   Ring with_room(std::uint64_t more);
   Ring resize(const Ring& old, std::uint64_t capacity);
   void make_gap(const Ring& in, std::uint64_t index, std::uint64_t item);

@@ -75,6 +75,15 @@ struct Part {
   std::uint8_t kind = 0;
 };
 
+// How an item is taken out that shall be lost to nobody: it goes once it has been decoded. What is not of a kind that
+// always can be is copied out first (`changed`), and goes with the next call if it is still there.
+struct Taking {
+  std::uint32_t sure = 0;  // a bit for each such kind
+  bool seen = false;
+  std::uint64_t version = 0;  // of what was seen
+  bool sure_of(std::uint8_t kind) const { return kind < 32 && (sure >> kind & 1) != 0; }
+};
+
 class Store {
  public:
   // The bound and the seed are those of whoever opens it first; `max_bytes` 0: no bound. Throws SegmentError.
@@ -135,11 +144,17 @@ class Store {
   // The same for a word that this transaction has not set yet, and sets once.
   void set_first(std::uint64_t& word, std::uint64_t value);
   void commit();
-  void forget() { pending_count_ = given_count_ = freed_ = 0; }
+  void forget() {
+    pending_count_ = given_count_ = freed_ = 0;
+    freeing_ = 0;
+  }
 
   // ---- the heap, within a transaction
   // A block for `size` bytes behind its head. They may be written at once; the head is written by the commit.
-  std::uint64_t allocate(std::uint64_t size, std::uint8_t kind);
+  // `passing`: freed before the call is over, so that it does not count as in use.
+  std::uint64_t allocate(std::uint64_t size, std::uint8_t kind, bool passing = false);
+  // This transaction will free the block: what takes its place may have its room within `max_bytes`.
+  void will_free(std::uint64_t block);
   void free(std::uint64_t block);
   std::uint64_t store(const Bytes& bytes);  // a blob
   // The head of a block in use, with as many bytes behind it as it says.
@@ -158,7 +173,7 @@ class Store {
 
   // ---- rings, which lists and the nursery are
   static std::uint64_t ring_bytes(std::uint64_t capacity) { return 8 + capacity * 8; }
-  std::uint64_t make_ring(std::uint64_t at_least);
+  std::uint64_t make_ring(std::uint64_t at_least, bool passing = false);
   std::uint64_t ring_capacity(std::uint64_t block) const;
   std::uint64_t& ring_slot(std::uint64_t block, std::uint64_t capacity, std::uint64_t place) const {
     return reinterpret_cast<std::uint64_t*>(content(block) + 8)[place & (capacity - 1)];
@@ -212,6 +227,7 @@ class Store {
   bool was_changed_ = false, was_released_ = false;
   std::uint32_t pending_count_ = 0;
   std::uint32_t given_count_ = 0, freed_ = 0;
+  std::uint64_t freeing_ = 0;  // bytes of what will be freed
   JournalWord pending_[journal_capacity];
   static constexpr std::uint32_t most_given = 64;
   Extent given_[most_given];  // freed, and large: their memory goes back after the commit

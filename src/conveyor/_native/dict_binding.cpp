@@ -88,13 +88,18 @@ nb::object remove(Table& self, nb::handle key, bool wanted) {
   if (!encode_key(self.store, self.codec, key, false, its)) return {};
   Copy copy;
   Part value;
-  const StoreStatus status = insist_on_claimed(self.store, {}, [&](Nanoseconds deadline) {
-    copy.clear();
-    return self.store.remove(its.key, deadline, wanted ? &copy : nullptr, &value);
-  });
-  if (status == StoreStatus::missing) return {};
-  if (status != StoreStatus::ok) return failed(self, status);
-  return wanted ? self.codec.decode(copy, value) : nb::none();
+  Taking taking{self.codec.sure()};
+  for (nb::object decoded;;) {
+    const StoreStatus status = insist_on_claimed(self.store, {}, [&](Nanoseconds deadline) {
+      return self.store.remove(its.key, deadline, wanted ? &copy : nullptr, &value, &taking);
+    });
+    if (status == StoreStatus::missing) return {};
+    if (status == StoreStatus::ok && !wanted) return nb::none();
+    if (status == StoreStatus::ok && decoded.is_valid()) return decoded;
+    if (status != StoreStatus::ok && status != StoreStatus::changed) return failed(self, status);
+    decoded = self.codec.decode(copy, value);
+    if (status == StoreStatus::ok || !decoded.is_valid()) return decoded;
+  }
 }
 
 nb::object erase(Table& self, nb::handle key) {
@@ -115,18 +120,21 @@ nb::object pop(Table& self, nb::handle key, nb::args instead) {
 nb::object pop_item(Table& self) {
   Copy copy;
   DictStore::Item item;
-  const StoreStatus status = insist_on_claimed(self.store, {}, [&](Nanoseconds deadline) {
-    copy.clear();
-    return self.store.remove_last(deadline, copy, item);
-  });
-  if (status == StoreStatus::missing) {
-    PyErr_SetString(PyExc_KeyError, "popitem(): dictionary is empty");
-    return {};
+  Taking taking{self.codec.sure()};
+  for (nb::object decoded;;) {
+    const StoreStatus status = insist_on_claimed(
+        self.store, {}, [&](Nanoseconds deadline) { return self.store.remove_last(deadline, copy, item, &taking); });
+    if (status == StoreStatus::missing) {
+      PyErr_SetString(PyExc_KeyError, "popitem(): dictionary is empty");
+      return {};
+    }
+    if (status == StoreStatus::ok && decoded.is_valid()) return decoded;
+    if (status != StoreStatus::ok && status != StoreStatus::changed) return failed(self, status);
+    const nb::object key = decode_key(copy, item);
+    const nb::object value = key.is_valid() ? self.codec.decode(copy, item.value) : nb::object();
+    decoded = value.is_valid() ? nb::object(nb::make_tuple(key, value)) : nb::object();
+    if (status == StoreStatus::ok || !decoded.is_valid()) return decoded;
   }
-  if (status != StoreStatus::ok) return failed(self, status);
-  const nb::object key = decode_key(copy, item);
-  const nb::object value = key.is_valid() ? self.codec.decode(copy, item.value) : nb::object();
-  return value.is_valid() ? nb::make_tuple(key, value) : nb::object();
 }
 
 nb::object clear(Table& self) {
@@ -186,27 +194,59 @@ nb::object raw_of(Copy& copy, const Part& part) {
   return raw;
 }
 
-// (the claim, the value as it lies there or None)
-nb::object claim(Table& self, nb::handle key, nb::handle timeout) {
+// A claim of this process, or what will be one. Given back when it is dropped, whatever was raised in between: by a
+// signal's handler, say. Not in Python, where that might be raised in `__del__`, and lost.
+struct HeldClaim {
+  HeldClaim(nb::object its_table, nb::object its_key) : table(std::move(its_table)), key(std::move(its_key)) {}
+  nb::object table, key;
+  std::uint64_t number = 0;
+  bool was_wanted = false;
+
+  ~HeldClaim() {
+    give_back();
+    // Not where an exception kept the block from being entered.
+    if (!was_wanted && PyErr_Occurred() == nullptr) warn();
+  }
+  void warn() const {
+    if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1,
+                         "update(%R) was never entered: it is for `with d.update(key) as v`; to take over the pairs of "
+                         "an iterable, call update(dict(pairs))",
+                         key.ptr()) != 0)
+      PyErr_WriteUnraisable(key.ptr());
+  }
+  void give_back() {
+    if (number == 0) return;
+    DictStore& store = nb::cast<Table&>(table).store;
+    const auto attempt = [&](Nanoseconds until) {
+      return store.settle({}, number, DictStore::Outcome::keep, {}, until);
+    };
+    StoreStatus status = attempt(0);
+    while (status == StoreStatus::busy || status == StoreStatus::interrupted) {
+      const WithoutGil released;
+      status = attempt(monotonic_now() + longest_portion);
+    }
+    number = 0;
+  }
+};
+
+// The value as it lies there, or None.
+nb::object claim(Table& self, nb::handle key, nb::handle timeout, HeldClaim& held) {
+  held.was_wanted = true;
   Deadline deadline;
   EncodedKey its;
   if (!parse_deadline(nb::bool_(true), timeout, deadline) || !encode_key(self.store, self.codec, key, true, its))
     return {};
   Copy copy;
   Part value;
-  std::uint64_t number = 0;
   const StoreStatus status = insist_on_claimed(self.store, deadline, [&](Nanoseconds until) {
     copy.clear();
-    return self.store.claim(its.key, until, number, copy, value);
+    std::uint64_t its_number = 0;
+    const StoreStatus status = self.store.claim(its.key, until, its_number, copy, value);
+    if (status == StoreStatus::ok || status == StoreStatus::missing) held.number = its_number;
+    return status;
   });
-  if (status == StoreStatus::missing) return nb::make_tuple(number, nb::none());
-  if (status != StoreStatus::ok) return failed(self, status);
-  nb::object raw = raw_of(copy, value);
-  if (raw.is_valid()) return nb::make_tuple(number, raw);
-  const nb::object error = take_exception();
-  insist([&](Nanoseconds until) { return self.store.settle(its.key, number, DictStore::Outcome::keep, {}, until); });
-  set_exception(error);
-  return {};
+  if (status == StoreStatus::missing) return nb::none();
+  return status == StoreStatus::ok ? raw_of(copy, value) : failed(self, status);
 }
 
 nb::object decode_raw(Table& self, nb::bytes raw) {
@@ -215,16 +255,17 @@ nb::object decode_raw(Table& self, nb::bytes raw) {
   return self.codec.decode(static_cast<std::uint8_t>(at[0]), at + 1, raw.size() - 1);
 }
 
-nb::object settle(Table& self, nb::handle key, std::uint64_t number, DictStore::Outcome outcome, const Bytes& bytes) {
+nb::object settle(Table& self, nb::handle key, HeldClaim& held, DictStore::Outcome outcome, const Bytes& bytes) {
   EncodedKey its;
   if (!encode_key(self.store, self.codec, key, true, its)) return {};
   const StoreStatus status =
-      insist([&](Nanoseconds until) { return self.store.settle(its.key, number, outcome, bytes, until); });
+      insist([&](Nanoseconds until) { return self.store.settle(its.key, held.number, outcome, bytes, until); });
+  if (status == StoreStatus::ok) held.number = 0;
   return status == StoreStatus::ok ? nb::none() : failed(self, status, bytes.size);
 }
 
 // Writes the value, unless its bytes are those of `before`, and ends the claim.
-nb::object settle_value(Table& self, nb::handle key, std::uint64_t number, nb::handle value, nb::handle before) {
+nb::object settle_value(Table& self, nb::handle key, HeldClaim& held, nb::handle value, nb::handle before) {
   Encoded encoded;
   if (!self.codec.encode(value, encoded)) return {};
   const Bytes& made = encoded.bytes;
@@ -234,7 +275,7 @@ nb::object settle_value(Table& self, nb::handle key, std::uint64_t number, nb::h
     same = static_cast<std::uint8_t>(old[0]) == made.kind &&
            (made.size == 0 || std::memcmp(old + 1, made.data, made.size) == 0);
   }
-  return settle(self, key, number, same ? DictStore::Outcome::keep : DictStore::Outcome::write, made);
+  return settle(self, key, held, same ? DictStore::Outcome::keep : DictStore::Outcome::write, made);
 }
 
 }  // namespace
@@ -242,6 +283,10 @@ nb::object settle_value(Table& self, nb::handle key, std::uint64_t number, nb::h
 void bind_shared_dict(nb::module_& module) {
   module.def("region_size", &wanted_region_size);
   module.def("canonical_key", &canonical_bytes, "key"_a.none());
+  nb::class_<HeldClaim>(module, "HeldClaim")
+      .def(nb::init<nb::object, nb::object>(), "table"_a, "key"_a.none())
+      .def_prop_ro("is_held", [](const HeldClaim& self) { return self.number != 0; })
+      .def("give_back", &HeldClaim::give_back);
   nb::class_<Table> table(module, "DictTable", nb::is_weak_referenceable(), nb::type_slots(Collected<Table>::slots));
   table.attr("__class_getitem__") =
       nb::module_::import_("builtins").attr("classmethod")(nb::module_::import_("types").attr("GenericAlias"));
@@ -257,14 +302,14 @@ void bind_shared_dict(nb::module_& module) {
       .def("clear", &clear, docs::DictTable_clear)
       .def("_snapshot", &snapshot_of, "keys"_a, "values"_a)
       .def("_look", &look, "key"_a.none(), "known"_a)
-      .def("_claim", &claim, "key"_a.none(), "timeout"_a.none())
+      .def("_claim", &claim, "key"_a.none(), "timeout"_a.none(), "claim"_a)
       .def("_decode", &decode_raw, "raw"_a)
       .def("_settle_value", &settle_value, "key"_a.none(), "claim"_a, "value"_a.none(), "before"_a.none())
       .def(
           "_settle",
-          [](Table& self, nb::handle key, std::uint64_t number, bool removes) {
+          [](Table& self, nb::handle key, HeldClaim& held, bool removes) {
             const auto outcome = removes ? DictStore::Outcome::remove : DictStore::Outcome::keep;
-            return settle(self, key, number, outcome, {});
+            return settle(self, key, held, outcome, {});
           },
           "key"_a.none(), "claim"_a, "removes"_a);
 }

@@ -149,16 +149,21 @@ nb::object pop(Sequence& self, nb::handle index) {
   if (!parse_index(index, at)) return {};
   Copy copy;
   Part item;
-  const StoreStatus status = insist([&](Nanoseconds deadline) {
-    copy.clear();
-    return self.store.remove(at, deadline, &copy, &item);
-  });
-  if (status == StoreStatus::missing) {
-    std::uint64_t length = 0, version, used;
-    insist([&](Nanoseconds deadline) { return self.store.figures(deadline, length, version, used); });
-    return out_of_range(length == 0 ? "pop from empty list" : "pop index out of range");
+  Taking taking{self.codec.sure()};
+  for (nb::object decoded;;) {
+    const StoreStatus status = insist([&](Nanoseconds deadline) {
+      return self.store.remove(at, deadline, &copy, &item, ListStore::any_version, &taking);
+    });
+    if (status == StoreStatus::missing) {
+      std::uint64_t length = 0, version, used;
+      insist([&](Nanoseconds deadline) { return self.store.figures(deadline, length, version, used); });
+      return out_of_range(length == 0 ? "pop from empty list" : "pop index out of range");
+    }
+    if (status == StoreStatus::ok && decoded.is_valid()) return decoded;
+    if (status != StoreStatus::ok && status != StoreStatus::changed) return failed(self, status);
+    decoded = self.codec.decode(copy, item);
+    if (status == StoreStatus::ok || !decoded.is_valid()) return decoded;
   }
-  return status == StoreStatus::ok ? self.codec.decode(copy, item) : failed(self, status);
 }
 
 // True: done. False: the list is not what it was at that version any more.

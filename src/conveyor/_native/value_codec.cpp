@@ -45,6 +45,10 @@ ValueCodec::ValueCodec(nb::object codec) {
   codec_ = std::move(codec);
 }
 
+std::uint32_t ValueCodec::sure() const {
+  return codec_.is_valid() ? 0 : 1U << static_cast<int>(Kind::native) | 1U << static_cast<int>(Kind::bytes);
+}
+
 bool ValueCodec::encode(nb::handle object, Encoded& into) const {
   if (codec_.is_valid()) return encode_by_codec(object, into);
   if (native_ && PyBytes_CheckExact(object.ptr())) {

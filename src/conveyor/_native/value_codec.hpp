@@ -32,6 +32,8 @@ class ValueCodec {
     return decode(part.kind, copy.data() + part.offset, part.size);
   }
 
+  // A bit for each kind of value that this one can always decode.
+  std::uint32_t sure() const;
   // Whether nothing may be pickled that the codec is not asked for.
   bool is_users() const { return codec_.is_valid(); }
   nb::handle codec() const { return codec_; }
