@@ -119,6 +119,7 @@ StoreStatus ListStore::remove_range(const Range& range, Nanoseconds deadline) {
     const Ring in = ring();
     const Fitted wanted = fit(range, in.length);
     if (wanted.count == 0) return StoreStatus::ok;
+    if (wanted.count == in.length) return drop_all(in);
     std::vector<bool> goes(in.length);
     std::uint64_t at = wanted.start;
     for (std::uint64_t i = 0; i < wanted.count; ++i, at += static_cast<std::uint64_t>(wanted.step)) goes[at] = true;
@@ -139,18 +140,21 @@ StoreStatus ListStore::remove_range(const Range& range, Nanoseconds deadline) {
   });
 }
 
+StoreStatus ListStore::drop_all(const Ring& in) {
+  throw_away(TrashKind::ring, in.block, in.first, in.length);
+  Store::set(header_.state.root, 0);
+  Store::set(header_.state.length, 0);
+  Store::set(header_.state.first, 0);
+  changed();
+  commit();
+  empty_trash();
+  return StoreStatus::ok;
+}
+
 StoreStatus ListStore::clear(Nanoseconds deadline) {
   return locked(deadline, [&] {
     const Ring in = ring();
-    if (in.block == 0) return StoreStatus::ok;
-    throw_away(TrashKind::ring, in.block, in.first, in.length);
-    Store::set(header_.state.root, 0);
-    Store::set(header_.state.length, 0);
-    Store::set(header_.state.first, 0);
-    changed();
-    commit();
-    empty_trash();
-    return StoreStatus::ok;
+    return in.block == 0 ? StoreStatus::ok : drop_all(in);
   });
 }
 

@@ -225,6 +225,28 @@ void Store::free_step() {
 
 void Store::empty_trash() {
   while (has_trash()) free_step();
+  begin_anew();
+}
+
+// An empty heap is as a new one: small blocks, which are never merged, do not keep its memory for others of their size.
+void Store::begin_anew() {
+  StoreState& state = header_.state;
+  const std::uint64_t end = bump();
+  if (read(state.used) != 0 || read(state.root) != 0 || read(state.nursery) != 0 || end == heap_start) return;
+  set(state.bump, 0);
+  for (std::uint64_t& first : state.free) {
+    if (read(first) != 0) set(first, 0);
+  }
+  commit();
+  CONVEYOR_KILL_POINT("store.emptied");
+  constexpr std::uint64_t kept = align_up(heap_start + large_block, system_page);
+  const std::uint64_t done = snapshot(header_.reserved);
+  if (done <= kept || done > size_) return;
+  // First it is not counted on any more, and then it is given back.
+  header_.reserved = kept;
+  in_program_order();
+  CONVEYOR_KILL_POINT("store.shrunk");
+  region_->give_back(kept, done - kept);
 }
 
 // What an operation left that was given up, or that died.

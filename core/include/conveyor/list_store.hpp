@@ -67,6 +67,7 @@ class ListStore : public Store {
   void become(const Ring& old, const std::vector<std::uint64_t>& blobs, const std::vector<std::uint64_t>& removed,
               bool has_nursery);
   std::vector<std::uint64_t> raise_all(const std::vector<Bytes>& items);
+  StoreStatus drop_all(const Ring& in);
   void discard(const std::vector<std::uint64_t>& blobs);
   std::string walk(std::vector<Extent>& blocks) override;
 };

@@ -211,6 +211,7 @@ class Store {
   void redo(std::uint64_t count);
   void tidy();
   void free_step();
+  void begin_anew();
   std::uint64_t take_fresh(std::uint64_t block_size);
   std::uint64_t bump() const;
   void reserve(std::uint64_t end);
