@@ -75,6 +75,9 @@ class SharedDict(DictTable[K, V]):
         with d.update("hits") as v:
             v.value = v.get(0) + 1
 
+    A queue, dict or array of conveyor can be a value. It is then a handle, which does not keep its memory: hold
+    another one somewhere for as long, or give it a name; else reading it raises `SegmentGone`.
+
     Iteration, `keys()`, `values()` and `items()` go over a copy of one moment. `update(mapping)` and `|=` put one pair
     after the other.
 

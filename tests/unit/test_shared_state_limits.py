@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from conveyor import SharedDict, SharedList
-from conveyor.errors import OutOfMemory
+from conveyor.errors import OutOfMemory, SegmentGone
 
 
 class Unreadable:
@@ -207,6 +207,22 @@ class TestBlocksThatAreNeverLeft:
         assert is_free(shared)
         assert done <= shared["a"] <= done + interrupted
         assert not shared._check()
+
+
+def test_a_handle_as_a_value_does_not_keep_its_memory() -> None:
+    shared: SharedDict[str, Any] = SharedDict()
+    inner = SharedList([1])
+    shared["inner"] = inner
+    for number in (2, 3):
+        shared["inner"].append(number)
+    assert inner == [1, 2, 3]
+    del inner
+    gc.collect()
+    for take in (lambda: shared["inner"], lambda: shared.pop("inner")):
+        with pytest.raises(SegmentGone, match="gone"):
+            take()
+    assert "inner" in shared
+    del shared["inner"]
 
 
 def test_a_class_of_ones_own_travels_as_such() -> None:
