@@ -15,6 +15,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Number
+from pathlib import PurePath, PureWindowsPath
 from typing import Any, cast
 
 from ._native import canonical_key
@@ -54,6 +55,8 @@ def comparable(key: Any) -> tuple[bool, Any]:
             return (True, plain) if type(plain) is not complex else _number(plain)
     if is_a(Number):
         return _number(key)
+    if is_a(PurePath) and kind.__eq__ is PurePath.__eq__:
+        return False, _path(key)
     moment = _moment(key)
     return (False, moment) if moment else (False, ("pickle", *_cut(_pickled(key))))
 
@@ -98,6 +101,11 @@ def _number(key: Any) -> tuple[bool, Any]:
         f"key is {key!r:.100}, of type {type(key).__qualname__}; of numbers, only int, float, complex, Decimal, "
         "Fraction, and what NumPy has of these can be keys: convert it"
     )
+
+
+def _path(key: PurePath) -> tuple[str, str]:
+    # Not its pickle, which may have the parts as they were given.
+    return ("windows", str(key).lower()) if isinstance(key, PureWindowsPath) else ("posix", str(key))
 
 
 def _moment(key: Any) -> tuple[Any, ...] | None:

@@ -81,9 +81,9 @@ class SharedDict(DictTable[K, V]):
     Iteration, `keys()`, `values()` and `items()` go over a copy of one moment. `update(mapping)` and `|=` put one pair
     after the other.
 
-    Keys are equal as in a plain dict: 1, 1.0 and True are one. They may be None, numbers, str, bytes, dates, UUIDs, and
-    tuples and frozensets of these. Others can be keys if their copies are equal to them and pickled alike: enum
-    members, paths, frozen dataclasses.
+    Keys are equal as in a plain dict: 1, 1.0 and True are one. They may be None, numbers, str, bytes, dates, UUIDs,
+    paths, and tuples and frozensets of these. Others can be keys if their copies are equal to them and pickled alike:
+    enum members, frozen dataclasses.
 
     Args:
         content: a mapping or pairs to begin with; where the name is there already, it is left out.

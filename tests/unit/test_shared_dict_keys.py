@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,13 +70,14 @@ EQUAL = [
     (Colour.RED, Colour.RED),
     ("x" * 100_000, "x" * 99_999 + "x"),
     (10**50_000, 10**50_000 + 0),
-    (PurePosixPath("/a"), PurePosixPath("/", "a")),
+    (PurePosixPath("/a"), PurePosixPath("/", "a")), (PurePosixPath("a//b/"), Path("a/b")),
+    (PureWindowsPath("C:/A"), PureWindowsPath("c:\\a")), (PurePosixPath(""), PurePosixPath(".")),
 ]
 DIFFERENT = [
     1, 2, "1", b"1", None, 0, "", b"", (), (1,), ((1,),), frozenset(), frozenset({1}), 1.5, Decimal("1.1"), 1.1, NOON,
     NOON.replace(tzinfo=UTC), NOON.date(), NOON.time(), datetime.timedelta(1), uuid.UUID(int=1), 1j, Colour.RED,
     Place("x"), Place("y"), "x" * 100_000, b"x" * 100_000, ("number", 1), ("pickle", b""), Fraction(1, 3), math.inf,
-    math.nan, -math.inf, int, len, range(3), PurePosixPath("a"), "ä", "\udc80", "🐍",
+    math.nan, -math.inf, int, len, range(3), PurePosixPath("a"), PurePosixPath("A"), PureWindowsPath("a"), "ä", "\udc80", "🐍",
 ]  # fmt: skip
 
 
