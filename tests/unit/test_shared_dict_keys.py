@@ -70,14 +70,17 @@ EQUAL = [
     (Colour.RED, Colour.RED),
     ("x" * 100_000, "x" * 99_999 + "x"),
     (10**50_000, 10**50_000 + 0),
-    (PurePosixPath("/a"), PurePosixPath("/", "a")), (PurePosixPath("a//b/"), Path("a/b")),
-    (PureWindowsPath("C:/A"), PureWindowsPath("c:\\a")), (PurePosixPath(""), PurePosixPath(".")),
+    (PurePosixPath("/a"), PurePosixPath("/", "a")),
+    (PurePosixPath("a//b/"), Path("a/b")),
+    (PureWindowsPath("C:/A"), PureWindowsPath("c:\\a")),
+    (PurePosixPath(""), PurePosixPath(".")),
 ]
 DIFFERENT = [
     1, 2, "1", b"1", None, 0, "", b"", (), (1,), ((1,),), frozenset(), frozenset({1}), 1.5, Decimal("1.1"), 1.1, NOON,
     NOON.replace(tzinfo=UTC), NOON.date(), NOON.time(), datetime.timedelta(1), uuid.UUID(int=1), 1j, Colour.RED,
     Place("x"), Place("y"), "x" * 100_000, b"x" * 100_000, ("number", 1), ("pickle", b""), Fraction(1, 3), math.inf,
-    math.nan, -math.inf, int, len, range(3), PurePosixPath("a"), PurePosixPath("A"), PureWindowsPath("a"), "ä", "\udc80", "🐍",
+    math.nan, -math.inf, int, len, range(3), PurePosixPath("a"), PurePosixPath("A"),
+    PureWindowsPath("a"), "ä", "\udc80", "🐍",
 ]  # fmt: skip
 
 
