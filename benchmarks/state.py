@@ -8,10 +8,10 @@ A manager's value is a round trip to its process, and is measured with fewer tur
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import statistics
-import sys
 from collections.abc import Callable
 from itertools import repeat
 from time import perf_counter_ns
@@ -23,6 +23,7 @@ ROUNDS, COUNT = 9, 100_000
 # What must be reached: the work, conveyor, the rival, and how much of the rival's time may be taken at most.
 BARS = (
     ("with lock:", "conveyor.Lock", "multiprocessing.Lock", 1 / 3),
+    ("acquire(), release()", "conveyor.Lock", "multiprocessing.Lock", 1 / 3),
     ("add 1", "conveyor.SharedValue", "multiprocessing.Value", 1 / 5),
 )
 
@@ -122,10 +123,13 @@ def verdicts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print figures and bars as JSON")
+    options = parser.parse_args()
     with multiprocessing.Manager() as manager:
         rows = measure(cases(manager))
     bars = verdicts(rows)
-    if "--json" in sys.argv[1:]:
+    if options.json:
         print(json.dumps({"rows": rows, "bars": bars}))
         return
     for row in rows:

@@ -18,7 +18,7 @@ from __future__ import annotations
 #   bench/ | cyclopts rich matplotlib numpy zmq faster_fifo dejaq py_sharedmemory interprocess
 #   inspection/ | rich
 #   __init__
-#   pipeline/ | rich
+#   pipeline/ | rich IPython
 #   multiprocessing/
 #   _install
 #   shared_dict, shared_list
@@ -34,6 +34,7 @@ from __future__ import annotations
 #   _handles, _number_types, _waiting
 #   _awaitable, _ends, _events, _keys, _producing, _references, key_update, leases
 #   _coroutines
+#   _waiter
 #   _native
 #   _arrays, _reducers | numpy
 #   codecs/ | msgspec pyarrow

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
-from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
+
+from ._waiter import Future, Identity, deadline_after, wait_in_thread, woken_by
 
 if TYPE_CHECKING:
     from ._native import Channel
@@ -25,29 +25,6 @@ __all__ = ["deadline_after", "wait_for_item", "wait_for_room"]
 # promised), and whether there is any, without which nobody can die unnoticed.
 _LOOK_SECONDS = 0.4
 _IDLE_SECONDS = 2.0
-# The thread that waits for room looks so often whether anybody still wants it.
-_SLICE_SECONDS = 1.0
-
-_Future = asyncio.Future[None]
-_Identity = tuple[int, int]
-
-
-def deadline_after(timeout: float | None) -> float | None:
-    """When `timeout` seconds will have passed, by `time.monotonic`."""
-    return None if timeout is None else monotonic() + timeout
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else deadline - monotonic()
-
-
-async def _woken(future: _Future, seconds: float | None) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            await future
-    except TimeoutError:
-        return False
-    return True
 
 
 class _ItemWatch:
@@ -55,7 +32,7 @@ class _ItemWatch:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, channel: Channel) -> None:
         self.loop = loop
-        self.waiting: dict[_Future, None] = {}  # in order
+        self.waiting: dict[Future, None] = {}  # in order
         # A number of our own: a loop keeps one callback for each, and the user may have one on the other.
         self.fd = os.dup(channel._watch())
         loop.add_reader(self.fd, self.wake_one)
@@ -84,54 +61,7 @@ class _ItemWatch:
         os.close(self.fd)
 
 
-class _RoomWatch:
-    """The coroutines of one loop that wait for room in one queue, and the thread that sleeps for them."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, channel: Channel) -> None:
-        self.loop = loop
-        self.channel = channel
-        self.changed = threading.Condition()
-        self.waiting: dict[_Future, int] = {}  # the bytes that each needs
-        self.thread: threading.Thread | None = None
-
-    def add(self, future: _Future, needed: int) -> None:
-        with self.changed:
-            self.waiting[future] = needed
-            self.changed.notify()
-            if self.thread is None:
-                self.thread = threading.Thread(target=self._run, name="conveyor-room", daemon=True)
-                self.thread.start()
-
-    def remove(self, future: _Future) -> None:
-        with self.changed:
-            self.waiting.pop(future, None)
-
-    def _run(self) -> None:
-        while True:
-            with self.changed:
-                if not self.waiting and not self.changed.wait(_SLICE_SECONDS) and not self.waiting:
-                    self.thread = None
-                    return
-                least = min(self.waiting.values(), default=0)
-            if not self.channel._wait_room(least, _SLICE_SECONDS):
-                continue
-            with self.changed:
-                woken = list(self.waiting)
-                self.waiting.clear()
-            try:
-                self.loop.call_soon_threadsafe(_wake, woken)
-            except RuntimeError:  # the loop is closed: nobody waits in it
-                continue
-
-
-def _wake(futures: list[_Future]) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(None)
-
-
-_items: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Identity, _ItemWatch]] = WeakKeyDictionary()
-_rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Identity, _RoomWatch]] = WeakKeyDictionary()
+_items: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Identity, _ItemWatch]] = WeakKeyDictionary()
 
 
 async def wait_for_item(channel: Channel, deadline: float | None) -> bool:
@@ -145,7 +75,7 @@ async def wait_for_item(channel: Channel, deadline: float | None) -> bool:
     future = loop.create_future()
     watch.waiting[future] = None
     try:
-        return await _woken(future, _left(deadline))
+        return await woken_by(future, deadline)
     finally:
         watch.waiting.pop(future, None)
         if not watch.waiting and here.get(identity) is watch:
@@ -155,17 +85,5 @@ async def wait_for_item(channel: Channel, deadline: float | None) -> bool:
 
 async def wait_for_room(channel: Channel, needed: int, deadline: float | None) -> bool:
     """Wait until there may be room for `needed` bytes; False at the deadline."""
-    loop = asyncio.get_running_loop()
-    here = _rooms.setdefault(loop, {})
-    identity = channel._segment.identity
-    watch = here.get(identity)
-    if watch is None:
-        watch = here[identity] = _RoomWatch(loop, channel)
-    future = loop.create_future()
-    watch.add(future, needed)
-    try:
-        return await _woken(future, _left(deadline))
-    finally:
-        watch.remove(future)
-        if not watch.waiting and here.get(identity) is watch:
-            del here[identity]
+    whose = channel._segment.identity
+    return await wait_in_thread("queue room", whose, channel._wait_room, needed, deadline)

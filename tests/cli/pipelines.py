@@ -28,15 +28,10 @@ def show(item: object) -> None:
 numbers = Pipeline(range(1000), name="numbers").map(double, workers=2).to(FOLDER / "out")
 failing = Pipeline(["a", "b"], name="failing").map(fail, workers=1)
 skipping = Pipeline(["a", "b"], name="skipping").map(fail, workers=1, on_error="skip")
-not_one = 3
 
 
 def made() -> Pipeline[int]:
     return Pipeline(range(10)).map(double, workers=1)
-
-
-def needs_argument(path: str) -> Pipeline[int]:
-    return Pipeline([path])
 
 
 def gated() -> Pipeline[str]:

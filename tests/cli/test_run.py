@@ -75,23 +75,6 @@ class TestReport:
 
 
 class TestWhatIsWrong:
-    @pytest.mark.parametrize(
-        ("words", "message"),
-        [
-            ((target("absent"),), "has no 'absent'"),
-            ((target("not_one"),), "is a int; it must be a Pipeline"),
-            ((target("needs_argument"),), "cannot be called without arguments"),
-            (("nowhere.py:x",), "there is no file nowhere.py"),
-            (("-j0", target("numbers")), "--jobs is '0'"),
-            (("--max-failures", "many", target("numbers")), "max_failures is 'many'"),
-        ],
-    )
-    def test_the_command_line(self, run: Any, words: tuple[str, ...], message: str) -> None:
-        done = run("run", *words)
-        assert done.code == 2
-        assert message in done.err
-        assert "Traceback" not in done.err
-
     def test_an_item_that_fails(self, run: Any) -> None:
         done = run("run", "--json", target("failing"))
         assert done.code == 1

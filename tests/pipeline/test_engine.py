@@ -83,7 +83,9 @@ class TestRunning:
         assert report.in_flight == 0
 
     def test_finishing_what_is_begun_says_what_is_cut_off(self) -> None:
-        running = Running(Pipeline(range(1000)).map(slow_item, workers=2), streams=True)
+        # What the quick stage has done waits for the slow one, which finishes only what it is at.
+        stages = Pipeline(range(1000)).map(same, workers=1).map(slow_item, workers=1)
+        running = Running(stages, streams=True)
         count = 0
         for event in running.events():
             if isinstance(event, Results):
@@ -92,6 +94,13 @@ class TestRunning:
         report = running.report()
         assert 0 < report.results == count < report.taken
         assert report.taken == report.results + report.in_flight
+
+    def test_a_worker_that_would_come_too_late_is_not_started(self) -> None:
+        # On a busy machine the first may itself be so late that nothing is known of how long items take.
+        runs = (Pipeline(range(100)).map(same, workers=2).run().stages[1] for _ in range(20))
+        assert any(quick.size == 1 for quick in runs)
+        slow = Pipeline(range(20)).map(slow_item, workers=2).run().stages[1]
+        assert (slow.given, slow.size) == (20, 2)
 
     def test_leaving_the_iteration_leaves_no_process(self) -> None:
         values = Pipeline(iter(int, 1)).map(same, workers=2).stream()

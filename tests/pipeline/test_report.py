@@ -155,21 +155,6 @@ class TestBottleneck:
         )
         assert report.bottleneck.startswith("'read' is the bottleneck: its only worker worked ")
 
-    def test_a_slow_last_stage(self) -> None:
-        report = Pipeline(range(60)).map(quick, workers=1).map(slow, workers=1, name="store").run()
-        assert report.bottleneck.startswith("'store' is the bottleneck: its only worker worked ")
-
-    def test_a_slow_source(self) -> None:
-        report = Pipeline(slow_numbers).map(quick, workers=1).map(quick, workers=1, name="q").run()
-        assert report.bottleneck.startswith("No stage is busy")
-        assert "source" in report.bottleneck
-
-    def test_a_slow_end(self) -> None:
-        stages = Pipeline(range(40)).map(quick, workers=1).to(lambda item: time.sleep(0.02))
-        report = stages.run()
-        assert "is the bottleneck" not in report.bottleneck
-        assert "the end" in report.bottleneck
-
 
 class TestWhatToChange:
     def test_more_workers(self) -> None:
@@ -178,15 +163,6 @@ class TestWhatToChange:
 
     def test_more_threads_and_coroutines(self) -> None:
         assert "give it threads=4" in Pipeline(range(60)).map(slow, threads=2).run().bottleneck
-
-    def test_workers_of_an_idle_stage(self) -> None:
-        report = Pipeline(range(60)).map(slow, workers=1).map(quick, workers=2).run(jobs=2)
-        assert "'slow' is the bottleneck" in report.bottleneck
-        if report.stages[2].size == 2:
-            assert "those of 'quick'" in report.bottleneck
-
-    def test_nothing_to_say(self) -> None:
-        assert Pipeline([]).map(quick, workers=1).run().bottleneck.startswith("Too little was done")
 
 
 @pytest.fixture(scope="module")
@@ -331,5 +307,6 @@ class TestText:
     def test_what_people_read(self, report: Report) -> None:
         text = str(report)
         assert text.startswith('<b>odd & "named"</b>: 32 items in ')
-        for part in ("a < b", "slowest items", "failures", "SIGKILL", "memory:", report.bottleneck):
+        for part in ("a < b", "slowest items", "failures", "SIGKILL", "memory:"):
             assert part in text
+        assert report.bottleneck in " ".join(text.split())

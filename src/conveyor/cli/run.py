@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +16,7 @@ from .exit_codes import CommandError, ExitCode
 if TYPE_CHECKING:
     from ..pipeline import Pipeline, Report
 
-__all__ = ["USAGE", "run_pipeline"]
+__all__ = ["USAGE", "explain", "run_pipeline"]
 
 USAGE = """conveyor run [OPTIONS] MODULE:PIPELINE
 
@@ -21,7 +24,7 @@ Examples:
   conveyor run examples/logs.py:pipeline -j 4
   conveyor run examples/logs.py:pipeline --describe        what it would do
   conveyor run etl.py:nightly --resume nightly.db --html nightly.html
-  conveyor run etl.py:nightly --json | jq .bottleneck
+  conveyor run etl.py:nightly --json | jq -r .bottleneck
 """
 
 
@@ -42,68 +45,134 @@ def run_pipeline(
     """Run a pipeline that a Python file or module defines, and report.
 
     The report goes to standard output when the run is over; progress, and what
-    failed, to standard error. Results go where the pipeline says, by to().
+    failed, to standard error. Results go where the pipeline says, by to(); if
+    that is standard output, the report goes to standard error, too.
 
     Ctrl-C finishes what is in flight and ends, with exit code 0 if nothing
     failed; a second one stops at once (130). SIGTERM does the same (143).
 
     Args:
         pipeline: Module or file, and the pipeline in it, or a function that returns one: etl.py:nightly.
-        jobs: Workers for stages that do not say how many: a number, or a share of the processors as in 50%.
+        jobs: Workers of stages that do not say how many: a number, or a share of the processors as in 50%.
         start_method: How processes are started; Python's default if not given.
         halt: An item that fails, in a stage that does not allow it, ends the run now, or soon: what has
             begun is finished.
         max_failures: Items that may fail in all, as a number or as in 1%.
         resume: File that keeps what is done; a second run goes on from there.
         html: Write the report as a page, too.
-        json: Print the report as JSON.
+        json: Print the report as JSON; what functions print goes to standard error.
         describe: Show the pipeline's stages, check it, and do not run it.
         progress: Show how far it is; if not given, when standard error is a terminal.
     """
-    from ..errors import PipelineError, WorkersLost
+    from ..errors import PipelineError
+    from ..pipeline.progress import make_display
     from .jobs import count_jobs
 
     try:
         workers = count_jobs(jobs)
     except ValueError as error:
         raise CommandError(f"--jobs is {error}") from None
+    if html is not None and not os.access(html.parent, os.W_OK):
+        why = "there is no such folder" if not html.parent.is_dir() else "its folder is not writable"
+        raise CommandError(f"--html {html} cannot be written: {why}")
     found = _load(pipeline)
+    shown = sys.stderr.isatty() if progress is None else progress
+    # Whatever the pipeline itself writes to standard output is the data; then the report goes elsewhere.
+    has_data = _writes_to_stdout(found)
     try:
         if describe:
             found.check(start_method)
             print(found)
             return ExitCode.OK
         most = int(max_failures) if max_failures is not None and max_failures.isdigit() else max_failures
-        report = found.run(
-            jobs=workers,
-            progress=sys.stderr.isatty() if progress is None else progress,
-            start_method=start_method,
-            halt=halt,
-            max_failures=most,
-            resume=resume,
-        )
+        display = make_display(shown, found, sums_up=has_data or not sys.stdout.isatty(), quiet=True)
+        with _stdout_for_the_report() if json and not has_data else nullcontext():
+            report = found.run(
+                jobs=workers,
+                progress=display,
+                start_method=start_method,
+                halt=halt,
+                max_failures=most,
+                resume=resume,
+            )
     except PipelineError as error:
         raise CommandError(str(error)) from None
     except BaseException as error:
         ended: Report | None = getattr(error, "report", None)
         if ended is None:
             raise
-        _show(ended, json, html)
-        if isinstance(error, KeyboardInterrupt):
-            return ExitCode.INTERRUPTED
-        if isinstance(error, SystemExit):
-            return ExitCode.TERMINATED
-        import traceback
-
-        traceback.print_exception(error)
-        return ExitCode.WORKER_LOST if isinstance(error, WorkersLost) else ExitCode.WORK_FAILED
-    _show(report, json, html)
+        _show(ended, json, html, has_data)
+        return explain(error)
+    _show(report, json, html, has_data)
     return ExitCode.WORK_FAILED if report.failures else ExitCode.OK
+
+
+def _writes_to_stdout(pipeline: Pipeline[Any]) -> bool:
+    """Whether the pipeline's items go to standard output, in any branch."""
+    from ..pipeline.steps import Split, Tee, To
+
+    for step in pipeline.steps:
+        if isinstance(step, Split):
+            branches = [*step.branches.values(), *([] if step.otherwise is None else [step.otherwise])]
+            if any(map(_writes_to_stdout, branches)):
+                return True
+        elif isinstance(step, (To, Tee)):
+            target = step.target
+            if target is print or target is sys.stdout or str(target) in ("/dev/stdout", "/dev/fd/1"):
+                return True
+    return False
+
+
+@contextmanager
+def _stdout_for_the_report() -> Generator[None]:
+    """What functions print meanwhile, in whatever process, goes to standard error."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def explain(error: BaseException) -> int:
+    """Say on standard error what ended the run; returns the exit code."""
+    from ..errors import ItemTimeout, TooManyFailures, WorkerLost, WorkersLost
+
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    if isinstance(error, SystemExit):
+        return ExitCode.TERMINATED
+    own = isinstance(error, (ItemTimeout, TooManyFailures, WorkerLost, WorkersLost))
+    if not own:
+        print(_traceback(error), file=sys.stderr)
+    notes = "; ".join(getattr(error, "__notes__", ()))
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    print(f"conveyor run: stopped by {text}" + (f" ({notes})" if notes else ""), file=sys.stderr)
+    return ExitCode.WORKER_LOST if isinstance(error, WorkersLost) else ExitCode.WORK_FAILED
+
+
+def _traceback(error: BaseException) -> str:
+    """Where it was raised: in a worker, if it was there; without conveyor's own calls."""
+    import traceback
+
+    cause = error.__cause__
+    if cause is not None and type(cause).__name__ == "_InWorker":
+        return str(cause).strip().strip('"').strip()
+    package = str(Path(__file__).parent.parent)
+    made = traceback.TracebackException.from_exception(error)
+    made.stack = traceback.StackSummary.from_list(
+        [frame for frame in made.stack if not frame.filename.startswith(package)]
+    )
+    made.__notes__ = None  # pyright: ignore[reportAttributeAccessIssue]
+    return "".join(made.format()).rstrip()
 
 
 def _load(target: str) -> Pipeline[Any]:
     from ..pipeline import Pipeline
-    from .target import TargetError, load_object
+    from .target import TargetError, last_place, load_object
 
     try:
         found = load_object(target, "pipeline", "MODULE:PIPELINE, as in etl.py:nightly")
@@ -112,19 +181,17 @@ def _load(target: str) -> Pipeline[Any]:
     if callable(found) and not isinstance(found, Pipeline):
         try:
             found = found()
-        except TypeError as error:
-            raise CommandError(
-                f"{target} is a function that cannot be called without arguments: {error}"
-            ) from None
+        except Exception as error:
+            raise CommandError(f"{target}, called without arguments, raised {last_place(error)}") from error
     if not isinstance(found, Pipeline):
         raise CommandError(
-            f"{target} is a {type(found).__name__}; it must be a Pipeline, or a function that returns one"
+            f"{target} is of type {type(found).__name__}; it must be a Pipeline, or a function that returns one"
         )
     return found  # pyright: ignore[reportUnknownVariableType]
 
 
-def _show(report: Report, json: bool, html: Path | None) -> None:
-    print(report.to_json() if json else report)
+def _show(report: Report, json: bool, html: Path | None, has_data: bool) -> None:
+    print(report.to_json() if json else report, file=sys.stderr if has_data else sys.stdout, flush=True)
     if html is not None:
         try:
             report.to_html(html)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["TargetError", "load_object", "load_target"]
+__all__ = ["TargetError", "last_place", "load_object", "load_target"]
 
 
 class TargetError(Exception):
@@ -79,9 +79,9 @@ def _import(name: str) -> ModuleType:
             raise TargetError(
                 f"there is no module {error.name!r} in {here} or where Python looks{hint}"
             ) from None
-        raise TargetError(f"{name} cannot be imported: {_last_place(error)}") from error
+        raise TargetError(f"{name} cannot be imported: {last_place(error)}") from error
     except (Exception, SystemExit) as error:
-        raise TargetError(f"{name} cannot be imported: {_last_place(error)}") from error
+        raise TargetError(f"{name} cannot be imported: {last_place(error)}") from error
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -99,7 +99,8 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def _last_place(error: BaseException) -> str:
+def last_place(error: BaseException) -> str:
+    """An exception in words, and the line of the user's that raised it."""
     import traceback
 
     kind = type(error).__name__
@@ -107,7 +108,12 @@ def _last_place(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return text
     frames = traceback.extract_tb(error.__traceback__)
-    outside = [frame for frame in frames if frame.filename != __file__ and "importlib" not in frame.filename]
+    package = str(Path(__file__).parent.parent)
+    outside = [
+        frame
+        for frame in frames
+        if not frame.filename.startswith(package) and "importlib" not in frame.filename
+    ]
     return f"{text} ({outside[-1].filename}:{outside[-1].lineno})" if outside else text
 
 

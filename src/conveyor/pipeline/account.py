@@ -37,14 +37,16 @@ class WorkerAccount:
 def account_of(hand: Hand, memory: int, end: str = "", gone: bool = True) -> WorkerAccount:
     """What the hand's slate says."""
     slate = hand.slate
+    now = monotonic()
     return WorkerAccount(
         pid=hand.pid,
         items=slate.items,
-        start_seconds=max(hand.ready_at - hand.started, 0.0) if hand.ready else 0.0,
+        # One that was told to leave before it was ready has done nothing but start.
+        start_seconds=max((hand.ready_at if hand.ready else now) - hand.started, 0.0),
         busy_seconds=slate.busy * 1e-9,
         wait_seconds=slate.waited * 1e-9,
         born=hand.started,
-        died=monotonic() if gone else None,
+        died=now if gone else None,
         end=end,
         peak_memory=memory,
     )

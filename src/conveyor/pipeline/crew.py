@@ -26,7 +26,11 @@ _REPLACE_SECONDS = 0.05
 _REPLACE_MOST = 5.0
 _SLOWEST = 10
 # The first worker of a forked crew is there so soon, and its first result should not wait for the second's start.
-_FIRST_SECONDS = 0.005
+_FIRST_SECONDS = 0.02
+# Once it is there, its results tell soon how long items take, and whether it needs help. Not the first: in a new
+# process, whatever is touched for the first time takes long.
+_TELLING_SECONDS = 0.003
+_TELLING_ITEMS = 2
 # So long after the last look at time limits, the engine was away: in a sink, as a rule.
 _AWAY_SECONDS = 0.1
 
@@ -112,9 +116,18 @@ class Crew:
         return True
 
     def _second_not_before(self) -> float:
-        if len(self.hands) == 1 and self.size > 1 and not self.hands[0].ready:
-            return self.hands[0].started + _FIRST_SECONDS
-        return 0.0
+        if len(self.hands) != 1 or self.size == 1:
+            return 0.0
+        first = self.hands[0]
+        if not first.ready:
+            return first.started + _FIRST_SECONDS
+        return first.ready_at + _TELLING_SECONDS if first.finished < _TELLING_ITEMS else 0.0
+
+    def needs_help(self, items: float) -> bool:
+        """Whether so many items would take longer than it takes to start a worker, as far as that is known."""
+        starts = [hand.ready_at - hand.started for hand in self.hands if hand.ready]
+        seconds = self.seconds_per_item
+        return not starts or not seconds or items * seconds / len(self.hands) > min(starts)
 
     # -- watching ----------------------------------------------------------------------------------------
 

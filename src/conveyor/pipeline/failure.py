@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import StageError
+from .words import short
 
-__all__ = ["Failure", "short"]
+__all__ = ["Failure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +89,3 @@ class _InWorker(Exception):
 
     def __str__(self) -> str:
         return f'\n"""\n{self.text}"""'
-
-
-def short(item: Any, most: int = 200) -> str:
-    """Its `repr`, cut off where it is long."""
-    try:
-        text = repr(item)
-    except Exception:
-        text = f"a {type(item).__name__} whose repr raises"
-    return text if len(text) <= most else f"{text[: most - 1]}…"

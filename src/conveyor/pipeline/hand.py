@@ -9,11 +9,12 @@ from typing import Any
 
 from ..workers.messages import DROPPED, FAILED, MANY, PART, READY, SLOW, STOP, VALUE, Unreadable, wrap
 from ..workers.slate import Slate
-from .failure import Failure, short
+from .failure import Failure
 from .lending import LEAST_LENT, lend
 from .life import Life
 from .owner import Owner
 from .run import GAP, LOST, Run, Several, weigh
+from .words import short
 
 __all__ = ["Hand"]
 
@@ -66,7 +67,8 @@ class Hand(Life):
         self.started = monotonic()
         self.ready_at = 0.0
         self._since = self.started  # the work on the next result began then, or later
-        self._finished = 0
+        self.finished = 0
+        """Items that it has done, whatever came of them."""
         self._bytes = 0
         self._seen = (0, 0)  # items and busy time of the slate, when looked at last
         self._last: tuple[int, Any] | None = None  # number and item of the last result
@@ -99,7 +101,7 @@ class Hand(Life):
         else:
             enough = min(1 + int(_AHEAD_SECONDS / max(self.seconds, 1e-9)), _AHEAD_ITEMS)
             self.appetite = min(
-                enough, 1 + _AHEAD_BYTES * self._finished // (self._bytes + 1), self.most_ahead
+                enough, 1 + _AHEAD_BYTES * self.finished // (self._bytes + 1), self.most_ahead
             )
 
     def give(self, run: Run) -> None:
@@ -150,7 +152,7 @@ class Hand(Life):
             run = self._runs.popleft()
             self.outstanding = 0
             self._last = run.start, run.items[0]
-            self._finished += 1
+            self.finished += 1
             return batch
         if self._distribute(batch):
             self._measure(1)
@@ -308,7 +310,7 @@ class Hand(Life):
 
     def _measure(self, count: int) -> None:
         self._since = monotonic()
-        self._finished += count
+        self.finished += count
         items, busy = self.slate.items, self.slate.busy
         fresh = items - self._seen[0]
         if fresh <= 0:

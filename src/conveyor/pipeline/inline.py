@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any
 
 from ..errors import PipelineError
@@ -124,6 +124,9 @@ class TeeNode(Node):
         self._desk = desk
         self._unseen: list[Any] = []
         self._unseen_origins: Origins = None
+        self.spent = 0.0
+        """Seconds in which values were shown, or could not be."""
+        self._full_since = 0.0
 
     def wants(self) -> int:
         """Whatever there is, unless somebody is slow."""
@@ -138,12 +141,16 @@ class TeeNode(Node):
 
     def _show(self) -> bool:
         values, origins = self._unseen, self._unseen_origins
+        since = self._full_since or perf_counter()
         try:
             count = self.sink.take(values)
         except Exception as error:
             error.add_note(f"in stage {self.stage!r}")
             self._desk.fail(error)
             return False
+        now = perf_counter()
+        self.spent += now - since
+        self._full_since = now if count < len(values) else 0.0
         self._unseen = values[count:]
         self._unseen_origins = None if origins is None else origins[count:]
         self._seen(values[:count], None if origins is None else origins[:count])

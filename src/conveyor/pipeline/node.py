@@ -24,6 +24,8 @@ class Node:
         self.outlet: Node | None = None
         self.inlets = 0
         """How many nodes feed it and have not ended."""
+        self.feeder: Node | None = None
+        """The node that feeds it, if only one does."""
         self.ended = False
         """Whether those behind it have been told that nothing more will come."""
         self.taken: int = 0
@@ -69,6 +71,14 @@ class Node:
     def inlet_ended(self) -> None:
         """A node that feeds this one has ended."""
         self.inlets -= 1
+
+    def to_give(self) -> float:
+        """Values that it will push on, as far as that is known; infinity if not."""
+        return float("inf")
+
+    def coming(self) -> float:
+        """Values that will be pushed into it, as far as that is known; infinity if not."""
+        return 0 if not self.inlets else float("inf") if self.feeder is None else self.feeder.to_give()
 
     def outlets(self) -> list[Node]:
         """The nodes that it feeds."""

@@ -122,6 +122,7 @@ class Plan:
     def _link(before: Node, after: Node) -> None:
         before.outlet = after
         after.inlets += 1
+        after.feeder = before if after.inlets == 1 else None
 
     def _chain(self, steps: tuple[Step, ...], tail: Node | None) -> Node | None:
         """Nodes for these steps behind `tail`; returns the last, or None where all ends in sinks."""

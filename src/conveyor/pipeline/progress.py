@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .events import CrashLoop, Event, FewerWorkers, ItemFailed, WorkerDied, WorkerStuck
 from .node import Node
+from .notebook import NotebookCell
 from .pipeline import Pipeline
+from .rates import Rates
 from .report import Report
 from .report_text import summary
-from .words import duration, many
+from .source_node import SourceNode
+from .words import duration, many, short
 from .work_node import WorkNode
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.live import Live
-    from rich.table import Table
+    from rich.text import Text
 
     from .running import Running
 
@@ -28,6 +31,8 @@ __all__ = ["Display", "Progress", "StageProgress", "make_display"]
 _DRAW_SECONDS = 0.1
 _LINE_SECONDS = 2.0
 _BAR = 16
+_NARROW = 90  # columns
+_NAME = 28
 _TOLD = 20  # messages about single items; the rest is only counted
 
 
@@ -40,7 +45,7 @@ class StageProgress:
     given: int
     failures: int
     waiting: int
-    """Items before it that no worker has."""
+    """Items before it, or in it, that no worker has."""
     in_flight: int
     workers: int
     """There now; 0: it needs none."""
@@ -82,7 +87,12 @@ class Display(Protocol):
 def look(running: Running) -> Progress:
     """Where a run is now."""
     engine = running.engine
-    stages = tuple(_stage(node) for node in engine.nodes)
+    before: dict[Node, int] = {}
+    for node in engine.nodes:
+        if not isinstance(node, SourceNode):
+            for outlet in node.outlets():
+                before[outlet] = before.get(outlet, 0) + _out(node)
+    stages = tuple(_stage(node, before.get(node, 0)) for node in engine.nodes)
     taken = running.source.given + running.source.skipped
     return Progress(
         seconds=monotonic() - engine.began if engine.began else 0.0,
@@ -95,38 +105,46 @@ def look(running: Running) -> Progress:
     )
 
 
-def _stage(node: Node) -> StageProgress:
+def _out(node: Node) -> int:
+    """Values that the node has made and nobody has taken: they wait before the next."""
+    return int(Node.held.__get__(node))
+
+
+def _stage(node: Node, before: int) -> StageProgress:
     if isinstance(node, WorkNode):
-        return StageProgress(
-            node.stage,
-            node.taken,
-            node.given,
-            node.failures,
-            node.waiting,
-            node.in_flight,
-            len(node.crew.hands),
-            node.ended,
-        )
-    return StageProgress(node.stage, node.taken, node.given, 0, node.held, 0, 0, node.ended)
+        busy, workers, failures = node.in_flight, len(node.crew.hands), node.failures
+    else:
+        busy = workers = failures = 0
+    inside = 0 if isinstance(node, SourceNode) else node.held - _out(node)
+    waiting = max(before + inside - busy, 0)
+    return StageProgress(node.stage, node.taken, node.given, failures, waiting, busy, workers, node.ended)
 
 
-def make_display(progress: Any, pipeline: Pipeline[Any]) -> Display | None:
+def make_display(
+    progress: Any, pipeline: Pipeline[Any], *, sums_up: bool = True, quiet: bool = False
+) -> Display | None:
     """The display that a user means.
+
+    Args:
+        progress: as for `Pipeline.run`, or a display.
+        pipeline: what is run.
+        sums_up: with True: it says at the end what was done.
+        quiet: with False: failures and deaths are told nevertheless.
 
     Raises:
         TypeError: it is nothing that can be told.
     """
+    if isinstance(progress, _Told | _Live):
+        return progress
     if progress is None or progress is False:
-        return None
+        return _Quiet(pipeline.name) if quiet else None
     if progress is True:
         from rich.console import Console
 
         console = Console(stderr=True)
-        return (
-            _Live(pipeline.name, console)
-            if console.is_terminal or console.is_jupyter
-            else _Lines(pipeline.name)
-        )
+        if (console.is_terminal and not console.is_dumb_terminal) or console.is_jupyter:
+            return _Live(pipeline.name, console, sums_up)
+        return _Lines(pipeline.name, sums_up)
     if callable(getattr(progress, "update", None)):
         return _Bar(progress)
     if callable(progress):
@@ -148,15 +166,22 @@ class _Messages:
         text = ""
         if isinstance(event, ItemFailed):
             failure = event.failure
-            text = f"{failure.stage}: item {failure.number:,} failed: {failure}: {failure.item!r:.80}"
+            if failure.kind != "WorkerLost":  # that was told of with the worker's death
+                item = short(failure.item, 80)
+                why = short(str(failure), 300, quoted=False)
+                text = f"{failure.stage}: item {failure.number:,} failed: {why}; the item: {item}"
         elif isinstance(event, WorkerDied):
-            on = "with no item" if event.number is None else f"on item {event.number:,}: {event.item!r:.80}"
+            on = (
+                "with no item"
+                if event.number is None
+                else f"on item {event.number:,}: {short(event.item, 80)}"
+            )
             was = "was " if event.exitcode < 0 else ""
             text = f"{event.stage}: worker {event.pid} {was}{event.reason} {on}"
         elif isinstance(event, CrashLoop):
-            text = f"giving up: {event.deaths} workers died one after another"
+            text = f"giving up: {event.deaths} workers died one after another, and none finished an item"
         elif isinstance(event, FewerWorkers):
-            text = f"no more than {event.workers} workers could be started: {event.error}"
+            text = f"no more than {many(event.workers, 'worker')} could be started: {event.error}"
         elif isinstance(event, WorkerStuck):
             text = f"worker {event.pid} did not leave within {event.seconds:g} s, and was killed"
         if text and self._told <= _TOLD:
@@ -204,14 +229,27 @@ class _Bar(_Told):
             self._through = through
 
 
+class _Quiet(_Told):
+    """Tells of failures and deaths only."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(lambda _: None)
+        self._messages = _Messages(name, self.say)
+
+    def show(self, running: Running, event: Event) -> None:
+        self._messages.tell(event)
+
+
 class _Lines(_Told):
     """Plain lines, now and then, for where there is no terminal."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, sums_up: bool) -> None:
         super().__init__(self._print)
         self._name = name
+        self._sums_up = sums_up
         self._printed = monotonic()
         self._messages = _Messages(name, self.say)
+        self._rates = Rates()
 
     def show(self, running: Running, event: Event) -> None:
         self._messages.tell(event)
@@ -220,37 +258,48 @@ class _Lines(_Told):
             self._print(look(running))
 
     def _print(self, progress: Progress) -> None:
+        self._rates.look(progress)
+        left = self._rates.left(progress)
         share = f" of {progress.total:,}" if progress.total is not None else ""
-        rate = progress.taken / progress.seconds if progress.seconds else 0.0
-        parts = [
-            f"{stage.name} {stage.given:,}" + (f" ({stage.waiting:,} waiting)" if stage.waiting else "")
-            for stage in progress.stages
-            if stage.workers
-        ]
+        parts: list[str] = []
+        for stage in progress.stages[1:]:
+            held = stage.waiting + stage.in_flight
+            parts.append(
+                (f"({held:,}) " if held else "") + f"{short(stage.name, _NAME, quoted=False)} {stage.given:,}"
+            )
         failed = f", {progress.failures:,} failed" if progress.failures else ""
-        text = f"{self._name}: {progress.taken:,}{share} taken, {rate:,.0f}/s, {progress.in_flight:,} in flight{failed}"
-        self.say(f"{text}; {' → '.join(parts)}" if parts else text)
+        taken = f"{progress.taken:,}{share} taken, {self._rates.of(0):,.0f}/s"
+        text = f"{self._name}: {taken}, {progress.in_flight:,} in flight{failed}"
+        if left is not None:
+            text += f", about {duration(left, 2)} left"
+        self.say(" → ".join([text, *parts]))
 
     def end(self, running: Running, report: Report, error: BaseException | None) -> None:
-        _print_end(report, error, self.say)
+        if self._sums_up:
+            _print_end(report, error, self.say)
 
 
 class _Live:
     """A table with a line for each stage, redrawn in place."""
 
-    def __init__(self, name: str, console: Console) -> None:
+    def __init__(self, name: str, console: Console, sums_up: bool) -> None:
         self._name = name
         self._console = console
-        self._live: Live | None = None
+        self._sums_up = sums_up
+        self._live: Live | NotebookCell | None = None
         self._at = 0.0
         self._messages = _Messages(name, self.say)
+        self._rates = Rates()
 
     def show(self, running: Running, event: Event) -> None:
         self._messages.tell(event)
         if monotonic() - self._at < _DRAW_SECONDS:
             return
         self._at = monotonic()
-        if self._live is None:
+        table = self._table(look(running))
+        if self._console.is_jupyter:
+            self._live = self._live or NotebookCell()
+        elif self._live is None:
             from rich.live import Live
 
             # What the program prints goes above the table if both are on the terminal, and where it always goes if not.
@@ -261,48 +310,80 @@ class _Live:
                 redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
             )
             self._live.start()
-        self._live.update(self._table(look(running)), refresh=True)
+        if isinstance(self._live, NotebookCell):
+            self._live.update(table)
+        else:
+            self._live.update(table, refresh=True)
 
-    def _table(self, progress: Progress) -> Table:
+    def _table(self, progress: Progress) -> Group:
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
+        self._rates.look(progress)
+        width = _BAR if self._console.width >= _NARROW else _BAR // 2
         table = Table.grid(padding=(0, 2))
-        for column in range(6):
-            table.add_column(justify="left" if column in (0, 1) else "right", no_wrap=True)
-        seconds = max(progress.seconds, 1e-9)
-        share = progress.taken / progress.total if progress.total else None
-        bar = Text()
-        if share is not None:
-            full = min(int(share * _BAR), _BAR)
-            bar.append("━" * full, "cyan")
-            bar.append("─" * (_BAR - full), "dim")
-            bar.append(f" {share:4.0%}")
+        any_failed = any(stage.failures for stage in progress.stages)
+        for column in range(7 if any_failed else 6):
+            table.add_column(
+                justify="left" if column in (0, 1) else "right",
+                no_wrap=True,
+                overflow="ellipsis",
+                max_width=_NAME if column == 0 else None,
+                ratio=1 if column == 0 else None,
+            )
         most = max([stage.waiting + stage.in_flight for stage in progress.stages] + [1])
         for index, stage in enumerate(progress.stages):
             held = stage.waiting + stage.in_flight
-            depth = (
-                bar if index == 0 else Text("▪" * min(_BAR, -(-_BAR * held // most) if held else 0), "yellow")
-            )
-            failed = Text(f"{stage.failures:,} failed", "bold red") if stage.failures else Text("")
-            table.add_row(
-                Text(stage.name, "bold" if not stage.ended else "dim"),
+            full = min(width, -(-width * held // most)) if held else 0
+            depth = _bar(progress, width) if index == 0 else Text("▪" * full, "yellow")
+            cells: list[Text | str] = [
+                Text(stage.name, "dim" if stage.ended else "bold"),
                 depth,
                 f"{held:,} held" if held else "",
                 f"{stage.given:,} out",
-                f"{stage.given / seconds:,.0f}/s",
-                Text.assemble(many(stage.workers, "worker") if stage.workers else "", "  ", failed),
-            )
-        table.add_row(duration(progress.seconds), "", f"{progress.in_flight:,} in flight", "", "", "")
-        return table
+                f"{self._rates.of(index):,.0f}/s",
+                many(stage.workers, "worker") if stage.workers else "",
+            ]
+            if any_failed:
+                cells.append(Text(f"{stage.failures:,} failed", "bold red") if stage.failures else Text(""))
+            table.add_row(*cells)
+        left = self._rates.left(progress)
+        head = Text.assemble(
+            (self._name, "bold"),
+            f"  {duration(progress.seconds, 2)}",
+            f", about {duration(left, 2)} left" if left is not None else "",
+            f", {progress.in_flight:,} in flight",
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+        return Group(head, table)
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if self._console.is_jupyter:
+            print(text, file=sys.stderr, flush=True)
+        else:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def end(self, running: Running, report: Report, error: BaseException | None) -> None:
         if self._live is not None:
             self._live.stop()
-        _print_end(report, error, self.say)
+        if self._sums_up:
+            _print_end(report, error, self.say)
+
+
+def _bar(progress: Progress, width: int) -> Text:
+    """How much of the source has been taken, if that can be told."""
+    from rich.text import Text
+
+    bar = Text()
+    if progress.total:
+        share = min(progress.taken / progress.total, 1.0)
+        full = int(share * width)
+        bar.append("━" * full, "cyan")
+        bar.append("─" * (width - full), "dim")
+        bar.append(f" {share:4.0%}")
+    return bar
 
 
 def _print_end(report: Report, error: BaseException | None, say: Callable[[str], None]) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..dead_letter import DeadLetter
 from .account import WorkerAccount
-from .failure import Failure, short
+from .failure import Failure
+from .words import short
 
 __all__ = ["Report", "SlowItem", "StageReport"]
 
@@ -28,7 +29,7 @@ class SlowItem:
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
-    """What one step of the pipeline did. Steps without workers have no seconds."""
+    """What one step of the pipeline did."""
 
     name: str
     kind: str
@@ -48,17 +49,18 @@ class StageReport:
     """How many workers it had at most, or was meant to have."""
     deaths: int = 0
     busy_seconds: float = 0.0
-    """Of all its workers."""
+    """Of all its workers. Of a step without: in which this process was at it, or waited for the source or for room."""
     wait_seconds: float = 0.0
+    """Of all its workers, in which they had no item. Of a step without workers: the rest of the time."""
     p50: float = 0.0
-    """Half of its items took no longer; seconds."""
+    """Half of its items took no longer; seconds, within an eighth, as the next two."""
     p90: float = 0.0
     p99: float = 0.0
     slowest: tuple[SlowItem, ...] = ()
 
     @property
     def load(self) -> float:
-        """The share of their time in which its workers were busy, 0 to 1."""
+        """The share of their time in which its workers, or this process, were busy with it, 0 to 1."""
         total = self.busy_seconds + self.wait_seconds
         return self.busy_seconds / total if total else 0.0
 
@@ -97,6 +99,11 @@ class Report:
     """Peak memory of this process and of the largest workers that lived together, about; bytes."""
     timeline: tuple[tuple[float, tuple[int, ...]], ...] = field(default=(), repr=False)
     """Seconds since the start, and for each stage the items that it had given by then."""
+
+    @property
+    def deaths(self) -> int:
+        """Workers that died: killed, crashed, or by `os._exit`."""
+        return sum(stage.deaths for stage in self.stages)
 
     @property
     def rate(self) -> float:

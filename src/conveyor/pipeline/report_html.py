@@ -1,51 +1,122 @@
-"""A report as one HTML page, which needs nothing else: no script, no network."""
+"""A report as one HTML page that needs nothing else."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING
 
+from .report_charts import colour, counts_chart, workers_chart
 from .report_text import summary
-from .words import duration, size
+from .words import duration, many, short, size
 
 if TYPE_CHECKING:
-    from .account import WorkerAccount
     from .report import Report, StageReport
 
 __all__ = ["as_html"]
 
-_WIDTH, _HEIGHT = 860, 220
-_COLOURS = ("#2f6fdf", "#e07b39", "#3a9d5d", "#b04fb0", "#c2a11e", "#5a6f8f", "#d0455f", "#1f9aa8")
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1d2430; background: #fff;
-  max-width: 920px; margin: 2em auto; padding: 0 1em }
-h1 { font-size: 1.5em; margin-bottom: 0 } h2 { font-size: 1.1em; margin-top: 2em }
-table { border-collapse: collapse; width: 100% } td, th { padding: .25em .6em; text-align: right;
-  border-bottom: 1px solid #e3e7ee }
-td:first-child, th:first-child, td.l { text-align: left } th { font-weight: 600; color: #56617a }
-.verdict { background: #f1f5fd; border-left: 4px solid #2f6fdf; padding: .6em 1em; margin: 1em 0 }
-.bad { color: #b3261e } .quiet { color: #56617a } svg { width: 100%; height: auto }
-svg text { font-size: 11px; fill: #56617a }
-.bar { display: inline-block; height: .8em; vertical-align: middle } code { font-size: .92em }
-@media (prefers-color-scheme: dark) { body { color: #dfe5f0; background: #14181f } td, th { border-color: #2b3340 }
-.verdict { background: #1b2433 } th, .quiet, svg text { color: #93a0b8; fill: #93a0b8 } .bad { color: #ff8a80 } }
+:root { color-scheme: light dark; --ink: #1d2430; --quiet: #5b667d; --page: #fff; --line: #e3e7ee;
+--box: #f2f6fd;
+--bad: #b3261e; --accent: #2f6fdf; --idle: .2 }
+@media (prefers-color-scheme: dark) { :root { --ink: #dfe5f0; --quiet: #96a3bb; --page: #14181f;
+--line: #2b3340; --box: #1b2433;
+--bad: #ff8a80; --accent: #6ea0ff; --idle: .3 } }
+* { box-sizing: border-box }
+body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; color: var(--ink);
+background: var(--page);
+max-width: 960px; margin: 0 auto; padding: 1.5em 1em 3em }
+h1 { font-size: 1.5em; margin: 0; overflow-wrap: anywhere } h2 { font-size: 1.1em; margin: 2em 0 .4em }
+p { margin: .4em 0 } .quiet { color: var(--quiet) } .bad { color: var(--bad) }
+.verdict { background: var(--box); border-left: 4px solid var(--accent); padding: .7em 1em;
+margin: 1em 0; overflow-wrap: anywhere }
+.tiles { display: flex; flex-wrap: wrap; gap: .6em; margin: 1em 0 }
+.tiles div { flex: 1 1 7em; border: 1px solid var(--line); border-radius: 6px; padding: .4em .8em }
+.tiles b { display: block; font-size: 1.25em; font-weight: 600; white-space: nowrap }
+.tiles span { color: var(--quiet); font-size: .87em }
+.wide { overflow-x: auto } table { border-collapse: collapse; width: 100%;
+font-variant-numeric: tabular-nums }
+td, th { padding: .3em .6em; text-align: right; border-bottom: 1px solid var(--line);
+vertical-align: top; white-space: nowrap }
+th { font-weight: 600; color: var(--quiet); font-size: .9em } td.l, th.l { text-align: left }
+td.w { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 12em }
+code { font: .87em/1.4 ui-monospace, "DejaVu Sans Mono", Menlo, monospace }
+.dot { display: inline-block; width: .65em; height: .65em; border-radius: 50%; margin-right: .45em }
+.bar { display: inline-block; width: 60px; height: .7em; background: var(--line); margin-right: .5em;
+border-radius: 2px; overflow: hidden }
+.bar i { display: block; height: 100% }
+.key { display: flex; flex-wrap: wrap; gap: .2em 1.2em; color: var(--quiet); font-size: .87em;
+margin-bottom: .4em }
+svg { display: block; width: 100%; min-width: 560px; height: auto }
+svg text { font: 11px system-ui, sans-serif; fill: var(--quiet) }
+svg .grid { stroke: var(--line) } svg .idle { opacity: var(--idle) } svg .dead { fill: var(--bad);
+font-weight: bold }
 """
 
 
 def as_html(report: Report) -> str:
     """The page."""
     body = [
-        f"<h1>{escape(report.name)}</h1><p class=quiet>{escape(summary(report))}"
-        + (f"; {size(report.memory)} of memory at the peak" if report.memory else "")
-        + "</p>",
+        f"<h1>{escape(report.name)}</h1>",
+        f"<p class=quiet>{escape(summary(report))}</p>",
+        _tiles(report),
         f"<p class=verdict>{escape(report.bottleneck)}</p>",
         "<h2>Stages</h2>",
         _stages(report),
-        "<h2>Items over time</h2>",
-        _lines(report),
     ]
+    if report.taken:
+        body += ["<h2>Items over time</h2>", counts_chart(report)]
     if any(stage.workers for stage in report.stages):
-        body += ["<h2>Workers</h2>", _workers(report)]
+        body += ["<h2>Workers</h2>", workers_chart(report)]
+    body += [_slowest(report), _failures(report)]
+    title = escape(f"{report.name}: a run of conveyor")
+    return (
+        "<!doctype html><html lang=en><head><meta charset=utf-8>"
+        '<meta name=viewport content="width=device-width, initial-scale=1">'
+        f"<title>{title}</title><style>{_STYLE}</style></head><body>{''.join(body)}</body></html>\n"
+    )
+
+
+def _tiles(report: Report) -> str:
+    tiles = [
+        (f"{report.taken:,}", "items", ""),
+        (duration(report.seconds), "time", ""),
+        (f"{report.rate:,.0f}/s", "rate", ""),
+        (f"{report.failures:,}", "failed", "bad" if report.failures else ""),
+        (f"{report.deaths:,}", "workers died", "bad" if report.deaths else ""),
+        (size(report.memory), "peak memory", ""),
+    ]
+    made = "".join(
+        f"<div><b class='{kind}'>{escape(value)}</b><span>{word}</span></div>" for value, word, kind in tiles
+    )
+    return f"<div class=tiles>{made}</div>"
+
+
+def _stages(report: Report) -> str:
+    rows = "".join(_stage(index, stage) for index, stage in enumerate(report.stages))
+    head = "<tr><th class=l>stage<th>workers<th>in<th>out<th>failed<th>retries<th class=l>busy<th>p50<th>p90<th>p99"
+    return f"<div class=wide><table>{head}{rows}</table></div>"
+
+
+def _stage(index: int, stage: StageReport) -> str:
+    shade = colour(index)
+    bad = f"<span class=bad>{stage.failures:,}</span>" if stage.failures else ""
+    load = ""
+    if stage.workers or stage.load >= 0.01:
+        full = f"<i style='width:{100 * stage.load:.0f}%;background:{shade}'></i>"
+        load = f"<span class=bar>{full}</span>{stage.load:.0%}"
+    times = "".join(
+        f"<td>{escape(duration(value, 2)) if stage.workers else ''}"
+        for value in (stage.p50, stage.p90, stage.p99)
+    )
+    return (
+        f"<tr><td class=l><span class=dot style='background:{shade}'></span>{_name(stage.name)}"
+        f"<td>{stage.size if stage.workers else ''}<td>{'' if stage.name == 'source' else f'{stage.taken:,}'}"
+        f"<td>{stage.given:,}"
+        f"<td>{bad}<td>{stage.retries or ''}<td class=l>{load}{times}"
+    )
+
+
+def _slowest(report: Report) -> str:
     slow = sorted(
         (
             (slow.seconds, stage.name, slow.number, slow.item)
@@ -54,134 +125,35 @@ def as_html(report: Report) -> str:
         ),
         key=lambda entry: -entry[0],
     )
-    if slow:
-        rows = "".join(
-            f"<tr><td>{escape(duration(seconds))}<td class=l>{escape(name)}<td>{number:,}"
-            f"<td class=l><code>{_repr(item)}</code>"
-            for seconds, name, number, item in slow[:10]
-        )
-        body += ["<h2>Slowest items</h2>", f"<table><tr><th>time<th>stage<th>item<th>{rows}</table>"]
-    if report.first_failures:
-        rows = "".join(
-            f"<tr><td class=l>{escape(failure.stage)}<td>{failure.number:,}<td>{failure.attempts}"
-            f"<td class='l bad'>{escape(str(failure))}<td class=l><code>{_repr(failure.item)}</code>"
-            for failure in report.first_failures
-        )
-        title = (
-            f"Failures ({report.failures:,})" if report.failures > len(report.first_failures) else "Failures"
-        )
-        body += [f"<h2>{title}</h2>", f"<table><tr><th>stage<th>item<th>tries<th>error<th>{rows}</table>"]
-    title = escape(f"{report.name}: a run of conveyor")
-    return (
-        f'<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content="width=device-width">'
-        f"<title>{title}</title><style>{_STYLE}</style></head><body>{''.join(body)}</body></html>\n"
-    )
-
-
-def _stages(report: Report) -> str:
-    cells: list[str] = []
-    for index, stage in enumerate(report.stages):
-        colour = _COLOURS[index % len(_COLOURS)]
-        bad = f"<span class=bad>{stage.failures:,}</span>" if stage.failures else ""
-        load = (
-            f"<span class=bar style='width:{60 * stage.load:.0f}px;background:{colour}'></span> {stage.load:.0%}"
-            if stage.workers
-            else ""
-        )
-        times = [duration(value) if stage.workers else "" for value in (stage.p50, stage.p90, stage.p99)]
-        cells.append(
-            f"<tr><td><span style='color:{colour}'>●</span> {escape(stage.name)}<td>{stage.size or ''}"
-            f"<td>{stage.taken:,}<td>{stage.given:,}<td>{bad}<td>{stage.retries or ''}<td>{load}"
-            f"<td>{times[0]}<td>{times[1]}<td>{times[2]}"
-        )
-    head = "<tr><th>stage<th>workers<th>in<th>out<th>failed<th>retries<th>busy<th>p50<th>p90<th>p99"
-    return f"<table>{head}{''.join(cells)}</table>"
-
-
-def _lines(report: Report) -> str:
-    """Items that each stage had given, by time."""
-    points = report.timeline
-    end = max(report.seconds, 1e-9)
-    top = max((max(counts, default=0) for _, counts in points), default=0) or 1
-    parts = [_axes(end, f"{top:,} items")]
-    for index, stage in enumerate(report.stages):
-        path = " ".join(
-            f"{_x(seconds / end):.1f},{_HEIGHT - 20 - (_HEIGHT - 40) * counts[index] / top:.1f}"
-            for seconds, counts in points
-            if index < len(counts)
-        )
-        colour = _COLOURS[index % len(_COLOURS)]
-        parts.append(
-            f"<polyline fill=none stroke-width=2 stroke='{colour}' points='{path}'>"
-            f"<title>{escape(stage.name)}</title></polyline>"
-        )
-    return (
-        f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' role=img aria-label='items over time'>{''.join(parts)}</svg>"
-    )
-
-
-def _x(share: float) -> float:
-    return 10 + (_WIDTH - 20) * min(max(share, 0.0), 1.0)
-
-
-def _axes(end: float, top: str) -> str:
-    base = _HEIGHT - 20
-    marks = "".join(
-        f"<text x='{_x(part / 4):.0f}' y='{_HEIGHT - 5}' "
-        f"text-anchor='{('start', 'middle', 'middle', 'middle', 'end')[part]}'>"
-        f"{escape(duration(end * part / 4))}</text>"
-        for part in range(5)
-    )
-    line = f"<line x1=10 x2={_WIDTH - 10} y1={base} y2={base} stroke='#aab4c5'/>"
-    return f"{line}<text x=10 y=14>{escape(top)}</text>{marks}"
-
-
-def _workers(report: Report) -> str:
-    """A bar for each worker's life: start, busy and waiting, as shares of it."""
-    rows: list[tuple[str, StageReport, WorkerAccount]] = []
-    for index, stage in enumerate(report.stages):
-        rows += [(_COLOURS[index % len(_COLOURS)], stage, account) for account in stage.workers]
-    rows = rows[:200]
-    if not rows:
+    if not slow:
         return ""
-    first = min(account.born for _, _, account in rows)
-    end = max(report.seconds, max((account.died or first) - first for _, _, account in rows), 1e-9)
-    height = 18
-    parts: list[str] = []
-    for index, (colour, stage, account) in enumerate(rows):
-        y = index * height + 4
-        begin = (account.born - first) / end
-        life = max((account.died or first + end) - account.born, 1e-9)
-        left, width = _x(begin), (_WIDTH - 20) * life / end
-        known = account.start_seconds + account.busy_seconds + account.wait_seconds or 1e-9
-        start = width * account.start_seconds / max(known, life)
-        busy = width * account.busy_seconds / max(known, life)
-        who = f"{stage.name} {account.pid}" if account.pid else stage.name
-        title = (
-            f"{who}: {account.items:,} items, start {duration(account.start_seconds)}, "
-            f"busy {duration(account.busy_seconds)}, waiting {duration(account.wait_seconds)}"
-            + (f", {size(account.peak_memory)}" if account.peak_memory else "")
-            + (f"; {account.end}" if account.end else "")
-        )
-        end_mark = f"<text x='{left + width + 2:.0f}' y='{y + 11}'>✗</text>" if account.end else ""
-        parts.append(
-            f"<g><title>{escape(title)}</title>"
-            f"<rect x='{left:.1f}' y={y} width='{max(width, 1):.1f}' height={height - 4} fill='{colour}' opacity=.18 />"
-            f"<rect x='{left:.1f}' y={y} width='{start:.1f}' height={height - 4} fill='#8892a6' />"
-            f"<rect x='{left + start:.1f}' y={y} width='{busy:.1f}' height={height - 4} fill='{colour}' />"
-            f"<text x='{left + 4:.1f}' y={y + 11} style='fill:#fff'>{escape(who)}</text>{end_mark}</g>"
-        )
-    tall = len(rows) * height + 10
-    note = (
-        "<p class=quiet>grey: starting, full: busy, pale: waiting, each as a share of the worker's life; "
-        "✗: it died</p>"
+    rows = "".join(
+        f"<tr><td>{escape(duration(seconds))}<td class=l>{_name(name)}<td>{number:,}"
+        f"<td class=w><code>{_item(item)}</code>"
+        for seconds, name, number, item in slow[:10]
     )
-    return f"<svg viewBox='0 0 {_WIDTH} {tall}' role=img aria-label='workers'>{''.join(parts)}</svg>{note}"
+    head = "<tr><th>time<th class=l>stage<th>number<th class=l>item"
+    return f"<h2>Slowest items</h2><div class=wide><table>{head}{rows}</table></div>"
 
 
-def _repr(item: object, most: int = 160) -> str:
-    try:
-        text = repr(item)
-    except Exception:
-        text = f"a {type(item).__name__}"
-    return escape(text if len(text) <= most else f"{text[: most - 1]}…")
+def _failures(report: Report) -> str:
+    if not report.first_failures:
+        return ""
+    rows = "".join(
+        f"<tr><td class=l>{_name(failure.stage)}<td>{failure.number:,}<td>{failure.attempts}"
+        f"<td class='w bad'>{escape(short(str(failure), 500, quoted=False))}"
+        f"<td class=w><code>{_item(failure.item)}</code>"
+        for failure in report.first_failures
+    )
+    more = report.failures - len(report.first_failures)
+    head = "<tr><th class=l>stage<th>number<th>tries<th class=l>error<th class=l>item"
+    note = f"<p class=quiet>and {escape(many(more, 'failure'))} more</p>" if more > 0 else ""
+    return f"<h2>Failures</h2><div class=wide><table>{head}{rows}</table></div>{note}"
+
+
+def _name(name: str) -> str:
+    return f"<span title='{escape(name, quote=True)}'>{escape(short(name, 32, quoted=False))}</span>"
+
+
+def _item(item: object) -> str:
+    return escape(short(item, 160))

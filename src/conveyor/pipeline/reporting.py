@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import resource
-from time import monotonic
+from pathlib import Path
+from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Any
 
 from ..workers.slate import step_seconds
 from .account import WorkerAccount
-from .inline import SinkNode
+from .bottleneck import Pressure, bottleneck
+from .inline import SinkNode, TeeNode
 from .node import Node
 from .report import Report, SlowItem, StageReport
 from .source_node import SourceNode
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .running import Running
 
-__all__ = ["Timeline", "bottleneck", "make_report", "stage_reports"]
+__all__ = ["Timeline", "make_report", "stage_reports"]
 
 _POINTS = 400
 
@@ -30,6 +33,31 @@ class Timeline:
         self.points: list[tuple[float, tuple[int, ...]]] = []
         self._every = 0.05
         self._next = 0.0
+        self._thread_began = thread_time()
+        self._own_began = _cpu_seconds(resource.RUSAGE_SELF)
+        self._children_began = _cpu_seconds(resource.RUSAGE_CHILDREN)
+        self._machine_began = _machine_ticks()
+
+    def pressure(self, seconds: float, stages: list[StageReport], jobs: int) -> Pressure:
+        """What the run cost its processors, beside the functions of its stages."""
+        processors = len(os.sched_getaffinity(0))
+        own = _cpu_seconds(resource.RUSAGE_SELF) - self._own_began
+        children = _cpu_seconds(resource.RUSAGE_CHILDREN) - self._children_began
+        worked = sum(stage.busy_seconds for stage in stages if stage.kind == "processes")
+        busy, total = (now - began for now, began in zip(_machine_ticks(), self._machine_began, strict=True))
+        inline = sum(
+            stage.busy_seconds for stage in stages if stage.kind == "engine" and stage.name != "source"
+        )
+        return Pressure(
+            seconds=seconds,
+            jobs=jobs,
+            processors=processors,
+            taken=min(busy / total, 1.0) if total else 1.0,
+            own=own / seconds if seconds else 0.0,
+            hub=max(thread_time() - self._thread_began - inline, 0.0) / seconds if seconds else 0.0,
+            # Those of a fork server are no children of this process.
+            computed=children / worked if children > 0 and worked > 0 else None,
+        )
 
     def look(self, engine: Engine, last: bool = False) -> None:
         """Take a point, if it is time to."""
@@ -43,7 +71,27 @@ class Timeline:
             self._every *= 2
 
 
-def _percentile(histogram: list[int], share: float) -> float:
+def _cpu_seconds(who: int) -> float:
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _machine_ticks() -> tuple[int, int]:
+    """Ticks in which the machine's processors were busy, and all; other programs take processors, too."""
+    try:
+        with Path("/proc/stat").open("rb") as file:
+            ticks = [int(word) for word in file.readline().split()[1:9]]
+    except (OSError, ValueError):
+        return 0, 0
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+
+
+def _percentile(histogram: list[int], share: float, most: float) -> float:
+    """Within an eighth: the histogram's steps are no finer.
+
+    Args:
+        most: what the slowest item took; 0: not known.
+    """
     total = sum(histogram)
     if not total:
         return 0.0
@@ -51,13 +99,14 @@ def _percentile(histogram: list[int], share: float) -> float:
     for step, count in enumerate(histogram):
         seen += count
         if seen >= share * total:
-            return step_seconds(step)
+            return min(step_seconds(step), most or float("inf"))
     raise AssertionError("unreachable")
 
 
 def _of_work(node: WorkNode) -> StageReport:
     crew = node.crew
     accounts, histogram, slowest = crew.figures()
+    most = slowest[0][0] if slowest else 0.0
     return StageReport(
         name=" + ".join(spec.name for spec in node.specs),
         kind=node.spec.where,
@@ -72,51 +121,37 @@ def _of_work(node: WorkNode) -> StageReport:
         deaths=crew.deaths,
         busy_seconds=sum(account.busy_seconds for account in accounts),
         wait_seconds=sum(account.wait_seconds for account in accounts),
-        p50=_percentile(histogram, 0.5),
-        p90=_percentile(histogram, 0.9),
-        p99=_percentile(histogram, 0.99),
+        p50=_percentile(histogram, 0.5, most),
+        p90=_percentile(histogram, 0.9, most),
+        p99=_percentile(histogram, 0.99, most),
         slowest=tuple(SlowItem(*entry) for entry in slowest),
     )
 
 
-def stage_reports(nodes: list[Node]) -> list[StageReport]:
-    """One for each node, in order."""
-    return [
-        _of_work(node)
-        if isinstance(node, WorkNode)
-        else StageReport(node.stage, "engine", node.taken, node.given, 0, 0, node.held, 0)
-        for node in nodes
-    ]
+def stage_reports(nodes: list[Node], seconds: float = 0.0) -> list[StageReport]:
+    """One for each node, in order.
+
+    Args:
+        nodes: the run's.
+        seconds: how long it has run.
+    """
+    return [_of_work(node) if isinstance(node, WorkNode) else _of_inline(node, seconds) for node in nodes]
 
 
-def bottleneck(stages: list[StageReport], seconds: float, jobs: int) -> str:
-    """One sentence: which stage holds up the others, and what to change."""
-    worked = [stage for stage in stages if stage.workers and stage.busy_seconds > 0]
-    if not worked or seconds <= 0:
-        return "Too little was done to tell what holds it up."
-    top = max(worked, key=lambda stage: stage.busy_seconds / stage.size)
-    each = top.busy_seconds / top.size
-    workers = "its only worker" if top.size == 1 else f"its {top.size} workers"
-    started = max(account.start_seconds for account in top.workers)
-    if started > 0.5 * seconds and started > each:
-        return f"Starting workers took most of the {seconds:.2g} s; there was too little work for them."
-    # Of the time in which it was there: it takes a while to start, which is nobody's bottleneck.
-    share = max(each / seconds, top.load)
-    if each < 0.5 * seconds and top.load < 0.5:
-        return (
-            f"No stage is busy: even {top.name!r} worked only {share:.0%} of the time; what holds it up is the source "
-            "or the end, in this process: give workers more to do for each item, as by batch() before, or speed those "
-            "up."
-        )
-    text = f"{top.name!r} is the bottleneck: {workers} worked {share:.0%} of the time"
-    if top.kind == "processes" and sum(stage.size for stage in worked if stage.kind == "processes") >= jobs:
-        others = [stage for stage in worked if stage is not top and stage.load < 0.5 and stage.size > 1]
-        if others:
-            idle = min(others, key=lambda stage: stage.load)
-            return f'{text}, those of {idle.name!r} {idle.load:.0%}: give it workers of those, or say workers="auto".'
-        return f"{text}, and all processors are taken: make it quicker, or give it more processors."
-    more = {"processes": "workers", "threads": "threads", "coroutines": "concurrency"}[top.kind]
-    return f"{text}: give it {more}={top.size * 2}."
+def _of_inline(node: Node, seconds: float) -> StageReport:
+    spent = node.spent if isinstance(node, (SourceNode, TeeNode)) else 0.0
+    return StageReport(
+        name=node.stage,
+        kind="engine",
+        taken=node.taken,
+        given=node.given,
+        failures=0,
+        retries=0,
+        waiting=node.held,
+        in_flight=0,
+        busy_seconds=min(spent, seconds),
+        wait_seconds=max(seconds - spent, 0.0),
+    )
 
 
 def _memory(accounts: list[WorkerAccount]) -> int:
@@ -138,9 +173,9 @@ def make_report(running: Running) -> Report:
     """The report of a run at this moment."""
     engine = running.engine
     running.timeline.look(engine, last=True)
-    stages = stage_reports(engine.nodes)
     end = engine.ended or monotonic()
     seconds = end - engine.began if engine.began else 0.0
+    stages = stage_reports(engine.nodes, seconds)
     accounts = [account for stage in stages for account in stage.workers]
     result: Any = running.plan.last.result if running.plan.last is not None else None
     return Report(
@@ -154,7 +189,9 @@ def make_report(running: Running) -> Report:
         in_flight=engine.in_flight,
         resumed=running.tracker.resumed if running.tracker is not None else 0,
         stages=tuple(stages),
-        bottleneck=bottleneck(stages, seconds, running.jobs),
+        bottleneck=bottleneck(
+            stages, running.timeline.pressure(seconds, stages, running.jobs), failed=engine.error is not None
+        ),
         interrupted=running.signalled.name if running.drained and running.signalled else "",
         result=result,
         dead_letters=tuple(running.letters),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any
 
 from .desk import Desk
@@ -46,6 +46,9 @@ class SourceNode(Node):
         self.error: BaseException | None = None
         """What the source raised; nothing more is read from it then."""
         self.skipped = 0
+        self.spent = 0.0
+        """Seconds in which it was read, or waited for."""
+        self._waited_since = 0.0
 
     def read(self) -> None:
         """The source's descriptor is readable."""
@@ -53,6 +56,7 @@ class SourceNode(Node):
             self._fill(max(self.outlet.wants(), 1))
 
     def _fill(self, want: int) -> None:
+        before = perf_counter()
         try:
             self.source.fill(want)
         except BaseException as error:
@@ -61,6 +65,16 @@ class SourceNode(Node):
             self.error = error
             self._desk.fail_after(error)
             self._closed = True
+        finally:
+            if not self._waited_since:
+                self.spent += perf_counter() - before
+
+    def _wait(self, waits: bool) -> None:
+        """Somebody waits for it now, or no longer."""
+        now = perf_counter()
+        if self._waited_since:
+            self.spent += now - self._waited_since
+        self._waited_since = now if waits else 0.0
 
     def advance(self, now: float) -> bool:
         """Bring as much as is wanted."""
@@ -68,11 +82,14 @@ class SourceNode(Node):
         assert outlet is not None
         want = min(outlet.wants(), self._portion)
         if want <= 0 or self.done:
+            if self._waited_since:
+                self._wait(False)
             return False
         has = self.source.available
         if self.source.fileno() is None and (not has or (has < want and not self.source.exhausted)):
             self._fill(want)
         if not self.source.available:
+            self._wait(not self.finished_reading)
             return False
         values, origins = self.hand_out(want)
         if values:
@@ -81,6 +98,8 @@ class SourceNode(Node):
 
     def hand_out(self, most: int) -> tuple[list[Any], Origins]:
         """Some of the values that were read, at most so many, to be pushed on by the caller."""
+        if self._waited_since:
+            self._wait(False)
         values = self.source.take(most)
         if len(values) > 1:
             self._portion = max(_PORTION_BYTES * len(values) // (weigh(values) + 1), 2)
@@ -124,6 +143,11 @@ class SourceNode(Node):
     def finished_reading(self) -> bool:
         """Whether nothing more will be read."""
         return self._closed or self.source.exhausted
+
+    def to_give(self) -> float:
+        """Values that are still to come out of it, if that is known."""
+        total = self.source.total
+        return float("inf") if total is None else max(total - self.taken, 0)
 
     def close_input(self) -> None:
         """Read nothing more."""

@@ -45,7 +45,9 @@ class StageSpec:
             return "in the workers of the stage before"
         if self.where == "coroutines":
             return f"{self.workers} at a time as coroutines"
-        count = "all processors'" if self.workers is None else self.workers
+        if self.workers is None:
+            return "a process for each processor" if self.where == "processes" else self.where
+        count = "as many as it takes of the" if self.workers == "auto" else self.workers
         kind = "threads" if self.where == "threads" else "processes"
         return (
             f"{count} {kind if self.workers != 1 else kind.removesuffix('s').replace('processe', 'process')}"

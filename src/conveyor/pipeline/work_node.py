@@ -224,7 +224,11 @@ class WorkNode(Node):
             )
             return any(self.crew.start_one(now, slot) for slot in slots)
         spare = sum(not hand.outstanding and not hand.dismissed for hand in self.crew.hands)
-        return self._available > spare and self.crew.start_one(now)
+        if self._available <= spare or not self.crew.needs_help(
+            self._available + self.in_flight + self.coming()
+        ):
+            return False
+        return self.crew.start_one(now)
 
     def _next_run(self, most: int) -> Run:
         run = self._waiting.popleft()

@@ -1,0 +1,55 @@
+"""Pipelines for test_run_command.py, which runs them by `conveyor run`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from conveyor import Pipeline
+
+
+def shout(item: Any) -> Any:
+    print(f"at {item}", flush=True)
+    return item
+
+
+def fails(item: int) -> int:
+    if item == 3:
+        raise ValueError("no three")
+    return item
+
+
+def dies(item: int) -> int:
+    if item == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def endless() -> Iterator[int]:
+    number = 0
+    while True:
+        yield number
+        number += 1
+
+
+def half_a_second(item: int) -> int:
+    time.sleep(0.5)
+    return item
+
+
+numbers = Pipeline(range(10), name="numbers").map(shout, workers=1, ordered=True).to(list)
+written = Pipeline(range(3), name="written").map(str, workers=1, ordered=True).to(sys.stdout)
+printed = Pipeline(range(3), name="printed").map(str, workers=1, ordered=True).to(print)
+stopped = Pipeline(range(10), name="stopped").map(fails, workers=1).to(list)
+skipped = Pipeline(range(10), name="skipped").map(fails, workers=1, on_error="skip").to(list)
+killed = Pipeline(range(10), name="killed").map(dies, workers=1, on_error="skip").to(list)
+forever = Pipeline(endless, name="forever").map(half_a_second, workers=2).to(list)
+number = 3
+
+
+def broken() -> Any:
+    raise RuntimeError("boom")
