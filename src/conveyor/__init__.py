@@ -21,6 +21,8 @@ from __future__ import annotations
 #   pipeline/ | rich IPython
 #   multiprocessing/
 #   _install
+#   shared_dict, shared_list
+#   _regions
 #   transports/
 #   workers/
 #   queues
@@ -30,7 +32,7 @@ from __future__ import annotations
 #   condition, shared_array, shared_struct, shared_value | numpy
 #   barrier, event, locks, semaphores
 #   _handles, _number_types, _waiting
-#   _awaitable, _ends, _events, _producing, _references, leases
+#   _awaitable, _ends, _events, _keys, _producing, _references, key_update, leases
 #   _coroutines
 #   _waiter
 #   _native
@@ -89,6 +91,8 @@ if TYPE_CHECKING:
     from .pipeline import Failure, Pipeline, Report, read_lines
     from .semaphores import BoundedSemaphore, Semaphore
     from .shared_array import SharedArray
+    from .shared_dict import SharedDict
+    from .shared_list import SharedList
     from .shared_struct import SharedStruct
     from .shared_value import SharedValue
     from .statistics import Statistics
@@ -130,6 +134,8 @@ __all__ = [
     "SegmentGone",
     "Semaphore",
     "SharedArray",
+    "SharedDict",
+    "SharedList",
     "SharedStruct",
     "SharedValue",
     "ShutDown",
@@ -170,6 +176,8 @@ _LAZY = {
     "Report": "pipeline",
     "Semaphore": "semaphores",
     "SharedArray": "shared_array",
+    "SharedDict": "shared_dict",
+    "SharedList": "shared_list",
     "SharedStruct": "shared_struct",
     "SharedValue": "shared_value",
     "Statistics": "statistics",

@@ -53,6 +53,10 @@ inline void cpu_pause() {
 #endif
 }
 
+// What stands before it is done before what stands after it, as far as this thread's own death can tell. The
+// processor keeps that order for a thread that is stopped; only the compiler is to be held back.
+inline void in_program_order() { asm volatile("" ::: "memory"); }
+
 // One look at what any process may overwrite at any moment: what is then checked is what is used.
 template <class T>
 T snapshot(const T& shared) {

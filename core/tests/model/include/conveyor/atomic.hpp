@@ -125,6 +125,7 @@ inline void full_fence() { model::fence(); }
 // As on x86-64: the exchange was one.
 inline void fence_after_exchange() {}
 inline void cpu_pause() {}
+inline void in_program_order() { asm volatile("" ::: "memory"); }
 
 template <class T>
 T snapshot(const T& shared) {

@@ -1,0 +1,51 @@
+// Objects to the bytes that shared dicts and lists keep, and back. What a queue's item is in several parts is here one
+// run of bytes: whoever reads it copies it anyway.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include "conveyor/store.hpp"
+#include "object_codec.hpp"
+#include "packed.hpp"
+
+namespace conveyor::python {
+
+namespace nb = nanobind;
+
+// An object as bytes; they stay where they are as long as this and the object do.
+struct Encoded {
+  Encoded() = default;
+  Encoded(const Encoded&) = delete;
+  Bytes bytes;
+  Buffer buffer;
+  Packed packed;
+};
+
+class ValueCodec {
+ public:
+  // `codec`: an object with name, dumps and loads; the str "pickle"; or "auto".
+  explicit ValueCodec(nb::object codec);
+  // False, null: with a Python error set.
+  bool encode(nb::handle object, Encoded& into) const;
+  nb::object decode(std::uint8_t kind, const std::byte* data, std::size_t size) const;
+  nb::object decode(Copy& copy, const Part& part) const {
+    return decode(part.kind, copy.data() + part.offset, part.size);
+  }
+
+  // A bit for each kind of value that this one can always decode.
+  std::uint32_t sure() const;
+  // Whether nothing may be pickled that the codec is not asked for.
+  bool is_users() const { return codec_.is_valid(); }
+  nb::handle codec() const { return codec_; }
+  void forget() { codec_.reset(); }
+
+ private:
+  bool encode_by_codec(nb::handle object, Encoded& into) const;
+  nb::object decode_by_codec(const std::byte* data, std::size_t size) const;
+
+  nb::object codec_;            // the user's, or null
+  std::uint64_t codec_id_ = 0;  // hash of its name
+  bool native_ = true;
+};
+
+}  // namespace conveyor::python
