@@ -286,7 +286,9 @@ def lone_item(run: Run) -> None:
 
 def busy(run: Run) -> None:
     calibrate()
-    count = 600 if run.quick else 3000
+    count = 600 if run.quick else 4000
+    # A shared machine's processors are quicker at one moment than at the next, by more than what is measured here.
+    run.rounds *= 2
     found = run.measure(
         f"{count:,} items of 1 ms of processor time, seconds",
         "s",
@@ -296,6 +298,7 @@ def busy(run: Run) -> None:
             "Pool.imap_unordered": lambda: busy_pool(count),
         },
     )
+    run.rounds //= 2
     share = ratio(found["two bare processes"], found["conveyor"])
     run.judge("of the ideal", ">= 95%", f"{share:.1%}", share >= 0.95)
 

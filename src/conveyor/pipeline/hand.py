@@ -20,7 +20,7 @@ __all__ = ["Hand"]
 
 # A worker is given this many seconds of work in advance: long against the time that the engine
 # needs to bring more, short against what a person waits for a drain.
-_AHEAD_SECONDS = 0.02
+_AHEAD_SECONDS = 0.04
 _AHEAD_ITEMS = 8192
 _AHEAD_BYTES = 4 * 1024 * 1024
 _SLOW_NANOSECONDS = 1_000_000  # nobody asks for the slowest among quick ones

@@ -13,14 +13,16 @@ __all__ = ["SPIN_SECONDS", "nap", "take_quickly"]
 
 # Results that come quickly are collected this often at most: waking up for each would cost the
 # workers a system call an item.
-_NAP_SECONDS = 0.002
+_NAP_SECONDS = 0.02
+_NAP_WHEN_IDLE = 0.002  # somebody may wait for them
 _NAP_LEAST = 0.0002
-_NAP_ITEMS = 16
+_NAP_ITEMS = 4
 # What the first items in a new process take says little of those to come.
 _TELLING_ITEMS = 8
 # For quick items, looking for the result costs less than being woken by it.
 SPIN_SECONDS = 60e-6
 _SPIN_ITEM_SECONDS = 200e-6
+_SPIN_ITEMS = 16
 
 
 def nap(works: list[WorkNode]) -> float:
@@ -29,7 +31,10 @@ def nap(works: list[WorkNode]) -> float:
     busy = False
     for node in works:
         for hand in node.crew.hands:
-            if not hand.outstanding or not hand.ready:
+            if not hand.ready:
+                continue
+            if not hand.outstanding:
+                nap = min(nap, _NAP_WHEN_IDLE)
                 continue
             if hand.outstanding < _NAP_ITEMS or hand.seconds is None or not isinstance(hand, ProcessHand):
                 return 0
@@ -50,7 +55,7 @@ def take_quickly(works: list[WorkNode], sources: list[SourceNode]) -> bool:
         for hand in node.crew.hands:
             if not hand.outstanding or not isinstance(hand, ProcessHand):
                 continue
-            if hand.outstanding >= _NAP_ITEMS or hand.seconds is None or hand.seconds > _SPIN_ITEM_SECONDS:
+            if hand.outstanding >= _SPIN_ITEMS or hand.seconds is None or hand.seconds > _SPIN_ITEM_SECONDS:
                 return False
             hands.append((node, hand))
     channels: list[Any] = [hand.channel for _, hand in hands]
