@@ -11,7 +11,7 @@ import numpy
 import pytest
 from stages import add_one, same, slow_item, total_of
 
-from conveyor import Pipeline
+from conveyor import Event, Pipeline, SharedValue
 from conveyor.pipeline import Results, Running
 
 METHODS = ["fork", "spawn", "forkserver"]
@@ -138,6 +138,78 @@ class TestSlowEnds:
             if isinstance(event, Results) and held:
                 running.engine.drain()
         assert 1 < held[0] <= 300 + 300  # in the window, and ready to go there
+
+
+class TestManyResultsOfOneItem:
+    """A function that yields without end is held up, whoever runs it and whatever its results wait for."""
+
+    @pytest.mark.parametrize("options", [{"workers": 2}, {"threads": 2}], ids=["processes", "threads"])
+    def test_behind_a_slow_item(self, options: dict[str, Any]) -> None:
+        gate, made = Event(), SharedValue(int)
+
+        def some(item: int) -> Iterator[bytes]:
+            if item == 0:
+                gate.wait()
+                yield b"first"
+            while item:
+                made.add(1)
+                yield bytes(10_000)
+
+        def open_when_settled() -> None:
+            made.wait_for(lambda count: count > 0, timeout=30)
+            before = -1
+            while made.value != before:
+                before = made.value
+                time.sleep(0.4)
+            held.append(before)
+            gate.set()
+
+        held: list[int] = []
+        opener = threading.Thread(target=open_when_settled)
+        opener.start()
+        stream = Pipeline([0, 1]).flat_map(some, ordered=True, **options).stream()  # type: ignore[arg-type]
+        assert next(stream) == b"first"
+        take(stream, 100_000)  # what was held up goes on
+        opener.join()
+        assert 0 < held[0] * 10_000 < 400 * MIB
+
+    @pytest.mark.parametrize("options", [{"workers": 1}, {"threads": 1}], ids=["processes", "threads"])
+    def test_that_are_not_taken(self, options: dict[str, Any]) -> None:
+        made = SharedValue(int)
+
+        def endless(item: int) -> Iterator[bytes]:
+            while True:
+                made.add(1)
+                yield bytes(10_000)
+
+        stream = Pipeline([0]).flat_map(endless, **options).stream()  # type: ignore[arg-type]
+        for _ in range(20_000):
+            next(stream)
+        before = -1
+        while made.value != before:
+            before = made.value
+            time.sleep(0.4)
+        assert (before - 20_000) * 10_000 < 400 * MIB
+        stream.close()  # type: ignore[attr-defined]
+        deadline = time.monotonic() + 20
+        while any(thread.name == "conveyor endless" for thread in threading.enumerate()):  # it leaves
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def test_large_ones_travel_before_they_are_too_many(self) -> None:
+        """Though one item has 64 results of 8 MiB, the worker never has them all."""
+
+        def many(item: int) -> Iterator[numpy.ndarray[Any, Any]]:
+            for number in range(64):
+                yield numpy.full(MIB, number, "i8")
+
+        run = Pipeline([0]).flat_map(many, workers=1).map(total_of_array, workers=1).to(list).run()
+        assert run.result == [number * MIB for number in range(64)]
+        assert run.stages[1].workers[0].peak_memory < 400 * MIB
+
+
+def total_of_array(array: Any) -> int:
+    return int(array.sum())
 
 
 class TestArrays:

@@ -158,10 +158,10 @@ class Crew:
         if limit is None:
             return
         # A worker that waits for its results to be taken is not late; whoever takes none, or was away, is.
-        late = self._node.choked or now - self._checked > _AWAY_SECONDS
+        late = now - self._checked > _AWAY_SECONDS
         self._checked = now
         for hand in self.hands:
-            if late and hand.has_results():
+            if (late or not self._node.listens_to(hand)) and hand.has_results():
                 hand.held_up_at = now
             since = hand.slate.since
             if (
@@ -312,7 +312,7 @@ class Crew:
     def _add_figures(self, hand: Hand, histogram: list[int], slowest: list[tuple[float, int, Any]]) -> None:
         for step, count in enumerate(hand.slate.histogram()):
             histogram[step] += count
-        slowest += hand.keep_slowest()
+        slowest += hand.slowest.keep()
         slowest.sort(key=lambda entry: -entry[0])
         del slowest[_SLOWEST:]
 

@@ -14,7 +14,7 @@ from .lending import LEAST_LENT, lend
 from .life import Life
 from .owner import Owner
 from .run import GAP, LOST, Run, Several, weigh
-from .words import short
+from .slowest import Slowest
 
 __all__ = ["Hand"]
 
@@ -24,7 +24,6 @@ _AHEAD_SECONDS = 0.04
 _AHEAD_ITEMS = 8192
 _AHEAD_BYTES = 4 * 1024 * 1024
 _SLOW_NANOSECONDS = 1_000_000  # nobody asks for the slowest among quick ones
-_SLOWEST = 5  # how many of the slowest items each worker's account keeps
 
 
 class Hand(Life):
@@ -72,8 +71,8 @@ class Hand(Life):
         self._bytes = 0
         self._seen = (0, 0)  # items and busy time of the slate, when looked at last
         self._last: tuple[int, Any] | None = None  # number and item of the last result
-        self.slowest: list[tuple[float, int, Any]] = []
-        """Seconds, number and item of the slowest."""
+        self.slowest = Slowest(slate)
+        """The items that took longest."""
 
     def close(self) -> None:
         """Wait for the end of a worker that is ending, and let go of what belongs to it."""
@@ -86,6 +85,16 @@ class Hand(Life):
         self._send([(STOP,)])
 
     # -- items -----------------------------------------------------------------------------------------
+
+    @property
+    def works_on(self) -> int:
+        """Where the run starts that it works on; -1: it has none."""
+        return self._runs[0].start if self._runs else -1
+
+    @property
+    def parting(self) -> bool:
+        """Whether it has given the first of very many results of an item, which wait for their turn."""
+        return bool(self._runs) and bool(self._runs[0].part) and self._runs[0].origins is None
 
     def room(self) -> int:
         """How many items to give it now; 0 while it has enough."""
@@ -216,7 +225,8 @@ class Hand(Life):
         elif kind == FAILED:
             return self._fail(*message[1:])
         elif kind == SLOW:
-            self._note_slow(message[1])
+            if self._last is not None:
+                self.slowest.note(message[1], *self._last)
             return 0
         elif kind == READY:
             self.ready = True
@@ -290,23 +300,6 @@ class Hand(Life):
             instead = GAP
         run.add([instead], 0, special=instead is GAP)
         self._owner.grown(run, 1, 0)
-
-    def _note_slow(self, nanoseconds: int) -> None:
-        if self._last is None:
-            return
-        number, item = self._last
-        if weigh([item]) > LEAST_LENT:
-            item = short(item)  # or the accounts would keep a lot of memory
-        self.slowest.append((nanoseconds * 1e-9, number, item))
-        if len(self.slowest) > 4 * _SLOWEST:
-            self.keep_slowest()
-
-    def keep_slowest(self) -> list[tuple[float, int, Any]]:
-        """The slowest items so far: seconds, number and item."""
-        self.slowest = sorted(self.slowest, key=lambda entry: -entry[0])[:_SLOWEST]
-        if len(self.slowest) == _SLOWEST:
-            self.slate.tell_above(int(self.slowest[-1][0] * 1e9))
-        return self.slowest
 
     def _measure(self, count: int) -> None:
         self._since = monotonic()

@@ -53,7 +53,7 @@ def take_quickly(works: list[WorkNode], sources: list[SourceNode]) -> bool:
         if node.choked:
             continue
         for hand in node.crew.hands:
-            if not hand.outstanding or not isinstance(hand, ProcessHand):
+            if not hand.outstanding or not isinstance(hand, ProcessHand) or not node.listens_to(hand):
                 continue
             if hand.outstanding >= _SPIN_ITEMS or hand.seconds is None or hand.seconds > _SPIN_ITEM_SECONDS:
                 return False

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ..workers.messages import STOP, is_stop
+from ..workers.messages import PART, STOP, is_stop
 from ..workers.serve import Job, serve
 from ..workers.slate import Slate
 from .hand import Hand
@@ -14,6 +14,13 @@ from .local import LocalChannel
 from .owner import Owner
 
 __all__ = ["ThreadHand"]
+
+# So many lists with results of one item may wait for the engine; other results are bounded by what it gave.
+_PARTS = 4
+
+
+class _Left(BaseException):
+    """Ends the work of a thread whose results nobody wants."""
 
 
 class ThreadHand(Hand):
@@ -31,6 +38,7 @@ class ThreadHand(Hand):
         super().__init__(owner, Slate(-1))
         self._tasks = LocalChannel()
         self._results = LocalChannel(lambda: tell(self))
+        self._parts = threading.Semaphore(_PARTS)
         self._abandoned = False
         self._meter = self.slate.meter()
         name = f"conveyor {owner.stage}"
@@ -38,7 +46,14 @@ class ThreadHand(Hand):
         self._thread.start()
 
     def _work(self, job: Job) -> None:
-        serve(job, self._tasks, self._results.put, self._meter, self.slate.note_link)
+        serve(job, self._tasks, self._put, self._meter, self.slate.note_link)
+
+    def _put(self, message: Any) -> None:
+        if type(message) is tuple and message[0] == PART:
+            self._parts.acquire()
+            if self._abandoned:
+                raise _Left
+        self._results.put(message)
 
     @property
     def token(self) -> Hand:
@@ -49,7 +64,13 @@ class ThreadHand(Hand):
         self._tasks.put_many(messages)
 
     def _take(self) -> list[Any]:
-        return [] if self._abandoned else self._results.take_each()
+        if self._abandoned:
+            return []
+        messages = self._results.take_each()
+        for message in messages:
+            if type(message) is tuple and message[0] == PART:
+                self._parts.release()
+        return messages
 
     def _recall(self) -> int:
         count = sum(not is_stop(message) for message in self._tasks.take_each())
@@ -64,6 +85,7 @@ class ThreadHand(Hand):
     def kill(self) -> None:
         """Expect nothing more of it."""
         self._abandoned = True
+        self._parts.release(_PARTS)
         self._recall()
 
     def gone(self) -> bool:

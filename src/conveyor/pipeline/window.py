@@ -41,6 +41,11 @@ class Window:
         return max(self._max_items - self._items, 0) if self.bytes < self._max_bytes else 0
 
     @property
+    def head(self) -> int:
+        """Where the first run starts that is to be handed out; of use if they are ordered."""
+        return self._next
+
+    @property
     def items(self) -> int:
         """Items held, those included whose results wait."""
         return self._items

@@ -13,6 +13,7 @@ from .crew import Crew
 from .desk import Desk
 from .events import ItemRetried
 from .failure import Failure
+from .hand import Hand
 from .node import Node, Origins
 from .process_hand import ProcessHand
 from .run import GAP, LOST, Run
@@ -54,7 +55,6 @@ class WorkNode(Node):
         self._attempts: dict[int, int] = {}
         self._available = 0
         self._closed = False
-        self._deaf = False
         self._missed: set[Any] = set()
         self.failures = self.retries = 0
         self.came_back = False
@@ -123,8 +123,8 @@ class WorkNode(Node):
         if self._closed and not self.in_flight:
             self.flush()
         done = self._pass_on()
-        if self._missed and not self.choked:
-            missed, self._missed = self._missed, set()
+        if self._missed and (missed := set(filter(self.listens_to, self._missed))):
+            self._missed -= missed
             self.collect(missed)
             done = True
         if not self._closed and not self.choked:
@@ -282,12 +282,27 @@ class WorkNode(Node):
             self._missed |= {hand for hand in self.crew.hands if not isinstance(hand, ProcessHand)} & found
             return
         for hand in list(self.crew.hands):
-            if hand.token in found and hand.collect():
+            if hand.token in found and not self.listens_to(hand):
+                if not isinstance(hand, ProcessHand):
+                    self._missed.add(hand)
+            elif hand.token in found and hand.collect():
                 self.crew.deaths_in_a_row = 0
                 self.crew.starts_in_vain = 0
             if hand.broken is not None:
                 self.crew.broken(hand)
         self.gather()
+
+    def listens_to(self, hand: Hand) -> bool:
+        """Whether the worker's results are to be taken now.
+
+        Not while they are very many of one item, and wait for an earlier one that somebody else works on.
+        """
+        if self.choked:
+            return False
+        if not hand.parting:
+            return True
+        head = self.window.head
+        return not any(other.works_on == head for other in self.crew.hands if other is not hand)
 
     def gather(self) -> None:
         """Put out the results whose turn has come."""
@@ -333,12 +348,9 @@ class WorkNode(Node):
 
     def listen(self, watch: Watch) -> None:
         """Have results watched for, unless nobody takes them."""
-        if self.choked == self._deaf:
-            return
-        self._deaf = self.choked
         for hand in self.crew.hands:
             if isinstance(hand, ProcessHand):
-                watch.listen(hand.token, not self._deaf)
+                watch.listen(hand.token, self.listens_to(hand))
 
     @property
     def lends(self) -> bool:

@@ -9,8 +9,10 @@ __all__ = ["NOTHING", "Chain", "Kind", "Link", "Many", "is_worker_class"]
 
 Kind: TypeAlias = Literal["map", "filter", "flat_map"]
 
-# Results of one item that are sent at a time, so that a function which yields without end needs no memory.
+# Results of one item that are sent at a time, so that a function which yields without end needs no memory; of
+# large ones, as soon as they come to so many bytes. What was sent cannot be taken back for another attempt.
 _PART = 1024
+_PART_BYTES = 16 * 1024 * 1024
 
 
 class _Nothing:
@@ -111,10 +113,12 @@ class Chain:
 
     def _flatten(self, function: Callable[[Any], Any], values: list[Any]) -> list[Any]:
         results: list[Any] = []
+        held = 0
         for value in values:
             for result in function(value):
-                if len(results) == _PART:
+                if len(results) == _PART or held >= _PART_BYTES:
                     self._part(results)
-                    results = []
+                    results, held = [], 0
                 results.append(result)
+                held += len(result) if isinstance(result, (bytes, str)) else getattr(result, "nbytes", 0)
         return results
