@@ -18,6 +18,8 @@ from stages import fail_on_seven, merge_add, same, span
 from waiting import wait_until
 
 from conveyor import Pipeline, PipelineError, read_lines
+from conveyor.pipeline.bundle import Bundle
+from conveyor.pipeline.tracker import Tracker
 
 SCRIPT = Path(__file__).with_name("checkpointed.py")
 
@@ -134,6 +136,18 @@ class TestFailures:
         assert report.result == [*span(count), *span(1)]
         assert stages.run(resume=tmp_path / "state.db").resumed == 3
 
+    def test_a_list_counts_until_the_last_value_that_came_of_it(self, tmp_path: Path) -> None:
+        tracker = Tracker(tmp_path / "state.db", "some")
+        tracker.begin(list(range(6)))
+        bundle = Bundle([Bundle([0, 1]), Bundle([2, 3])])  # batches of batches
+        tracker.spread(bundle, 3)
+        for _ in range(2):
+            tracker.spread(bundle, 0)
+            assert not any(map(tracker.is_done, range(6)))
+        tracker.spread(bundle, 0)
+        assert list(map(tracker.is_done, range(6))) == [True] * 4 + [False] * 2
+        tracker.close()
+
 
 class TestWrongFiles:
     @staticmethod
@@ -185,6 +199,12 @@ class TestWrongFiles:
         data[100:] = os.urandom(len(data) - 100)
         path.write_bytes(data)
         with pytest.raises(PipelineError, match="which cannot be used"):
+            self.run(path)
+
+    def test_one_of_a_pipeline_without_its_reduce(self, tmp_path: Path) -> None:
+        path = tmp_path / "state.db"
+        Pipeline(range(10)).map(same, workers=1).run(resume=path)
+        with pytest.raises(PipelineError, match=r"results of 0 reduce\(\), and the pipeline has 1"):
             self.run(path)
 
     def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:

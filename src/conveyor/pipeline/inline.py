@@ -7,6 +7,7 @@ from time import monotonic, perf_counter
 from typing import Any
 
 from ..errors import PipelineError
+from .bundle import Bundle
 from .desk import Desk
 from .node import Node, Origins
 from .sinks import Sink
@@ -54,7 +55,7 @@ class BatchNode(Node):
         batches = [self._batch[at : min(at + size, until)] for at in range(0, until, size)]
         origins: Origins = None
         if self._origins is not None:
-            origins = [tuple(self._origins[at : min(at + size, until)]) for at in range(0, until, size)]
+            origins = [Bundle(self._origins[at : min(at + size, until)]) for at in range(0, until, size)]
             self._origins = self._origins[until:]
         self._batch = self._batch[until:]
         again = self._batch and self._seconds is not None

@@ -114,6 +114,8 @@ class Running:
             self._build(streams, max_items, crash_limit)
         except BaseException:
             self.engine.watch.close()
+            if tracker is not None:
+                tracker.close()
             raise
 
     def _build(self, streams: bool, max_items: int | None, crash_limit: int | None) -> None:
@@ -134,8 +136,14 @@ class Running:
                 flush=plan.flush,
                 state=(lambda: [reduce.result for reduce in plan.reduces]) if plan.reduces else None,
             )
-            if tracker.had_state:
-                for reduce, result in zip(plan.reduces, tracker.saved_state, strict=True):
+            if tracker.resumed:
+                saved: list[Any] = tracker.saved_state if tracker.had_state else []
+                if len(saved) != len(plan.reduces):
+                    raise PipelineError(
+                        f"the state file keeps the results of {len(saved)} reduce(), and the pipeline has "
+                        f"{len(plan.reduces)}: what earlier runs did would be missing; remove the file to begin anew"
+                    )
+                for reduce, result in zip(plan.reduces, saved, strict=True):
                     reduce.result = result
 
     # -- running --------------------------------------------------------------------------------------------

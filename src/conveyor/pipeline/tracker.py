@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from ..errors import PipelineError
+from .bundle import Bundle
 
 __all__ = ["Tracker"]
 
@@ -136,12 +137,14 @@ class Tracker:
         """A value that came of these items became so many, 0 included.
 
         Args:
-            origin: an item's place, or a tuple of such, nested as batches were.
+            origin: an item's place, or a bundle.
             count: how many values there are instead.
         """
-        if isinstance(origin, tuple):
-            for one in origin:  # pyright: ignore[reportUnknownVariableType]
-                self.spread(one, count)
+        if isinstance(origin, Bundle):
+            origin.live += count - 1
+            if not origin.live:
+                for one in origin.origins:
+                    self.spread(one, 0)
             return
         live = self._live[origin] + count - 1
         if live:
