@@ -102,7 +102,7 @@ define core_tests
 	$(WITH_TOOLS) cmake -S . -B build/$(1) -G Ninja -DCONVEYOR_PYTHON=OFF -DCONVEYOR_TESTS=ON \
 	  -DCMAKE_BUILD_TYPE=$(2) -DCMAKE_CXX_FLAGS="$(3)"
 	$(WITH_TOOLS) $(4) cmake --build build/$(1)
-	cd build/$(1) && $(WITH_TOOLS) $(4) ctest --output-on-failure --no-tests=error
+	cd build/$(1) && $(WITH_TOOLS) $(4) ctest --parallel 2 --output-on-failure --no-tests=error
 endef
 
 test-native: $(VENV)/.base
