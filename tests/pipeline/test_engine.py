@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -81,6 +82,38 @@ class TestRunning:
         report = running.report()
         assert report.taken == report.results == count > 0
         assert report.in_flight == 0
+
+    def test_drain_takes_what_a_generator_is_about_to_give(self) -> None:
+        made: list[int] = []
+
+        def numbers() -> Iterator[int]:
+            while True:
+                time.sleep(0.05)
+                made.append(len(made))
+                yield made[-1]
+
+        running = Running(Pipeline(numbers).map(same, workers=1), streams=True)
+        results: list[int] = []
+        for event in running.events():
+            if isinstance(event, Results):
+                results += event.values
+                if len(results) == 3:
+                    running.engine.drain()
+        assert results == made
+
+    def test_drain_does_not_wait_long_for_a_source_that_gives_nothing(self) -> None:
+        gate = threading.Event()
+
+        def one_and_no_more() -> Iterator[int]:
+            yield 1
+            gate.wait()
+
+        running = Running(Pipeline(one_and_no_more).map(same, workers=1), streams=True)
+        for event in running.events():
+            if isinstance(event, Results):
+                running.engine.drain()
+        assert running.report().results == 1
+        gate.set()
 
     def test_finishing_what_is_begun_says_what_is_cut_off(self) -> None:
         # What the quick stage has done waits for the slow one, which finishes only what it is at.

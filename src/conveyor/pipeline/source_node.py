@@ -17,6 +17,8 @@ __all__ = ["SourceNode"]
 _PORTION_BYTES = 8 * 1024 * 1024
 _PORTION_FIRST = 16
 _QUEUE_LOOK_SECONDS = 0.4
+# So long a source may take for the item that it is fetching when nothing more is wanted; then that is lost.
+_LAST_ITEM_SECONDS = 1.0
 
 
 class SourceNode(Node):
@@ -42,6 +44,7 @@ class SourceNode(Node):
         self.tracked = tracked
         self._skip = skip
         self._closed = False
+        self._closed_at = 0.0
         self._portion = _PORTION_FIRST
         self.error: BaseException | None = None
         """What the source raised; nothing more is read from it then."""
@@ -86,7 +89,7 @@ class SourceNode(Node):
                 self._wait(False)
             return False
         has = self.source.available
-        if self.source.fileno() is None and (not has or (has < want and not self.source.exhausted)):
+        if self.source.fileno() is None and has < want and not self.finished_reading:
             self._fill(want)
         if not self.source.available:
             self._wait(not self.finished_reading)
@@ -152,6 +155,8 @@ class SourceNode(Node):
     def close_input(self) -> None:
         """Read nothing more."""
         self._closed = True
+        self._closed_at = monotonic()
+        self.source.stop()
 
     @property
     def held(self) -> int:
@@ -162,10 +167,21 @@ class SourceNode(Node):
     @property
     def done(self) -> bool:
         """Whether nothing more will come."""
-        return self.finished_reading and self.held == 0
+        return self.finished_reading and not self._gives_one_more and self.held == 0
+
+    @property
+    def _gives_one_more(self) -> bool:
+        return (
+            self._closed
+            and self.error is None
+            and self.source.fetching
+            and monotonic() < self._closed_at + _LAST_ITEM_SECONDS
+        )
 
     def deadline(self) -> float | None:
         """A queue's end is looked for now and then: a dead producer does not tell."""
+        if self._gives_one_more:
+            return self._closed_at + _LAST_ITEM_SECONDS
         if self.finished_reading or self.source.fileno() is None or self.source.total is not None:
             return None
         return monotonic() + _QUEUE_LOOK_SECONDS

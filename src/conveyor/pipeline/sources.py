@@ -47,6 +47,15 @@ class Source(Protocol[T]):
         """Hand out up to `limit` of the items at hand."""
         ...
 
+    def stop(self) -> None:
+        """Begin to fetch nothing more; safe in a signal handler."""
+        ...
+
+    @property
+    def fetching(self) -> bool:
+        """Whether an item is being fetched, which nobody could give back."""
+        ...
+
     def close(self) -> None:
         """Nothing more is wanted."""
         ...
@@ -86,6 +95,12 @@ class _Buffer(Generic[T]):
             self._items = []
             self._given = 0
         return taken
+
+    def stop(self) -> None:
+        """Nothing is fetched but by `fill`."""
+
+    fetching = False
+    """Whether an item is being fetched: never, but in `fill`."""
 
     def close(self) -> None:
         """Nothing more is wanted."""

@@ -39,6 +39,12 @@ class _Fed:
         """Whether nothing more will come."""
         return self._ended and self._error is None and not self._items
 
+    def stop(self) -> None:
+        """Begin to fetch nothing more; safe in a signal handler."""
+
+    fetching = False
+    """Whether an item is being fetched, which nobody could give back. A coroutine that is cancelled has given none."""
+
     def take(self, limit: int) -> list[Any]:
         """Hand out up to `limit` of the items at hand."""
         items = self._items
@@ -91,11 +97,13 @@ class ThreadSource(_Fed):
         try:
             iterator: Iterator[Any] = iter(self._iterable)
             while self._is_wanted():
+                self.fetching = True
                 try:
                     item = next(iterator)
                 except StopIteration:
                     break
                 self._put(item)
+                self.fetching = False
             close = getattr(iterator, "close", None)
             if callable(close) and hasattr(iterator, "gi_frame"):
                 close()
@@ -103,6 +111,12 @@ class ThreadSource(_Fed):
             self._end(error)
         else:
             self._end()
+        finally:
+            self.fetching = False
+
+    def stop(self) -> None:
+        """Begin to fetch nothing more; safe in a signal handler, for who waits here is not fetching."""
+        self._closed = True
 
     def _is_wanted(self) -> bool:
         if len(self._items) < self._wanted:
