@@ -1,13 +1,17 @@
-"""How a shared dict or list gets its memory, by name or without."""
+"""What shared dicts and lists have in common: how they get their memory, and how changes are waited for."""
 
 from __future__ import annotations
 
-from typing import cast
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
-from ._native import Region, region_size
+from ._native import DictTable, ListSequence, Region, region_size
 from .errors import OutOfMemory
 
-__all__ = ["checked_bound", "open_region"]
+__all__ = ["checked_bound", "open_region", "wait_for"]
+
+Store = TypeVar("Store", bound="DictTable[Any, Any] | ListSequence[Any]")
 
 _LAYOUT = 1
 _LEAST = 16 * 2**20
@@ -51,6 +55,17 @@ def open_region(kind: str, name: str | None, create: bool | None) -> tuple[Regio
             return _make(kind, name), True
         except FileExistsError:
             continue  # somebody else made it in between
+
+
+def wait_for(store: Store, predicate: Callable[[Store], Any], timeout: float | None) -> Any:
+    """What `predicate(store)` gives, as soon as that is true, or at the latest after `timeout` seconds."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        version = store._figures()[1]
+        result = predicate(store)
+        left = None if deadline is None else max(deadline - time.monotonic(), 0)
+        if result or not store._wait_changed(version, left):
+            return result
 
 
 def _make(kind: str, name: str | None) -> Region:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
 
 from ._native import DictTable, Region
 from ._references import RegionReference, forget_received, reference_to_region
-from ._regions import checked_bound, open_region
+from ._regions import checked_bound, open_region, wait_for
 from .key_update import KeyUpdate
 from .queue import checked_codec
 
@@ -249,13 +249,7 @@ class SharedDict(DictTable[K, V]):
         Returns:
             what it gave last, also when `timeout` seconds were over: then something false.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            version = self._figures()[1]
-            result = predicate(self)
-            left = None if deadline is None else max(deadline - time.monotonic(), 0)
-            if result or not self._wait_changed(version, left):
-                return result
+        return wait_for(self, predicate, timeout)
 
     def __iter__(self) -> Iterator[K]:
         return iter(self._snapshot(True, False))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, TypeVar
 
 from ._native import ListSequence, Region
 from ._references import RegionReference, forget_received, reference_to_region
-from ._regions import checked_bound, open_region
+from ._regions import checked_bound, open_region, wait_for
 from .queue import checked_codec
 
 if TYPE_CHECKING:
@@ -126,13 +125,7 @@ class SharedList(ListSequence[T]):
         Returns:
             what it gave last, also when `timeout` seconds were over: then something false.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            version = self._figures()[1]
-            result = predicate(self)
-            left = None if deadline is None else max(deadline - time.monotonic(), 0)
-            if result or not self._wait_changed(version, left):
-                return result
+        return wait_for(self, predicate, timeout)
 
     def __iter__(self) -> Iterator[T]:
         return iter(self._snapshot()[0])

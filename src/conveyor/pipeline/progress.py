@@ -129,7 +129,7 @@ def make_display(
         progress: as for `Pipeline.run`, or a display.
         pipeline: what is run.
         sums_up: with True: it says at the end what was done.
-        quiet: with False: failures and deaths are told nevertheless.
+        quiet: failures and deaths are told even if `progress` is False.
 
     Raises:
         TypeError: it is nothing that can be told.
