@@ -112,6 +112,7 @@ class TestEndings:
             (["piped.py:half_a_second"], "raised TypeError: .*missing 1 required"),
             (["nowhere.py:x"], "there is no file nowhere.py"),
             (["piped.py"], "names no pipeline"),
+            (["/etc/passwd:x"], "^conveyor run: /etc/passwd is no Python file; give a .py file"),
             (["piped.py:numbers", "--html", "/nowhere/page.html"], "there is no such folder"),
             (["piped.py:numbers", "-j", "0"], "--jobs is '0'"),
             (["piped.py:numbers", "--max-failures", "many"], "max_failures is 'many'"),

@@ -80,6 +80,8 @@ def _import(name: str) -> ModuleType:
                 f"there is no module {error.name!r} in {here} or where Python looks{hint}"
             ) from None
         raise TargetError(f"{name} cannot be imported: {last_place(error)}") from error
+    except TargetError:
+        raise  # it says what is wrong as it is
     except (Exception, SystemExit) as error:
         raise TargetError(f"{name} cannot be imported: {last_place(error)}") from error
 
@@ -92,7 +94,7 @@ def _import_file(path: Path) -> ModuleType:
     name = path.stem if path.stem not in sys.modules else f"__conveyor_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise TargetError(f"{path} is no Python file")
+        raise TargetError(f"{path} is no Python file; give a .py file, or the name of a module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
