@@ -7,52 +7,10 @@
 #include <poll.h>
 
 namespace conveyor::python {
-namespace {
 
-// FNV-1a (Fowler, Noll, Vo); never 0.
-std::uint64_t hash_of(const nb::object& text) {
-  const char* name = PyUnicode_AsUTF8(text.ptr());
-  if (name == nullptr) throw nb::python_error();
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (; *name != 0; ++name) hash = (hash ^ static_cast<unsigned char>(*name)) * 0x100000001b3;
-  return hash == 0 ? 1 : hash;
-}
-
-}  // namespace
-
-Channel::Channel(std::shared_ptr<Segment> segment, nb::object codec) : stream_(std::move(segment)) {
-  if (PyUnicode_Check(codec.ptr()) != 0) {
-    native_ = PyUnicode_CompareWithASCIIString(codec.ptr(), "pickle") != 0;
-    return;
-  }
-  native_ = false;
-  codec_id_ = hash_of(codec.attr("name"));
-  codec_ = std::move(codec);
-}
-
-// By the codec, or by pickle; false with a Python error set.
 bool Channel::pack(nb::handle item, Packed& into) {
   into.target = &stream_.segment();
-  if (!codec_.is_valid()) return pickle(item.ptr(), into);
-  into.kind = Kind::custom;
-  into.codec = codec_id_;
-  const nb::object made = nb::steal(PyObject_CallMethodOneArg(codec_.ptr(), nb::str("dumps").ptr(), item.ptr()));
-  if (!made.is_valid()) return false;
-  PyObject *header = nullptr, *buffers = nullptr;
-  if (PyTuple_Check(made.ptr()) == 0 || PyTuple_GET_SIZE(made.ptr()) != 2) {
-    PyErr_Format(PyExc_TypeError, "dumps of %R returned %R; it must return a tuple (header, buffers)", codec_.ptr(),
-                 made.ptr());
-    return false;
-  }
-  header = PyTuple_GET_ITEM(made.ptr(), 0);
-  buffers = PyTuple_GET_ITEM(made.ptr(), 1);
-  if (!into.add(header)) return false;
-  const nb::object all = nb::steal(PySequence_Fast(buffers, "buffers from dumps are no sequence"));
-  if (!all.is_valid()) return false;
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(all.ptr()); ++i) {
-    if (!into.add_source(PySequence_Fast_GET_ITEM(all.ptr(), i))) return false;
-  }
-  return true;
+  return choice_.pack(item, into);
 }
 
 Nanoseconds Patience::portion() {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "codec_choice.hpp"
 #include "conveyor/stream.hpp"
 #include "object_codec.hpp"
 #include "packed.hpp"
@@ -63,7 +64,8 @@ bool parse_deadline(nb::handle block, nb::handle timeout, Deadline& deadline);
 class Channel {
  public:
   // `codec`: an object with name, dumps and loads; the str "pickle"; or "auto".
-  Channel(std::shared_ptr<Segment> segment, nb::object codec);
+  Channel(std::shared_ptr<Segment> segment, nb::object codec)
+      : stream_(std::move(segment)), choice_(std::move(codec)) {}
 
   // Memory to be filled in place and then put; null with a Python error set.
   nb::object allocate(std::uint64_t size);
@@ -127,11 +129,11 @@ class Channel {
   }
 
   Stream& stream() { return stream_; }
-  nb::handle codec() const { return codec_; }
+  nb::handle codec() const { return choice_.codec(); }
   nb::handle bury() const { return bury_; }
   // For the garbage collector: nobody will call any more.
   void forget() {
-    codec_.reset();
+    choice_.forget();
     bury_.reset();
   }
 
@@ -154,6 +156,7 @@ class Channel {
   bool deliver_placed(Packed& packed, const Deadline& deadline);
   bool await_room(std::uint64_t payload, const Deadline& deadline, Slices& slices);
   bool await_receipt(std::uint64_t payload, const Deadline& deadline, Slices& slices);
+  // False: a Python error is set.
   bool pack(nb::handle item, Packed& into);
   template <class Copy>
   bool deliver_large(std::size_t size, Kind kind, const Deadline& deadline, Copy copy);
@@ -171,9 +174,7 @@ class Channel {
   bool handle_pickling_error(nb::handle self, nb::handle item);
 
   Stream stream_;
-  nb::object codec_;            // the user's, or null
-  std::uint64_t codec_id_ = 0;  // hash of its name; 0: none
-  bool native_ = true;          // our own encoding for what it can carry
+  CodecChoice choice_;
   std::uint32_t closed_in_ = 0;
   int pipe_fd_ = -1;
   nb::object bury_;  // moves what failed for good to the dead letters, or null

@@ -185,7 +185,7 @@ bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink, Lease
 }
 
 nb::object Channel::decode_one(const Taken& taken, nb::object prepared) {
-  if (taken.kind == Kind::buffers || taken.kind == Kind::custom) return unpack(stream_, taken, codec_);
+  if (taken.kind == Kind::buffers || taken.kind == Kind::custom) return unpack(stream_, taken, codec());
   if (is_known(taken.kind) && taken.run_count == 0) return decode_inline(taken.kind, taken.data, taken.size);
   nb::object object = is_known(taken.kind)
                           ? decode_run(taken.kind, taken.runs[0], std::move(prepared))
@@ -213,13 +213,13 @@ nb::object Channel::decode_run(Kind kind, const RunReference& run, nb::object pr
 }
 
 nb::object Channel::get(const Deadline& deadline) {
-  OneSink sink(codec_id_);
+  OneSink sink(choice_.id());
   if (!take(1, deadline, sink)) return {};
   return decode_one(sink.taken(), std::move(sink.prepared));
 }
 
 nb::object Channel::lease_one(const Deadline& deadline, LeaseId& lease) {
-  OneSink sink(codec_id_);
+  OneSink sink(choice_.id());
   if (!take(1, deadline, sink, &lease)) return {};
   nb::object item = decode_one(sink.taken(true), std::move(sink.prepared));
   if (!item.is_valid()) give_back_undecoded(lease);
@@ -227,7 +227,7 @@ nb::object Channel::lease_one(const Deadline& deadline, LeaseId& lease) {
 }
 
 bool Channel::lease_some(std::size_t most, const Deadline& deadline, std::vector<Leased>& into) {
-  ManySink sink(codec_id_);
+  ManySink sink(choice_.id());
   std::vector<LeaseId> leases(most);
   std::size_t done = 0;
   if (!take(most, deadline, sink, leases.data(), &done)) return false;
@@ -250,7 +250,7 @@ bool Channel::move_failed() {
   if (stream_.failed() == 0 || !bury_.is_valid() || is_moving_ || monotonic_now() < next_move_) return true;
   const Marked moving(is_moving_);
   for (;;) {
-    OneSink sink(codec_id_);
+    OneSink sink(choice_.id());
     LeaseId lease;
     Failure failure;
     if (stream_.take_failed(sink, lease, failure) != Status::ok) return true;
@@ -284,7 +284,7 @@ bool Channel::move_failed() {
 }
 
 nb::object Channel::get_bytes(const Deadline& deadline) {
-  OneSink sink(codec_id_);
+  OneSink sink(choice_.id());
   sink.gate.bytes_for_pickle = true;
   if (!take(1, deadline, sink)) return {};
   // What was sent as bytes, or pickled, is these bytes; the other encodings are turned into a pickle.
@@ -300,7 +300,7 @@ nb::object Channel::get_bytes(const Deadline& deadline) {
 }
 
 nb::object Channel::get_many(std::size_t most, const Deadline& deadline) {
-  ManySink sink(codec_id_);
+  ManySink sink(choice_.id());
   if (!take(most, deadline, sink)) return {};
   nb::list items;
   nb::object failure;
@@ -321,7 +321,7 @@ nb::object Channel::get_many(std::size_t most, const Deadline& deadline) {
 }
 
 nb::object Channel::take_each(std::size_t most, nb::handle unreadable) {
-  ManySink sink(codec_id_);
+  ManySink sink(choice_.id());
   if (!take(most, {forever, true}, sink)) return {};
   nb::list items;
   for (ManySink::Entry& entry : sink.entries) {

@@ -191,7 +191,7 @@ nb::object Channel::put(nb::handle self, nb::handle item, const Deadline& deadli
   if (!check_peer()) return {};
   Outgoing outgoing;
   Buffer encoded;
-  if (!native_) {
+  if (!choice_.native()) {
     Packed packed;
     if (!pack(item, packed)) return handle_pickling_error(self, item) ? nb::none() : nb::object();
     return deliver_packed(packed, deadline) ? nb::none() : nb::object();
@@ -220,7 +220,7 @@ nb::object Channel::put(nb::handle self, nb::handle item, const Deadline& deadli
 
 nb::object Channel::put_bytes(nb::handle data, const Deadline& deadline) {
   Packed raw;
-  if (codec_.is_valid()) {
+  if (choice_.is_users()) {
     PyErr_SetString(PyExc_TypeError, "send_bytes sends a pickle, and this queue has a codec; use put");
     return {};
   }
@@ -244,13 +244,13 @@ nb::object Channel::put_many(nb::handle self, nb::handle items, const Deadline& 
   while (PyObject* const next = PyIter_Next(iterator.ptr())) {
     const nb::object item = nb::steal(next);
     const std::size_t offset = encoded.size();
-    const bool raw = native_ && PyBytes_CheckExact(next);
+    const bool raw = choice_.native() && PyBytes_CheckExact(next);
     if (raw && PyBytes_GET_SIZE(next) <= static_cast<Py_ssize_t>(inline_limit)) {
       encoded.put(PyBytes_AS_STRING(next), static_cast<std::size_t>(PyBytes_GET_SIZE(next)));
       entries.push_back({offset, encoded.size() - offset, none, Kind::bytes});
       continue;
     }
-    if (!raw && native_ && encode(next, encoded) && encoded.size() - offset <= inline_limit) {
+    if (!raw && choice_.native() && encode(next, encoded) && encoded.size() - offset <= inline_limit) {
       entries.push_back({offset, encoded.size() - offset, none, Kind::native});
       continue;
     }

@@ -12,15 +12,6 @@ namespace {
 
 constexpr std::size_t align_to_8(std::size_t size) { return (size + 7) & ~std::size_t{7}; }
 
-// FNV-1a (Fowler, Noll, Vo); never 0.
-std::uint64_t hash_of(const nb::object& text) {
-  const char* name = PyUnicode_AsUTF8(text.ptr());
-  if (name == nullptr) throw nb::python_error();
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (; *name != 0; ++name) hash = (hash ^ static_cast<unsigned char>(*name)) * 0x100000001b3;
-  return hash == 0 ? 1 : hash;
-}
-
 void point_at(Encoded& made, const void* data, std::size_t size, Kind kind) {
   made.bytes = {static_cast<const std::byte*>(data), size, static_cast<std::uint8_t>(kind)};
 }
@@ -35,51 +26,29 @@ bool write_into(nb::handle writer, std::byte* at, std::size_t size) {
 
 }  // namespace
 
-ValueCodec::ValueCodec(nb::object codec) {
-  if (PyUnicode_Check(codec.ptr()) != 0) {
-    native_ = PyUnicode_CompareWithASCIIString(codec.ptr(), "pickle") != 0;
-    return;
-  }
-  native_ = false;
-  codec_id_ = hash_of(codec.attr("name"));
-  codec_ = std::move(codec);
-}
-
 std::uint32_t ValueCodec::sure() const {
-  return codec_.is_valid() ? 0 : 1U << static_cast<int>(Kind::native) | 1U << static_cast<int>(Kind::bytes);
+  return is_users() ? 0 : 1U << static_cast<int>(Kind::native) | 1U << static_cast<int>(Kind::bytes);
 }
 
 bool ValueCodec::encode(nb::handle object, Encoded& into) const {
-  if (codec_.is_valid()) return encode_by_codec(object, into);
-  if (native_ && PyBytes_CheckExact(object.ptr())) {
+  if (is_users()) return encode_by_codec(object, into);
+  if (choice_.native() && PyBytes_CheckExact(object.ptr())) {
     point_at(into, PyBytes_AS_STRING(object.ptr()), static_cast<std::size_t>(PyBytes_GET_SIZE(object.ptr())),
              Kind::bytes);
     return true;
   }
-  if (native_ && python::encode(object.ptr(), into.buffer)) {
+  if (choice_.native() && python::encode(object.ptr(), into.buffer)) {
     point_at(into, into.buffer.data(), into.buffer.size(), Kind::native);
     return true;
   }
-  if (!pickle(object.ptr(), into.packed)) return false;
+  if (!choice_.pack(object, into.packed)) return false;
   point_at(into, into.packed.contiguous(), into.packed.head_size(), Kind::pickle);
   return true;
 }
 
 // PackedHead | PackedBuffer[] | header | buffers, each at a multiple of 8.
 bool ValueCodec::encode_by_codec(nb::handle object, Encoded& into) const {
-  const nb::object made = nb::steal(PyObject_CallMethodOneArg(codec_.ptr(), nb::str("dumps").ptr(), object.ptr()));
-  if (!made.is_valid()) return false;
-  if (PyTuple_Check(made.ptr()) == 0 || PyTuple_GET_SIZE(made.ptr()) != 2) {
-    PyErr_Format(PyExc_TypeError, "dumps of %R returned %R; it must return a tuple (header, buffers)", codec_.ptr(),
-                 made.ptr());
-    return false;
-  }
-  const nb::object all =
-      nb::steal(PySequence_Fast(PyTuple_GET_ITEM(made.ptr(), 1), "buffers from dumps are no sequence"));
-  if (!into.packed.add(PyTuple_GET_ITEM(made.ptr(), 0)) || !all.is_valid()) return false;
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(all.ptr()); ++i) {
-    if (!into.packed.add_source(PySequence_Fast_GET_ITEM(all.ptr(), i))) return false;
-  }
+  if (!choice_.pack(object, into.packed)) return false;
   const auto& sources = into.packed.sources();
   const std::size_t records = sources.size() * sizeof(PackedBuffer);
   std::vector<PackedBuffer> index;
@@ -89,7 +58,7 @@ bool ValueCodec::encode_by_codec(nb::handle object, Encoded& into) const {
     index.push_back({size, source.size(), in_message, 0});
     size += source.size();
   }
-  const PackedHead head{codec_id_, static_cast<std::uint32_t>(sources.size()), 0, sizeof(PackedHead),
+  const PackedHead head{choice_.id(), static_cast<std::uint32_t>(sources.size()), 0, sizeof(PackedHead),
                         into.packed.head_size()};
   std::byte* const at = into.buffer.extend(size);
   std::memset(at, 0, size);
@@ -110,8 +79,8 @@ bool ValueCodec::encode_by_codec(nb::handle object, Encoded& into) const {
 nb::object ValueCodec::decode(std::uint8_t kind, const std::byte* data, std::size_t size) const {
   const auto its = static_cast<Kind>(kind);
   const bool custom = its == Kind::custom;
-  if (custom || codec_.is_valid()) {
-    if (custom && codec_.is_valid()) return decode_by_codec(data, size);
+  if (custom || is_users()) {
+    if (custom && is_users()) return decode_by_codec(data, size);
     return raise("CodecMismatch",
                  "the value was stored with another codec than this handle has; open it with the writer's codec=");
   }
@@ -131,7 +100,7 @@ nb::object ValueCodec::decode_by_codec(const std::byte* data, std::size_t size) 
   PackedHead head;
   if (size < sizeof head) return damaged();
   std::memcpy(&head, data, sizeof head);
-  if (head.codec != codec_id_)
+  if (head.codec != choice_.id())
     return raise("CodecMismatch",
                  "the value was stored with another codec than this handle has; open it with the writer's codec=");
   const std::size_t records = std::size_t{head.buffers} * sizeof(PackedBuffer);
@@ -153,7 +122,7 @@ nb::object ValueCodec::decode_by_codec(const std::byte* data, std::size_t size) 
     const nb::object view = copy.is_valid() ? view_of(copy) : nb::object();
     if (!view.is_valid() || PyList_Append(buffers.ptr(), view.ptr()) != 0) return {};
   }
-  return nb::steal(PyObject_CallMethod(codec_.ptr(), "loads", "OO", header.ptr(), buffers.ptr()));
+  return nb::steal(PyObject_CallMethod(codec().ptr(), "loads", "OO", header.ptr(), buffers.ptr()));
 }
 
 }  // namespace conveyor::python

@@ -4,6 +4,7 @@
 
 #include <nanobind/nanobind.h>
 
+#include "codec_choice.hpp"
 #include "conveyor/store.hpp"
 #include "object_codec.hpp"
 #include "packed.hpp"
@@ -24,7 +25,7 @@ struct Encoded {
 class ValueCodec {
  public:
   // `codec`: an object with name, dumps and loads; the str "pickle"; or "auto".
-  explicit ValueCodec(nb::object codec);
+  explicit ValueCodec(nb::object codec) : choice_(std::move(codec)) {}
   // False, null: with a Python error set.
   bool encode(nb::handle object, Encoded& into) const;
   nb::object decode(std::uint8_t kind, const std::byte* data, std::size_t size) const;
@@ -35,17 +36,15 @@ class ValueCodec {
   // A bit for each kind of value that this one can always decode.
   std::uint32_t sure() const;
   // Whether nothing may be pickled that the codec is not asked for.
-  bool is_users() const { return codec_.is_valid(); }
-  nb::handle codec() const { return codec_; }
-  void forget() { codec_.reset(); }
+  bool is_users() const { return choice_.is_users(); }
+  nb::handle codec() const { return choice_.codec(); }
+  void forget() { choice_.forget(); }
 
  private:
   bool encode_by_codec(nb::handle object, Encoded& into) const;
   nb::object decode_by_codec(const std::byte* data, std::size_t size) const;
 
-  nb::object codec_;            // the user's, or null
-  std::uint64_t codec_id_ = 0;  // hash of its name
-  bool native_ = true;
+  CodecChoice choice_;
 };
 
 }  // namespace conveyor::python
