@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+from stages import same
 
 from conveyor import Pipeline
+from conveyor.pipeline.deferred_signals import deferred_signals
 
 TERMINATES = """
 import multiprocessing, time
@@ -55,3 +61,52 @@ def test_a_thread_that_was_left_behind_leaves_when_it_can() -> None:
     release.set()
     thread.join(20)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("streams", [True, False])
+def test_an_interrupt_just_when_a_worker_was_started(
+    method: Any, streams: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No worker is left, for which the program would wait at its end for ever: the leak check looks."""
+    process = multiprocessing.get_context(method).Process
+    start = process.start
+    started = 0
+
+    def start_and_interrupt(self: Any) -> None:
+        nonlocal started
+        start(self)
+        started += 1
+        os.kill(os.getpid(), signal.SIGINT)
+        if not streams:  # the first makes a run drain
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(process, "start", start_and_interrupt)
+    pipeline = Pipeline(range(1000)).map(same, workers=2)
+    with pytest.raises(KeyboardInterrupt):
+        if streams:
+            list(pipeline.stream(start_method=method))
+        else:
+            pipeline.run(start_method=method)
+    assert started == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_signals_are_deferred_and_not_lost() -> None:
+    done = False
+    with pytest.raises(KeyboardInterrupt), deferred_signals():
+        os.kill(os.getpid(), signal.SIGINT)
+        done = True
+    assert done
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_signals_that_have_no_handler_of_pythons_are_left_alone() -> None:
+    old = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with deferred_signals():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, old)

@@ -40,9 +40,6 @@ _AGAIN = {signal.SIGINT: "Ctrl-C again", signal.SIGTERM: "a second SIGTERM"}
 class _Forced(BaseException):
     """Raised by the handler of the second signal, wherever we are: even in a write that blocks."""
 
-    def __init__(self, number: int) -> None:
-        self.code = _FORCED[signal.Signals(number)]
-
 
 class MapRun:
     """The engine, joined to this process's standard streams and signals.
@@ -84,6 +81,7 @@ class MapRun:
             self._terminal.say("conveyor map: reading items from the terminal, one a line; Ctrl-D ends them")
         self._jsonl = jsonl
         self._signalled: signal.Signals | None = None
+        self._forced: signal.Signals | None = None
         self._verdict = ""
         self._halt = halt
         stage = Pipeline(self._source, name="conveyor map").map(
@@ -111,11 +109,14 @@ class MapRun:
         code: int | None = None
         try:
             code = self._events()
-        except _Forced as forced:
-            code = forced.code
+        except _Forced:
+            pass
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
+        # Also if it was raised where Python ignores exceptions, in a finalizer for one.
+        if self._forced is not None:
+            code = _FORCED[self._forced]
         self._summary(forced=code)
         if code is not None:
             return code
@@ -162,7 +163,9 @@ class MapRun:
         if self._signalled is not None:
             for other in _FORCED:
                 signal.signal(other, signal.SIG_IGN)  # the workers are being killed; it takes no time
-            raise _Forced(which)
+            self._forced = which
+            self._engine.stop()
+            raise _Forced
         self._signalled = which
         count = self._engine.drain()
         items = "1 item" if count == 1 else f"{count:,} items"

@@ -16,6 +16,7 @@ _BUSY = 0.5
 _TAKEN = 0.8
 _SMALL_SECONDS = 20e-6  # what moving an item costs at the very most
 _TINY_SECONDS = 3e-6  # what it costs usually
+_HUB = 0.1
 _WAITS = 0.3
 _SHORT_SECONDS = 0.05
 
@@ -66,8 +67,9 @@ def bottleneck(stages: list[StageReport], pressure: Pressure, failed: bool = Fal
             )
         if seconds < _SHORT_SECONDS:
             return f"It was too short ({duration(seconds)}) to tell what holds it up."
-    small = _small(stages, pressure)
-    if small:
+    # Not if it was the source, a sink, or whoever iterates over the results, that kept everybody waiting.
+    at_work = pressure.hub >= (_HUB if share < _BUSY else _BUSY if top.kind == "engine" else 0.0)
+    if at_work and (small := _small(stages, pressure)):
         return small
     if share < _BUSY:
         return f"Nothing stands out: even {top.name!r} worked only {share:.0%} of the time."
@@ -94,7 +96,7 @@ def _small(stages: list[StageReport], pressure: Pressure) -> str:
         return ""
     top = max(worked, key=lambda stage: stage.busy_seconds)
     each = top.busy_seconds / top.taken
-    bound = _SMALL_SECONDS if pressure.hub >= _BUSY else _TINY_SECONDS if pressure.hub >= 0.2 else 0.0
+    bound = _SMALL_SECONDS if pressure.hub >= _BUSY else _TINY_SECONDS
     if top.kind == "coroutines" or each > bound:
         return ""
     return (

@@ -9,6 +9,7 @@ from ..errors import ItemTimeout, WorkerLost, WorkersLost
 from ..workers.serve import Job
 from ..workers.slate import STEPS
 from .account import WorkerAccount, account_of, peak_memory
+from .deferred_signals import deferred_signals
 from .desk import Desk
 from .events import CrashLoop, FewerWorkers, WorkerDied
 from .failure import Failure
@@ -108,7 +109,9 @@ class Crew:
             backoff=spec.backoff,
         )
         try:
-            hand = self._desk.hire(self._node, job, spec.where)
+            with deferred_signals():
+                hand = self._desk.hire(self._node, job, spec.where)
+                self.hands.append(hand)
         except OSError as error:  # no memory, or no more processes allowed
             if not self.hands:
                 self._desk.fail(WorkersLost(f"no worker process could be started: {error}"))
@@ -117,7 +120,6 @@ class Crew:
             self._desk.tell(FewerWorkers(self.size, error))
             return False
         self.started += 1
-        self.hands.append(hand)
         self.largest = max(self.largest, len(self.hands))
         if slot is not None:
             self._slots[slot] = hand
@@ -136,6 +138,22 @@ class Crew:
         starts = [hand.ready_at - hand.started for hand in self.hands if hand.ready]
         seconds = self.seconds_per_item
         return not starts or not seconds or items * seconds / len(self.hands) > _WORTH * min(starts)
+
+    def shares(self, items: int, with_help: bool) -> dict[Hand, int]:
+        """How many of so many items each worker that needs more gets now: who has least comes first.
+
+        Args:
+            with_help: leave something to those that are still to be started.
+        """
+        among = self.size if with_help else self.present
+        hungry = [hand for hand in self.hands if hand.room() > 0]
+        hungry.sort(key=lambda hand: (not hand.ready, hand.outstanding))
+        gets: dict[Hand, int] = {}
+        for hand in hungry:
+            if items:
+                gets[hand] = min(hand.room(), -(-items // among))
+                items -= gets[hand]
+        return gets
 
     # -- watching ----------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
 
 from .._native import spin_for_any
@@ -17,6 +18,7 @@ _NAP_SECONDS = 0.02
 _NAP_WHEN_IDLE = 0.002  # somebody may wait for them
 _NAP_LEAST = 0.0002
 _NAP_ITEMS = 4
+_NAP_PER_AGE = 0.25
 # What the first items in a new process take says little of those to come.
 _TELLING_ITEMS = 8
 # For quick items, looking for the result costs less than being woken by it.
@@ -29,6 +31,7 @@ def nap(works: list[WorkNode]) -> float:
     """Seconds until the first worker needs more, if results come in a stream; else 0."""
     nap = _NAP_SECONDS
     busy = False
+    now = monotonic()
     for node in works:
         for hand in node.crew.hands:
             if not hand.ready:
@@ -41,7 +44,8 @@ def nap(works: list[WorkNode]) -> float:
             if hand.finished < _TELLING_ITEMS:
                 return 0
             busy = True
-            nap = min(nap, hand.outstanding * hand.seconds / 2)
+            # What a worker took for its first items is no more than a hint.
+            nap = min(nap, hand.outstanding * hand.seconds / 2, (now - hand.ready_at) * _NAP_PER_AGE)
     return nap if busy and nap > _NAP_LEAST else 0
 
 

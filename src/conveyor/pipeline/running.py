@@ -85,6 +85,7 @@ class Running:
         self.jobs = jobs or len(os.sched_getaffinity(0))
         self._signals = signals and threading.current_thread() is threading.main_thread()
         self.signalled: signal.Signals | None = None
+        self._forced = False
         self._showing = False
         self._unsaid = ""
         self._dead_letters = dead_letters
@@ -156,15 +157,16 @@ class Running:
         try:
             for _ in self.events():
                 pass
-        except _Forced:
-            error = (
-                KeyboardInterrupt() if self.signalled is signal.SIGINT else SystemExit(128 + signal.SIGTERM)
-            )
         except BaseException as raised:
             error = raised
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
+        # Also if it was raised where Python ignores exceptions, in a finalizer for one.
+        if self._forced:
+            error = (
+                KeyboardInterrupt() if self.signalled is signal.SIGINT else SystemExit(128 + signal.SIGTERM)
+            )
         report = self.report()
         if self._display is not None:
             self._display.end(self, report, error)
@@ -246,6 +248,7 @@ class Running:
         if self.signalled is not None:
             for other in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(other, signal.SIG_IGN)  # the workers are being killed; it takes no time
+            self._forced = True
             self.engine.stop()
             raise _Forced
         self.signalled = signal.Signals(number)

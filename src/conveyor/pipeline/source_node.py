@@ -15,7 +15,8 @@ __all__ = ["SourceNode"]
 
 # Steps that hold lists want items by number; large ones are read in portions of so many bytes, or of two.
 _PORTION_BYTES = 8 * 1024 * 1024
-_PORTION_FIRST = 16
+_PORTION_FIRST = 64
+_PORTION_GROWS = 4
 _QUEUE_LOOK_SECONDS = 0.4
 # So long a source may take for the item that it is fetching when nothing more is wanted; then that is lost.
 _LAST_ITEM_SECONDS = 1.0
@@ -105,7 +106,9 @@ class SourceNode(Node):
             self._wait(False)
         values = self.source.take(most)
         if len(values) > 1:
-            self._portion = max(_PORTION_BYTES * len(values) // (weigh(values) + 1), 2)
+            most = _PORTION_BYTES * len(values) // (weigh(values) + 1)
+            # Larger step by step: the first workers have begun while more is read for them.
+            self._portion = max(min(most, _PORTION_GROWS * self._portion), 2)
         first = self.taken
         self.taken += len(values)
         origins: Origins = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import time
 
 __all__ = ["Watch"]
 
@@ -72,7 +73,10 @@ class Watch:
 
     def pause(self, seconds: float) -> None:
         """Let time pass, and results come; anything else ends it early."""
-        self._urgent.poll(1000 * seconds)
+        whole = int(1000 * seconds)
+        # poll counts in milliseconds, and would round up what is for many quick items.
+        if not self._urgent.poll(whole):
+            time.sleep(seconds - whole / 1000)
 
     def wait(self, seconds: float) -> set[int]:
         """The descriptors that something happened to, within that time; empty if nothing did."""

@@ -112,9 +112,9 @@ class Window:
             if not values:
                 values, origins = some, whose
             elif some:
-                values = values + some
+                values += some
                 if origins is not None and whose is not None:
-                    origins = origins + whose
+                    origins += whose
             if not run.missing:
                 self._forget(run)
         self.released += len(values)

@@ -27,6 +27,8 @@ _LOOK_SECONDS = 0.5
 # How long a worker may be busy with one item until those behind it are given to others.
 _PATIENCE_IDLE = 0.02
 _PATIENCE_BUSY = 1.0
+# Given to one worker before the next has its turn.
+_AT_ONCE = 1024
 
 
 class WorkNode(Node):
@@ -181,21 +183,17 @@ class WorkNode(Node):
     def _feed(self) -> bool:
         if self.keyed:
             return self._feed_keyed()
-        fed = False
-        among = self.crew.size if self._needs_help() else self.crew.present
-        hungry = [hand for hand in self.crew.hands if hand.room() > 0]
-        # Who has least comes first; nobody gets more than a fair share of what there is.
-        hungry.sort(key=lambda hand: (not hand.ready, hand.outstanding))
-        for hand in hungry:
-            if not self._available:
-                break
-            share = -(-self._available // among)
-            most = min(hand.room(), share)
-            while most > 0 and self._waiting:
-                run = self._next_run(most)
-                hand.give(run)
-                most -= run.count
-            fed = True
+        gets = self.crew.shares(self._available, self._needs_help())
+        fed = bool(gets)
+        # In turn, and not all at once: they work on the first while the rest is still on its way.
+        while gets and self._waiting:
+            for hand in list(gets):
+                if self._waiting:
+                    run = self._next_run(min(gets[hand], _AT_ONCE))
+                    gets[hand] -= run.count
+                    hand.give(run)
+                if not gets[hand]:
+                    del gets[hand]
         return fed
 
     def _feed_keyed(self) -> bool:
