@@ -105,7 +105,8 @@ void Fanout::look_for_lost() {
   if (dead.empty() && !producers_.unsettled()) return;
   Status status = Status::ok;
   if (!lock(look_patience, status)) return;  // next time
-  if (!ended()) {                            // else somebody may have been told of an end without a loss
+  // Once it has ended, somebody may have been told that nobody was lost.
+  if (!ended()) {
     for (const Producers::Dead& each : dead) producers_.bury(each);
     end_if_all_left();
   }

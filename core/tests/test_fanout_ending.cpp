@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -152,7 +153,7 @@ TEST_CASE("those who sleep wake when the last producer of a topic leaves") {
   CHECK(log.fanout->lost().empty());
 }
 
-TEST_CASE("while producers are registered a wait is short, and one of all looks at a time") {
+TEST_CASE("while a topic's producers are registered a wait is short, and one of all looks at a time") {
   Shared log;
   CHECK_FALSE(log.fanout->look_is_due());
   REQUIRE(log.fanout->expect_producers(1, forever / 2) == Status::ok);
@@ -160,9 +161,15 @@ TEST_CASE("while producers are registered a wait is short, and one of all looks 
   slices.first();
   slices.next();  // the next sleep might last longer
   slices.next();
-  const Nanoseconds start = monotonic_now();
-  CHECK(log.fanout->wait_event(0, forever, slices) == Waited::again);
-  CHECK(monotonic_now() - start >= Fanout::look_every);
+  Nanoseconds shortest = forever;
+  for (int tries = 0; tries < 5; ++tries) {  // the machine may be busy
+    const Nanoseconds start = monotonic_now();
+    CHECK(log.fanout->wait_event(0, forever, slices) == Waited::again);
+    shortest = std::min(shortest, monotonic_now() - start);
+    if (shortest < Fanout::look_every * 3 / 2) break;
+  }
+  CHECK(shortest >= Fanout::look_every);
+  CHECK(shortest < Fanout::look_every * 3 / 2);
   const auto other = log.another();
   Atomic<Nanoseconds>& next = log.fanout->header().next_census;
   next.store(0, relaxed);

@@ -41,11 +41,11 @@ class Producing(Generic[Q]):
     def __enter__(self) -> Q:
         if self._key is not None:
             raise RuntimeError("this producing() block was entered already; call producing() for each")
-        key = (os.getpid(), self._queue._identity)
+        key = (os.getpid(), self._queue._identity)  # pyright: ignore[reportPrivateUsage]
         inside = _inside.get()
         # A block within another of the same thread is not one more of those that were expected.
         self._counts = key not in inside
-        self._queue._enter_producing(self._counts)
+        self._queue._enter_producing(self._counts)  # pyright: ignore[reportPrivateUsage]
         self._key = key
         if self._counts:
             _inside.set(inside | {key})
@@ -58,4 +58,4 @@ class Producing(Generic[Q]):
         self._key = None
         if self._counts:
             _inside.set(_inside.get() - {key})
-        self._queue._leave_producing()
+        self._queue._leave_producing()  # pyright: ignore[reportPrivateUsage]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from conveyor import Topic
+from conveyor._native import TOPIC_HEADER
 from conveyor.errors import CorruptSegment, VersionMismatch
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -75,7 +76,7 @@ def test_a_damaged_record_is_told_of(name: str, word: int) -> None:
     subscription = topic.subscribe()
     topic.publish_many(range(3))
     assert subscription.get() == 0
-    overwrite(name, REGION + 28672 + 64, word)
+    overwrite(name, REGION + TOPIC_HEADER + 64, word)
     with pytest.raises(CorruptSegment, match="damaged"):
         subscription.get()
     assert "damaged" in (topic._check() or "")

@@ -64,7 +64,8 @@ nb::object Channel::enter_producing(bool counts) {
 nb::object Channel::expect_producers(nb::handle count) {
   std::uint32_t number = 0;
   if (!parse_producer_count(count, number)) return {};
-  const Status status = insist_on_lock([&](Nanoseconds patience) { return stream_.expect_producers(number, patience); });
+  const Status status =
+      insist_on_lock([&](Nanoseconds patience) { return stream_.expect_producers(number, patience); });
   if (PyErr_Occurred() != nullptr) return {};
   return status == Status::ok ? nb::none() : raise_status(status, stream_.segment(), 0);
 }

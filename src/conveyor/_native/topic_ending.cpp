@@ -37,7 +37,8 @@ nb::object TopicChannel::shutdown() {
 }
 
 nb::object TopicChannel::enter_producing(bool counts) {
-  const Status status = insist_on_lock([&](Nanoseconds patience) { return fanout_->enter_producing(counts, patience); });
+  const Status status =
+      insist_on_lock([&](Nanoseconds patience) { return fanout_->enter_producing(counts, patience); });
   if (PyErr_Occurred() != nullptr) return {};
   if (status == Status::ok) return nb::none();
   if (status != Status::crowded) return raise_topic_status(status, *fanout_, 0, 0);
@@ -47,7 +48,8 @@ nb::object TopicChannel::enter_producing(bool counts) {
 nb::object TopicChannel::expect_producers(nb::handle count) {
   std::uint32_t number = 0;
   if (!parse_producer_count(count, number)) return {};
-  const Status status = insist_on_lock([&](Nanoseconds patience) { return fanout_->expect_producers(number, patience); });
+  const Status status =
+      insist_on_lock([&](Nanoseconds patience) { return fanout_->expect_producers(number, patience); });
   if (PyErr_Occurred() != nullptr) return {};
   return status == Status::ok ? nb::none() : raise_topic_status(status, *fanout_, 0, 0);
 }
