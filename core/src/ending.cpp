@@ -55,7 +55,7 @@ bool Producers::enter(bool counts) {
   if (blocks == most_blocks) return false;
   const std::uint32_t expected = this->expected();
   commit(mine, blocks + 1, counts && expected != 0 ? expected - 1 : expected);
-  segment_.set_producing_slot(mine);
+  place_.set(mine);
   return true;
 }
 
@@ -64,7 +64,7 @@ void Producers::leave() {
   if (mine == no_slot) return;
   const std::uint32_t blocks = state_.producers[mine].blocks.load(relaxed) - 1;
   commit(mine, blocks, expected());
-  if (blocks == 0) segment_.set_producing_slot(no_slot);
+  if (blocks == 0) place_.set(no_slot);
 }
 
 void Producers::commit(std::uint32_t slot, std::uint32_t blocks, std::uint32_t expected) {

@@ -24,26 +24,29 @@ int Fanout::initialise(std::byte* base, std::uint64_t capacity, std::uint64_t ke
     CONVEYOR_KILL_POINT("topic.half-made");
     header.capacity = capacity;
   }
+  if (got == Locked::recovered) Fanout(base, size_for(capacity), reserve).recovered();
   header.lock.unlock();
   return 0;
 }
 
-Fanout::Fanout(std::byte* base, std::uint64_t size, Reserve reserve)
+Fanout::Fanout(std::byte* base, std::uint64_t size, Reserve reserve, ProducerPlace* place)
     : header_(*reinterpret_cast<FanoutHeader*>(base)),
       log_(base + sizeof(FanoutHeader)),
       capacity_(size > sizeof(FanoutHeader) ? size - sizeof(FanoutHeader) : 0),
       window_(window_for(capacity_)),
       reserve_(std::move(reserve)),
       sound_(std::has_single_bit(capacity_) && capacity_ >= least_capacity && capacity_ <= most_capacity &&
-             snapshot(header_.capacity) == capacity_) {}
+             snapshot(header_.capacity) == capacity_),
+      producers_(header_.ending, place == nullptr ? own_place_ : *place) {}
 
 bool Fanout::lock(Nanoseconds patience, Status& status) {
   switch (patience == 0 ? header_.lock.try_acquire() : header_.lock.acquire(monotonic_now() + patience)) {
     case Locked::busy: status = Status::busy; return false;
     case Locked::interrupted: status = Status::interrupted; return false;
-    // A dead holder has changed nothing but what lies behind the tail, and `oldest`, which is as good.
-    default: return true;
+    case Locked::recovered: recovered(); break;
+    case Locked::clean: break;
   }
+  return true;
 }
 
 std::uint32_t Fanout::seats_high() const { return std::min(header_.seats_high.load(acquire), seat_capacity); }
@@ -71,20 +74,7 @@ bool Fanout::look(std::uint64_t position, std::uint64_t limit, RecordView& recor
   return true;
 }
 
-// -- endings and figures
-
-Status Fanout::end(Nanoseconds patience) {
-  Status status = Status::ok;
-  if (!lock(patience, status)) return status;
-  // sync point "topic-end": release here, acquire in `ended`. Under the lock, so that all that was published
-  // before was published before.
-  header_.ended.store(1, release);
-  CONVEYOR_KILL_POINT("topic.ended");
-  header_.lock.unlock();
-  header_.not_empty.notify_after_exchange(INT32_MAX);
-  header_.not_full.notify_after_exchange(INT32_MAX);
-  return Status::ok;
-}
+// -- figures
 
 // The copy of the state that a word names is written only after the next word.
 std::uint64_t Fanout::published() const {
@@ -181,8 +171,7 @@ void Fanout::free_dead() {
 }
 
 bool Fanout::dead_may_be_due() const {
-  const Nanoseconds next = header_.next_look.load(relaxed), now = monotonic_now();  // relaxed: a hint
-  return now >= next || next - now > look_again;  // damage, if it is later than anybody said
+  return has_come(header_.next_look.load(relaxed), look_again);  // relaxed: a hint
 }
 
 bool Fanout::dead_are_due() {
@@ -242,7 +231,8 @@ Waited Fanout::wait_event(std::uint64_t position, Nanoseconds deadline, Slices& 
     return Waited::again;
   }
   // A publisher wakes one of those that sleep, which wakes the others: if it dies on the way, they look by themselves.
-  constexpr Nanoseconds slice = 500'000'000;
+  // And somebody must look whether the registered publishers are alive.
+  const Nanoseconds slice = producers_.armed() ? look_every : 500'000'000;
   const Nanoseconds until = deadline == forever ? monotonic_now() + slice : std::min(deadline, monotonic_now() + slice);
   const Waited waited = header_.not_empty.sleep(epoch, until, slices);
   CONVEYOR_KILL_POINT("topic.woken");

@@ -216,6 +216,7 @@ Status Fanout::publish(const Publication* events, std::size_t count, std::size_t
   header_.state[draft.copy ^ 1].number.store(draft.number, release);
   header_.state[draft.copy ^ 1].clear_end.store(draft.clear_end, relaxed);
   header_.bytes.store(header_.bytes.load(relaxed) + draft.bytes, relaxed);
+  producers_.count(done, draft.number);
   CONVEYOR_KILL_POINT("topic.before-commit");
   // sync point "topic-tail": release here, acquire in `tail`. The commit.
   header_.tail.store(draft.position | (draft.copy ^ 1), release);

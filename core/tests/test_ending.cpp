@@ -254,7 +254,8 @@ TEST_CASE("a full table: the living are not turned out, the dead make room but f
 TEST_CASE("a damaged table leads nowhere") {
   Stream stream(Segment::create({}));
   EndingState& state = stream.segment().header().ending;
-  Producers producers(stream.segment());
+  ProducerPlace place;
+  Producers producers(state, place);
   for (const std::uint64_t intent : {UINT64_MAX, std::uint64_t{producer_capacity} << 47, std::uint64_t{1}}) {
     state.intent.store(intent, relaxed);
     producers.recover(0);

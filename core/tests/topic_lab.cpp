@@ -44,8 +44,7 @@ struct World {
   }
 };
 
-void publish_all(const World& world, std::uint32_t publisher) {
-  const auto fanout = world.fanout();
+void publish_all(const World& world, std::uint32_t publisher, Fanout& fanout) {
   std::vector<std::byte> payload;
   for (std::uint32_t number = 0; number < events_each; ++number) {
     const Event event{publisher, number};
@@ -55,15 +54,15 @@ void publish_all(const World& world, std::uint32_t publisher) {
     const Publication publication{number % 2 == 0 ? "even.x" : "odd", 1, payload.size(), &piece, 1};
     for (int tries = 0;;) {
       std::size_t done = 0;
-      const std::uint64_t gate = fanout->gate();
-      const Status status = fanout->publish(&publication, 1, done, forever / 2);
+      const std::uint64_t gate = fanout.gate();
+      const Status status = fanout.publish(&publication, 1, done, forever / 2);
       if (done == 1) break;
       if (status != Status::full && status != Status::interrupted) {
         ++world.ledger->failed;
         return;
       }
-      fanout->wait_room(gate, forever);
-      if (++tries % 3 == 0) fanout->look_for_dead(forever / 2);
+      fanout.wait_room(gate, forever);
+      if (++tries % 3 == 0) fanout.look_for_dead(forever / 2);
     }
     world.ledger->returned[publisher] = number + 1;
   }
@@ -95,6 +94,13 @@ struct Catch {
     return true;
   }
 };
+
+void publish(const World& world, std::uint32_t publisher, bool registered) {
+  const auto fanout = world.fanout();
+  if (registered && fanout->enter_producing(true, forever / 2) != Status::ok) ++world.ledger->failed;
+  publish_all(world, publisher, *fanout);
+  if (registered) fanout->leave_producing();
+}
 
 void receive_all(const World& world, std::uint32_t index, SeatMode mode) {
   TopicLedger& ledger = *world.ledger;
@@ -139,6 +145,10 @@ void receive_all(const World& world, std::uint32_t index, SeatMode mode) {
       ++ledger.failed;
       break;
     }
+    if (fanout->look_is_due()) {
+      fanout->look_for_lost();
+      continue;
+    }
     subscriber.settle();
     fanout->wait_event(subscriber.position(), forever, slices);
   }
@@ -163,6 +173,44 @@ pid_t spawn(const World& world, const Fate& fate, Work work) {
 bool has_ended(pid_t child) {
   siginfo_t found{};
   return waitid(P_PID, static_cast<id_t>(child), &found, WEXITED | WNOHANG | WNOWAIT) == 0 && found.si_pid != 0;
+}
+
+struct Fallen {
+  pid_t pid;
+  bool killed;
+};
+
+// Whether what the log says of the lost is so.
+std::string audit_lost(const TopicPlan& plan, const World& world, const std::vector<Fallen>& publishers) {
+  const TopicLedger& ledger = *world.ledger;
+  const auto fanout = world.fanout();
+  if (!fanout->ended()) return "it has not ended";
+  const std::vector<LostProducer> lost = fanout->lost();
+  std::size_t found = 0;
+  for (std::size_t i = 0; i < publishers.size(); ++i) {
+    const std::string name = "publisher " + std::to_string(i);
+    const LostProducer* loss = nullptr;
+    for (const LostProducer& each : lost) {
+      if (each.pid == static_cast<std::uint32_t>(publishers[i].pid)) loss = &each;
+    }
+    if (loss == nullptr) {
+      const std::uint32_t returned = ledger.returned[i];
+      if (publishers[i].killed && returned > 0 && returned < events_each) return name + " was lost in silence";
+      continue;
+    }
+    ++found;
+    if (!publishers[i].killed) return name + " is said to be lost, and was not";
+    if (loss->signal != 0 && loss->signal != SIGKILL) return name + " was killed by another signal";
+    for (std::size_t reader = 0; reader < plan.subscribers.size(); ++reader) {
+      if (ledger.finished[reader] == 0 || plan.subscribers[reader].mode != SeatMode::block) continue;
+      std::uint64_t came = 0;
+      for (const auto& times : ledger.got[reader][i]) came += times;
+      if (loss->items != came)
+        return name + " is said to have published " + std::to_string(loss->items) + " events, and " +
+               std::to_string(came) + " came";
+    }
+  }
+  return found == lost.size() ? "" : "somebody is lost whom nobody knows";
 }
 
 std::string audit(const TopicPlan& plan, const World& world) {
@@ -216,22 +264,46 @@ Outcome run(const TopicPlan& plan) {
   };
   for (const Fate& fate : plan.makers) reap(spawn(world, fate, make));
   make();
-  std::vector<pid_t> publishers, subscribers;
+  std::vector<Fallen> publishers;
+  std::vector<pid_t> subscribers;
   for (std::uint32_t i = 0; i < plan.subscribers.size(); ++i) {
     const Listener& listener = plan.subscribers[i];
     subscribers.push_back(spawn(world, listener.fate, [&] { receive_all(world, i, listener.mode); }));
     while (ledger.joined[i] == 0 && !has_ended(subscribers.back())) usleep(100);
   }
+  const auto close = [&] {
+    const auto count = static_cast<std::uint32_t>(plan.publishers.size());
+    const auto work = [&] {
+      plan.by_producers ? world.fanout()->expect_producers(count, forever / 2) : world.fanout()->end(forever / 2);
+    };
+    for (const Fate& fate : plan.closers) reap(spawn(world, fate, work));
+    work();
+  };
+  if (plan.by_producers) close();
   for (std::uint32_t i = 0; i < plan.publishers.size(); ++i)
-    publishers.push_back(spawn(world, plan.publishers[i], [&] { publish_all(world, i); }));
-  for (const pid_t child : publishers) reap(child);
-  const auto close = [&] { world.fanout()->end(forever / 2); };
-  for (const Fate& fate : plan.closers) reap(spawn(world, fate, close));
-  close();
-  for (const pid_t child : subscribers) reap(child);
+    publishers.push_back({spawn(world, plan.publishers[i], [&] { publish(world, i, plan.by_producers); }), false});
+  for (Fallen& each : publishers) each.killed = reap(each.pid);
   Outcome outcome;
+  if (plan.by_producers) {
+    // One may have died before it had come: only its program can know that it will not.
+    std::uint32_t may_be_missing = 0;
+    for (std::size_t i = 0; i < publishers.size(); ++i) {
+      if (publishers[i].killed && ledger.returned[i] == 0) ++may_be_missing;
+    }
+    const auto fanout = world.fanout();
+    for (const Fate& fate : plan.lookers) reap(spawn(world, fate, [&] { world.fanout()->look_for_lost(); }));
+    fanout->look_for_lost();
+    outcome.missing = fanout->header().ending.expected.load() & ~producers_armed;
+    if (outcome.missing > may_be_missing) outcome.trouble = "still expects producers";
+    if (outcome.missing != 0) fanout->expect_producers(0, forever / 2);
+  } else {
+    close();
+  }
+  for (const pid_t child : subscribers) reap(child);
   outcome.killed = ledger.deaths != 0;
-  outcome.trouble = audit(plan, world);
+  outcome.lost = world.fanout()->lost();
+  if (outcome.trouble.empty() && plan.by_producers) outcome.trouble = audit_lost(plan, world, publishers);
+  if (outcome.trouble.empty()) outcome.trouble = audit(plan, world);
   munmap(world.base, size);
   munmap(world.ledger, sizeof(TopicLedger));
   return outcome;

@@ -19,7 +19,9 @@ struct TopicPlan {
   std::vector<Fate> publishers;
   std::vector<Listener> subscribers;
   std::vector<Fate> makers;   // who die over making the log, before it is made
-  std::vector<Fate> closers;  // who die over ending it
+  std::vector<Fate> closers;  // who die over ending it; or, by_producers, over saying how many will come
+  bool by_producers = false;  // it ends when its registered publishers have left
+  std::vector<Fate> lookers;  // then, when the publishers are gone: who look who was lost, one after the other
 };
 
 Outcome run(const TopicPlan& plan);

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import os
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from ._native import Channel
+from typing import Generic, Protocol, TypeVar
 
 __all__ = ["Producing"]
 
-Q = TypeVar("Q", bound="Channel")
+
+class _Produced(Protocol):
+    """A queue or a topic."""
+
+    @property
+    def _identity(self) -> tuple[int, int]: ...
+    def _enter_producing(self, counts: bool) -> None: ...
+    def _leave_producing(self) -> None: ...
+
+
+Q = TypeVar("Q", bound=_Produced)
 
 _Key = tuple[int, tuple[int, int]]
 _NONE: frozenset[_Key] = frozenset()
 
-# The queues that this thread, or asyncio task, produces for. With the pid: a fork inherits the variable,
+# The queues and topics that this thread, or asyncio task, produces for. With the pid: a fork inherits the variable,
 # and is a producer of its own.
 _inside: ContextVar[frozenset[_Key]] = ContextVar("conveyor_producing", default=_NONE)
 
 
 class Producing(Generic[Q]):
-    """What `queue.producing()` returns: use it in a `with` statement, once. The block's value is the queue."""
+    """What `producing()` of a queue or topic returns: use it in a `with` statement, once. The block's value is that."""
 
     __slots__ = ("_counts", "_key", "_queue")
 
@@ -34,11 +41,11 @@ class Producing(Generic[Q]):
     def __enter__(self) -> Q:
         if self._key is not None:
             raise RuntimeError("this producing() block was entered already; call producing() for each")
-        key = (os.getpid(), self._queue._segment.identity)
+        key = (os.getpid(), self._queue._identity)  # pyright: ignore[reportPrivateUsage]
         inside = _inside.get()
         # A block within another of the same thread is not one more of those that were expected.
         self._counts = key not in inside
-        self._queue._enter_producing(self._counts)
+        self._queue._enter_producing(self._counts)  # pyright: ignore[reportPrivateUsage]
         self._key = key
         if self._counts:
             _inside.set(inside | {key})
@@ -51,4 +58,4 @@ class Producing(Generic[Q]):
         self._key = None
         if self._counts:
             _inside.set(_inside.get() - {key})
-        self._queue._leave_producing()
+        self._queue._leave_producing()  # pyright: ignore[reportPrivateUsage]

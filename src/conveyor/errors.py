@@ -109,13 +109,14 @@ class SegmentGone(ConveyorError, OSError):
 class ProducerLost(ConveyorError):
     """A process died inside `producing()`: all that it put was taken, but it had not come to its end.
 
-    Every `get` raises it once the queue is drained, in the place of `ShutDown`.
+    Every `get` raises it once the queue is drained, in the place of `ShutDown`; so does iterating. Of a topic each
+    subscriber gets it that has received all events.
 
     Attributes:
         pid: the process.
         signal: the number of the signal that killed it; None: it exited by itself, or its parent had
             asked for its exit code before anybody looked.
-        items: how many items it had put since it entered `producing()`.
+        items: how many items it had put, or events published, since it entered `producing()`.
         others: how many more producers were lost.
     """
 

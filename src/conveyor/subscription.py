@@ -60,8 +60,9 @@ class Subscription(SubscriptionChannel[T]):
             for event in prices:
                 ...
 
-    Made by `Topic.subscribe`; iterating ends when the topic was shut down and all its events were received. It
-    belongs to the process that made it, and may be used by all threads there: each event goes to one of them.
+    Made by `Topic.subscribe`; iterating ends when the topic was shut down, or its last producer has left, and all its
+    events were received: with `ProducerLost` if a producer had died inside `producing()`. It belongs to the process
+    that made it, and may be used by all threads there: each event goes to one of them.
 
     A large array in an event lies where it was published, in memory that all share: it is read-only, and its bytes
     stay as long as it lives, also when the subscription is closed. When so many are kept that an event of an eighth of
@@ -114,7 +115,11 @@ class Subscription(SubscriptionChannel[T]):
                     raise
 
     async def __aiter__(self) -> AsyncIterator[T]:
-        """The events, until the topic was shut down and all were received."""
+        """The events, until the topic was shut down and all were received.
+
+        Raises:
+            ProducerLost: at the end, and a producer had died inside `producing()`.
+        """
         while True:
             try:
                 event = await self.aget()

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from ._names import checked_name
 from ._native import TOPIC_HEADER, TOPIC_LAYOUT, Region, TopicChannel
+from ._producing import Producing
 from ._references import RegionReference, forget_received, reference_to_region
 from .errors import Full
 from .subscription import MODES, Subscription, WhenSlow
@@ -191,7 +192,8 @@ class Topic(TopicChannel[T]):
         """Say that nothing more will be published, for all processes; it cannot be undone.
 
         From now on `publish` raises `ShutDown`. Subscribers receive what they have not read yet, and then end;
-        whoever subscribes later with `from_="oldest"` gets what is kept, and the end.
+        whoever subscribes later with `from_="oldest"` gets what is kept, and the end. A producer that has died inside
+        `producing()` before is told of all the same.
 
         Raises:
             queue.Full: a process that was stopped inside `publish` has held the topic's lock for a second.
@@ -200,8 +202,39 @@ class Topic(TopicChannel[T]):
 
     @property
     def is_shutdown(self) -> bool:
-        """Whether the topic was shut down."""
+        """Whether the topic was shut down, or has ended by itself."""
         return self._is_shut_down
+
+    def producing(self) -> Producing[Topic[T]]:
+        """A block that counts as a producer: when the last one is left, the topic shuts down by itself.
+
+        `with topic.producing(): ...` may be entered by any number of processes and threads, and more than
+        once. Say `expect_producers` before, so that the first to leave does not end the topic before the
+        others have come. A process that dies inside is noticed within a second by whoever waits for an event: it
+        counts as having left, but each subscriber that has received all then gets `ProducerLost` in the place of
+        `ShutDown`, in iterating, too, and however late it subscribes. A block that is left by an exception is left.
+
+        Raises (on entering):
+            ShutDown: the topic has ended already.
+            ConveyorError: 256 processes are inside.
+        """
+        return Producing(self)
+
+    def expect_producers(self, n: int) -> None:
+        """Say how many `producing()` blocks must still be entered before the topic may end by itself.
+
+        A block within another one of the same thread (asyncio task) is not one more. When none is
+        expected and nobody is inside, the topic shuts down at once. A producer that dies before it has
+        entered stays expected: only the program can know, and say again how many will come.
+
+        Args:
+            n: 0 or more; it takes the place of what was said before.
+
+        Raises:
+            ShutDown: the topic has ended already.
+            ValueError, TypeError: it is no such number.
+        """
+        self._expect_producers(n)
 
     def statistics(self) -> TopicStatistics:
         """A snapshot of counters over all processes, and of each subscriber."""

@@ -24,11 +24,15 @@ from typing import Any
 
 import conveyor
 from conveyor import Topic
+from conveyor._native import TOPIC_HEADER
 from conveyor.errors import ConveyorError
 
 CALLS = 60
 TIMEOUT = 0.02
-REGION, HEADER = 4096, 28672
+REGION, HEADER = 4096, TOPIC_HEADER
+SEATS = REGION + 448
+PINS = SEATS + 256 * 64
+ENDING = PINS + 256 * 32
 
 
 def place(choose: random.Random, size: int) -> int:
@@ -37,10 +41,12 @@ def place(choose: random.Random, size: int) -> int:
     if kind < 0.35:
         return REGION + choose.randrange(512)  # everything before the seats
     if kind < 0.5:
-        return REGION + HEADER - (256 * 32) - (256 * 64) + choose.randrange(64 * 4)  # the first seats
+        return SEATS + choose.randrange(64 * 4)  # the first seats
     if kind < 0.6:
-        return REGION + HEADER - (256 * 32) + choose.randrange(32 * 6)  # the first pins
-    if kind < 0.65:
+        return PINS + choose.randrange(32 * 6)  # the first pins
+    if kind < 0.7:
+        return ENDING + choose.randrange(16 + 40 * 2)  # how it ends, and the first producers
+    if kind < 0.75:
         return choose.randrange(REGION + HEADER)
     return min(REGION + HEADER + 64 * choose.randrange(1024) + choose.randrange(40), size - 1)
 
@@ -147,6 +153,8 @@ def main(name: str, seed: int, rounds: int) -> None:
         topic: Topic[Any] = Topic(each, max_bytes=2**16)
         try:
             program = Program(topic, choose)
+            if choose.random() < 0.5:  # for good: subscribers look after the producers, and publishing counts
+                topic._enter_producing(True)
             for _ in range(8):
                 with contextlib.suppress(standard.Full):
                     topic.publish(program.event(), program.key(), 0)

@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 
 from conveyor import Topic
-from conveyor.errors import CorruptSegment, VersionMismatch
+from conveyor._native import TOPIC_HEADER
+from conveyor.errors import ConveyorError, CorruptSegment, VersionMismatch
 
 SHARED_MEMORY = Path("/dev/shm")
 PROGRAM = Path(__file__).with_name("flipping_topic.py")
 # Of a call with a timeout of a fiftieth of a second; a lock that is said to be held costs a second.
 IN_TIME = 5.0
 REGION = 4096
+PRODUCERS = REGION + 25024 + 16  # FanoutHeader::ending, its slots
 
 
 @pytest.fixture
@@ -75,7 +77,20 @@ def test_a_damaged_record_is_told_of(name: str, word: int) -> None:
     subscription = topic.subscribe()
     topic.publish_many(range(3))
     assert subscription.get() == 0
-    overwrite(name, REGION + 28672 + 64, word)
+    overwrite(name, REGION + TOPIC_HEADER + 64, word)
     with pytest.raises(CorruptSegment, match="damaged"):
         subscription.get()
     assert "damaged" in (topic._check() or "")
+
+
+def test_a_full_table_of_producers_is_told_of(name: str) -> None:
+    topic: Topic[int] = Topic(name, max_bytes=2**16)
+    for slot in range(256):
+        overwrite(name, PRODUCERS + 40 * slot + 8, 1, 4)  # in one block
+        overwrite(name, PRODUCERS + 40 * slot, 1 << 1)  # process 1, which lives
+    with pytest.raises(ConveyorError, match="at most 256 processes may be inside"), topic.producing():
+        pytest.fail("entered")
+    overwrite(name, PRODUCERS + 40 * 255, 0)
+    with topic.producing():
+        topic.publish(1)
+    assert not topic.is_shutdown

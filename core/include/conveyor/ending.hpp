@@ -1,4 +1,5 @@
-// How a queue ends: by `shutdown`, or by itself when its last registered producer has left.
+// How a queue or a topic ends: by `shutdown`, or by itself when its last registered producer has left.
+// Told for a queue; a topic's producers are its publishers, with one lock, and its items are events (fanout.hpp).
 //
 // `Header::ended` is the end. It is stored under the producers' lock, so that no put is under way, and
 // put looks at it under that lock; for `End::drop` under the consumers' lock too, so that no take is.
@@ -21,7 +22,7 @@
 #include <vector>
 
 #include "conveyor/kill_point.hpp"
-#include "conveyor/segment.hpp"
+#include "conveyor/layout.hpp"
 
 namespace conveyor {
 
@@ -31,9 +32,21 @@ struct LostProducer {
   std::uint64_t items;   // that it put since it entered
 };
 
+// This process's place in the table, as far as it knows: one for each queue or topic in a process, however many objects
+// stand on it. A forked child has its parent's: it is ours only if the slot names us. Both under the producers' lock.
+class ProducerPlace {
+ public:
+  static constexpr std::uint32_t none = UINT32_MAX;
+  std::uint32_t slot() const { return slot_; }
+  void set(std::uint32_t slot) { slot_ = slot; }
+
+ private:
+  std::uint32_t slot_ = none;
+};
+
 class Producers {
  public:
-  explicit Producers(Segment& segment) : segment_(segment), state_(segment.header().ending) {}
+  Producers(EndingState& state, ProducerPlace& place) : state_(state), place_(place) {}
 
   static constexpr std::uint32_t most_expected = (1U << 24) - 1;
   static constexpr std::uint32_t most_blocks = (1U << 23) - 1;
@@ -52,7 +65,7 @@ class Producers {
   bool all_have_left() const;
   // Before the commit that puts `items` and moves the tail's count to `after`.
   void count(std::uint64_t items, std::uint64_t after) {
-    const std::uint32_t mine = segment_.producing_slot();
+    const std::uint32_t mine = place_.slot();
     if (mine != no_slot) count_in(mine, items, after);
   }
   // What a holder that died left half done.
@@ -72,7 +85,7 @@ class Producers {
   std::vector<LostProducer> lost(std::uint64_t tail_count) const;
 
  private:
-  static constexpr std::uint32_t no_slot = UINT32_MAX;
+  static constexpr std::uint32_t no_slot = ProducerPlace::none;
   static bool active(std::uint32_t blocks) { return blocks != 0 && (blocks & producer_lost) == 0; }
   std::uint32_t own_slot() const;
   std::uint32_t free_slot() const;
@@ -80,8 +93,8 @@ class Producers {
   void apply(std::uint64_t intent);
   void count_in(std::uint32_t slot, std::uint64_t items, std::uint64_t after);
 
-  Segment& segment_;
   EndingState& state_;
+  ProducerPlace& place_;
 };
 
 }  // namespace conveyor

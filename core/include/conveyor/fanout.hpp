@@ -14,6 +14,9 @@
 //                              look for windows and pins. So either the subscriber sees that it was overrun, or the
 //                              publishers see where it reads. It releases the window, or pin, when it is done.
 //
+//   sync point "topic-end": publishers release `ended`, under their lock; subscribers acquire it. Every publish that
+//                           committed did so before it, and who died inside `producing()` is marked.
+//
 // Publishers never wait for a window or a pin: they write around it, behind a skip record. That is why a process may
 // keep a received array for ever, or be stopped in the middle of a read, and the log goes on.
 #pragma once
@@ -24,6 +27,7 @@
 #include <string_view>
 #include <vector>
 
+#include "conveyor/ending.hpp"
 #include "conveyor/fanout_layout.hpp"
 #include "conveyor/kill_point.hpp"
 #include "conveyor/stream.hpp"
@@ -86,8 +90,9 @@ class Fanout {
   static std::uint64_t size_for(std::uint64_t capacity) { return sizeof(FanoutHeader) + capacity; }
   // In memory that is zero, unless it was done before. 0 or an errno; EBUSY: its lock was not to be had.
   static int initialise(std::byte* base, std::uint64_t capacity, std::uint64_t keep, const Reserve& reserve);
-  // `size`: of the memory, which says what the capacity must be.
-  Fanout(std::byte* base, std::uint64_t size, Reserve reserve);
+  // `size`: of the memory, which says what the capacity must be. `place`: shared by all that this process has on that
+  // memory, and outlives them; null: there are no others that publish.
+  Fanout(std::byte* base, std::uint64_t size, Reserve reserve, ProducerPlace* place = nullptr);
   bool sound() const { return sound_; }
 
   // -- publishers
@@ -105,9 +110,22 @@ class Fanout {
   bool dead_are_due();
   // Takes the seats of the dead. False: without the lock nobody knows.
   bool look_for_dead(Nanoseconds patience);
+
+  // -- the end; as of a stream
+
   Status end(Nanoseconds patience);
-  // sync point "topic-end": acquires what `end` released: who sees it, and then finds nothing more, has had all.
+  // sync point "topic-end": acquires what `end_locked` released: who sees it, and then finds nothing more, has had all,
+  // and finds in `lost` whom there is to find.
   bool ended() const { return header_.ended.load(acquire) != 0; }
+  Status enter_producing(bool counts, Nanoseconds patience);
+  void leave_producing();
+  Status expect_producers(std::uint32_t count, Nanoseconds patience);
+  // True now and then, for one of all processes, while somebody may die inside `producing()`: whoever has nothing to
+  // read then looks.
+  bool look_is_due();
+  void look_for_lost();
+  std::vector<LostProducer> lost() const { return producers_.lost(published()); }
+  static constexpr Nanoseconds look_every = 300'000'000;
 
   // -- for all
 
@@ -133,6 +151,18 @@ class Fanout {
   friend class Subscriber;
   struct Draft;
   bool lock(Nanoseconds patience, Status& status);
+  // The time of a look that was put off by `most` at most.
+  static bool has_come(Nanoseconds next, Nanoseconds most) {
+    const Nanoseconds now = monotonic_now();
+    return now >= next || next - now > most;  // damage, if it is later than anybody said
+  }
+  // The caller holds the lock, in these three.
+  void recovered();
+  void end_locked();
+  void end_if_all_left() {
+    if (!ended() && producers_.all_have_left()) end_locked();
+  }
+  void tell_of_end();
   // A sound record at `position`, at most up to `limit`; false: damage.
   bool look(std::uint64_t position, std::uint64_t limit, RecordView& record, bool& skip) const;
   Status make_room(Draft& draft, std::uint64_t need);
@@ -161,6 +191,8 @@ class Fanout {
   std::uint64_t window_;
   Reserve reserve_;
   bool sound_;
+  ProducerPlace own_place_;
+  Producers producers_;
   Spin spin_events_, spin_room_;
   LockPatience pins_patience_{200'000'000, 10'000'000};
 };

@@ -1,6 +1,6 @@
 // What lies in the memory of a topic. Offsets and sizes are fixed by static_asserts: two processes must agree.
 //
-//   0          FanoutHeader       figures, the publishers' side, seats of subscribers, pins
+//   0          FanoutHeader       figures, the publishers' side, seats of subscribers, pins, registered publishers
 //   log        capacity bytes     a ring of records; a power of two
 //
 // A position counts bytes of the log since the beginning and only grows; its place in the ring is the position
@@ -18,7 +18,7 @@
 
 namespace conveyor {
 
-inline constexpr std::uint32_t fanout_layout_version = 1;
+inline constexpr std::uint32_t fanout_layout_version = 2;
 inline constexpr std::uint64_t record_unit = 64;
 inline constexpr std::uint64_t least_capacity = 64 * 1024;
 inline constexpr std::uint64_t most_capacity = std::uint64_t{1} << 37;
@@ -105,10 +105,12 @@ struct alignas(4096) FanoutHeader {
   Atomic<std::uint32_t> seats_high;  // seats from here on were never taken
   Atomic<std::uint32_t> pins_high;
   Atomic<Nanoseconds> next_look;     // not before: look again whether who is in the way lives
+  Atomic<Nanoseconds> next_census;   // not before: look again whether the registered publishers live
 
   Seat seats[seat_capacity];
   Pin pins[pin_capacity];
+  EndingState ending;  // publishers inside `producing()` (ending.hpp); its items are events
 };
-static_assert(sizeof(FanoutHeader) == 28672);
+static_assert(sizeof(FanoutHeader) == 36864);
 
 }  // namespace conveyor

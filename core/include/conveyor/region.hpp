@@ -101,6 +101,8 @@ class Region {
   // Writes a file's changes to its disk; 0 or an errno.
   int flush();
   int memory_fd() const { return memory_fd_; }
+  // Of this process among a topic's producers.
+  ProducerPlace& producing() { return producing_; }
   Atomic<std::uint32_t>& exports() const { return header_->exports; }
 
   // Makes sure that memory stands behind these bytes of the payload; 0 or an errno (ENOSPC, ENOMEM; EINVAL: they are
@@ -128,6 +130,7 @@ class Region {
   Identity identity_;
   std::string name_, path_;
   bool was_alone_ = false;
+  ProducerPlace producing_;
 };
 
 }  // namespace conveyor

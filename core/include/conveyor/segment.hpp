@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "conveyor/ending.hpp"
 #include "conveyor/layout.hpp"
 
 namespace conveyor {
@@ -97,10 +98,7 @@ class Segment {
   void note_putting() { note(header_->putting, putting_generation_); }
   void note_getting() { note(header_->getting, getting_generation_); }
   bool has_put() const { return putting_generation_.load(relaxed) == fork_generation(); }
-  // This process's place among the producers (Producers::enter), or none. A forked child has its parent's:
-  // it is ours only if the slot names us. Both under the producers' lock.
-  std::uint32_t producing_slot() const { return producing_slot_; }
-  void set_producing_slot(std::uint32_t slot) { producing_slot_ = slot; }
+  ProducerPlace& producing() { return producing_; }
   // Processes alive in each list; strikes out the dead, and asks for a sweep when there were any.
   struct Attached {
     std::uint32_t putting = 0, getting = 0;
@@ -139,7 +137,7 @@ class Segment {
   std::uint32_t page_count_ = 0;
   Atomic<std::uint32_t> putting_generation_{0};  // the fork generation in which we wrote ourselves in
   Atomic<std::uint32_t> getting_generation_{0};
-  std::uint32_t producing_slot_ = UINT32_MAX;
+  ProducerPlace producing_;
   Identity identity_;
   std::string name_;
 };

@@ -80,7 +80,7 @@ class Stream {
         header_(segment_->header()),
         pool_(*segment_),
         ready_(*segment_),
-        producers_(*segment_),
+        producers_(header_.ending, segment_->producing()),
         table_(*segment_) {}
 
   // Puts as many of the `count` items as fit, in one go; `done` says how many. `patience` bounds

@@ -58,6 +58,26 @@ class Patience {
   Nanoseconds ends_ = 0;
 };
 
+// Runs `attempt(patience)`, which waits for a lock, until it is done; or a Python error is set, as a signal's handler has
+// raised.
+template <class Attempt>
+Status insist_on_lock(Attempt attempt) {
+  for (;;) {
+    Status status;
+    {
+      const WithoutGil released;
+      status = attempt(longest_portion);
+    }
+    if (status != Status::busy && status != Status::interrupted) return status;
+    if (PyErr_CheckSignals() != 0) return status;
+  }
+}
+
+// For `expect_producers`; false with a Python error set.
+bool parse_producer_count(nb::handle count, std::uint32_t& into);
+// ProducerLost, of the first of them. Null, with that set.
+nb::object raise_lost(const std::vector<LostProducer>& lost);
+
 // From multiprocessing's (block, timeout); false with a Python error set.
 bool parse_deadline(nb::handle block, nb::handle timeout, Deadline& deadline);
 
@@ -165,8 +185,6 @@ class Channel {
   bool check_peer();
   // ShutDown, or ProducerLost.
   nb::object raise_end();
-  template <class Attempt>
-  Status insist(Attempt attempt);
   bool peer_gone() const;
   Waited wait_for_item(Nanoseconds deadline, Slices& slices);
   nb::object decode_one(const Taken& taken, nb::object prepared);

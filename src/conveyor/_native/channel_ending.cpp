@@ -1,5 +1,5 @@
 // The end of a queue: shutting it down, registering as a producer, and what the last getter is told.
-#include <algorithm>
+#include <nanobind/stl/pair.h>
 
 #include "channel.hpp"
 #include "errors.hpp"
@@ -8,10 +8,7 @@ namespace conveyor::python {
 
 using namespace nb::literals;
 
-nb::object Channel::raise_end() {
-  if (stream_.dropped()) return raise("ShutDown", shut_down_text);
-  const std::vector<LostProducer> lost = stream_.lost();
-  if (lost.empty()) return raise("ShutDown", "the queue was shut down, and all items are taken");
+nb::object raise_lost(const std::vector<LostProducer>& lost) {
   try {
     const nb::object type = nb::module_::import_("conveyor.errors").attr("ProducerLost");
     const LostProducer& one = lost.front();
@@ -21,6 +18,24 @@ nb::object Channel::raise_end() {
     error.restore();
   }
   return {};
+}
+
+bool parse_producer_count(nb::handle count, std::uint32_t& into) {
+  const long long wanted = PyLong_AsLongLong(count.ptr());
+  if (wanted == -1 && PyErr_Occurred() != nullptr && PyErr_ExceptionMatches(PyExc_OverflowError) == 0) return false;
+  PyErr_Clear();
+  if (wanted < 0 || wanted > Producers::most_expected) {
+    PyErr_Format(PyExc_ValueError, "n is %S; it must be from 0 to %u", count.ptr(), Producers::most_expected);
+    return false;
+  }
+  into = static_cast<std::uint32_t>(wanted);
+  return true;
+}
+
+nb::object Channel::raise_end() {
+  if (stream_.dropped()) return raise("ShutDown", shut_down_text);
+  const std::vector<LostProducer> lost = stream_.lost();
+  return lost.empty() ? raise("ShutDown", "the queue was shut down, and all items are taken") : raise_lost(lost);
 }
 
 bool Channel::looked_for_lost() {
@@ -34,50 +49,30 @@ bool Channel::looked_for_lost() {
   return true;
 }
 
-// Until it is done, or a signal's handler raises.
-template <class Attempt>
-Status Channel::insist(Attempt attempt) {
-  constexpr Nanoseconds portion = 100'000'000;
-  for (;;) {
-    Status status;
-    {
-      const WithoutGil released;
-      status = attempt(portion);
-    }
-    if (status != Status::busy && status != Status::interrupted) return status;
-    if (PyErr_CheckSignals() != 0) return status;
-  }
-}
-
 nb::object Channel::shutdown(bool immediate) {
-  const Status status = insist([&](Nanoseconds patience) { return stream_.shutdown(immediate, patience); });
+  const Status status = insist_on_lock([&](Nanoseconds patience) { return stream_.shutdown(immediate, patience); });
   if (PyErr_Occurred() != nullptr) return {};
   return status == Status::ok ? nb::none() : raise_status(status, stream_.segment(), 0);
 }
 
 nb::object Channel::enter_producing(bool counts) {
-  const Status status = insist([&](Nanoseconds patience) { return stream_.enter_producing(counts, patience); });
+  const Status status = insist_on_lock([&](Nanoseconds patience) { return stream_.enter_producing(counts, patience); });
   if (PyErr_Occurred() != nullptr) return {};
   return status == Status::ok ? nb::none() : raise_status(status, stream_.segment(), 0);
 }
 
 nb::object Channel::expect_producers(nb::handle count) {
-  const long long wanted = PyLong_AsLongLong(count.ptr());
-  if (wanted == -1 && PyErr_Occurred() != nullptr && PyErr_ExceptionMatches(PyExc_OverflowError) == 0) return {};
-  PyErr_Clear();
-  if (wanted < 0 || wanted > Producers::most_expected) {
-    PyErr_Format(PyExc_ValueError, "n is %S; it must be from 0 to %u", count.ptr(), Producers::most_expected);
-    return {};
-  }
-  const auto number = static_cast<std::uint32_t>(wanted);
-  const Status status = insist([&](Nanoseconds patience) { return stream_.expect_producers(number, patience); });
+  std::uint32_t number = 0;
+  if (!parse_producer_count(count, number)) return {};
+  const Status status =
+      insist_on_lock([&](Nanoseconds patience) { return stream_.expect_producers(number, patience); });
   if (PyErr_Occurred() != nullptr) return {};
   return status == Status::ok ? nb::none() : raise_status(status, stream_.segment(), 0);
 }
 
 nb::object Channel::unfinished() {
   std::uint64_t count = 0;
-  const Status status = insist([&](Nanoseconds patience) { return stream_.count_unfinished(count, patience); });
+  const Status status = insist_on_lock([&](Nanoseconds patience) { return stream_.count_unfinished(count, patience); });
   if (PyErr_Occurred() != nullptr) return {};
   return status == Status::ok ? nb::object(nb::int_(count)) : raise_status(status, stream_.segment(), 0);
 }
@@ -103,6 +98,11 @@ void bind_ending(nb::class_<Channel>& channel) {
       .def("_task_done", &Channel::task_done)
       .def("_shutdown", &Channel::shutdown, "immediate"_a)
       .def_prop_ro("_is_shut_down", [](Channel& self) { return self.stream().ended(); })
+      .def_prop_ro("_identity",
+                   [](Channel& self) {
+                     const Identity& identity = self.stream().segment().identity();
+                     return std::pair(identity.device, identity.inode);
+                   })
       .def("_enter_producing", &Channel::enter_producing, "counts"_a)
       .def("_leave_producing",
            [](Channel& self) {

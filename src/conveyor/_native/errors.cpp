@@ -49,6 +49,11 @@ nb::object raise_full(const char* text, std::uint64_t needed) {
   return {};
 }
 
+std::string crowded_producers_text() {
+  return "at most " + std::to_string(producer_capacity) +
+         " processes may be inside producing() at a time, and they are";
+}
+
 nb::object raise_status(Status status, const Segment& segment, std::uint64_t payload) {
   const std::string size = std::to_string(payload);
   switch (status) {
@@ -69,10 +74,7 @@ nb::object raise_status(Status status, const Segment& segment, std::uint64_t pay
                                      ", failed ones that stay included); acknowledge or release some first")
                                         .c_str());
     case Status::shut_down: return raise("ShutDown", shut_down_text);
-    case Status::crowded:
-      return raise("ConveyorError", ("at most " + std::to_string(producer_capacity) +
-                                     " processes may be inside producing() at a time, and they are")
-                                        .c_str());
+    case Status::crowded: return raise("ConveyorError", crowded_producers_text().c_str());
     case Status::corrupt: return raise("CorruptSegment", "the queue's shared memory is damaged; make a new queue");
     default: return raise("ConveyorError", "unexpected state of the queue");
   }

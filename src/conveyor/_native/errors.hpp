@@ -4,6 +4,8 @@
 
 #include <nanobind/nanobind.h>
 
+#include <string>
+
 #include "conveyor/segment.hpp"
 #include "conveyor/stream.hpp"
 
@@ -17,6 +19,7 @@ nb::object raise(const char* name, const char* text);  // an exception of convey
 nb::object raise_empty();
 // `needed`: bytes that there was no room for, as an attribute of that name; 0: not said.
 nb::object raise_full(const char* text = nullptr, std::uint64_t needed = 0);
+std::string crowded_producers_text();
 nb::object raise_status(Status status, const Segment& segment, std::uint64_t payload);
 // The pending Python exception, whole, and no longer pending; null if there is none.
 nb::object take_exception();

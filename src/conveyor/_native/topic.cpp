@@ -66,6 +66,7 @@ void bind_topics(nb::module_& module) {
   module.attr("TOPIC_LAYOUT") = fanout_layout_version;
   nb::class_<TopicChannel> topic(module, "TopicChannel", nb::is_weak_referenceable());
   topic.attr("__class_getitem__") = subscript;
+  bind_topic_ending(topic);
   topic
       .def(
           "__init__",
@@ -79,9 +80,7 @@ void bind_topics(nb::module_& module) {
           "region"_a, "keep"_a)
       .def_prop_ro("_region", [](TopicChannel& self) { return self.region(); })
       .def_prop_ro("_tail", [](TopicChannel& self) { return self.fanout().tail(); })
-      .def_prop_ro("_is_shut_down", [](TopicChannel& self) { return self.fanout().ended(); })
       .def_prop_ro("_keep", [](TopicChannel& self) { return self.fanout().header().keep; })
-      .def("_shutdown", &TopicChannel::shutdown)
       .def("_statistics", &statistics)
       .def("_check", &TopicChannel::check, "patience"_a = 10.0)
       .def(

@@ -21,6 +21,8 @@ class TopicChannel {
   nb::object publish(nb::handle event, nb::handle key, const Deadline& deadline);
   nb::object publish_many(nb::handle events, nb::handle key, const Deadline& deadline);
   nb::object shutdown();
+  nb::object enter_producing(bool counts);
+  nb::object expect_producers(nb::handle count);
   nb::object check(double patience);
   // True once a subscriber that blocks has gone on, or at the end; False at the deadline.
   nb::object wait_room(const Deadline& deadline);
@@ -64,7 +66,7 @@ class SubscriptionChannel {
   // Null with a Python error set.
   nb::object get(const Deadline& deadline);
   nb::object get_many(std::size_t most, const Deadline& deadline);
-  // Null without an error at the end.
+  // Null without an error at the end, unless a producer was lost.
   nb::object next();
   void close() { subscriber_.leave(); }
   bool usable();
@@ -80,6 +82,8 @@ class SubscriptionChannel {
   nb::object take(Status& status);
   bool passes(nb::handle event);
   bool await(const Deadline& deadline, Slices& slices, bool& ended);
+  // ShutDown, or ProducerLost.
+  nb::object raise_end();
   nb::object raise_lagged();
 
   Subscriber subscriber_;
@@ -108,6 +112,10 @@ struct EventMemory {
   const std::byte* data;
   std::size_t size;
 };
+
+// Whether the producers were looked after just now, so that the topic may have ended.
+bool looked_for_lost(Fanout& fanout);
+void bind_topic_ending(nb::class_<TopicChannel>& topic);
 
 nb::object raise_topic_status(Status status, const Fanout& fanout, std::uint64_t payload, std::size_t key_size);
 

@@ -103,7 +103,7 @@ TopicChannel::TopicChannel(std::shared_ptr<Region> region, std::uint64_t keep) :
   const int error = Fanout::initialise(region_->data(), capacity, keep, reserve);
   if (error == EBUSY) throw SegmentError(Fault::system, EBUSY, "the topic's lock is held by a process that is stopped");
   if (error != 0 && error != EINVAL) throw SegmentError(Fault::memory, error, "no memory for a topic");
-  fanout_ = std::make_shared<Fanout>(region_->data(), size, reserve);
+  fanout_ = std::make_shared<Fanout>(region_->data(), size, reserve, &region_->producing());
   if (!fanout_->sound())
     throw SegmentError(Fault::corrupt, 0, "not a sound topic: its log has no size that a topic can have");
 }
@@ -267,21 +267,6 @@ nb::object TopicChannel::publish_many(nb::handle events, nb::handle key, const D
   return nb::none();
 }
 
-nb::object TopicChannel::shutdown() {
-  const Deadline at_once{forever, true};
-  for (Patience patience(at_once);;) {
-    const Nanoseconds portion = patience.portion();
-    Status status;
-    {
-      const WithoutGil released;
-      status = fanout_->end(portion);
-    }
-    if (status == Status::ok) return nb::none();
-    if (PyErr_CheckSignals() != 0) return {};
-    if (portion == 0) return raise_topic_status(Status::busy, *fanout_, 0, 0);
-  }
-}
-
 nb::object TopicChannel::check(double patience) {
   std::optional<std::string> trouble;
   {
@@ -304,6 +289,7 @@ nb::object TopicChannel::wait_room(const Deadline& deadline) {
 nb::object TopicChannel::wait_event(std::uint64_t position, const Deadline& deadline) {
   for (Slices slices;;) {
     if (fanout_->tail() != position || fanout_->ended()) return nb::bool_(true);
+    if (looked_for_lost(*fanout_)) continue;
     if (deadline.passed()) return nb::bool_(false);
     {
       const WithoutGil released;

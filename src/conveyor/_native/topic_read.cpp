@@ -191,6 +191,7 @@ bool SubscriptionChannel::await(const Deadline& deadline, Slices& slices, bool& 
     ended = true;
     return false;
   }
+  if (looked_for_lost(subscriber_.fanout())) return PyErr_CheckSignals() == 0 && usable();
   if (deadline.passed()) return raise_empty(), false;
   subscriber_.settle();
   const std::uint64_t position = subscriber_.position();
@@ -230,13 +231,16 @@ nb::object SubscriptionChannel::read(const Deadline& deadline, bool& ended) {
 nb::object SubscriptionChannel::get(const Deadline& deadline) {
   bool ended = false;
   nb::object event = read(deadline, ended);
-  if (ended) raise("ShutDown", "the topic was shut down, and all its events were received");
+  if (ended) raise_end();
   return event;
 }
 
 nb::object SubscriptionChannel::next() {
   bool ended = false;
-  return read({}, ended);
+  nb::object event = read({}, ended);
+  if (!ended) return event;
+  const std::vector<LostProducer> lost = subscriber_.fanout().lost();
+  return lost.empty() ? nb::object() : raise_lost(lost);
 }
 
 nb::object SubscriptionChannel::get_many(std::size_t most, const Deadline& deadline) {

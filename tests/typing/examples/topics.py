@@ -4,7 +4,7 @@ Checked by mypy and pyright (test_typing.py); never run.
 
 from typing import Any, assert_type
 
-from conveyor import Lagged, SubscriberStatistics, Subscription, Topic, TopicStatistics, connect
+from conveyor import Lagged, ProducerLost, SubscriberStatistics, Subscription, Topic, TopicStatistics, connect
 
 
 def events_have_a_type() -> None:
@@ -25,6 +25,19 @@ def events_have_a_type() -> None:
     topic.subscribe(["a", "b.#"], 17, when_slow="fail")
     topic.subscribe(when_slow="wait")  # wrong
     topic.subscribe(filter=3)  # wrong
+
+
+def endings(topic: Topic[int]) -> int:
+    topic.expect_producers(4)
+    topic.expect_producers("four")  # wrong
+    with topic.producing() as out:
+        assert_type(out, Topic[int])
+        out.publish(1)
+        out.publish("text")  # wrong
+    try:
+        return topic.subscribe(from_="oldest").get()
+    except ProducerLost as lost:
+        return lost.items
 
 
 async def coroutines(topic: Topic[bytes]) -> None:

@@ -1,0 +1,74 @@
+// The end of a topic: shutting it down, registering as a producer, and what each subscriber is told.
+#include <nanobind/stl/pair.h>
+
+#include "errors.hpp"
+#include "topic_channel.hpp"
+
+namespace conveyor::python {
+
+using namespace nb::literals;
+
+nb::object SubscriptionChannel::raise_end() {
+  const std::vector<LostProducer> lost = subscriber_.fanout().lost();
+  return lost.empty() ? raise("ShutDown", "the topic was shut down, and all its events were received")
+                      : raise_lost(lost);
+}
+
+bool looked_for_lost(Fanout& fanout) {
+  if (!fanout.look_is_due()) return false;
+  const WithoutGil released;
+  fanout.look_for_lost();
+  return true;
+}
+
+nb::object TopicChannel::shutdown() {
+  const Deadline at_once{forever, true};
+  for (Patience patience(at_once);;) {
+    const Nanoseconds portion = patience.portion();
+    Status status;
+    {
+      const WithoutGil released;
+      status = fanout_->end(portion);
+    }
+    if (status == Status::ok) return nb::none();
+    if (PyErr_CheckSignals() != 0) return {};
+    if (portion == 0) return raise_topic_status(Status::busy, *fanout_, 0, 0);
+  }
+}
+
+nb::object TopicChannel::enter_producing(bool counts) {
+  const Status status =
+      insist_on_lock([&](Nanoseconds patience) { return fanout_->enter_producing(counts, patience); });
+  if (PyErr_Occurred() != nullptr) return {};
+  if (status == Status::ok) return nb::none();
+  if (status != Status::crowded) return raise_topic_status(status, *fanout_, 0, 0);
+  return raise("ConveyorError", crowded_producers_text().c_str());
+}
+
+nb::object TopicChannel::expect_producers(nb::handle count) {
+  std::uint32_t number = 0;
+  if (!parse_producer_count(count, number)) return {};
+  const Status status =
+      insist_on_lock([&](Nanoseconds patience) { return fanout_->expect_producers(number, patience); });
+  if (PyErr_Occurred() != nullptr) return {};
+  return status == Status::ok ? nb::none() : raise_topic_status(status, *fanout_, 0, 0);
+}
+
+void bind_topic_ending(nb::class_<TopicChannel>& topic) {
+  topic.def("_shutdown", &TopicChannel::shutdown)
+      .def_prop_ro("_is_shut_down", [](TopicChannel& self) { return self.fanout().ended(); })
+      .def_prop_ro("_identity",
+                   [](TopicChannel& self) {
+                     const Identity& identity = self.region()->identity();
+                     return std::pair(identity.device, identity.inode);
+                   })
+      .def("_enter_producing", &TopicChannel::enter_producing, "counts"_a)
+      .def("_leave_producing",
+           [](TopicChannel& self) {
+             const WithoutGil released;
+             self.fanout().leave_producing();
+           })
+      .def("_expect_producers", &TopicChannel::expect_producers, "n"_a);
+}
+
+}  // namespace conveyor::python
