@@ -57,7 +57,10 @@ Status Stream::shutdown(bool immediate, Nanoseconds patience) {
   }
   Status status = lock(producers, patience);
   if (status == Status::ok) {
-    for (const Producers::Dead& each : dead) producers_.bury(each);
+    // Once it has ended, somebody may have been told that nobody was lost.
+    if (!ended()) {
+      for (const Producers::Dead& each : dead) producers_.bury(each);
+    }
     if (!end(immediate ? End::drop : End::drain)) status = Status::busy;
     producers.lock.unlock();
   }
@@ -142,8 +145,10 @@ void Stream::look_for_lost() {
   const std::vector<Producers::Dead> dead = producers_.find_dead();
   if (dead.empty() && !producers_.unsettled()) return;
   if (lock(header_.producers, look_patience) != Status::ok) return;  // next time
-  for (const Producers::Dead& each : dead) producers_.bury(each);
-  end_if_all_left();
+  if (!ended()) {
+    for (const Producers::Dead& each : dead) producers_.bury(each);
+    end_if_all_left();
+  }
   header_.producers.lock.unlock();
   if (ended()) tell_of_end();
 }
