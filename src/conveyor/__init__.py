@@ -38,7 +38,7 @@ from __future__ import annotations
 #   _native
 #   _arrays, _reducers | numpy
 #   codecs/ | msgspec pyarrow
-#   _names, dead_letter, errors, statistics, topic_statistics
+#   _lazy, _names, dead_letter, errors, statistics, topic_statistics
 #
 # Under _native lies core/, in C++, which knows no Python.
 import sys
@@ -49,9 +49,9 @@ if not sys.platform.startswith("linux"):
         "use the standard library's multiprocessing.Queue here"
     )
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ._lazy import lazy
 from .errors import (
     CodecMismatch,
     ConveyorError,
@@ -168,12 +168,12 @@ _LAZY = {
     "Condition": "condition",
     "DeadLetter": "dead_letter",
     "Event": "event",
-    "Failure": "pipeline",
+    "Failure": "pipeline.failure",
     "Lock": "locks",
     "Pipe": "pipe",
-    "Pipeline": "pipeline",
+    "Pipeline": "pipeline.pipeline",
     "RLock": "locks",
-    "Report": "pipeline",
+    "Report": "pipeline.report",
     "Semaphore": "semaphores",
     "SharedArray": "shared_array",
     "SharedDict": "shared_dict",
@@ -188,17 +188,11 @@ _LAZY = {
     "connect": "transports",
     "install": "_install",
     "installed": "_install",
-    "read_lines": "pipeline",
+    "read_lines": "pipeline.lines",
     "remove": "transports",
     "uninstall": "_install",
 }
 
 
 if not TYPE_CHECKING:  # a checker that saw it would accept any name
-
-    def __getattr__(name: str) -> Any:
-        if name not in _LAZY:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
-        globals()[name] = value
-        return value
+    __getattr__ = lazy(__name__, _LAZY)

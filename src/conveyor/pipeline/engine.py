@@ -8,11 +8,10 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from multiprocessing import util
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..workers.serve import Job
 from .autoscale import Autoscale
-from .coroutine_hand import CoroutineHand, Loop
 from .dismissal import dismiss
 from .events import Event, ItemFailed, OutletClosed, Tick
 from .failure import Failure
@@ -34,10 +33,12 @@ from .tracker import Tracker
 from .watch import Watch
 from .work_node import WorkNode
 
+if TYPE_CHECKING:
+    from .coroutine_hand import Loop
+
 __all__ = ["Engine", "Phase"]
 
-# However we are told of deaths, we also look for ourselves: a child of the worker's may hold the
-# descriptor that tells.
+# We also look for ourselves: a child of the worker's may hold the descriptor that tells of its death.
 _LOOK_SECONDS = 0.5
 # Deaths, time limits and all else are looked at this often at least.
 _CARE_SECONDS = 0.002
@@ -207,6 +208,8 @@ class Engine:
 
     def loop(self) -> Loop:
         """The event loop for coroutines."""
+        from .coroutine_hand import Loop  # asyncio takes long to import
+
         if self._loop_thread is None:
             self._loop_thread = Loop()
         return self._loop_thread
@@ -216,6 +219,8 @@ class Engine:
         if where == "threads":
             return ThreadHand(owner, job, self._spoke)
         if where == "coroutines":
+            from .coroutine_hand import CoroutineHand
+
             return CoroutineHand(owner, job, self.loop(), self._spoke)
         if self._stdout_to_stderr:
             job = Job(job.links, True, True, job.retries, job.backoff)
@@ -280,8 +285,9 @@ class Engine:
                     continue
             if self.phase is Phase.STOPPED or self._all_done():
                 return
-            # Starting a process takes as long as thousands of items: after they have been moved.
-            if self._staff() or (self._may_look() and take_quickly(self.works, self.sources)):
+            # Starting a process takes as long as thousands of items: after they have been moved, and one at a time.
+            started = any(node.staff(monotonic()) for node in self.works)
+            if started or (self._may_look() and take_quickly(self.works, self.sources)):
                 continue
             found = self._wait()
             now = monotonic()
@@ -304,10 +310,6 @@ class Engine:
                     node.crew.supervise(found, look)
             if self._tracker is not None:
                 self._tracker.commit(now)
-
-    def _staff(self) -> bool:
-        now = monotonic()
-        return any(node.staff(now) for node in self.works)  # one at a time
 
     def _may_look(self) -> bool:
         return not (self._hurry or self._speaking) and monotonic() - self._cared <= _CARE_SECONDS
@@ -392,7 +394,6 @@ class Engine:
 
 def _stop(reference: weakref.ref[Engine]) -> None:
     engine = reference()
-    if engine is not None:
-        for node in engine.works:
-            for hand in node.crew.hands:
-                hand.kill()
+    for node in engine.works if engine is not None else ():
+        for hand in node.crew.hands:
+            hand.kill()

@@ -31,8 +31,8 @@ from .reporting import Timeline, make_report
 from .sinks import NewsSink, Sink
 from .source_node import SourceNode
 from .sources import IterableSource, LineSource, QueueSource, Source
+from .thread_source import ThreadSource
 from .tracker import Tracker
-from .waiting_sources import AsyncSource, ThreadSource
 
 __all__ = ["Running"]
 
@@ -297,6 +297,8 @@ def make_source(given: Any, engine: Engine) -> Source[Any]:
                 given.close()
             raise TypeError(f"the source function returned {given!r:.60}; it must return or be a generator")
     if isinstance(given, collections.abc.AsyncIterable):
+        from .async_source import AsyncSource  # asyncio takes long to import
+
         return AsyncSource(given, engine.watch.wake, engine.loop())  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(given, _QUICK) or _is_plain_file(given):
         return IterableSource(given)  # pyright: ignore[reportUnknownArgumentType]
