@@ -83,7 +83,8 @@ def test_an_interrupt_just_when_a_worker_was_started(
 
     monkeypatch.setattr(process, "start", start_and_interrupt)
     pipeline = Pipeline(range(1000)).map(same, workers=2)
-    with pytest.raises(KeyboardInterrupt):
+    # Of two signals at a time, either may be told of first.
+    with pytest.raises(KeyboardInterrupt if streams else (KeyboardInterrupt, SystemExit)):
         if streams:
             list(pipeline.stream(start_method=method))
         else:
