@@ -67,9 +67,9 @@ def bottleneck(stages: list[StageReport], pressure: Pressure, failed: bool = Fal
             )
         if seconds < _SHORT_SECONDS:
             return f"It was too short ({duration(seconds)}) to tell what holds it up."
-    # Not if it was the source, a sink, or whoever iterates over the results, that kept everybody waiting.
-    at_work = pressure.hub >= (_HUB if share < _BUSY else _BUSY if top.kind == "engine" else 0.0)
-    if at_work and (small := _small(stages, pressure)):
+    # Not if it was the source or a sink that kept everybody waiting.
+    least = 0.0 if top.kind != "engine" else _HUB if share < _BUSY else _BUSY
+    if pressure.hub >= least and (small := _small(stages, pressure)):
         return small
     if share < _BUSY:
         return f"Nothing stands out: even {top.name!r} worked only {share:.0%} of the time."
