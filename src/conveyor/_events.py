@@ -9,6 +9,10 @@ from ._waiter import deadline_after, wait_in_thread
 if TYPE_CHECKING:
     from ._native import TopicChannel
 
+# A subscriber may have gone on before anybody waited, and nobody tells of an array that is let go: as who waits in
+# `publish` does, the coroutines try again now and then.
+_LOOK_SECONDS = 0.02
+
 __all__ = ["deadline_after", "wait_for_event", "wait_for_room"]
 
 
@@ -19,6 +23,11 @@ async def wait_for_event(channel: TopicChannel[Any], position: int, deadline: fl
 
 
 async def wait_for_room(channel: TopicChannel[Any], deadline: float | None) -> bool:
-    """Wait until a subscriber that blocks has gone on, or the end; False at the deadline."""
+    """Wait until there may be room, or the end; False at the deadline."""
     whose = channel._region.identity
-    return await wait_in_thread("room", whose, lambda _, seconds: channel._wait_room(seconds), 0, deadline)
+
+    def look(_amount: int, _seconds: float) -> bool:
+        channel._wait_room(_LOOK_SECONDS)
+        return True
+
+    return await wait_in_thread("room", whose, look, 0, deadline)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
+import weakref
 from contextvars import ContextVar
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 __all__ = ["Producing"]
 
@@ -20,12 +23,23 @@ class _Produced(Protocol):
 
 Q = TypeVar("Q", bound=_Produced)
 
-_Key = tuple[int, tuple[int, int]]
+_Key = tuple[int, tuple[int, int], Any]
 _NONE: frozenset[_Key] = frozenset()
 
 # The queues and topics that this thread, or asyncio task, produces for. With the pid: a fork inherits the variable,
-# and is a producer of its own.
+# and is a producer of its own. With who entered: a task, and what runs in `asyncio.to_thread`, inherit it, too.
 _inside: ContextVar[frozenset[_Key]] = ContextVar("conveyor_producing", default=_NONE)
+
+
+def _who() -> Any:
+    """The asyncio task that runs, or the thread."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None:
+        try:
+            return weakref.ref(asyncio.current_task())
+        except (RuntimeError, TypeError):  # no loop runs here, or it calls something that is no task
+            pass
+    return threading.get_ident()
 
 
 class Producing(Generic[Q]):
@@ -41,7 +55,7 @@ class Producing(Generic[Q]):
     def __enter__(self) -> Q:
         if self._key is not None:
             raise RuntimeError("this producing() block was entered already; call producing() for each")
-        key = (os.getpid(), self._queue._identity)  # pyright: ignore[reportPrivateUsage]
+        key = (os.getpid(), self._queue._identity, _who())  # pyright: ignore[reportPrivateUsage]
         inside = _inside.get()
         # A block within another of the same thread is not one more of those that were expected.
         self._counts = key not in inside

@@ -13,6 +13,7 @@ from stages import add_one, same, slow_item, total_of
 
 from conveyor import Event, Pipeline, SharedValue
 from conveyor.pipeline import Results, Running
+from conveyor.pipeline.run import Run
 
 METHODS = ["fork", "spawn", "forkserver"]
 MIB = 1024 * 1024
@@ -237,3 +238,14 @@ class TestArrays:
             count += 1
         assert count == 48
         assert high_water() - before < 800 * MIB  # all of it in every stage would be 1,536 MiB
+
+
+def test_what_a_run_weighs_is_never_negative() -> None:
+    """It is a guess from a few items, and again for the rest when a run is cut."""
+    for large in range(40):
+        run = Run(0, [b"x" * 100_000 if number == large else number for number in range(40)])
+        total = run.weight
+        rest = run.split(20)
+        assert run.weight >= 0
+        assert rest.weight >= 0
+        assert run.weight + rest.weight == total

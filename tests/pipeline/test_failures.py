@@ -267,3 +267,36 @@ def parent_to_be_killed(folder: str, method: Any, thread: str) -> None:
 
 if __name__ == "__main__":
     parent_to_be_killed(*sys.argv[1:])
+
+
+NO_MEMORY = """
+import resource
+from conveyor import Pipeline
+from conveyor.pipeline import Failure
+
+def same(item):
+    return item if isinstance(item, int) else -1
+
+if __name__ == "__main__":
+    big = bytes(600_000_000)
+    items = [*range(3000), big, *range(3001, 6000)]
+    with open("/proc/self/status") as status:
+        used = 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmSize"))
+    resource.setrlimit(resource.RLIMIT_AS, (used + 500_000_000,) * 2)
+    found = list(Pipeline(items).map(same, workers=2, ordered={ordered}).stream(outcomes=True))
+    failures = [one for one in found if isinstance(one, Failure)]
+    assert len(failures) == 1 and failures[0].number == 3000 and "no memory" in str(failures[0]), failures
+    assert [one for one in found if not isinstance(one, Failure)] != [], found
+    numbers = [one for one in found if isinstance(one, int)]
+    assert (numbers if {ordered} else sorted(numbers)) == [n for n in range(6000) if n != 3000]
+    print("fine")
+"""
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_one_among_many_for_which_there_is_no_memory(ordered: bool, tmp_path: Path) -> None:
+    """Those before it in its portion have been sent, and are not sent again."""
+    program = tmp_path / "program.py"
+    program.write_text(NO_MEMORY.replace("{ordered}", str(ordered)))
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("fine", "")

@@ -15,7 +15,7 @@ import pytest
 from stages import same
 
 from conveyor import Pipeline
-from conveyor.pipeline.deferred_signals import deferred_signals
+from conveyor.pipeline.deferred_signals import deferred_signals, surely
 
 TERMINATES = """
 import multiprocessing, time
@@ -111,3 +111,36 @@ def test_signals_that_have_no_handler_of_pythons_are_left_alone() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, old)
+
+
+@pytest.mark.parametrize("call", range(4))
+def test_handlers_are_back_whenever_a_signal_comes(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two handlers are put aside and put back by four calls; the exception comes just after each of them."""
+
+    def terminate(number: int, _frame: Any) -> None:
+        raise SystemExit(number)
+
+    install = signal.signal
+    old = install(signal.SIGTERM, terminate)
+    calls = 0
+    done: list[str] = []
+
+    def install_and_interrupt(number: Any, handler: Any) -> Any:
+        nonlocal calls
+        before = install(number, handler)
+        calls += 1
+        if calls == call + 1:
+            for each in (signal.SIGTERM, signal.SIGINT):
+                os.kill(os.getpid(), each)
+        return before
+
+    monkeypatch.setattr(signal, "signal", install_and_interrupt)
+    try:
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            surely(lambda: done.append("done"))
+        assert done == ["done"]
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGTERM) is terminate
+    finally:
+        monkeypatch.undo()
+        signal.signal(signal.SIGTERM, old)

@@ -13,7 +13,8 @@ import pytest
 from callers import Caller
 
 import conveyor
-from conveyor import Queue, ShutDown, Topic
+from conveyor import Full, Queue, ShutDown, Topic
+from conveyor._events import deadline_after, wait_for_room
 
 KIB = 2**10
 
@@ -217,3 +218,49 @@ class TestCoroutines:
                 await topic.subscribe().aget()
 
         asyncio.run(work())
+
+
+@pytest.mark.parametrize("kind", ["tasks", "threads of asyncio's"])
+def test_tasks_that_begin_inside_a_block_are_producers_of_their_own(kind: str) -> None:
+    """They inherit the context; each counts as one of those that were expected."""
+    topic: Topic[int] = Topic()
+    queue: Queue[int] = Queue()
+
+    async def produce(whose: Any) -> None:
+        with whose.producing():
+            await asyncio.sleep(0)
+
+    def produce_in_thread(whose: Any) -> None:
+        with whose.producing():
+            pass
+
+    async def run(whose: Any) -> None:
+        whose.expect_producers(3)
+        with whose.producing():
+            if kind == "tasks":
+                await asyncio.gather(produce(whose), produce(whose))
+            else:
+                await asyncio.gather(*(asyncio.to_thread(produce_in_thread, whose) for _ in range(2)))
+            assert not whose.is_shutdown
+
+    with topic.subscribe() as subscription:
+        for whose in (topic, queue):
+            asyncio.run(run(whose))
+            assert whose.is_shutdown
+        with pytest.raises(ShutDown):
+            subscription.get(timeout=10)
+
+
+def test_room_that_was_made_before_a_coroutine_waited_for_it() -> None:
+    topic: Topic[bytes] = Topic(max_bytes=65536)
+    with topic.subscribe() as subscription:
+        with pytest.raises(Full):
+            while True:
+                topic.publish(bytes(1000), timeout=0)
+        while subscription.lag:
+            subscription.get_nowait()
+
+        async def wait() -> bool:
+            return await wait_for_room(topic, deadline_after(20))
+
+        assert asyncio.run(wait())

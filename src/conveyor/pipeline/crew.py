@@ -304,6 +304,7 @@ class Crew:
         """Account for those that have left as they were told."""
         for hand in list(self.hands):
             if hand.gone():
+                hand.collect()  # of its last item it may have said how slow it was
                 self._remove(hand)
 
     def kill_all(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..workers.serve import Job
 from .autoscale import Autoscale
+from .deferred_signals import surely
 from .dismissal import dismiss
 from .events import Event, ItemFailed, OutletClosed, Tick
 from .failure import Failure
@@ -260,8 +261,7 @@ class Engine:
             if self.phase is not Phase.STOPPED:
                 yield from dismiss(self.works, self.watch, lambda: self.phase is Phase.STOPPED)
         finally:
-            self._end()
-            last_call.cancel()
+            surely(lambda: self._end(last_call))
         yield from self._told()
         if self.error is not None:
             raise self.error
@@ -379,9 +379,8 @@ class Engine:
 
     # -- the end -----------------------------------------------------------------------------------------
 
-    def _end(self) -> None:
-        if not self.ended:
-            self.ended = monotonic()
+    def _end(self, last_call: util.Finalize) -> None:
+        self.ended = self.ended or monotonic()
         for source in self.sources:
             source.source.close()
         for node in self.works:
@@ -390,6 +389,7 @@ class Engine:
             self._loop_thread.close()
             self._loop_thread = None
         self.watch.close()
+        last_call.cancel()
 
 
 def _stop(reference: weakref.ref[Engine]) -> None:

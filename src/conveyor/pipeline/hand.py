@@ -121,20 +121,28 @@ class Hand(Life):
         messages = lend(run.items) if self.lends and run.weight >= LEAST_LENT * run.count else None
         try:
             self._send(messages or wrap(run.items))
-        except Exception:
+        except Exception as error:
+            sent: int = getattr(error, "items_put", 0)
+            if sent:  # there was no memory for the next
+                rest = self._owner.split(run, run.start + sent)
+                self._runs.append(run)
+                self.outstanding += sent
+                run = rest
             self._give_each(run)
             return
         self._runs.append(run)
         self.outstanding += run.count
 
     def _give_each(self, run: Run) -> None:
-        """At least one of these cannot be pickled, and none was sent."""
+        """At least one of these cannot be sent, and none was."""
         for number in range(run.start, run.start + run.count):
             rest = self._owner.split(run, number + 1) if run.count > 1 else None
             try:
                 self._send(wrap(run.items))
             except Exception as error:
-                what = "the item cannot be pickled"
+                what = (
+                    "no memory to send it" if isinstance(error, MemoryError) else "the item cannot be pickled"
+                )
                 self._settle(run, Failure.here(self._owner.stage, number, run.items[0], error, what), 0)
             else:
                 self._runs.append(run)

@@ -55,6 +55,10 @@ class ProcessHand(Hand):
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS if inherits else ())
         try:
             self.process.start()
+        except (
+            EOFError
+        ):  # the fork server was killed, by a signal to all of the group for one: now there is a new one
+            self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         assert self.process.pid is not None  # it is started
@@ -72,6 +76,8 @@ class ProcessHand(Hand):
         """
         try:
             return cls(owner, job, context)
+        except EOFError as error:
+            raise OSError("the fork server was killed, and the one in its place, too") from error
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise PipelineError(
                 f"stage {owner.stage!r} cannot be sent to a worker process: {error}; "
@@ -124,5 +130,9 @@ class ProcessHand(Hand):
     def close(self) -> None:
         """Wait for the end of a process that is ending, and let go of what belongs to it."""
         self.process.join()
+        popen: Any = cast("Any", self.process)._popen
+        if popen.returncode is None:  # a signal's exception came just when its exit code had been fetched
+            popen.returncode = 255
+            self.process.join()
         self.process.close()
         super().close()

@@ -128,6 +128,7 @@ class Run:
             rest.part, self.part = self.part, []
             rest.parted, self.parted = self.parted, False
         self.count = at
+        rest.weight = min(rest.weight, self.weight)  # both are guesses by a sample, and none may be negative
         self.weight -= rest.weight
         if len(self.results) == self.count:
             self.items = []

@@ -186,9 +186,9 @@ class WorkNode(Node):
         gets = self.crew.shares(self._available, self._needs_help())
         fed = bool(gets)
         # In turn, and not all at once: they work on the first while the rest is still on its way.
-        while gets and self._waiting:
+        while gets and self._waiting and not self._closed:
             for hand in list(gets):
-                if self._waiting:
+                if self._waiting and not self._closed:
                     run = self._next_run(min(gets[hand], _AT_ONCE))
                     gets[hand] -= run.count
                     hand.give(run)
