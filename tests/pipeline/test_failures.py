@@ -33,6 +33,7 @@ from conveyor import (
     ItemTimeout,
     Pipeline,
     Queue,
+    SharedArray,
     StageError,
     TooManyFailures,
     WorkerLost,
@@ -300,3 +301,17 @@ def test_one_among_many_for_which_there_is_no_memory(ordered: bool, tmp_path: Pa
     program.write_text(NO_MEMORY.replace("{ordered}", str(ordered)))
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout.strip(), done.stderr) == ("fine", "")
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_nothing_is_begun_after_a_failure_that_ends_the_run_soon(ordered: bool) -> None:
+    """Not even what stands behind it in the same portion."""
+    begun = SharedArray((3000,), "u1")
+    items: list[Any] = [*range(2000), lambda: None, *range(2001, 3000)]
+
+    def mark(item: int) -> None:
+        begun[item] = 1
+
+    with pytest.raises(AttributeError, match="pickle"):
+        Pipeline(items).map(mark, workers=1, ordered=ordered).run(start_method="fork", halt="soon")
+    assert not begun[2000:].any()

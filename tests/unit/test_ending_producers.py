@@ -192,7 +192,7 @@ class TestProducing:
         queue: Queue[int] = Queue()
         with pytest.raises(ValueError, match="must be from 0 to"):
             queue.expect_producers(n)
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="n is 'two'; it must be an integer"):
             queue.expect_producers("two")  # type: ignore[arg-type]
         assert not queue.is_shutdown
 

@@ -178,7 +178,7 @@ class TestProducing:
         topic: Topic[int] = Topic()
         with pytest.raises(ValueError, match="must be from 0 to"):
             topic.expect_producers(n)
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="n is 'two'; it must be an integer"):
             topic.expect_producers("two")  # type: ignore[arg-type]
         assert not topic.is_shutdown
 

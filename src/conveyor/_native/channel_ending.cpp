@@ -22,7 +22,12 @@ nb::object raise_lost(const std::vector<LostProducer>& lost) {
 
 bool parse_producer_count(nb::handle count, std::uint32_t& into) {
   const long long wanted = PyLong_AsLongLong(count.ptr());
-  if (wanted == -1 && PyErr_Occurred() != nullptr && PyErr_ExceptionMatches(PyExc_OverflowError) == 0) return false;
+  if (wanted == -1 && PyErr_Occurred() != nullptr && PyErr_ExceptionMatches(PyExc_OverflowError) == 0) {
+    if (PyErr_ExceptionMatches(PyExc_TypeError) != 0)
+      PyErr_Format(PyExc_TypeError, "n is %R; it must be an integer from 0 to %u", count.ptr(),
+                   Producers::most_expected);
+    return false;
+  }
   PyErr_Clear();
   if (wanted < 0 || wanted > Producers::most_expected) {
     PyErr_Format(PyExc_ValueError, "n is %S; it must be from 0 to %u", count.ptr(), Producers::most_expected);

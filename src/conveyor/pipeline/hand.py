@@ -149,6 +149,9 @@ class Hand(Life):
                 self.outstanding += 1
             if rest is None:
                 return
+            if self._owner.closed:  # by this failure
+                self._owner.come_back([rest])
+                return
             run = rest
 
     def collect(self) -> int:

@@ -21,6 +21,15 @@ class Owner(Protocol):
         """Cut a run in two."""
         ...
 
+    def come_back(self, runs: list[Run]) -> None:
+        """Runs that the hand has not begun."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is to be begun."""
+        ...
+
     def spread(self, origin: Any, count: int) -> None:
         """An item that came of `origin` became so many."""
         ...

@@ -55,9 +55,8 @@ class ProcessHand(Hand):
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS if inherits else ())
         try:
             self.process.start()
-        except (
-            EOFError
-        ):  # the fork server was killed, by a signal to all of the group for one: now there is a new one
+        except EOFError:
+            # The fork server was killed, by a signal to the whole group for one: now there is a new one.
             self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -72,7 +72,7 @@ class Watch:
         self._source = fd
 
     def pause(self, seconds: float) -> None:
-        """Let time pass, and results come; anything else ends it early."""
+        """Let time pass, and results come; anything else ends it early, or is found a millisecond later."""
         whole = int(1000 * seconds)
         # poll counts in milliseconds, and would round up what is for many quick items.
         if not self._urgent.poll(whole):

@@ -56,7 +56,8 @@ class WorkNode(Node):
         self._again: list[Run] = []  # keyed: to be done before what else comes back with it
         self._attempts: dict[int, int] = {}
         self._available = 0
-        self._closed = False
+        self.closed = False
+        """Whether nothing more is begun."""
         self._missed: set[Any] = set()
         self.failures = self.retries = 0
         self.came_back = False
@@ -68,7 +69,7 @@ class WorkNode(Node):
         """As many as its workers will soon need."""
         if self.choked:
             return 0
-        if self._closed:
+        if self.closed:
             return self.window.room  # nobody will work on it, but it must not hold up those before
         need = self.crew.need() - self._available
         return max(min(need, self.window.room), 0)
@@ -122,14 +123,14 @@ class WorkNode(Node):
             run = heapq.heappop(self._later)[2]
             self._put_in(run, first=True)
         self.came_back = False
-        if self._closed and not self.in_flight:
+        if self.closed and not self.in_flight:
             self.flush()
         done = self._pass_on()
         if self._missed and (missed := set(filter(self.listens_to, self._missed))):
             self._missed -= missed
             self.collect(missed)
             done = True
-        if not self._closed and not self.choked:
+        if not self.closed and not self.choked:
             done = self._feed() or done
         return done
 
@@ -162,7 +163,7 @@ class WorkNode(Node):
 
     def cut(self) -> None:
         """Begin nothing more: what workers have not begun is given up."""
-        self._closed = True
+        self.closed = True
         for hand in self.crew.hands:
             for run in hand.take_back():
                 self._put_in(run)
@@ -174,7 +175,7 @@ class WorkNode(Node):
     @property
     def done(self) -> bool:
         """Whether nothing is left that will be worked on."""
-        if self._closed:
+        if self.closed:
             return self.in_flight == 0 and not self._out
         return super().done
 
@@ -186,9 +187,9 @@ class WorkNode(Node):
         gets = self.crew.shares(self._available, self._needs_help())
         fed = bool(gets)
         # In turn, and not all at once: they work on the first while the rest is still on its way.
-        while gets and self._waiting and not self._closed:
+        while gets and self._waiting and not self.closed:
             for hand in list(gets):
-                if self._waiting and not self._closed:
+                if self._waiting and not self.closed:
                     run = self._next_run(min(gets[hand], _AT_ONCE))
                     gets[hand] -= run.count
                     hand.give(run)
@@ -213,7 +214,7 @@ class WorkNode(Node):
 
     def staff(self, now: float) -> bool:
         """Start a worker, if there is work for one more; returns whether one was started."""
-        if not self._available or self._closed or self.choked:
+        if not self._available or self.closed or self.choked:
             return False
         if self.keyed:
             slots = (
@@ -246,7 +247,7 @@ class WorkNode(Node):
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing in it."""
-        return not (self.window.items or self._out or self._closed)
+        return not (self.window.items or self._out or self.closed)
 
     def give_lone(self, values: list[Any]) -> ProcessHand | None:
         """Take the only item, and give it to a worker that has nothing to do; None: it waits for one."""
@@ -376,7 +377,7 @@ class WorkNode(Node):
         failure = dataclasses.replace(failure, stage=spec.name, attempts=attempts)
         # The worker tries a keyed item again itself, unless it is the worker that is gone.
         by_us = not self.keyed or failure.kind in ("WorkerLost", "ItemTimeout")
-        if attempts <= spec.retries and not released and by_us and not self._closed:
+        if attempts <= spec.retries and not released and by_us and not self.closed:
             self._attempts[failure.number] = attempts
             self.retries += 1
             return True, failure
