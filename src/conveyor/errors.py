@@ -160,10 +160,11 @@ class WorkerLost(ConveyorError):
 
     Attributes:
         pid: the process.
-        exitcode: as of `multiprocessing.Process`: minus the signal's number, or the exit status.
+        exitcode: as of `multiprocessing.Process`: minus the signal's number, or the exit status. None: it cannot be
+            known, for the program ignores SIGCHLD, or something in it waited for the process first.
     """
 
-    def __init__(self, text: str, pid: int = 0, exitcode: int = 0) -> None:
+    def __init__(self, text: str, pid: int = 0, exitcode: int | None = 0) -> None:
         super().__init__(text, pid, exitcode)
         self.pid = pid
         self.exitcode = exitcode

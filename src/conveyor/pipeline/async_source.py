@@ -25,7 +25,7 @@ class AsyncSource(Fed):
     def __init__(self, items: AsyncIterable[Any], tell: Callable[[], None], loop: Loop) -> None:
         super().__init__(tell)
         self._iterable = items
-        self._loop = loop.loop
+        self._loop = loop
         self._more: asyncio.Event | None = None
         self._task: Any = None
 
@@ -35,9 +35,9 @@ class AsyncSource(Fed):
         self._wanted = want
         if self._task is None:
             self._more = asyncio.Event()
-            self._task = asyncio.run_coroutine_threadsafe(self._fetch(self._more), self._loop)
+            self._task = asyncio.run_coroutine_threadsafe(self._fetch(self._more), self._loop.loop)
         elif self._more is not None:
-            self._loop.call_soon_threadsafe(self._more.set)
+            self._loop.loop.call_soon_threadsafe(self._more.set)
 
     async def _fetch(self, more: asyncio.Event) -> None:
         try:

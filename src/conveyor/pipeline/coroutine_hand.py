@@ -12,6 +12,7 @@ from ..workers.failing import describe_failure
 from ..workers.messages import BROKEN, FAILED, READY, SLOW, VALUE, is_stop
 from ..workers.serve import Job
 from ..workers.slate import Slate
+from .forking import start_thread
 from .hand import Hand
 from .local import LocalChannel
 from .owner import Owner
@@ -23,25 +24,34 @@ class Loop:
     """An event loop in a thread of its own, made when it is first needed."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="conveyor coroutines", daemon=True)
-        self._thread.start()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
-        tasks = asyncio.all_tasks(self.loop)
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop, which runs."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = start_thread("conveyor coroutines", self._run, self._loop)
+        return self._loop
+
+    @staticmethod
+    def _run(loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_forever()
+        tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()
         if tasks:
-            self.loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
-        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-        self.loop.close()
+            loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
     def close(self) -> None:
         """End the loop; coroutines that still run in it are cancelled."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(5.0)
+        if self._loop is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(5.0)
 
 
 class CoroutineHand(Hand):

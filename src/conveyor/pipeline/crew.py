@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ItemTimeout, WorkerLost, WorkersLost
-from ..workers.serve import Job
+from ..workers.messages import STRANDED
 from ..workers.slate import STEPS
 from .account import WorkerAccount, account_of, peak_memory
 from .deferred_signals import deferred_signals
@@ -15,6 +15,7 @@ from .events import CrashLoop, FewerWorkers, WorkerDied
 from .failure import Failure
 from .hand import Hand
 from .process_hand import ProcessHand
+from .stillborn import error_at_start, error_of_stranded
 
 if TYPE_CHECKING:
     from .spec import StageSpec
@@ -102,15 +103,9 @@ class Crew:
             return False
         if now < self._not_before or now < self._second_not_before() or self._desk.ending:
             return False
-        spec = self._node.spec
-        job = Job(
-            tuple(one.link for one in self._node.specs),
-            retries=spec.retries if self._node.keyed else 0,
-            backoff=spec.backoff,
-        )
         try:
             with deferred_signals():
-                hand = self._desk.hire(self._node, job, spec.where)
+                hand = self._desk.hire(self._node, self._node.job, self._node.spec.where)
                 self.hands.append(hand)
         except OSError as error:  # no memory, or no more processes allowed
             if not self.hands:
@@ -207,6 +202,9 @@ class Crew:
         if hand.broken is not None:
             self.broken(hand)
             return
+        if not_begun := error_at_start(hand, node.specs[0].name):
+            self._give_up(hand, not_begun)
+            return
         back = hand.take_back()
         culprit = hand.culprit()
         slot = self._slot_of(hand)
@@ -223,17 +221,16 @@ class Crew:
             )
         else:
             exitcode = hand.process.exitcode if isinstance(hand, ProcessHand) else 0
-            exitcode = exitcode or 0
             calls = hand.slate.crash() if hand.pid else ()
             cause = self._desk.likely_cause(exitcode)
             number, item = culprit or (None, None)
             death = WorkerDied(node.specs[link].name, hand.pid, exitcode, number, item, calls, cause)
             end = death.reason
-            was = "was " if exitcode < 0 else ""
-            error = WorkerLost(f"its worker process {hand.pid} {was}{end}", hand.pid, exitcode)
+            error = WorkerLost(f"its worker process {hand.pid} {death.fate}", hand.pid, exitcode)
             where = ", called from ".join(calls)
             self._desk.tell(death)
             self._count_death(death)
+            hand.end_programs()
         back = hand.bury(error, where, link) + back
         node.come_back(back, slot)
         node.gather()
@@ -247,18 +244,20 @@ class Crew:
             self._not_before = monotonic() + pause
         if self.deaths_in_a_row >= self.crash_limit:
             self._desk.tell(CrashLoop(self.deaths_in_a_row, death))
-            was = "was " if death.exitcode < 0 else ""
             self._desk.fail(
                 WorkersLost(
                     f"{self.deaths_in_a_row} workers of stage {death.stage!r} died one after another and none "
-                    f"finished an item; the last {was}{death.reason}"
+                    f"finished an item; the last {death.fate}"
                 )
             )
 
     def broken(self, hand: Hand) -> None:
         """A worker could not be set up; it has ended, or does so now."""
         assert hand.broken is not None
-        link, attempts, pickled, kind, message, where, traceback = hand.broken
+        if hand.broken[0] == STRANDED:
+            self._give_up(hand, error_of_stranded(self._node.specs[0].name, *hand.broken[1:]))
+            return
+        _, link, attempts, pickled, kind, message, where, traceback = hand.broken
         specs: list[StageSpec] = self._node.specs
         spec = specs[int(link)]
         back = hand.take_back()
@@ -283,6 +282,13 @@ class Crew:
             self._desk.fail(error)
         else:
             self._not_before = monotonic() + _REPLACE_SECONDS * 2.0**self.starts_in_vain
+
+    def _give_up(self, hand: Hand, error: Exception) -> None:
+        """No worker would fare better than this one."""
+        back = hand.take_back()
+        self._node.come_back(hand.bury_quietly() + back, self._slot_of(hand))
+        self._remove(hand, "could not begin")
+        self._desk.fail(error)
 
     # -- the end --------------------------------------------------------------------------------------------
 

@@ -59,6 +59,6 @@ class Desk(Protocol):
         """Whether nothing new is to be begun."""
         ...
 
-    def likely_cause(self, exitcode: int) -> str:
+    def likely_cause(self, exitcode: int | None) -> str:
         """What is likely to have killed a worker just now; empty if nothing is known."""
         ...

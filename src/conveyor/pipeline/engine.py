@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from multiprocessing import util
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..workers.serve import Job
 from .autoscale import Autoscale
@@ -18,6 +18,7 @@ from .events import Event, ItemFailed, OutletClosed, Tick
 from .failure import Failure
 from .failure_limit import too_many
 from .hand import Hand
+from .hiring import Hiring
 from .inline import SinkNode
 from .likely_cause import LikelyCause
 from .lone import LoneLane
@@ -29,13 +30,9 @@ from .quick import nap, take_quickly
 from .run import GAP, LOST
 from .source_node import SourceNode
 from .spec import OnError, Where
-from .thread_hand import ThreadHand
 from .tracker import Tracker
 from .watch import Watch
 from .work_node import WorkNode
-
-if TYPE_CHECKING:
-    from .coroutine_hand import Loop
 
 __all__ = ["Engine", "Phase"]
 
@@ -76,12 +73,10 @@ class Engine:
         bury: Callable[[Failure], None] | None = None,
     ) -> None:
         self._bury = bury
-        self._context = multiprocessing.get_context(start_method)
         self._halt_now = halt_now
         self._max_failures = max_failures
         self._tick = tick
         self._outlet = outlet
-        self._stdout_to_stderr = stdout_to_stderr
         self._tracker = tracker
         self.watch = Watch(outlet)
         self.nodes: list[Node] = []
@@ -90,8 +85,8 @@ class Engine:
         self.sinks: list[SinkNode] = []
         self._news: deque[Event] = deque()
         self._speaking: deque[Hand] = deque()
-        self._loop_thread: Loop | None = None
         self._likely = LikelyCause()
+        self.hiring = Hiring(multiprocessing.get_context(start_method), stdout_to_stderr, self._spoke)
         self._autoscale = Autoscale(jobs)
         self.phase = Phase.RUNNING
         self.error: BaseException | None = None
@@ -198,7 +193,7 @@ class Engine:
         if self._tracker is not None:
             self._tracker.spread(origin, count)
 
-    def likely_cause(self, exitcode: int) -> str:
+    def likely_cause(self, exitcode: int | None) -> str:
         """What is likely to have killed a worker just now; empty if nothing is known."""
         return self._likely.of(exitcode)
 
@@ -207,26 +202,11 @@ class Engine:
         """Whether nothing new is to be begun."""
         return self.phase >= Phase.LAST
 
-    def loop(self) -> Loop:
-        """The event loop for coroutines."""
-        from .coroutine_hand import Loop  # asyncio takes long to import
-
-        if self._loop_thread is None:
-            self._loop_thread = Loop()
-        return self._loop_thread
-
     def hire(self, owner: Owner, job: Job, where: Where) -> Hand:
         """Start a worker."""
-        if where == "threads":
-            return ThreadHand(owner, job, self._spoke)
-        if where == "coroutines":
-            from .coroutine_hand import CoroutineHand
-
-            return CoroutineHand(owner, job, self.loop(), self._spoke)
-        if self._stdout_to_stderr:
-            job = Job(job.links, True, True, job.retries, job.backoff)
-        hand = ProcessHand.start(owner, job, self._context)
-        self.watch.add(hand.token, hand.sentinel)
+        hand = self.hiring.hire(owner, job, where)
+        if isinstance(hand, ProcessHand):
+            self.watch.add(hand.token, hand.sentinel)
         return hand
 
     def unwatch(self, hand: Hand) -> None:
@@ -252,6 +232,7 @@ class Engine:
         # A run that nobody closes must not keep the interpreter from ending: it waits for our workers.
         last_call = util.Finalize(self, _stop, args=(weakref.ref(self),), exitpriority=20)
         try:
+            self.hiring.get_ready([node.job for node in self.works if node.spec.where == "processes"])
             yield from self._loop()
             for node in self.works:
                 node.cut()
@@ -385,9 +366,8 @@ class Engine:
             source.source.close()
         for node in self.works:
             node.crew.kill_all()
-        if self._loop_thread is not None:
-            self._loop_thread.close()
-            self._loop_thread = None
+        self.hiring.end_processes()
+        self.hiring.end_loop()
         self.watch.close()
         last_call.cancel()
 
@@ -397,3 +377,5 @@ def _stop(reference: weakref.ref[Engine]) -> None:
     for node in engine.works if engine is not None else ():
         for hand in node.crew.hands:
             hand.kill()
+    if engine is not None:
+        engine.hiring.end_processes()

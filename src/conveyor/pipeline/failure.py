@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import StageError
 from .words import short
 
-__all__ = ["Failure"]
+__all__ = ["Failure", "InWorker"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +73,14 @@ class Failure:
         if error is None:
             error = StageError(f"{self.kind}: {self.message}" if self.message else self.kind)
         if self.traceback:
-            error.__cause__ = _InWorker(self.traceback)
+            error.__cause__ = InWorker(self.traceback)
         times = "" if self.attempts == 1 else f", tried {self.attempts} times"
         process = f", worker process {self.pid}" if self.pid else ""
         error.add_note(f"in stage {self.stage!r} on item {self.number}{times}{process}: {short(self.item)}")
         return error
 
 
-class _InWorker(Exception):
+class InWorker(Exception):
     """Shows the traceback of another process or thread above the exception that it caused."""
 
     def __init__(self, text: str) -> None:

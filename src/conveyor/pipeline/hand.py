@@ -54,7 +54,7 @@ class Hand(Life):
         self.ready = False
         """Whether it has said that it is there."""
         self.broken: tuple[Any, ...] | None = None
-        """What it said when it could not be set up: fields of a failure."""
+        """What it said when it could not be set up, or could not have what it is to do: a message."""
         self.dismissed = False
         """Whether it was told to leave, and is to get nothing more."""
         self.timed_out = False
@@ -245,7 +245,7 @@ class Hand(Life):
             self._reckon()
             return 0
         else:
-            self.broken = message[1:]
+            self.broken = message
             return 0
         self.outstanding -= 1
         return 1

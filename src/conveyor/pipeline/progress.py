@@ -176,8 +176,7 @@ class _Messages:
                 if event.number is None
                 else f"on item {event.number:,}: {short(event.item, 80)}"
             )
-            was = "was " if event.exitcode < 0 else ""
-            text = f"{event.stage}: worker {event.pid} {was}{event.reason} {on}"
+            text = f"{event.stage}: worker {event.pid} {event.fate} {on}"
         elif isinstance(event, CrashLoop):
             text = f"giving up: {event.deaths} workers died one after another, and none finished an item"
         elif isinstance(event, FewerWorkers):

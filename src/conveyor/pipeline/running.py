@@ -299,7 +299,7 @@ def make_source(given: Any, engine: Engine) -> Source[Any]:
     if isinstance(given, collections.abc.AsyncIterable):
         from .async_source import AsyncSource  # asyncio takes long to import
 
-        return AsyncSource(given, engine.watch.wake, engine.loop())  # pyright: ignore[reportUnknownArgumentType]
+        return AsyncSource(given, engine.watch.wake, engine.hiring.loop())  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(given, _QUICK) or _is_plain_file(given):
         return IterableSource(given)  # pyright: ignore[reportUnknownArgumentType]
     return ThreadSource(given, engine.watch.wake)  # pyright: ignore[reportUnknownArgumentType]

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ..workers.chain import Kind, Link
+from ..workers.serve import Job
 from .failure import Failure
 
-__all__ = ["OnError", "StageSpec", "Where"]
+__all__ = ["OnError", "StageSpec", "Where", "job_of"]
 
 OnError: TypeAlias = "Literal['stop', 'skip', 'dead_letter', 'yield'] | Callable[[Failure], object]"
 Where: TypeAlias = Literal["processes", "threads", "coroutines"]
@@ -52,3 +53,11 @@ class StageSpec:
         return (
             f"{count} {kind if self.workers != 1 else kind.removesuffix('s').replace('processe', 'process')}"
         )
+
+
+def job_of(specs: list[StageSpec]) -> Job:
+    """What the workers of these stages do to each item, one stage after the other."""
+    first = specs[0]
+    # For the next items of its key to wait, the worker itself must try it again.
+    retries = first.retries if first.key is not None else 0
+    return Job(tuple(spec.link for spec in specs), retries, first.backoff)

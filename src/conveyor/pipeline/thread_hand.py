@@ -9,6 +9,7 @@ from typing import Any
 from ..workers.messages import PART, STOP, is_stop
 from ..workers.serve import Job, serve
 from ..workers.slate import Slate
+from .forking import start_thread
 from .hand import Hand
 from .local import LocalChannel
 from .owner import Owner
@@ -41,9 +42,7 @@ class ThreadHand(Hand):
         self._parts = threading.Semaphore(_PARTS)
         self._abandoned = False
         self._meter = self.slate.meter()
-        name = f"conveyor {owner.stage}"
-        self._thread = threading.Thread(target=self._work, args=(job,), name=name, daemon=True)
-        self._thread.start()
+        self._thread = start_thread(f"conveyor {owner.stage}", self._work, job)
 
     def _work(self, job: Job) -> None:
         serve(job, self._tasks, self._put, self._meter, self.slate.note_link)

@@ -17,7 +17,7 @@ from .hand import Hand
 from .node import Node, Origins
 from .process_hand import ProcessHand
 from .run import GAP, LOST, Run
-from .spec import StageSpec
+from .spec import StageSpec, job_of
 from .watch import Watch
 from .window import Window
 
@@ -48,6 +48,7 @@ class WorkNode(Node):
         self.specs: list[StageSpec] = specs
         self.desk = desk
         self.keyed = self.spec.key is not None
+        self.job = job_of(specs)
         self.window = Window(self.spec.ordered, max_items, max_bytes)
         self.crew = Crew(desk, self, most)
         self._waiting: deque[Run] = deque()

@@ -6,7 +6,7 @@ import os
 import pickle
 from types import FrameType
 
-__all__ = ["describe_failure"]
+__all__ = ["describe_failure", "place_of"]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - cheap at start
 
@@ -23,12 +23,7 @@ def describe_failure(error: BaseException) -> tuple[bytes | None, str, str, str,
         message = str(error)
     except Exception:
         message = "(its text cannot be had: __str__ raises)"
-    where = ""
-    step = error.__traceback__
-    while step is not None:
-        if not step.tb_frame.f_code.co_filename.startswith(_PACKAGE):
-            where = _place(step.tb_frame, step.tb_lineno)
-        step = step.tb_next
+    where = place_of(error)
     import traceback
 
     try:
@@ -40,6 +35,17 @@ def describe_failure(error: BaseException) -> tuple[bytes | None, str, str, str,
     except Exception:
         pickled = None
     return pickled, name, message, where, text
+
+
+def place_of(error: BaseException) -> str:
+    """The innermost place outside conveyor that it went through, as in `tools.py:12 in parse`; empty: none."""
+    where = ""
+    step = error.__traceback__
+    while step is not None:
+        if not step.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+            where = _place(step.tb_frame, step.tb_lineno)
+        step = step.tb_next
+    return where
 
 
 def _place(frame: FrameType, line: int) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "READY",
     "SLOW",
     "STOP",
+    "STRANDED",
     "VALUE",
     "Unreadable",
     "is_stop",
@@ -48,6 +49,8 @@ SLOW: Final = 6
 """`(SLOW, nanoseconds)`: the item whose result came just before took so long."""
 BROKEN: Final = 7
 """`(BROKEN, …)` with the fields of `FAILED`: the worker could not be set up, and ends."""
+STRANDED: Final = 10
+"""`(STRANDED, why, traceback)`: the worker cannot import what it is to do, and ends; no other would fare better."""
 LENT: Final = 9
 """To a worker, `(LENT, pickle, [buffers])`: an item whose large buffers lie where the engine received them."""
 STOP: Final = 8

@@ -23,8 +23,6 @@ class Job:
     """What a worker is to do."""
 
     links: tuple[Link, ...]
-    stdout_to_stderr: bool = False
-    started_by_main_thread: bool = True
     retries: int = 0
     """How often the worker itself tries an item again; the engine does it otherwise."""
     backoff: float = 0.0

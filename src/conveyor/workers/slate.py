@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler  # here, so that no copy of the program has to import it
 import mmap
 import os
 import re
@@ -17,7 +18,7 @@ __all__ = ["STEPS", "Slate", "step_seconds"]
 
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
 # As in core/include/conveyor/meter.hpp.
-_SINCE, _BUSY, _WAITED, _ITEMS, _SLOW, _LINK, _HISTOGRAM = 0, 1, 2, 3, 4, 7, 8
+_SINCE, _BUSY, _WAITED, _ITEMS, _SLOW, _ARRIVED, _LINK, _HISTOGRAM = 0, 1, 2, 3, 4, 6, 7, 8
 STEPS = 256
 """How many steps the histogram of durations has."""
 # Behind the meter's words lies what faulthandler writes when native code crashes.
@@ -57,8 +58,6 @@ class Slate:
 
     def catch_crashes(self) -> None:
         """In the worker: have a crash of native code write here, unless the program has its own arrangement."""
-        import faulthandler
-
         if not faulthandler.is_enabled():
             # The file object must live as long as the process: faulthandler keeps only its number.
             self._file = os.fdopen(self._fd, "wb", buffering=0, closefd=False)
@@ -93,6 +92,15 @@ class Slate:
     def note_link(self, position: int) -> None:
         """In the worker: say which function is at work."""
         self._words[_LINK] = position
+
+    def arrive(self) -> None:
+        """In the worker: say that its process runs conveyor's code."""
+        self._words[_ARRIVED] = 1
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the worker's process has come so far as to run conveyor's code."""
+        return bool(self._words[_ARRIVED])
 
     def tell_above(self, nanoseconds: int) -> None:
         """Have the worker tell of items that take longer."""
