@@ -28,6 +28,7 @@ class AsyncSource(Fed):
         self._loop = loop
         self._more: asyncio.Event | None = None
         self._task: Any = None
+        self._closed = False
 
     def fill(self, want: int) -> None:
         """Have so many items fetched; what the iterable raised comes after what it gave."""
@@ -53,15 +54,15 @@ class AsyncSource(Fed):
                 close: Any = getattr(iterator, "aclose", None)
                 if callable(close):
                     await close()  # pyright: ignore[reportGeneralTypeIssues]
-        except asyncio.CancelledError:
-            self._end()
         except BaseException as error:
-            self._end(error)
+            # Cancelled by us, it has ended. Else it was something of its own, and what it had to give is missing.
+            self._end(None if self._closed else error)
         else:
             self._end()
 
     def close(self) -> None:
         """Nothing more is wanted."""
+        self._closed = True
         if self._task is None:
             self._ended = True
             return

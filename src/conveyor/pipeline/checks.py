@@ -174,6 +174,13 @@ def check_source(source: Any) -> None:
             f"the source is {source!r:.40}, which would be taken apart into characters; "
             "for the lines of a file say read_lines(path), for one item [item]"
         )
+    if isinstance(source, (list, tuple)) and source and all(map(_is_queue, source)):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        kind = type(source).__name__  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        raise TypeError(
+            f"the source is a {kind} of {len(source)} queues, and they themselves would be the items; "  # pyright: ignore[reportUnknownArgumentType]
+            "give one queue that all producers put into, or itertools.chain(*queues) to read one after the other; "
+            "if they are to be the items, give iter(queues)"
+        )
     if isinstance(source, (Iterable, AsyncIterable)) or hasattr(source, "__getitem__"):
         return
     if callable(getattr(source, "subscribe", None)) or callable(getattr(source, "fill", None)):
@@ -183,5 +190,10 @@ def check_source(source: Any) -> None:
         return
     raise TypeError(
         f"the source is {source!r:.60}, a {type(source).__name__}; it must be an iterable, an async iterable, "
-        "a generator function without arguments, or a queue"
+        "a generator function without arguments, or a queue of conveyor's"
+        + ("; iter(queue.get, None) reads this one until None comes" if _is_queue(source) else "")
     )
+
+
+def _is_queue(source: Any) -> bool:
+    return callable(getattr(source, "get", None)) and callable(getattr(source, "put", None))

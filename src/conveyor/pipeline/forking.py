@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -62,17 +63,19 @@ def forking() -> Generator[None]:
 
 
 def start_thread(name: str, target: Callable[..., object], *args: Any) -> threading.Thread:
-    """Start a daemon thread that runs code of the program's.
+    """Start a daemon thread that runs code of the program's, in the context of this one: its context variables, and
+    what hangs on them, as the precision of decimal numbers.
 
     Args:
         name: what people see of it.
         target, args: what it calls.
     """
     state = _state
+    context = copy_context()
 
     def run() -> None:
         try:
-            target(*args)
+            context.run(target, *args)
         finally:
             with state.lock:
                 state.threads -= 1

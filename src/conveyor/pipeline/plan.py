@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 from ..errors import PipelineError
 from .checks import check_sendable
 from .desk import Desk
+from .file_clash import check_files
 from .inline import BatchNode, Join, SinkNode, SplitNode, TeeNode, UnbatchNode
 from .node import Node
 from .pipeline import Pipeline
@@ -35,9 +37,11 @@ def all_specs(pipeline: Pipeline[Any]) -> Iterator[StageSpec]:
 
 
 def check(
-    pipeline: Pipeline[Any], start_method: Literal["fork", "spawn", "forkserver"] | None = None
+    pipeline: Pipeline[Any],
+    start_method: Literal["fork", "spawn", "forkserver"] | None = None,
+    resume: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Find what can be found wrong before anything runs.
+    """Find what can be found wrong before anything runs. For the arguments see `Pipeline.run`.
 
     Raises:
         PipelineError: it cannot run like this.
@@ -47,6 +51,7 @@ def check(
     for spec in all_specs(pipeline):
         check_sendable(spec, start_method)
     _check_ends(pipeline)
+    check_files(pipeline, resume)
 
 
 def _check_ends(pipeline: Pipeline[Any]) -> None:

@@ -145,6 +145,11 @@ def make_display(
         if (console.is_terminal and not console.is_dumb_terminal) or console.is_jupyter:
             return _Live(pipeline.name, console, sums_up)
         return _Lines(pipeline.name, sums_up)
+    if isinstance(progress, type) and callable(getattr(progress, "update", None)):
+        name = progress.__name__
+        raise TypeError(
+            f"progress is the class {name}; give a bar, which {name}() makes, as in progress={name}(total=n)"
+        )
     if callable(getattr(progress, "update", None)):
         return _Bar(progress)
     if callable(progress):
