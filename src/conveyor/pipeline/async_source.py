@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any
 
-from .coroutine_hand import Loop
 from .fed import Fed
+from .loop import Loop
 
 __all__ = ["AsyncSource"]
 

@@ -1,4 +1,4 @@
-"""CoroutineHand: a worker that is a coroutine, and the event loop in which those of a run live."""
+"""CoroutineHand: a worker that is a coroutine."""
 
 from __future__ import annotations
 
@@ -12,46 +12,12 @@ from ..workers.failing import describe_failure
 from ..workers.messages import BROKEN, FAILED, READY, SLOW, VALUE, is_stop
 from ..workers.serve import Job
 from ..workers.slate import Slate
-from .forking import start_thread
 from .hand import Hand
 from .local import LocalChannel
+from .loop import Loop
 from .owner import Owner
 
-__all__ = ["CoroutineHand", "Loop"]
-
-
-class Loop:
-    """An event loop in a thread of its own, made when it is first needed."""
-
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop, which runs."""
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = start_thread("conveyor coroutines", self._run, self._loop)
-        return self._loop
-
-    @staticmethod
-    def _run(loop: asyncio.AbstractEventLoop) -> None:
-        asyncio.set_event_loop(loop)
-        loop.run_forever()
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
-
-    def close(self) -> None:
-        """End the loop; coroutines that still run in it are cancelled."""
-        if self._loop is not None and self._thread is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(5.0)
+__all__ = ["CoroutineHand"]
 
 
 class CoroutineHand(Hand):
@@ -73,6 +39,7 @@ class CoroutineHand(Hand):
         self._results = LocalChannel(lambda: tell(self))
         self._waiting: asyncio.Queue[Any] = asyncio.Queue()
         self._ended = threading.Event()
+        self._killed = False
         self._meter = self.slate.meter()
         self._task = asyncio.run_coroutine_threadsafe(self._work(job), self._loop)
         self._task.add_done_callback(lambda _: self._ended.set())
@@ -83,15 +50,16 @@ class CoroutineHand(Hand):
             function = job.links[0].function
             function = function() if is_worker_class(function) else function
             await _maybe(getattr(function, "setup", None))
-        except Exception as error:
+        except BaseException as error:
+            self._check_mine()
             put((BROKEN, 0, 1, *describe_failure(error)))
             return
         put((READY,))
         try:
-            while True:
+            while not self._killed:  # it may have swallowed that it was told to end
                 if self._waiting.empty():
                     meter.idle()
-                    task = await self._waiting.get()
+                    task = await self._next()
                     meter.begin()
                 else:
                     task = self._waiting.get_nowait()
@@ -102,13 +70,33 @@ class CoroutineHand(Hand):
                 try:
                     result = await function(task)
                     put((VALUE, result) if type(result) is tuple else result)
-                except Exception as error:
+                except BaseException as error:  # even SystemExit, which would end the loop
+                    self._check_mine()
                     put((FAILED, 0, 1, *describe_failure(error)))
                 took = meter.lap()
                 if took:
                     put((SLOW, took))
         finally:
-            await _maybe(getattr(function, "teardown", None))
+            try:
+                await _maybe(getattr(function, "teardown", None))
+            except (SystemExit, KeyboardInterrupt) as error:  # they would end the loop
+                raise RuntimeError("teardown ended by " + type(error).__name__) from error
+
+    async def _next(self) -> Any:
+        while True:
+            try:
+                return await self._waiting.get()
+            except asyncio.CancelledError:  # may be of the last item, which cancelled itself and returned
+                self._check_mine()
+
+    def _check_mine(self) -> None:
+        """In a handler: raise again what came because it was told to end. Any other exception is its item's, also
+        a CancelledError: something that the function awaited was cancelled, or it cancelled itself."""
+        if self._killed or self._loop.is_closed():
+            raise
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
 
     @property
     def token(self) -> Hand:
@@ -140,6 +128,7 @@ class CoroutineHand(Hand):
 
     def kill(self) -> None:
         """Cancel it."""
+        self._killed = True
         self._task.cancel()
 
     def gone(self) -> bool:

@@ -24,6 +24,7 @@ from .likely_cause import LikelyCause
 from .lone import LoneLane
 from .node import Node
 from .owner import Owner
+from .passable import passable
 from .phase import Phase
 from .process_hand import ProcessHand
 from .quick import nap, take_quickly
@@ -86,7 +87,9 @@ class Engine:
         self._news: deque[Event] = deque()
         self._speaking: deque[Hand] = deque()
         self._likely = LikelyCause()
-        self.hiring = Hiring(multiprocessing.get_context(start_method), stdout_to_stderr, self._spoke)
+        self.hiring = Hiring(
+            multiprocessing.get_context(start_method), stdout_to_stderr, self._spoke, self.fail
+        )
         self._autoscale = Autoscale(jobs)
         self.phase = Phase.RUNNING
         self.error: BaseException | None = None
@@ -245,7 +248,7 @@ class Engine:
             surely(lambda: self._end(last_call))
         yield from self._told()
         if self.error is not None:
-            raise self.error
+            raise passable(self.error)
 
     def _told(self) -> Iterator[Event]:
         while self._news:

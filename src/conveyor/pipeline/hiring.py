@@ -15,7 +15,7 @@ from .starters import Starter, make_starter
 from .thread_hand import ThreadHand
 
 if TYPE_CHECKING:
-    from .coroutine_hand import Loop
+    from .loop import Loop
 
 __all__ = ["Hiring"]
 
@@ -27,9 +27,17 @@ class Hiring:
         context: where processes come from.
         stdout_to_stderr: what the functions print in worker processes goes to standard error.
         tell: called, in any thread, with a hand that is no process when it has results.
+        failed: see `Loop`.
     """
 
-    def __init__(self, context: BaseContext, stdout_to_stderr: bool, tell: Callable[[Hand], None]) -> None:
+    def __init__(
+        self,
+        context: BaseContext,
+        stdout_to_stderr: bool,
+        tell: Callable[[Hand], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._failed = failed
         self._context = context
         self._stdout_to_stderr = stdout_to_stderr
         self._tell = tell
@@ -58,10 +66,10 @@ class Hiring:
 
     def loop(self) -> Loop:
         """The event loop for coroutines."""
-        from .coroutine_hand import Loop  # asyncio takes long to import
+        from .loop import Loop  # asyncio takes long to import
 
         if self._loop is None:
-            self._loop = Loop()
+            self._loop = Loop(self._failed)
         return self._loop
 
     def end_processes(self) -> None:
