@@ -247,6 +247,31 @@ void LeaseTable::settle_all(std::uint32_t index) {
   push(index);
 }
 
+void LeaseTable::leave_tasks(std::uint32_t index) {
+  LeaseRecord& record = at(index);
+  OwnerId owner = record.owner.load(relaxed);
+  // Exchanged: without the lock the record may have become another's.
+  if (owner != nobody) record.owner.compare_exchange_strong(owner, left_by(owner), release);
+  CONVEYOR_KILL_POINT("leave.tasks");
+}
+
+void LeaseTable::leave_own_tasks() {
+  // Longer than it takes to find a dead holder. Without the lock, if one is stopped that has it: it holds up nobody's end.
+  constexpr Nanoseconds patience = 50'000'000;
+  const OwnerId me = self();
+  const Locked got = header_.consumers.lock.acquire(monotonic_now() + patience);
+  const bool locked = got == Locked::clean || got == Locked::recovered;
+  if (got == Locked::recovered) {
+    header_.sweep_wanted.store(1, relaxed);
+    recover(header_.head.word.load(relaxed) >> 1);
+  }
+  for (std::uint32_t index = 0; index < high(); ++index) {
+    const bool ours = word(index).stage == LeaseStage::tasks && at(index).owner.load(relaxed) == me;
+    if (ours && at(index).after != 0) leave_tasks(index);
+  }
+  if (locked) header_.consumers.lock.unlock();
+}
+
 std::uint64_t LeaseTable::unfinished() const {
   std::uint64_t count = 0;
   for (std::uint32_t index = 0; index < high(); ++index) {

@@ -180,12 +180,17 @@ Nanoseconds Stream::wake_for_leases() const {
 // The owner of this record has died.
 void Stream::settle_dead(std::uint32_t index) {
   const LeaseWord now = table_.word(index);
+  const OwnerId owner = table_.at(index).owner.load(relaxed);
   if (now.stage == LeaseStage::tasks) {
-    table_.settle_all(index);
+    if (table_.at(index).after != 0 && has_exited(owner)) {
+      table_.leave_tasks(index);
+    } else {
+      table_.settle_all(index);
+    }
   } else if (now.stage == LeaseStage::moving) {
     table_.change(index, LeaseStage::failed, now.attempts);
   } else {
-    turn_back(index, "process " + std::to_string(owner_pid(table_.at(index).owner.load(relaxed))) + " died", 0, false);
+    turn_back(index, "process " + std::to_string(owner_pid(owner)) + " died", 0, false);
   }
 }
 

@@ -24,7 +24,7 @@ Locked Lock::try_acquire() {
   return Locked::busy;
 }
 
-Locked Lock::acquire(Nanoseconds deadline, Nanoseconds longest_look) {
+Locked Lock::acquire(Nanoseconds deadline, Nanoseconds longest_look, AfterExit after_exit) {
   if (try_acquire() == Locked::clean) return Locked::clean;
   const std::uint64_t me = self();
   // How long to sleep before looking whether the holder is still alive.
@@ -50,25 +50,38 @@ Locked Lock::acquire(Nanoseconds deadline, Nanoseconds longest_look) {
       case FutexWait::interrupted: return Locked::interrupted;
       case FutexWait::timed_out:
         patience = patience * 2 > longest_look ? longest_look : patience * 2;
-        if (!is_alive(seen & ~contended)) {
-          CONVEYOR_KILL_POINT("lock.before-take-over");
-          // The word names one process for all time, so it cannot have been freed and taken again
-          // by another in between. sync point "lock": acquires what the dead holder wrote.
-          if (word_.compare_exchange_strong(seen, me | contended, conveyor::acquire, relaxed)) return Locked::recovered;
-        }
+        if (!is_alive(seen & ~contended) && inherit(seen, me, after_exit) == Locked::recovered)
+          return Locked::recovered;
         break;
       default: break;
     }
   }
 }
 
-Locked Lock::take_from_dead(OwnerId me) {
-  std::uint64_t seen = word_.load(relaxed);
+Locked Lock::inherit(std::uint64_t seen, OwnerId me, AfterExit after_exit) {
+  const OwnerId holder = seen & ~contended;
+  const bool stays = after_exit == AfterExit::stays && has_exited(holder);
+  CONVEYOR_KILL_POINT("lock.before-take-over");
+  // Somebody may be asleep on it, whatever the mark says by now. The word names one process for all time, so it cannot
+  // have been freed and taken again by another in between. sync point "lock": acquires what the dead holder wrote.
+  const OwnerId next = stays ? left_by(holder) : me;
+  const bool done = word_.compare_exchange_strong(seen, next | contended, conveyor::acquire, relaxed);
+  return done && !stays ? Locked::recovered : Locked::busy;
+}
+
+Locked Lock::take_from_dead(OwnerId me, AfterExit after_exit) {
+  const std::uint64_t seen = word_.load(relaxed);
   if (seen == 0) return take(me);
-  if (is_alive(seen & ~contended)) return Locked::busy;
-  // Somebody may be asleep on it, whatever the mark says by now.
-  return word_.compare_exchange_strong(seen, me | contended, conveyor::acquire, relaxed) ? Locked::recovered
-                                                                                         : Locked::busy;
+  return is_alive(seen & ~contended) ? Locked::busy : inherit(seen, me, after_exit);
+}
+
+void Lock::leave(OwnerId me) {
+  std::uint64_t seen = word_.load(relaxed);
+  // sync point "lock": release, for whoever unlocks it and its next holder.
+  while ((seen & ~contended) == me &&
+         !word_.compare_exchange_weak(seen, left_by(me) | (seen & contended), conveyor::release, relaxed)) {
+  }
+  CONVEYOR_KILL_POINT("leave.lock");
 }
 
 Locked LockPatience::acquire(Lock& lock) {

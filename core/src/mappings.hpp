@@ -30,6 +30,20 @@ class Mappings {
     return all.look_up(identity);
   }
 
+  // Calls this with each, outside the lock.
+  template <class Action>
+  static void each(Action action) {
+    std::vector<std::shared_ptr<Mapped>> all;
+    {
+      Mappings& here = instance();
+      const std::lock_guard guard(here.mutex_);
+      for (const auto& weak : here.known_) {
+        if (auto known = weak.lock()) all.push_back(std::move(known));
+      }
+    }
+    for (const auto& one : all) action(*one);
+  }
+
  private:
   std::shared_ptr<Mapped> look_up(const Identity& identity) const {
     for (const auto& weak : known_) {

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "conveyor/normal_end.hpp"
 #include "mappings.hpp"
 #include "shared_file.hpp"
 
@@ -275,6 +276,8 @@ RegionGlance Region::glance(int memory_fd) {
 }
 
 Region::~Region() {
+  // Whoever lets go of a lock that it holds leaves it behind.
+  if (base_ != nullptr) leave_cells(*this);
   if (base_ != nullptr) munmap(base_, mapped_size_);
   if (memory_fd_ >= 0) close(memory_fd_);
 }

@@ -203,6 +203,7 @@ void Segment::check() {
 }
 
 Segment::~Segment() {
+  leave_tasks();
   strike_out();
   if (base_ != nullptr) munmap(base_, mapped_size_);
   if (memory_fd_ >= 0) close(memory_fd_);

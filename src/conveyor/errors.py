@@ -128,10 +128,10 @@ class ProducerLost(ConveyorError):
         self.others = others
 
     def __str__(self) -> str:
-        how = "" if self.signal is None else f", killed by {_name_of(self.signal)},"
+        how = "ended" if self.signal is None else f"died, killed by {_name_of(self.signal)},"
         more = f"; {self.others} more were lost" if self.others else ""
         return (
-            f"producer process {self.pid} died{how} inside producing(), having put {self.items} items{more}; "
+            f"producer process {self.pid} {how} inside producing(), having put {self.items} items{more}; "
             "what was put has been taken, what was to follow is missing"
         )
 

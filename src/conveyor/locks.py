@@ -15,8 +15,9 @@ class Lock(CellHandle, LockBase):
     """A lock between processes, with the methods of `multiprocessing.Lock`.
 
     Goes to any process: as an argument of `Process` under every start method, in a `Pool`'s tasks, through a queue.
-    When the process that holds it dies, the next `acquire` returns within a second, and `recovered` is True then: what
-    the lock guards may be half-changed. Not reentrant; any process and thread may release it.
+    When the process that holds it is killed, the next `acquire` returns within a second, and `recovered` is True then:
+    what the lock guards may be half-changed. A process that ends normally leaves it held, as with the standard library.
+    Not reentrant; any process and thread may release it.
     """
 
     __slots__ = ()

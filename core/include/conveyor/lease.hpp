@@ -78,6 +78,9 @@ class LeaseTable {
   // The holder's business alone: until when it has the item.
   void set_due(const LeaseId& lease, Nanoseconds due);
 
+  // By this process when it is about to end normally, or lets go of the segment: leaves behind the tasks that it has.
+  void leave_own_tasks();
+
   // -- under the consumers' lock --
   // Whether the next record can be had: 0, ENOSPC when all are taken, or another errno.
   int make_room();
@@ -106,6 +109,8 @@ class LeaseTable {
   // One task of this process is done, else one of anybody; false: there is none.
   bool settle_task();
   void settle_all(std::uint32_t index);
+  // The process that has these tasks ended normally: they stay unfinished, and anybody's `task_done` is for them, too.
+  void leave_tasks(std::uint32_t index);
   // Items in somebody's hands or waiting here; those that failed for good are done.
   std::uint64_t unfinished() const;
 

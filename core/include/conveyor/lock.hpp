@@ -5,6 +5,10 @@
 // next in line can see that the holder is dead and take the lock over by one compare-exchange.
 // A holder that dies while it is taking over is found in just the same way by the next.
 //
+// A lock for user code stays with a holder that ended normally, as the standard library's does (`AfterExit::stays`,
+// docs/reliability.md): then the word names who left it behind (owner.hpp), which counts as alive, until somebody
+// unlocks it.
+//
 // A pthread robust mutex would do the same, but keeps pointers in shared memory that its unlock
 // follows: a damaged segment could then crash the process (docs/adr/0001).
 //
@@ -24,13 +28,17 @@ enum class Locked {
   interrupted,  // a signal came; its handler may want to run
 };
 
+// What becomes of a lock whose holder ended by an exit. When a signal or `exec` ended it, the lock always passes on.
+enum class AfterExit { passes_on, stays };
+
 class Lock {
  public:
   // Spins for about a microsecond, never sleeps: for callers that hold something others need.
   Locked try_acquire();
   // Sleeps when needed, until the deadline. Looks whether the holder lives after some milliseconds, and again after
   // at most `longest_look`: for locks that may be held for long.
-  Locked acquire(Nanoseconds deadline, Nanoseconds longest_look = shortest_look);
+  Locked acquire(Nanoseconds deadline, Nanoseconds longest_look = shortest_look,
+                 AfterExit after_exit = AfterExit::passes_on);
   static constexpr Nanoseconds shortest_look = 5'000'000;
 
   // One look, for those who come by often: `busy`, or got. sync point "lock": acquires what unlock released.
@@ -39,7 +47,9 @@ class Lock {
     return word_.compare_exchange_strong(seen, me, conveyor::acquire, relaxed) ? Locked::clean : Locked::busy;
   }
   // The same from a holder that is dead; asks the system whether it is.
-  Locked take_from_dead(OwnerId me);
+  Locked take_from_dead(OwnerId me, AfterExit after_exit);
+  // By its holder `me`, which is about to end normally: leaves it behind, held. Nothing, if it holds it not.
+  void leave(OwnerId me);
 
   // False: it was free, and nobody's.
   bool unlock() {
@@ -56,6 +66,8 @@ class Lock {
  private:
   static constexpr std::uint64_t contended = 1;
   void wake_next();
+  // Takes it from `seen`, which is not alive, unless it is to stay with that one: then `busy`, as when the word changes.
+  Locked inherit(std::uint64_t seen, OwnerId me, AfterExit after_exit);
   Atomic<std::uint32_t>* futex() { return reinterpret_cast<Atomic<std::uint32_t>*>(&word_); }
 
   Atomic<std::uint64_t> word_;

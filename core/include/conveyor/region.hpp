@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "conveyor/noted_cells.hpp"
 #include "conveyor/segment.hpp"
 
 namespace conveyor {
@@ -103,6 +104,7 @@ class Region {
   int memory_fd() const { return memory_fd_; }
   // Of this process among a topic's producers.
   ProducerPlace& producing() { return producing_; }
+  NotedCells& noted_cells() { return noted_cells_; }
   Atomic<std::uint32_t>& exports() const { return header_->exports; }
 
   // Makes sure that memory stands behind these bytes of the payload; 0 or an errno (ENOSPC, ENOMEM; EINVAL: they are
@@ -131,6 +133,7 @@ class Region {
   std::string name_, path_;
   bool was_alone_ = false;
   ProducerPlace producing_;
+  NotedCells noted_cells_;
 };
 
 }  // namespace conveyor

@@ -97,6 +97,8 @@ class Segment {
   // Writes this process into the list of those that put (get); the destructor strikes it out.
   void note_putting() { note(header_->putting, putting_generation_); }
   void note_getting() { note(header_->getting, getting_generation_); }
+  // By this process when it ends normally, or lets go of the segment: the tasks that it has stay unfinished.
+  void leave_tasks();
   bool has_put() const { return putting_generation_.load(relaxed) == fork_generation(); }
   ProducerPlace& producing() { return producing_; }
   // Processes alive in each list; strikes out the dead, and asks for a sweep when there were any.

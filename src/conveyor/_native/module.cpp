@@ -358,6 +358,7 @@ void bind_channels(nb::module_& module) {
 
 NB_MODULE(_native, module) {
   module.doc() = "The compiled core of conveyor. Private: use conveyor.Queue and its kin.";
+  prepare_to_look();
   bind_pickling(module);
   bind_loans(module);
   bind_leases(module);

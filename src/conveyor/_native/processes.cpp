@@ -2,9 +2,11 @@
 #include <nanobind/nanobind.h>
 #include <sys/prctl.h>
 
+#include <cstdlib>
 #include <vector>
 
 #include <conveyor/meter.hpp>
+#include <conveyor/normal_end.hpp>
 
 #include "channel.hpp"
 
@@ -64,6 +66,9 @@ bool spin_for_any(const nb::list& channels, double seconds) {
 }  // namespace
 
 void bind_processes(nb::module_& module) {
+  // At the very end of an interpreter that returns or exits. What ends by os._exit comes by `end_normally`.
+  std::atexit(end_normally);
+  module.def("end_normally", &end_normally);
   nb::class_<LentMeter>(module, "Meter")
       .def(nb::init<nb::handle>(), "memory"_a)
       .def("idle", [](LentMeter& self) { self.meter().idle(); })

@@ -25,9 +25,11 @@ auto guarded(Action action) {
 // A cell that a handle holds. When the handle goes and was never pickled, nobody else can have the cell.
 class HeldCell {
  public:
-  HeldCell(CellType type, std::size_t size) : place_(guarded([&] { return carve(type, size); })) {}
+  HeldCell(CellType type, std::size_t size) : place_(guarded([&] { return carve(type, size); })) { note(); }
   HeldCell(std::shared_ptr<Region> region, std::uint64_t offset, CellType type, std::size_t least)
-      : place_(guarded([&] { return checked_place(std::move(region), offset, type, least); })), known_(true) {}
+      : place_(guarded([&] { return checked_place(std::move(region), offset, type, least); })), known_(true) {
+    note();
+  }
   HeldCell(const HeldCell&) = delete;
   HeldCell& operator=(const HeldCell&) = delete;
   ~HeldCell() {
@@ -45,6 +47,8 @@ class HeldCell {
   }
 
  private:
+  void note() const { place_.region->noted_cells().note(place_.offset); }
+
   Place place_;
   bool known_ = false;
 };
