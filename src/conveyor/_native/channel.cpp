@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cmath>
 #include <poll.h>
 
@@ -42,8 +43,8 @@ bool parse_deadline(nb::handle block, nb::handle timeout, Deadline& deadline) {
 }
 
 bool Channel::peer_gone() const {
-  if (pipe_fd_ < 0) return false;
-  pollfd look{pipe_fd_, 0, 0};
+  if (pipe_ == nullptr) return false;
+  pollfd look{pipe_->fd(), 0, 0};
   return poll(&look, 1, 0) > 0 && (look.revents & (POLLERR | POLLHUP)) != 0;
 }
 
@@ -54,9 +55,23 @@ bool Channel::check_peer() {
   return false;
 }
 
-// Sleeps until there may be an item; a pipe sleeps in poll, which also tells when its peer goes.
-Waited Channel::wait_for_item(Nanoseconds deadline, Slices& slices) {
-  if (pipe_fd_ < 0) return stream_.wait_not_empty(deadline, slices);
+// Another thread has closed the pipe's end: OSError is set, and the descriptor must not be used any more.
+bool Channel::closed_meanwhile() const {
+  if (pipe_ == nullptr || !pipe_->closed()) return false;
+  raise_closed_handle();
+  return true;
+}
+
+void Channel::wake_all() {
+  stream_.segment().header().not_full.notify(INT_MAX);
+  stream_.segment().header().not_empty.notify(INT_MAX);
+}
+
+// Sleeps until there may be an item; a pipe sleeps in poll, which also tells when its peer goes or it is closed here.
+Waited Channel::wait_for_item(Nanoseconds deadline, Slices& slices, const WakeUp* wake_up) {
+  // Without a descriptor to be woken by it looks for itself.
+  constexpr Nanoseconds look_every = 50'000'000;
+  if (pipe_ == nullptr) return stream_.wait_not_empty(deadline, slices);
   if (slices.first()) {
     stream_.spin_for_item();
     return Waited::again;
@@ -64,23 +79,28 @@ Waited Channel::wait_for_item(Nanoseconds deadline, Slices& slices) {
   Nanoseconds slice = slices.next();
   if (deadline != forever) slice = std::min(slice, deadline - monotonic_now());
   if (slice <= 0) return Waited::timed_out;
-  pollfd look{pipe_fd_, POLLIN, 0};
-  if (poll(&look, 1, static_cast<int>(slice / 1'000'000 + 1)) < 0 && errno == EINTR) return Waited::interrupted;
+  if (wake_up->fd() < 0) slice = std::min(slice, look_every);
+  pollfd looks[] = {{pipe_->fd(), POLLIN, 0}, {wake_up->fd(), POLLIN, 0}};
+  if (poll(looks, 2, static_cast<int>(slice / 1'000'000 + 1)) < 0 && errno == EINTR) return Waited::interrupted;
   return Waited::again;
 }
 
 nb::object Channel::wait_item(const Deadline& deadline) {
+  const PipeUse use(pipe_);
+  if (!use) return {};
   Slices slices;
   for (;;) {
+    if (closed_meanwhile()) return {};
     const bool ended = stream_.ended();
     if (!stream_.settled_empty() || (ended && stream_.over()))
       return nb::bool_(true);  // the end is something to be told
-    if (pipe_fd_ >= 0 && peer_gone()) return nb::bool_(true);  // EOF is something to receive
+    if (peer_gone()) return nb::bool_(true);  // EOF is something to receive
     if (looked_for_lost()) continue;
     if (deadline.passed()) return nb::bool_(false);
+    const auto woken_by = wake_up();
     {
       const WithoutGil released;
-      wait_for_item(deadline.at, slices);
+      wait_for_item(deadline.at, slices, woken_by.get());
     }
     if (PyErr_CheckSignals() != 0) return {};
   }

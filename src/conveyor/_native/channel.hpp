@@ -11,6 +11,7 @@
 #include "object_codec.hpp"
 #include "packed.hpp"
 #include "pickling.hpp"
+#include "pipe_end.hpp"
 
 namespace conveyor::python {
 
@@ -143,10 +144,12 @@ class Channel {
   bool closed() const { return closed_in_ == fork_generation(); }
 
   // For the end of a pipe: tokens and the peer's life go over this descriptor.
-  void use_pipe(int fd) {
-    pipe_fd_ = fd;
-    stream_.ready().use_descriptor(fd);
+  void use_pipe(std::shared_ptr<PipeEnd> end) {
+    stream_.ready().use_descriptor(end->fd());
+    pipe_ = std::move(end);
   }
+  // Its end was closed: whoever waits in a call on it shall look.
+  void wake_all();
 
   Stream& stream() { return stream_; }
   nb::handle codec() const { return choice_.codec(); }
@@ -186,7 +189,9 @@ class Channel {
   // ShutDown, or ProducerLost.
   nb::object raise_end();
   bool peer_gone() const;
-  Waited wait_for_item(Nanoseconds deadline, Slices& slices);
+  bool closed_meanwhile() const;
+  Waited wait_for_item(Nanoseconds deadline, Slices& slices, const WakeUp* wake_up);
+  std::shared_ptr<WakeUp> wake_up() const { return pipe_ == nullptr ? nullptr : pipe_->wake_up(); }
   nb::object decode_one(const Taken& taken, nb::object prepared);
   nb::object decode_run(Kind kind, const RunReference& run, nb::object prepared);
   bool handle_pickling_error(nb::handle self, nb::handle item);
@@ -194,7 +199,7 @@ class Channel {
   Stream stream_;
   CodecChoice choice_;
   std::uint32_t closed_in_ = 0;
-  int pipe_fd_ = -1;
+  std::shared_ptr<PipeEnd> pipe_;  // null: a queue's
   nb::object bury_;  // moves what failed for good to the dead letters, or null
   bool is_moving_ = false;
   Nanoseconds next_move_ = 0;

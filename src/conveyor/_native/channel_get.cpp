@@ -136,7 +136,7 @@ Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline
     return Next::stop;
   }
   if (looked_for_lost()) return Next::retry;
-  if (pipe_fd_ >= 0 && peer_gone() && stream_.empty()) {
+  if (peer_gone() && stream_.empty()) {
     PyErr_SetNone(PyExc_EOFError);
     return Next::stop;
   }
@@ -144,19 +144,22 @@ Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline
     raise_empty();
     return Next::stop;
   }
+  const auto woken_by = wake_up();
   {
     const WithoutGil released;
-    wait_for_item(deadline.at, slices);
+    wait_for_item(deadline.at, slices, woken_by.get());
   }
   if (PyErr_CheckSignals() != 0) {
     stream_.pass_on();
     return Next::stop;
   }
-  return Next::retry;
+  return closed_meanwhile() ? Next::stop : Next::retry;
 }
 
 template <class Sink>
 bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink, LeaseId* leases, std::size_t* taken) {
+  const PipeUse use(pipe_);
+  if (!use) return false;
   stream_.segment().note_getting();
   Patience patience(deadline);
   Slices slices;

@@ -33,14 +33,14 @@ Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, co
   {
     const WithoutGil released;
     Nanoseconds until = deadline.at;
-    if (pipe_fd_ >= 0) until = std::min(until, monotonic_now() + peer_look);
+    if (pipe_ != nullptr) until = std::min(until, monotonic_now() + peer_look);
     stream_.wait_not_full(payload, until, slices);
   }
   if (PyErr_CheckSignals() != 0) {
     stream_.pass_on();
     return Next::stop;
   }
-  return check_peer() ? Next::retry : Next::stop;
+  return !closed_meanwhile() && check_peer() ? Next::retry : Next::stop;
 }
 
 Channel::Next Channel::after_failed_allocation(int error, std::uint64_t payload, const Deadline& deadline) {
@@ -94,7 +94,7 @@ bool Channel::await_room(std::uint64_t payload, const Deadline& deadline, Slices
 
 // A pipe's message above its bound is sent when it is received, as one above the kernel's would be.
 bool Channel::await_receipt(std::uint64_t payload, const Deadline& deadline, Slices& slices) {
-  while (pipe_fd_ >= 0 && payload > stream_.segment().header().max_bytes && !stream_.has_room(0)) {
+  while (pipe_ != nullptr && payload > stream_.segment().header().max_bytes && !stream_.has_room(0)) {
     if (after_failed_put(Status::full, 0, deadline, slices) == Next::stop) return false;
   }
   return true;
@@ -188,7 +188,8 @@ bool Channel::handle_pickling_error(nb::handle self, nb::handle item) {
 }
 
 nb::object Channel::put(nb::handle self, nb::handle item, const Deadline& deadline) {
-  if (!check_peer()) return {};
+  const PipeUse use(pipe_);
+  if (!use || !check_peer()) return {};
   Outgoing outgoing;
   Buffer encoded;
   if (!choice_.native()) {
@@ -224,7 +225,8 @@ nb::object Channel::put_bytes(nb::handle data, const Deadline& deadline) {
     PyErr_SetString(PyExc_TypeError, "send_bytes sends a pickle, and this queue has a codec; use put");
     return {};
   }
-  if (!check_peer() || !raw.add(data.ptr()) || !deliver_packed(raw, deadline)) return {};
+  const PipeUse use(pipe_);
+  if (!use || !check_peer() || !raw.add(data.ptr()) || !deliver_packed(raw, deadline)) return {};
   return nb::none();
 }
 

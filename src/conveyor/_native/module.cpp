@@ -181,7 +181,8 @@ void bind_channels(nb::module_& module) {
       .def_prop_ro("_segment", [](Channel& self) { return self.stream().shared_segment(); })
       .def("_mark_closed", &Channel::close)
       .def_prop_ro("_is_closed", &Channel::closed)
-      .def("_use_pipe", &Channel::use_pipe, "fd"_a)
+      .def("_use_pipe", &Channel::use_pipe, "end"_a)
+      .def("_wake_all", &Channel::wake_all)
       .def("_watch",
            [](Channel& self) {
              const int error = self.stream().watch();
@@ -363,6 +364,7 @@ NB_MODULE(_native, module) {
   bind_loans(module);
   bind_leases(module);
   bind_segment(module);
+  bind_pipe_end(module);
   bind_channels(module);
   bind_looks(module);
   bind_processes(module);
