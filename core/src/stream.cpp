@@ -164,7 +164,7 @@ Status Stream::append(SideState& state, std::uint64_t number, const Outgoing& it
     const Pool::Allocation page = pool_.allocate(1, PageUse::stream);
     if (page.first == no_page) return page.error == EBUSY ? Status::busy : Status::no_memory;
     if (page_size - state.offset >= sizeof(MessageHeader)) {
-      const MessageHeader skip{0, 0, static_cast<std::uint8_t>(MessageForm::skip), message_check};
+      const MessageHeader skip{0, 0, static_cast<std::uint8_t>(MessageForm::skip), 0, message_check};
       std::memcpy(segment_->page(state.page) + state.offset, &skip, sizeof skip);
     }
     segment_->descriptor(state.page).next = page.first;
@@ -177,8 +177,7 @@ Status Stream::append(SideState& state, std::uint64_t number, const Outgoing& it
   }
   std::byte* at = segment_->page(state.page) + state.offset;
   const auto form = by_run ? MessageForm::run : MessageForm::inline_payload;
-  const MessageHeader message{static_cast<std::uint32_t>(size), item.kind, static_cast<std::uint8_t>(form),
-                              message_check};
+  const MessageHeader message{size, item.kind, static_cast<std::uint8_t>(form), owner_pid(self()), message_check};
   std::memcpy(at, &message, sizeof message);
   at += sizeof message;
   if (by_run) {

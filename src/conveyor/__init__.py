@@ -38,7 +38,7 @@ from __future__ import annotations
 #   _native
 #   _arrays, _reducers | numpy
 #   codecs/ | msgspec pyarrow
-#   _lazy, _names, dead_letter, errors, statistics, topic_statistics
+#   _assignable, _lazy, _names, dead_letter, errors, statistics, topic_statistics
 #
 # Under _native lies core/, in C++, which knows no Python.
 import sys

@@ -422,12 +422,13 @@ class Channel:
     def _mark_closed(self) -> None: ...
     def _use_pipe(self, end: PipeEnd) -> None: ...
     def _wake_all(self) -> None: ...
+    def _mark_open(self) -> None: ...
     def _watch(self) -> int: ...
     def _depth(self) -> int: ...
     def _is_empty(self) -> bool: ...
     def _is_full(self) -> bool: ...
     def _task_done(self) -> bool: ...
-    def _use_dead_letters(self, bury: Callable[[Any, int, str, int], bool]) -> None: ...
+    def _use_dead_letters(self, bury: Callable[..., bool]) -> None: ...
     def _unfinished(self) -> int: ...
     def _shutdown(self, immediate: bool) -> None: ...
     @property
@@ -544,6 +545,9 @@ class QueueChannel(Channel, Generic[T]):
             ProducerLost: the same, and a producer had died inside `producing()`.
             ValueError: the queue is closed in this process.
             CorruptSegment: the shared memory is damaged.
+            Exception: the item cannot be unpickled. It is taken; nothing of it is lost: the exception has `raw` and
+                `buffers` (bytes, for `pickle.loads(error.raw, buffers=error.buffers)` by somebody who can), and
+                `producer_pid`, the process that put it.
         """
 
     def get_nowait(self) -> T:
@@ -553,7 +557,8 @@ class QueueChannel(Channel, Generic[T]):
         """Take what is there, at most `max_items`; waits for the first item only.
 
         At the end it raises as `get` does: `ShutDown` or `ProducerLost`, never an empty list.
-        If one cannot be unpickled, that exception is raised and its `items_received` has the others.
+        Those that cannot be unpickled are left out: the exception of each, with the bytes, is raised by a later call,
+        as by `get`. Only what is no `Exception` (Ctrl-C) is raised at once; its `items_received` has the others.
         """
 
     def lease(self, timeout: float | None = None, lease_seconds: float | None = None) -> Lease[T]:
@@ -688,7 +693,8 @@ class SubscriptionChannel(Generic[T]):
         """The events that are there, at most `max_events`; waits for the first one only.
 
         Raises:
-            Exception: as for `get`. The exception's `events_received` holds those that were read before it.
+            Exception: as for `get`. The exception's `events_received` holds those that were read before it; but before
+                an event that cannot be unpickled they are returned, and the next call raises its error.
         """
 
     def close(self) -> None:

@@ -20,8 +20,6 @@ class Lock(CellHandle, LockBase):
     Not reentrant; any process and thread may release it.
     """
 
-    __slots__ = ()
-
     def __init__(self, *, ctx: Any = None) -> None:
         """A new lock, which nobody holds.
 
@@ -34,6 +32,13 @@ class Lock(CellHandle, LockBase):
         forget_received()
         LockBase.__init__(self)
 
+    @classmethod
+    def _at(cls, region: Region, offset: int) -> Lock:
+        """The lock that lies there."""
+        lock = cls.__new__(cls)
+        LockBase.__init__(lock, region, offset)
+        return lock
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__}(owner={_owner(self)})>"
 
@@ -44,8 +49,6 @@ class RLock(CellHandle, RLockBase):
     As `Lock` in all else: it goes to any process, and `recovered` says that the last holder died. A thread takes it
     through whatever handle: two that stand for the same lock in one process count together.
     """
-
-    __slots__ = ()
 
     def __init__(self, *, ctx: Any = None) -> None:
         """A new lock, which nobody holds.

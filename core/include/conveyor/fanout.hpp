@@ -69,6 +69,7 @@ struct FanoutFigures {
 struct RecordView {
   std::uint64_t position = 0, number = 0, span = 0;  // in bytes
   std::uint8_t kind = 0;
+  std::uint32_t sender = 0;  // a pid; 0: not known
   std::string_view key;
   const std::byte* payload = nullptr;
   std::uint64_t size = 0;

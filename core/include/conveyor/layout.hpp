@@ -21,7 +21,7 @@
 namespace conveyor {
 
 inline constexpr std::uint64_t segment_magic = 0x726f79'65766e6f63;  // "conveyor"
-inline constexpr std::uint32_t layout_version = 2;
+inline constexpr std::uint32_t layout_version = 3;
 inline constexpr std::size_t cache_line = 64;
 inline constexpr std::size_t page_size = 64 * 1024;
 inline constexpr std::uint32_t no_page = UINT32_MAX;
@@ -244,12 +244,13 @@ static_assert(sizeof(Descriptor) == 32);
 
 // A message in a stream page, aligned to 8 bytes; the payload follows.
 struct MessageHeader {
-  std::uint32_t size;  // bytes of payload in this page
-  std::uint8_t kind;  // the codec's business
-  std::uint8_t form;  // MessageForm
-  std::uint16_t check;  // message_check, so that a damaged page is found out
+  std::uint64_t size : 16;  // bytes of payload in this page
+  std::uint64_t kind : 8;  // the codec's business
+  std::uint64_t form : 2;  // MessageForm
+  std::uint64_t sender : 22;  // pid of the process that put it (the kernel's PID_MAX_LIMIT)
+  std::uint64_t check : 16;  // message_check, so that a damaged page is found out
 };
-static_assert(sizeof(MessageHeader) == 8);
+static_assert(sizeof(MessageHeader) == 8 && page_size - sizeof(MessageHeader) < 1 << 16);
 
 enum class MessageForm : std::uint8_t {
   inline_payload = 1,

@@ -91,7 +91,8 @@ class Stream {
   //   bool sink.message(std::uint8_t kind, const std::byte* data, std::size_t size)
   //   bool sink.runs(std::uint8_t kind, const RunReference* runs, std::uint32_t count,
   //                  const std::byte* head, std::size_t size)   the caller must `release` each run
-  // and says whether it took it; the first it refuses ends the batch.
+  // and says whether it took it; the first it refuses ends the batch. Before each, if it has that:
+  //   void sink.from(std::uint32_t pid)   the process that put it
   // Only spins for the lock; `busy` means: call `await_consumers_lock` and try again. So a sink may
   // use what its caller holds (Python's GIL), without ever holding that while it sleeps.
   // With `leases`, room for `count`, they are not yet the caller's: for each, it must call one of the
@@ -323,6 +324,7 @@ Status Stream::take_locked(std::size_t count, Sink& sink, std::size_t& done, Lea
       break;
     }
     const std::byte* const payload = segment_->page(ahead.page) + ahead.offset + sizeof(MessageHeader);
+    if constexpr (requires { sink.from(0U); }) sink.from(message.sender);
     std::uint64_t bytes = message.size;
     if (static_cast<MessageForm>(message.form) == MessageForm::run) {
       Runs runs;

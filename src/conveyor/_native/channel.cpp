@@ -91,6 +91,7 @@ nb::object Channel::wait_item(const Deadline& deadline) {
   Slices slices;
   for (;;) {
     if (closed_meanwhile()) return {};
+    if (unheard_.any()) return nb::bool_(true);
     const bool ended = stream_.ended();
     if (!stream_.settled_empty() || (ended && stream_.over()))
       return nb::bool_(true);  // the end is something to be told

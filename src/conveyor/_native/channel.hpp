@@ -12,6 +12,7 @@
 #include "packed.hpp"
 #include "pickling.hpp"
 #include "pipe_end.hpp"
+#include "unreadable.hpp"
 
 namespace conveyor::python {
 
@@ -87,6 +88,7 @@ class Channel {
   // `codec`: an object with name, dumps and loads; the str "pickle"; or "auto".
   Channel(std::shared_ptr<Segment> segment, nb::object codec)
       : stream_(std::move(segment)), choice_(std::move(codec)) {}
+  ~Channel() { unheard_.give_up(); }
 
   // Memory to be filled in place and then put; null with a Python error set.
   nb::object allocate(std::uint64_t size);
@@ -119,7 +121,8 @@ class Channel {
       if (patient && PyErr_CheckSignals() != 0) return Status::interrupted;
     }
   }
-  // Calls `bury(item, attempts, error, pid)`, which returns whether it could, for each that failed for good.
+  // Calls `bury(item, attempts, error, pid, raw, buffers, producer_pid)`, which returns whether it could, for each that
+  // failed for good. Of an item that cannot be read, `item` is its bytes; else `raw` and `buffers` are None.
   void use_dead_letters(nb::object bury) { bury_ = std::move(bury); }
   bool move_failed();
   nb::object task_done();
@@ -140,7 +143,11 @@ class Channel {
   void settle_drop();
 
   // Closed in this process only; a forked child starts open again, as multiprocessing's does.
-  void close() { closed_in_ = fork_generation(); }
+  void close() {
+    closed_in_ = fork_generation();
+    unheard_.give_up();
+  }
+  void reopen() { closed_in_ = 0; }
   bool closed() const { return closed_in_ == fork_generation(); }
 
   // For the end of a pipe: tokens and the peer's life go over this descriptor.
@@ -153,9 +160,14 @@ class Channel {
 
   Stream& stream() { return stream_; }
   nb::handle codec() const { return choice_.codec(); }
-  nb::handle bury() const { return bury_; }
-  // For the garbage collector: nobody will call any more.
-  void forget() {
+  // For the garbage collector: a user's codec may refer to its queue.
+  int traverse(visitproc visit, void* arg) {
+    Py_VISIT(choice_.codec().ptr());
+    Py_VISIT(bury_.ptr());
+    return unheard_.traverse(visit, arg);
+  }
+  void forget() {  // nobody will call any more
+    unheard_.give_up();
     choice_.forget();
     bury_.reset();
   }
@@ -172,6 +184,7 @@ class Channel {
   nb::object lease_one(const Deadline& deadline, LeaseId& lease);
   bool lease_some(std::size_t most, const Deadline& deadline, std::vector<Leased>& into);
   void give_back_undecoded(const LeaseId& lease);
+  nb::object bury(const nb::object& item, const Failure& failure, std::uint32_t sender);
   bool parse_lease_time(nb::handle seconds, Nanoseconds& time);
   Next after_failed_take(Status status, const Deadline& deadline, Slices& slices);
   bool deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline);
@@ -200,6 +213,7 @@ class Channel {
   CodecChoice choice_;
   std::uint32_t closed_in_ = 0;
   std::shared_ptr<PipeEnd> pipe_;  // null: a queue's
+  Unheard unheard_;
   nb::object bury_;  // moves what failed for good to the dead letters, or null
   bool is_moving_ = false;
   Nanoseconds next_move_ = 0;

@@ -3,10 +3,9 @@
 
 #include "channel.hpp"
 #include "errors.hpp"
+#include "plain_type.hpp"
 
 namespace conveyor::python {
-
-using namespace nb::literals;
 
 nb::object raise_lost(const std::vector<LostProducer>& lost) {
   try {
@@ -88,7 +87,7 @@ void Channel::settle_drop() {
   stream_.finish_drop();
 }
 
-void bind_ending(nb::class_<Channel>& channel) {
+void bind_ending(PlainType<Channel>& channel) {
   channel
       .def("_depth",
            [](Channel& self) {
@@ -100,25 +99,25 @@ void bind_ending(nb::class_<Channel>& channel) {
              self.settle_drop();
              return self.stream().settled_empty();
            })
-      .def("_task_done", &Channel::task_done)
-      .def("_shutdown", &Channel::shutdown, "immediate"_a)
-      .def_prop_ro("_is_shut_down", [](Channel& self) { return self.stream().ended(); })
-      .def_prop_ro("_identity",
-                   [](Channel& self) {
-                     const Identity& identity = self.stream().segment().identity();
-                     return std::pair(identity.device, identity.inode);
-                   })
-      .def("_enter_producing", &Channel::enter_producing, "counts"_a)
+      .def("_task_done", function<&Channel::task_done>)
+      .def("_shutdown", function<&Channel::shutdown>, {"immediate"_p})
+      .property("_is_shut_down", [](Channel& self) { return self.stream().ended(); })
+      .property("_identity",
+                [](Channel& self) {
+                  const Identity& identity = self.stream().segment().identity();
+                  return std::pair(identity.device, identity.inode);
+                })
+      .def("_enter_producing", function<&Channel::enter_producing>, {"counts"_p})
       .def("_leave_producing",
            [](Channel& self) {
              const WithoutGil released;
              self.stream().leave_producing();
            })
-      .def("_expect_producers", &Channel::expect_producers, "n"_a)
-      .def_prop_ro("_must_look",
-                   [](Channel& self) { return self.stream().has_producers() || self.stream().leases_used(); })
-      .def("_look_for_lost", &Channel::looked_for_lost)
-      .def("_unfinished", &Channel::unfinished);
+      .def("_expect_producers", function<&Channel::expect_producers>, {"n"_p})
+      .property("_must_look",
+                [](Channel& self) { return self.stream().has_producers() || self.stream().leases_used(); })
+      .def("_look_for_lost", function<&Channel::looked_for_lost>)
+      .def("_unfinished", function<&Channel::unfinished>);
 }
 
 }  // namespace conveyor::python

@@ -35,7 +35,7 @@ void Channel::give_back_undecoded(const LeaseId& lease) {
   const nb::object error = take_exception();
   const std::string text = error_text(error);
   settle([&] { return stream_.give_back(lease, text, 0); }, false);
-  set_exception(error);
+  if (move_failed()) set_exception(error);  // else it is Ctrl-C that is to be raised
 }
 
 nb::object Channel::lease(nb::handle self, const Deadline& deadline, nb::handle seconds) {

@@ -104,6 +104,12 @@ PyObject* reject(Lease* self, PyObject* arguments, PyObject* names) {
   return settle_as(self, Stage::rejected, [&] { return self->channel->stream().reject(self->id, text); });
 }
 
+PyObject* reduce(Lease*, PyObject*) {
+  PyErr_SetString(PyExc_TypeError,
+                  "the lease is this process's, and cannot be pickled: pass its item, and settle the lease here");
+  return nullptr;
+}
+
 PyObject* enter(Lease* self, PyObject*) { return Py_NewRef(self->item == nullptr ? Py_None : self->item); }
 
 PyObject* leave(Lease* self, PyObject* const* arguments, Py_ssize_t count) {
@@ -213,6 +219,7 @@ void bind_leases(nb::module_& module) {
   static PyMethodDef methods[] = {{"acknowledge", method(acknowledge), METH_NOARGS, acknowledge_doc.c_str()},
                                   {"release", method(release), METH_VARARGS | METH_KEYWORDS, release_doc.c_str()},
                                   {"reject", method(reject), METH_VARARGS | METH_KEYWORDS, reject_doc.c_str()},
+                                  {"__reduce__", method(reduce), METH_NOARGS, nullptr},
                                   {"__enter__", method(enter), METH_NOARGS, nullptr},
                                   {"__exit__", method(leave), METH_FASTCALL, nullptr},
                                   {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, nullptr},

@@ -8,6 +8,7 @@
 
 #include "conveyor/mutex.hpp"
 #include "docs.hpp"
+#include "plain_type.hpp"
 
 namespace conveyor::python {
 namespace {
@@ -153,6 +154,24 @@ bool bind_call(BoundCall*& bound, const std::shared_ptr<Held>& held, vectorcallf
   new (&fresh->held) std::shared_ptr<Held>(held);
   Py_XSETREF(bound, fresh);
   return true;
+}
+
+// As a bound method: (getattr, lock, name), of an object that stands for the same lock.
+PyObject* reduce_call(BoundCall* self, PyObject*) {
+  const bool recursive = self->call == enter_block<true> || self->call == leave_block<true>;
+  const bool enters = self->call == enter_block<true> || self->call == enter_block<false>;
+  try {
+    const nb::object lock = nb::module_::import_("conveyor.locks")
+                                .attr(recursive ? "RLock" : "Lock")
+                                .attr("_at")(nb::cast(self->held->cell.tell()), self->held->cell.offset());
+    return nb::make_tuple(nb::module_::import_("builtins").attr("getattr"),
+                          nb::make_tuple(lock, enters ? "__enter__" : "__exit__"))
+        .release()
+        .ptr();
+  } catch (nb::python_error& error) {
+    error.restore();
+    return nullptr;
+  }
 }
 
 void deallocate_call(BoundCall* self) {
@@ -316,7 +335,7 @@ nb::object bind(nb::module_& module, const char* name, const char* spec_name, nb
       {"_region", reinterpret_cast<getter>(region), nullptr, nullptr, nullptr},
       {"_offset", reinterpret_cast<getter>(offset), nullptr, nullptr, nullptr},
       {nullptr, nullptr, nullptr, nullptr, nullptr}};
-  static PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(PyType_GenericNew)},
+  static PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(make_object)},
                                 {Py_tp_init, reinterpret_cast<void*>(initialise<recursive>)},
                                 {Py_tp_methods, methods},
                                 {Py_tp_members, members},
@@ -341,7 +360,10 @@ nb::object bind(nb::module_& module, const char* name, const char* spec_name, nb
 void bind_locks(nb::module_& module) {
   static PyMemberDef call_members[] = {
       {"__vectorcalloffset__", T_PYSSIZET, offsetof(BoundCall, call), READONLY, nullptr}, {nullptr, 0, 0, 0, nullptr}};
-  static PyType_Slot call_slots[] = {{Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+  static PyMethodDef call_methods[] = {{"__reduce__", method(reduce_call), METH_NOARGS, nullptr},
+                                       {nullptr, nullptr, 0, nullptr}};
+  static PyType_Slot call_slots[] = {{Py_tp_methods, call_methods},
+                                     {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
                                      {Py_tp_members, call_members},
                                      {Py_tp_dealloc, reinterpret_cast<void*>(deallocate_call)},
                                      {0, nullptr}};

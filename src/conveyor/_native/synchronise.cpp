@@ -12,12 +12,11 @@
 #include "conveyor/flag.hpp"
 #include "conveyor/semaphore.hpp"
 #include "docs.hpp"
+#include "plain_type.hpp"
 #include "state.hpp"
 
 namespace conveyor::python {
 namespace {
-
-using namespace nb::literals;
 
 template <class Core, class Cell, CellType type>
 class Handle {
@@ -52,12 +51,16 @@ struct BarrierHandle : Handle<Barrier, BarrierCell, CellType::barrier> {
   }
 };
 
-template <class H>
-nb::class_<H> bind_handle(nb::module_& module, const char* name) {
-  nb::class_<H> bound(module, name, nb::is_weak_referenceable());
-  bound.def_prop_ro("_region", [](H& self) { return self.held().tell(); }).def_prop_ro("_offset", [](H& self) {
-    return self.held().offset();
-  });
+// `make`: puts a new one there. The other way is to attach to one that exists.
+template <class H, class F>
+PlainType<H> handle_type(const char* name, F make, const std::vector<Parameter>& parameters = {}) {
+  PlainType<H> bound(name);
+  bound.init(make, parameters)
+      .init(
+          [](void* at, std::shared_ptr<Region> region, std::uint64_t offset) { new (at) H(std::move(region), offset); },
+          {"region"_p, "offset"_p})
+      .property("_region", [](H& self) { return self.held().tell(); })
+      .property("_offset", [](H& self) { return self.held().offset(); });
   return bound;
 }
 
@@ -102,97 +105,90 @@ std::optional<Arrived> wait_barrier(BarrierHandle& self, nb::handle timeout) {
   return Arrived{arrival.generation, arrival.index, met == Met::last};
 }
 
+bool wait_event(EventHandle& self, nb::handle timeout) {
+  if (self.core().is_set()) return true;
+  const Nanoseconds deadline = deadline_after(timeout);
+  Waited how = Waited::timed_out;
+  if (!wait_without_gil(Waited::interrupted, how, [&] { return self.core().wait(deadline); })) throw nb::python_error();
+  return how == Waited::again;
+}
+
+using Place = std::tuple<std::uint32_t, std::uint32_t>;
+
+Condition::Waiter waiter_at(const Place& waiter) {
+  const auto [place, epoch] = waiter;
+  if (place > condition_places) throw nb::value_error("no such place");
+  return {place, epoch};
+}
+
+bool sleep_condition(ConditionHandle& self, Place waiter, nb::handle timeout) {
+  const Condition::Waiter at = waiter_at(waiter);
+  const Nanoseconds deadline = deadline_after(timeout);
+  Waited how = Waited::timed_out;
+  if (!wait_without_gil(Waited::interrupted, how, [&] { return self.core().wait(at, deadline); }))
+    throw nb::python_error();
+  return how == Waited::again;
+}
+
 }  // namespace
 
 void bind_synchronise(nb::module_& module) {
-  bind_handle<SemaphoreHandle>(module, "SemaphoreBase")
+  handle_type<SemaphoreHandle>("SemaphoreBase",
+                               [](void* at, std::uint32_t value, std::uint32_t bound) {
+                                 auto* const self = new (at) SemaphoreHandle();
+                                 self->core().initialise(value, bound);
+                               },
+                               {"value"_p, "bound"_p})
+      .def("acquire", function<&acquire_semaphore>, {"block"_p = true, "timeout"_p = nb::none()},
+           docs::SemaphoreBase_acquire)
+      .def("release", function<&release_semaphore>, {"n"_p = 1}, docs::SemaphoreBase_release)
       .def(
-          "__init__",
-          [](SemaphoreHandle* self, std::uint32_t value, std::uint32_t bound) {
-            new (self) SemaphoreHandle();
-            self->core().initialise(value, bound);
-          },
-          "value"_a, "bound"_a)
-      .def(nb::init<std::shared_ptr<Region>, std::uint64_t>(), "region"_a, "offset"_a)
-      .def("acquire", &acquire_semaphore, docs::SemaphoreBase_acquire, "block"_a = true, "timeout"_a = nb::none())
-      .def("release", &release_semaphore, docs::SemaphoreBase_release, "n"_a = 1)
-      .def(
-          "get_value", [](SemaphoreHandle& self) { return self.core().value(); }, docs::SemaphoreBase_get_value)
-      .def_ro("recovered", &SemaphoreHandle::recovered, docs::SemaphoreBase_recovered)
+          "get_value", [](SemaphoreHandle& self) { return self.core().value(); }, {}, docs::SemaphoreBase_get_value)
+      .property(
+          "recovered", [](SemaphoreHandle& self) { return self.recovered; }, docs::SemaphoreBase_recovered)
       .def("__enter__", [](SemaphoreHandle& self) { return acquire_semaphore(self, Py_True, nb::none()); })
-      .def(
-          "__exit__", [](SemaphoreHandle& self, nb::handle, nb::handle, nb::handle) { release_semaphore(self, 1); },
-          nb::arg().none(), nb::arg().none(), nb::arg().none())
-      .def_prop_ro("_bound", [](SemaphoreHandle& self) { return snapshot(self.cell().bound); });
+      .def("__exit__", [](SemaphoreHandle& self, nb::handle, nb::handle, nb::handle) { release_semaphore(self, 1); },
+           {"kind"_p, "error"_p, "trace"_p})
+      .property("_bound", [](SemaphoreHandle& self) { return snapshot(self.cell().bound); })
+      .add_to(module);
 
-  bind_handle<EventHandle>(module, "EventBase")
-      .def(nb::init<>())
-      .def(nb::init<std::shared_ptr<Region>, std::uint64_t>(), "region"_a, "offset"_a)
+  handle_type<EventHandle>("EventBase", [](void* at) { new (at) EventHandle(); })
       .def(
-          "is_set", [](EventHandle& self) { return self.core().is_set(); }, docs::EventBase_is_set)
+          "is_set", [](EventHandle& self) { return self.core().is_set(); }, {}, docs::EventBase_is_set)
       .def(
-          "set", [](EventHandle& self) { self.core().set(); }, docs::EventBase_set)
+          "set", [](EventHandle& self) { self.core().set(); }, {}, docs::EventBase_set)
       .def(
-          "clear", [](EventHandle& self) { self.core().clear(); }, docs::EventBase_clear)
-      .def(
-          "wait",
-          [](EventHandle& self, nb::handle timeout) {
-            if (self.core().is_set()) return true;
-            const Nanoseconds deadline = deadline_after(timeout);
-            Waited how = Waited::timed_out;
-            if (!wait_without_gil(Waited::interrupted, how, [&] { return self.core().wait(deadline); }))
-              throw nb::python_error();
-            return how == Waited::again;
-          },
-          docs::EventBase_wait, "timeout"_a = nb::none());
+          "clear", [](EventHandle& self) { self.core().clear(); }, {}, docs::EventBase_clear)
+      .def("wait", function<&wait_event>, {"timeout"_p = nb::none()}, docs::EventBase_wait)
+      .add_to(module);
 
-  bind_handle<ConditionHandle>(module, "ConditionBase")
-      .def(nb::init<>())
-      .def(nb::init<std::shared_ptr<Region>, std::uint64_t>(), "region"_a, "offset"_a)
+  handle_type<ConditionHandle>("ConditionBase", [](void* at) { new (at) ConditionHandle(); })
       .def("_enter",
            [](ConditionHandle& self) {
              const Condition::Waiter waiter = self.core().enter();
-             return std::tuple(waiter.place, waiter.epoch);
+             return Place(waiter.place, waiter.epoch);
            })
-      .def(
-          "_sleep",
-          [](ConditionHandle& self, std::tuple<std::uint32_t, std::uint32_t> waiter, nb::handle timeout) {
-            const auto [place, epoch] = waiter;
-            if (place > condition_places) throw nb::value_error("no such place");
-            const Nanoseconds deadline = deadline_after(timeout);
-            Waited how = Waited::timed_out;
-            if (!wait_without_gil(Waited::interrupted, how, [&] { return self.core().wait({place, epoch}, deadline); }))
-              throw nb::python_error();
-            return how == Waited::again;
-          },
-          "waiter"_a, "timeout"_a.none())
-      .def(
-          "_leave",
-          [](ConditionHandle& self, std::tuple<std::uint32_t, std::uint32_t> waiter) {
-            const auto [place, epoch] = waiter;
-            if (place > condition_places) throw nb::value_error("no such place");
-            return self.core().leave({place, epoch});
-          },
-          "waiter"_a)
-      .def(
-          "_notify", [](ConditionHandle& self, std::uint32_t count) { self.core().notify(count); }, "n"_a)
-      .def_prop_ro("_waiting", [](ConditionHandle& self) { return self.core().waiting(); });
+      .def("_sleep", function<&sleep_condition>, {"waiter"_p, "timeout"_p})
+      .def("_leave", [](ConditionHandle& self, Place waiter) { return self.core().leave(waiter_at(waiter)); },
+           {"waiter"_p})
+      .def("_notify", [](ConditionHandle& self, std::uint32_t count) { self.core().notify(count); }, {"n"_p})
+      .property("_waiting", [](ConditionHandle& self) { return self.core().waiting(); })
+      .add_to(module);
 
-  bind_handle<BarrierHandle>(module, "BarrierBase")
-      .def(nb::init<std::uint32_t>(), "parties"_a)
-      .def(nb::init<std::shared_ptr<Region>, std::uint64_t>(), "region"_a, "offset"_a)
-      .def("_wait", &wait_barrier, "timeout"_a.none())
-      .def(
-          "_open",
-          [](BarrierHandle& self, std::uint32_t generation, std::uint32_t index) {
-            return self.barrier.open({generation, index, true}) == Met::all;
-          },
-          "generation"_a, "index"_a)
+  handle_type<BarrierHandle>("BarrierBase", [](void* at, std::uint32_t parties) { new (at) BarrierHandle(parties); },
+                             {"parties"_p})
+      .def("_wait", function<&wait_barrier>, {"timeout"_p})
+      .def("_open",
+           [](BarrierHandle& self, std::uint32_t generation, std::uint32_t index) {
+             return self.barrier.open({generation, index, true}) == Met::all;
+           },
+           {"generation"_p, "index"_p})
       .def("abort", [](BarrierHandle& self) { self.barrier.spoil(); })
       .def("reset", [](BarrierHandle& self) { self.barrier.reset(); })
-      .def_prop_ro("parties", [](BarrierHandle& self) { return self.barrier.parties(); })
-      .def_prop_ro("n_waiting", [](BarrierHandle& self) { return self.barrier.waiting(); })
-      .def_prop_ro("broken", [](BarrierHandle& self) { return self.barrier.is_broken(); });
+      .property("parties", [](BarrierHandle& self) { return self.barrier.parties(); })
+      .property("n_waiting", [](BarrierHandle& self) { return self.barrier.waiting(); })
+      .property("broken", [](BarrierHandle& self) { return self.barrier.is_broken(); })
+      .add_to(module);
 }
 
 }  // namespace conveyor::python

@@ -3,6 +3,7 @@
 
 #include "errors.hpp"
 #include "topic_channel.hpp"
+#include "unreadable.hpp"
 
 namespace conveyor::python {
 namespace {
@@ -10,6 +11,7 @@ namespace {
 // Runs without Python code, so that nobody else uses the subscription meanwhile.
 struct EventSink {
   Kind kind = Kind::pickle;
+  std::uint32_t sender = 0;
   const std::byte* data = nullptr;
   std::size_t size = 0;
   PinId pin;
@@ -18,12 +20,14 @@ struct EventSink {
 
   void message(const RecordView& record) {
     kind = static_cast<Kind>(record.kind);
+    sender = record.sender;
     size = record.size;
     data = small;
     std::memcpy(small, record.payload, record.size);
   }
   bool large(const RecordView& record, PinId pinned) {
     kind = static_cast<Kind>(record.kind);
+    sender = record.sender;
     size = record.size;
     pin = pinned;
     data = record.payload;
@@ -113,6 +117,17 @@ nb::object decode_event(const EventSink& sink, const std::shared_ptr<PinnedRecor
   }
 }
 
+// The pending error says why the event could not be made; with it go the bytes, and who published them.
+void keep_event(const EventSink& sink) {
+  const Piece whole{sink.data, sink.size};
+  Index index;
+  if (sink.kind != Kind::buffers || !read_index(sink.data, sink.size, index)) return keep_bytes(sink.sender, whole, {});
+  std::vector<Piece> buffers;
+  for (const PackedBuffer& each : index.buffers) buffers.push_back({sink.data + each.offset, each.size});
+  const std::uint64_t front = sizeof(PackedHead) + index.buffers.size() * sizeof(PackedBuffer);
+  keep_bytes(sink.sender, {sink.data + front, index.head.head_size}, buffers);
+}
+
 // What was read before the error that is set must not be lost.
 nb::object leave_received(const nb::list& events) {
   const nb::object error = take_exception();
@@ -182,7 +197,10 @@ nb::object SubscriptionChannel::take(Status& status) {
   if (status != Status::ok) return {};
   std::shared_ptr<PinnedRecord> pinned;
   if (sink.pin.valid()) pinned = std::make_shared<PinnedRecord>(subscriber_.shared_fanout(), sink.pin);
-  return decode_event(sink, pinned);
+  nb::object event = decode_event(sink, pinned);
+  if (!event.is_valid()) [[unlikely]]
+    keep_event(sink);
+  return event;
 }
 
 // Nothing is there: waits, or says so. False: a Python error is set, but not at the `ended`.
@@ -204,6 +222,8 @@ bool SubscriptionChannel::await(const Deadline& deadline, Slices& slices, bool& 
 
 nb::object SubscriptionChannel::read(const Deadline& deadline, bool& ended) {
   if (!usable()) return {};
+  if (unheard_.any() && unheard_.raise()) [[unlikely]]
+    return {};
   for (Slices slices;;) {
     Status status = Status::ok;
     nb::object event = take(status);
@@ -254,6 +274,10 @@ nb::object SubscriptionChannel::get_many(std::size_t most, const Deadline& deadl
     if (!subscriber_.joined()) break;  // closed by the filter, or in unpickling
     nb::object event = take(status);
     if (status != Status::ok) break;   // the next call tells
+    if (!event.is_valid() && PyErr_ExceptionMatches(PyExc_Exception) != 0) {
+      unheard_.add(take_exception());
+      break;  // and that
+    }
     const bool fine = event.is_valid();
     if (fine && (!filter_.is_valid() || filter_.is_none() || passes(event))) {
       events.append(event);

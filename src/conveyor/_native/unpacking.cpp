@@ -5,6 +5,7 @@
 #include "errors.hpp"
 #include "packed.hpp"
 #include "pickling.hpp"
+#include "unreadable.hpp"
 
 namespace conveyor::python {
 namespace {
@@ -119,6 +120,28 @@ class Unpacking {
 
 }  // namespace
 
-nb::object unpack(Stream& stream, const Taken& taken, nb::handle codec) { return Unpacking(stream, taken).run(codec); }
+nb::object unpack(Stream& stream, const Taken& taken, nb::handle codec) {
+  Unpacking unpacking(stream, taken);
+  nb::object object = unpacking.run(codec);
+  if (!object.is_valid()) keep_bytes(stream, taken);  // the runs are there as long as `unpacking`
+  return object;
+}
+
+void keep_bytes(const Stream& stream, const Taken& taken) {
+  const Piece whole{taken.data, taken.size};
+  if (taken.kind != Kind::buffers && taken.kind != Kind::custom) {
+    keep_bytes(taken.sender, taken.run_count == 0 ? whole : Piece{stream.run_data(taken.runs[0]), taken.runs[0].size},
+               {});
+    return;
+  }
+  Index index;
+  std::vector<Piece> buffers;
+  if (!read_index(stream, taken, index)) return keep_bytes(taken.sender, whole, {});
+  for (const PackedBuffer& each : index.buffers) {
+    const std::byte* const from = each.run == in_message ? taken.data : stream.run_data(taken.runs[each.run]);
+    buffers.push_back({from + each.offset, each.size});
+  }
+  keep_bytes(taken.sender, {index.content, index.head.head_size}, buffers);
+}
 
 }  // namespace conveyor::python
