@@ -88,7 +88,6 @@ class Channel {
   // `codec`: an object with name, dumps and loads; the str "pickle"; or "auto".
   Channel(std::shared_ptr<Segment> segment, nb::object codec)
       : stream_(std::move(segment)), choice_(std::move(codec)) {}
-  ~Channel() { unheard_.give_up(); }
 
   // Memory to be filled in place and then put; null with a Python error set.
   nb::object allocate(std::uint64_t size);
@@ -166,8 +165,9 @@ class Channel {
     Py_VISIT(bury_.ptr());
     return unheard_.traverse(visit, arg);
   }
+  void finalize() { unheard_.give_up(); }
   void forget() {  // nobody will call any more
-    unheard_.give_up();
+    unheard_.forget();
     choice_.forget();
     bury_.reset();
   }

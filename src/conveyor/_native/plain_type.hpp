@@ -65,6 +65,10 @@ concept Collected = requires(T& value, visitproc visit, void* argument) {
   value.forget();
 };
 
+// Has something to say before it goes, while what it holds is still whole: in `forget` it may not be.
+template <class T>
+concept Finalized = requires(T& value) { value.finalize(); };
+
 // A first parameter of this type gets the Python object, too.
 template <class T>
 struct Self {
@@ -249,6 +253,7 @@ class PlainType {
       slot(Py_tp_traverse, traverse).slot(Py_tp_clear, clear);
       flags |= Py_TPFLAGS_HAVE_GC;
     }
+    if constexpr (Finalized<T>) slot(Py_tp_finalize, finalize);
     const nb::object type = plan_.make(sizeof(Instance<T>), offsetof(Instance<T>, weak_references), flags, base);
     if (base == nullptr) plain_type<T> = reinterpret_cast<PyTypeObject*>(Py_NewRef(type.ptr()));
     module.attr(plan_.name()) = type;
@@ -284,6 +289,9 @@ class PlainType {
 
   static void deallocate(PyObject* object) {
     Instance<T>* const self = instance(object);
+    if constexpr (Finalized<T>) {
+      if (PyObject_CallFinalizerFromDealloc(object) < 0) return;
+    }
     PyTypeObject* const type = Py_TYPE(object);
     if constexpr (Collected<T>) PyObject_GC_UnTrack(object);
     if (self->weak_references != nullptr) PyObject_ClearWeakRefs(object);
@@ -296,6 +304,11 @@ class PlainType {
     Py_DECREF(type);
   }
 
+  static void finalize(PyObject* object)
+    requires Finalized<T>
+  {
+    if (T* const value = instance(object)->value; value != nullptr) value->finalize();
+  }
   static int traverse(PyObject* object, visitproc visit, void* arg) {
     Py_VISIT(Py_TYPE(object));
     T* const value = instance(object)->value;

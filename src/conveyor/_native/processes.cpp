@@ -9,6 +9,7 @@
 #include <conveyor/normal_end.hpp>
 
 #include "channel.hpp"
+#include "plain_type.hpp"
 
 namespace nb = nanobind;
 
@@ -43,7 +44,7 @@ class LentMeter {
 // Looks whether any of these has an item, for so long; no wake-up is awaited, and none is asked for.
 bool spin_for_any(const nb::list& channels, double seconds) {
   std::vector<const Stream*> streams;
-  for (const nb::handle channel : channels) streams.push_back(&nb::cast<Channel&>(channel).stream());
+  for (const nb::handle channel : channels) streams.push_back(&plain_cast<Channel>(channel.ptr()).stream());
   const auto any = [&streams] {
     for (const Stream* stream : streams)
       if (!stream->empty()) return true;

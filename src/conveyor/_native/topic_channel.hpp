@@ -62,7 +62,6 @@ class SubscriptionChannel {
  public:
   SubscriptionChannel(std::shared_ptr<Fanout> fanout, std::vector<KeyPattern> patterns, nb::object filter)
       : subscriber_(std::move(fanout), std::move(patterns)), filter_(std::move(filter)) {}
-  ~SubscriptionChannel() { unheard_.give_up(); }
 
   bool join(SeatMode mode, From from, std::uint64_t number);
   // Null with a Python error set.
@@ -82,9 +81,10 @@ class SubscriptionChannel {
     Py_VISIT(filter_.ptr());
     return unheard_.traverse(visit, arg);
   }
+  void finalize() { unheard_.give_up(); }
   void forget() {
     filter_.reset();
-    unheard_.give_up();
+    unheard_.forget();
   }
 
  private:

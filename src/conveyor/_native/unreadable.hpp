@@ -34,6 +34,7 @@ class Unheard {
   bool raise();
   // To sys.unraisablehook: nobody will call any more.
   void give_up();
+  void forget() { errors_.clear(); }
   int traverse(visitproc visit, void* arg) {
     for (const nb::object& error : errors_) Py_VISIT(error.ptr());
     return 0;
