@@ -81,6 +81,18 @@ class Segment {
   const Identity& identity() const { return identity_; }
   const std::string& name() const { return name_; }
   int memory_fd() const { return memory_fd_; }
+  // The ends of an anonymous queue in this process, as a pipe has them: the ready descriptor is a pipe's, open for reading
+  // and writing, and is given away in part by whoever closes an end. So the kernel knows, over forks, `exec` and deaths,
+  // whether anybody is left at the other end.
+  enum class PipeSide : std::uint32_t { reading = 1, writing = 2 };
+  void close_end(PipeSide which);
+  bool has_closed(PipeSide which) const {
+    return (closed_ends_.load(relaxed) & static_cast<std::uint32_t>(which)) != 0;  // relaxed: told by the same process
+  }
+  // Whether this process has closed its own end of that side, and no process has one any more.
+  bool is_gone(PipeSide which) const;
+  // A descriptor to write a token by, for one who has closed that end; -1 with errno: there is none. The caller closes it.
+  int open_ready_for_writing() const;
   int ready_fd();  // opens the named segment's on first use; -1 with errno when it cannot
 
   // Makes sure that memory stands behind these pages; 0 or an errno. Never raises a signal.
@@ -129,6 +141,7 @@ class Segment {
 
   int memory_fd_ = -1;
   Atomic<int> ready_fd_{-1};
+  Atomic<std::uint32_t> closed_ends_{0};  // of PipeSide
   std::uint64_t mapped_size_ = 0;
   std::byte* base_ = nullptr;
   Header* header_ = nullptr;

@@ -49,7 +49,7 @@ bool Channel::peer_gone() const {
 }
 
 bool Channel::check_peer() {
-  if (!peer_gone()) return true;
+  if (!readers_gone()) return true;
   errno = EPIPE;
   PyErr_SetFromErrno(PyExc_OSError);
   return false;
@@ -71,7 +71,9 @@ void Channel::wake_all() {
 Waited Channel::wait_for_item(Nanoseconds deadline, Slices& slices, const WakeUp* wake_up) {
   // Without a descriptor to be woken by it looks for itself.
   constexpr Nanoseconds look_every = 50'000'000;
-  if (pipe_ == nullptr) return stream_.wait_not_empty(deadline, slices);
+  if (pipe_ == nullptr && !stream_.segment().has_closed(Segment::PipeSide::writing))
+    return stream_.wait_not_empty(deadline, slices);
+  if (pipe_ == nullptr) return stream_.wait_not_empty(std::min(deadline, monotonic_now() + 4 * look_every), slices);
   if (slices.first()) {
     stream_.spin_for_item();
     return Waited::again;
@@ -95,7 +97,7 @@ nb::object Channel::wait_item(const Deadline& deadline) {
     const bool ended = stream_.ended();
     if (!stream_.settled_empty() || (ended && stream_.over()))
       return nb::bool_(true);  // the end is something to be told
-    if (peer_gone()) return nb::bool_(true);  // EOF is something to receive
+    if (writers_gone()) return nb::bool_(true);  // EOF is something to receive
     if (looked_for_lost()) continue;
     if (deadline.passed()) return nb::bool_(false);
     const auto woken_by = wake_up();

@@ -154,6 +154,11 @@ class Channel {
     stream_.ready().use_descriptor(end->fd());
     pipe_ = std::move(end);
   }
+  // Of a queue, in this process: what its _reader and _writer are closed by.
+  void close_end(bool writing) {
+    stream_.segment().close_end(writing ? Segment::PipeSide::writing : Segment::PipeSide::reading);
+    wake_all();
+  }
   // Its end was closed: whoever waits in a call on it shall look.
   void wake_all();
 
@@ -201,6 +206,12 @@ class Channel {
   bool check_peer();
   // ShutDown, or ProducerLost.
   nb::object raise_end();
+  // Nobody can send any more, or receive what is sent.
+  bool writers_gone() const { return pipe_ != nullptr ? peer_gone() : segment_gone(Segment::PipeSide::writing); }
+  bool readers_gone() const { return pipe_ != nullptr ? peer_gone() : segment_gone(Segment::PipeSide::reading); }
+  bool segment_gone(Segment::PipeSide which) const {
+    return stream_.segment().has_closed(which) && stream_.segment().is_gone(which);
+  }
   bool peer_gone() const;
   bool closed_meanwhile() const;
   Waited wait_for_item(Nanoseconds deadline, Slices& slices, const WakeUp* wake_up);

@@ -73,6 +73,7 @@ void bind_channel(nb::module_& module) {
       .property("_is_closed", [](Channel& self) { return self.closed(); })
       .def("_use_pipe", function<&Channel::use_pipe>, {"end"_p})
       .def("_wake_all", function<&Channel::wake_all>)
+      .def("_close_end", function<&Channel::close_end>, {"writing"_p})
       .def("_watch", function<&watch>)
       .def("_is_full", [](Channel& self) { return self.stream().full(); })
       .def("_use_dead_letters", function<&Channel::use_dead_letters>, {"bury"_p})

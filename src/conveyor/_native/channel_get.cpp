@@ -141,7 +141,7 @@ Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline
     return Next::stop;
   }
   if (looked_for_lost()) return Next::retry;
-  if (peer_gone() && stream_.empty()) {
+  if (writers_gone() && stream_.empty()) {
     PyErr_SetNone(PyExc_EOFError);
     return Next::stop;
   }

@@ -33,7 +33,8 @@ Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, co
   {
     const WithoutGil released;
     Nanoseconds until = deadline.at;
-    if (pipe_ != nullptr) until = std::min(until, monotonic_now() + peer_look);
+    if (pipe_ != nullptr || stream_.segment().has_closed(Segment::PipeSide::reading))
+      until = std::min(until, monotonic_now() + peer_look);
     stream_.wait_not_full(payload, until, slices);
   }
   if (PyErr_CheckSignals() != 0) {
