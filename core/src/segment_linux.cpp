@@ -112,7 +112,7 @@ void Segment::initialise(Segment& fresh, const Bounds& bounds) {
   header->leases_offset = plan.leases;
   header->pages_offset = plan.pages;
   header->page_count = plan.count;
-  header->soft_bound = bounds.soft ? 1 : 0;
+  header->soft_bound = !bounds.soft ? 0 : bounds.counts_lent ? 2 : 1;
   header->max_items = bounds.items;
   header->max_bytes = bounds.bytes;
   header->pid_namespace = pid_namespace();

@@ -182,7 +182,8 @@ struct alignas(4096) Header {
   std::uint64_t cold_offset;
   std::uint64_t pages_offset;
   std::uint32_t page_count;
-  std::uint32_t soft_bound;  // 1: an item larger than max_bytes may pass when the queue is empty
+  // An item larger than max_bytes may pass when the queue is empty; 1: and what is lent does not count.
+  std::uint32_t soft_bound;
   std::uint64_t max_items;
   std::uint64_t max_bytes;
   std::uint64_t pid_namespace;

@@ -29,6 +29,7 @@ struct Bounds {
   bool counts_tasks = false;         // for task_done and join
   std::uint32_t attempts = 0;        // how often an item may fail under lease; 0: no bound
   Nanoseconds lease_time = forever;  // how long a lease lasts, unless it says otherwise
+  bool counts_lent = false;          // of a soft bound: what receivers look at where it lies counts, as with a hard one
 };
 
 // Where another process can open the descriptors of an anonymous segment.

@@ -235,7 +235,7 @@ class Stream {
       side.peak.store(depth, relaxed);  // relaxed: a statistic
   }
   bool fits(std::uint64_t waiting, std::uint64_t payload, bool alone) const;
-  bool counts_lent() const { return header_.max_bytes != unbounded && header_.soft_bound == 0; }
+  bool counts_lent() const { return header_.max_bytes != unbounded && header_.soft_bound != 1; }
   Status append(SideState& state, std::uint64_t number, const Outgoing& item);
   bool next_message(SideState& state, MessageHeader& message) const;
   // What a message of form `run` says, checked; its head lies behind the references.

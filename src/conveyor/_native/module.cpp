@@ -55,12 +55,13 @@ void bind_segment(nb::module_& module) {
       .def_static(
           "create",
           [](std::uint64_t items, std::uint64_t bytes, bool soft, bool pipe, bool counts_tasks, std::uint32_t attempts,
-             double lease_seconds) {
-            const Bounds bounds = make_bounds(items, bytes, soft, pipe, counts_tasks, attempts, lease_seconds);
+             double lease_seconds, bool counts_lent) {
+            Bounds bounds = make_bounds(items, bytes, soft, pipe, counts_tasks, attempts, lease_seconds);
+            bounds.counts_lent = counts_lent;
             return made([&] { return Segment::create(bounds); });
           },
           "max_items"_a = 0, "max_bytes"_a = 0, "soft"_a = false, "pipe"_a = false, "counts_tasks"_a = false,
-          "max_attempts"_a = 0, "lease_seconds"_a = 0.0)
+          "max_attempts"_a = 0, "lease_seconds"_a = 0.0, "counts_lent"_a = false)
       .def_static(
           "create_named",
           [](const std::string& name, std::uint64_t items, std::uint64_t bytes, std::uint32_t attempts,

@@ -74,6 +74,7 @@ void bind_processes(nb::module_& module) {
       .def(nb::init<nb::handle>(), "memory"_a)
       .def("idle", [](LentMeter& self) { self.meter().idle(); })
       .def("begin", [](LentMeter& self) { self.meter().begin(); })
+      .def("pause", [](LentMeter& self) { self.meter().pause(); })
       .def("lap", [](LentMeter& self) { return self.meter().lap(); });
   module.def("spin_for_any", &spin_for_any, "channels"_a, "seconds"_a);
   module.def(

@@ -6,6 +6,7 @@ import contextlib
 import pickle
 from typing import Any
 
+from .._native import Segment
 from ..errors import Empty, PipelineError
 from ..queue import Queue
 from ..workers.messages import Unreadable, is_stop
@@ -18,7 +19,7 @@ from .starters import Starter
 __all__ = ["ProcessHand"]
 
 _AT_A_TIME = 16384
-# Results that may wait to be collected; a worker that makes more is held up.
+# Results that may wait to be collected; a worker that makes more is held up. A larger one waits alone.
 _RESULT_BYTES = 256 * 1024 * 1024
 
 
@@ -39,7 +40,8 @@ class ProcessHand(Hand):
         super().__init__(owner, Slate())
         self.lends = owner.lends
         self._tasks: Queue[Any] = Queue()
-        self._results: Queue[Any] = Queue(max_bytes=_RESULT_BYTES)
+        results = Segment.create(0, _RESULT_BYTES, soft=True, counts_lent=True)
+        self._results: Queue[Any] = Queue.on_segment(results, "auto")
         try:
             self.process = starter.start(job, self._tasks, self._results, self.slate)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
