@@ -74,6 +74,7 @@ from .errors import (
     VersionMismatch,
     WorkerLost,
     WorkersLost,
+    WorkerTimeout,
     WrongKind,
 )
 from .joinable_queue import JoinableQueue
@@ -153,6 +154,7 @@ __all__ = [
     "TopicStatistics",
     "VersionMismatch",
     "WorkerLost",
+    "WorkerTimeout",
     "WorkersLost",
     "WrongKind",
     "__version__",

@@ -41,6 +41,7 @@ __all__ = [
     "TooManyLeases",
     "VersionMismatch",
     "WorkerLost",
+    "WorkerTimeout",
     "WorkersLost",
     "WrongKind",
 ]
@@ -155,8 +156,12 @@ class ItemTimeout(ConveyorError, TimeoutError):
     """An item took longer than its stage's `timeout`; its worker was replaced."""
 
 
+class WorkerTimeout(ConveyorError, TimeoutError):
+    """A worker's `setup()` or `teardown()` took longer than its stage's `setup_timeout` or `teardown_timeout`."""
+
+
 class WorkerLost(ConveyorError):
-    """A worker died on an item.
+    """A worker died on an item, or in its teardown.
 
     Attributes:
         pid: the process.

@@ -125,7 +125,7 @@ class MapRun:
 
     def _item_failed(self, failure: Failure) -> None:
         if self._halt == "now":
-            self._engine.stop()
+            self._engine.halt()
         elif self._halt == "soon":
             self._engine.finish_begun()
 
@@ -144,7 +144,7 @@ class MapRun:
                         report = self._figures.now()
                         self._terminal.draw(report, self._fraction(report))
             except _OutputFailed as failed:
-                self._engine.stop()
+                self._engine.halt()
                 if failed.reader_left:
                     return None
                 self._verdict = f"cannot write the results: {failed}"

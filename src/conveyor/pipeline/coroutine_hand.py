@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
+from .._native import Meter
 from ..workers.chain import is_worker_class
-from ..workers.failing import describe_failure
-from ..workers.messages import BROKEN, FAILED, READY, SLOW, VALUE, is_stop
+from ..workers.failing import tell_failure
+from ..workers.messages import BROKEN, FAILED, LEFT, READY, SLOW, TORN, VALUE, is_stop
 from ..workers.serve import Job
 from ..workers.slate import Slate
 from .hand import Hand
@@ -18,6 +22,9 @@ from .loop import Loop
 from .owner import Owner
 
 __all__ = ["CoroutineHand"]
+
+# A coroutine that does not end so long after it was cancelled is left behind.
+_CANCEL_SECONDS = 1.0
 
 
 class CoroutineHand(Hand):
@@ -37,66 +44,100 @@ class CoroutineHand(Hand):
         super().__init__(owner, Slate(-1))
         self._loop = loop.loop
         self._results = LocalChannel(lambda: tell(self))
-        self._waiting: asyncio.Queue[Any] = asyncio.Queue()
+        self._tasks: deque[Any] = deque()
+        self._came = asyncio.Event()
         self._ended = threading.Event()
-        self._killed = False
-        self._meter = self.slate.meter()
-        self._task = asyncio.run_coroutine_threadsafe(self._work(job), self._loop)
-        self._task.add_done_callback(lambda _: self._ended.set())
+        self._killed_at = 0.0
+        self._killed_in_teardown = False
+        self._task: asyncio.Task[None] | None = None
+        self._tell = tell
+        self._loop.call_soon_threadsafe(self._start, job)
+
+    # -- in the loop ---------------------------------------------------------------------------------
+
+    def _start(self, job: Job) -> None:
+        self._task = self._loop.create_task(self._work(job))
+        self._task.add_done_callback(self._end)
+
+    def _cancel(self) -> None:
+        assert self._task is not None, "it was started before"
+        self._task.cancel()
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.exception()
+        self._ended.set()
+        self._tell(self)
 
     async def _work(self, job: Job) -> None:
-        put, meter = self._results.put, self._meter
+        put = self._results.put
+        function = job.links[0].function
+        made = None
+        self.slate.note_setup(True)
         try:
-            function = job.links[0].function
             function = function() if is_worker_class(function) else function
-            await _maybe(getattr(function, "setup", None))
+            await _call_if_there(function, "setup")
+            made = function
         except BaseException as error:
             self._check_mine()
-            put((BROKEN, 0, 1, *describe_failure(error)))
-            return
-        put((READY,))
-        try:
-            while not self._killed:  # it may have swallowed that it was told to end
-                if self._waiting.empty():
-                    meter.idle()
-                    task = await self._next()
-                    meter.begin()
-                else:
-                    task = self._waiting.get_nowait()
-                if type(task) is tuple:
-                    if task[0] != VALUE:
-                        return
-                    task = task[1]  # pyright: ignore[reportUnknownVariableType]
-                try:
-                    result = await function(task)
-                    put((VALUE, result) if type(result) is tuple else result)
-                except BaseException as error:  # even SystemExit, which would end the loop
-                    self._check_mine()
-                    put((FAILED, 0, 1, *describe_failure(error)))
-                took = meter.lap()
-                if took:
-                    put((SLOW, took))
+            tell_failure(put, BROKEN, 0, 1, error)
+        else:
+            self.slate.note_setup(False)
+            put((READY,))
+            await self._serve(function)
         finally:
+            self.slate.note_teardown()
             try:
-                await _maybe(getattr(function, "teardown", None))
-            except (SystemExit, KeyboardInterrupt) as error:  # they would end the loop
-                raise RuntimeError("teardown ended by " + type(error).__name__) from error
+                await _call_if_there(made, "teardown")
+            except BaseException as error:  # even SystemExit, which would end the loop
+                if self._killed_in_teardown:
+                    raise
+                tell_failure(put, TORN, 0, 1, error)
+            put((LEFT,))
 
-    async def _next(self) -> Any:
-        while True:
+    async def _serve(self, function: Any) -> None:
+        put, meter = self._results.put, self.slate.meter()
+        while not self._killed_at:  # it may have swallowed that it was told to end
+            task = await self._next(meter)
+            if type(task) is tuple:
+                if task[0] != VALUE:
+                    meter.idle()
+                    return
+                task = task[1]  # pyright: ignore[reportUnknownVariableType]
             try:
-                return await self._waiting.get()
+                result = await function(task)
+                put((VALUE, result) if type(result) is tuple else result)
+            except BaseException as error:  # even SystemExit, which would end the loop
+                self._check_mine()
+                tell_failure(put, FAILED, 0, 1, error)
+            took = meter.lap()
+            if took:
+                put((SLOW, took))
+
+    async def _next(self, meter: Meter) -> Any:
+        while True:
+            with contextlib.suppress(IndexError):
+                return self._tasks.popleft()
+            self._came.clear()
+            if self._tasks:
+                continue
+            meter.idle()
+            try:
+                await self._came.wait()
             except asyncio.CancelledError:  # may be of the last item, which cancelled itself and returned
                 self._check_mine()
+            meter.begin()
 
     def _check_mine(self) -> None:
         """In a handler: raise again what came because it was told to end. Any other exception is its item's, also
         a CancelledError: something that the function awaited was cancelled, or it cancelled itself."""
-        if self._killed or self._loop.is_closed():
+        if self._killed_at or self._loop.is_closed():
             raise
         task = asyncio.current_task()
         if task is not None:
             task.uncancel()
+
+    # -- in the engine -------------------------------------------------------------------------------
 
     @property
     def token(self) -> Hand:
@@ -104,22 +145,17 @@ class CoroutineHand(Hand):
         return self
 
     def _send(self, messages: list[Any]) -> None:
-        self._loop.call_soon_threadsafe(self._put_all, messages)
-
-    def _put_all(self, messages: list[Any]) -> None:
-        for message in messages:
-            self._waiting.put_nowait(message)
+        self._tasks.extend(messages)
+        self._loop.call_soon_threadsafe(self._came.set)
 
     def _take(self) -> list[Any]:
         return self._results.take_each()
 
     def _recall(self) -> int:
-        return asyncio.run_coroutine_threadsafe(self._drain(), self._loop).result()
-
-    async def _drain(self) -> int:
         count = 0
-        while not self._waiting.empty():
-            count += not is_stop(self._waiting.get_nowait())
+        with contextlib.suppress(IndexError):
+            while True:
+                count += not is_stop(self._tasks.pop())
         return count
 
     def has_results(self) -> bool:
@@ -128,23 +164,29 @@ class CoroutineHand(Hand):
 
     def kill(self) -> None:
         """Cancel it."""
-        self._killed = True
-        self._task.cancel()
+        self._killed_at = monotonic()
+        self._killed_in_teardown = self.slate.teardown_since > 0
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and with it all that lived there
+            self._loop.call_soon_threadsafe(self._cancel)
 
     def gone(self) -> bool:
-        """Whether it has ended."""
-        return self._ended.is_set()
+        """Whether it has ended, or was left behind."""
+        if self._ended.is_set():
+            return True
+        tears_down = self.slate.teardown_since > 0 and not self._killed_in_teardown
+        return self._killed_at > 0 and not tears_down and monotonic() > self._killed_at + _CANCEL_SECONDS
 
     def close(self) -> None:
-        """Wait for the end of a coroutine that is ending."""
-        self._ended.wait()
+        """Wait for the end of a coroutine that is ending; one that was left behind keeps its slate."""
+        patience = self._killed_at + _CANCEL_SECONDS - monotonic() if self._killed_at else None
+        if not self._ended.wait(patience if patience is None else max(patience, 0)):
+            return
         super().close()
-        if not self._task.cancelled():
-            self._task.exception()
 
 
-async def _maybe(method: Any) -> None:
-    if callable(method):
+async def _call_if_there(made: Any, name: str) -> None:
+    method = getattr(made, name, None)
+    if callable(method) and not isinstance(made, type):
         result = method()
         if asyncio.iscoroutine(result):
             await result

@@ -33,6 +33,10 @@ class Desk(Protocol):
         """Raise this when all that was taken in is finished."""
         ...
 
+    def drain(self) -> object:
+        """Take no more input, finish what was taken in, and end."""
+        ...
+
     def begun(self, origins: list[Any] | None) -> None:
         """Values have come out of the source."""
         ...

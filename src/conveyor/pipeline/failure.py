@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,9 @@ from ..errors import StageError
 from .words import short
 
 __all__ = ["Failure", "InWorker"]
+
+# Bytes of a pickled exception that a report keeps.
+_LIGHT = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,11 @@ class Failure:
         except Exception:
             pickled = None
         return cls(stage, number, item, 1, type(error).__name__, f"{what}: {error}", pickled=pickled)
+
+    def lightened(self) -> Failure:
+        """This failure as a report may keep it: without its exception, if that carries very much."""
+        heavy = self.pickled is not None and len(self.pickled) > _LIGHT
+        return dataclasses.replace(self, pickled=None) if heavy else self
 
     def __str__(self) -> str:
         text = f"{self.kind}: {self.message}" if self.message else self.kind

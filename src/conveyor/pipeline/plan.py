@@ -12,6 +12,7 @@ from .checks import check_sendable
 from .desk import Desk
 from .file_clash import check_files
 from .inline import BatchNode, Join, SinkNode, SplitNode, TeeNode, UnbatchNode
+from .lifecycle import own_links
 from .node import Node
 from .pipeline import Pipeline
 from .sinks import NewsSink, ReduceSink, Sink, make_sink
@@ -48,8 +49,12 @@ def check(
     """
     if pipeline.source is None:
         raise PipelineError("the pipeline has no source; say Pipeline(source) to run it")
+    first: StageSpec | None = None
     for spec in all_specs(pipeline):
         check_sendable(spec, start_method)
+        if first is None or not spec.joins:
+            first = spec
+        own_links([first, spec], first.workers if isinstance(first.workers, int) else 2)
     _check_ends(pipeline)
     check_files(pipeline, resume)
 

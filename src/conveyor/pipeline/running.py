@@ -212,7 +212,7 @@ class Running:
         if isinstance(event, ItemFailed):
             self.failed += 1
             if len(self.failures) < _MOST_FAILURES:
-                self.failures.append(event.failure)
+                self.failures.append(event.failure.lightened())
         elif isinstance(event, ItemRetried):
             self.retried += 1
         self.timeline.look(self.engine)

@@ -31,6 +31,8 @@ class StageSpec:
     retries: int = 0
     backoff: float = 0.0
     timeout: float | None = None
+    setup_timeout: float | None = None
+    teardown_timeout: float | None = None
     on_error: OnError = "stop"
     joins: bool = False
     """Whether it is done by the workers of the stage before."""
@@ -60,4 +62,5 @@ def job_of(specs: list[StageSpec]) -> Job:
     first = specs[0]
     # For the next items of its key to wait, the worker itself must try it again.
     retries = first.retries if first.key is not None else 0
-    return Job(tuple(spec.link for spec in specs), retries, first.backoff)
+    eager = all(spec.on_error == "stop" and not spec.retries for spec in specs)
+    return Job(tuple(spec.link for spec in specs), retries, first.backoff, eager)

@@ -41,11 +41,10 @@ class ThreadHand(Hand):
         self._results = LocalChannel(lambda: tell(self))
         self._parts = threading.Semaphore(_PARTS)
         self._abandoned = False
-        self._meter = self.slate.meter()
         self._thread = start_thread(f"conveyor {owner.stage}", self._work, job)
 
     def _work(self, job: Job) -> None:
-        serve(job, self._tasks, self._put, self._meter, self.slate.note_link)
+        serve(job, self._tasks, self._put, self.slate)
 
     def _put(self, message: Any) -> None:
         if type(message) is tuple and message[0] == PART:

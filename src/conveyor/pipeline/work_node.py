@@ -288,8 +288,8 @@ class WorkNode(Node):
             elif hand.token in found and hand.collect():
                 self.crew.deaths_in_a_row = 0
                 self.crew.starts_in_vain = 0
-            if hand.broken is not None:
-                self.crew.broken(hand)
+            if hand.broken is not None or hand.torn:
+                self.crew.hear(hand)
         self.gather()
 
     def listens_to(self, hand: Hand) -> bool:

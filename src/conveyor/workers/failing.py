@@ -4,11 +4,38 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
-__all__ = ["describe_failure", "place_of"]
+__all__ = ["describe_failure", "place_of", "tell_failure"]
+
+# Characters of an exception's text, and of its traceback, that are told beside the exception itself, which has all.
+_MOST_TEXT = 64 * 1024
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - cheap at start
+
+
+def tell_failure(
+    put: Callable[[Any], None], kind: int, link: int, attempts: int, error: BaseException
+) -> None:
+    """Put a message of this kind on an exception that is being handled, whatever that carries.
+
+    Args:
+        put: takes messages.
+        kind: `FAILED`, `BROKEN` or `TORN`.
+        link: which of the worker's functions raised it.
+        attempts: how often the item was tried.
+        error: the exception.
+    """
+    pickled, *words = describe_failure(error)
+    try:
+        put((kind, link, attempts, pickled, *words))
+    except Exception as refused:  # there is no memory for it: it goes without what it carries
+        name, message, where, _ = words
+        message = message[:1000]
+        text = f"{name}: {message}\n(the exception itself could not be sent: {str(refused)[:1000]})"
+        put((kind, link, attempts, None, name, message, where, text))
 
 
 def describe_failure(error: BaseException) -> tuple[bytes | None, str, str, str, str]:
@@ -24,17 +51,29 @@ def describe_failure(error: BaseException) -> tuple[bytes | None, str, str, str,
     except Exception:
         message = "(its text cannot be had: __str__ raises)"
     where = place_of(error)
-    import traceback
-
-    try:
-        text = "".join(traceback.format_exception(error))
-    except Exception:
-        text = f"{name} (its traceback cannot be had)"
+    text = _traceback_of(error, name, message)
     try:
         pickled = pickle.dumps(error.with_traceback(None))
     except Exception:
         pickled = None
-    return pickled, name, message, where, text
+    return pickled, name, _cut(message, _MOST_TEXT), where, text
+
+
+def _traceback_of(error: BaseException, name: str, message: str) -> str:
+    import traceback
+
+    try:
+        if len(message) > _MOST_TEXT:  # it would be made several times over
+            return "".join(
+                [*traceback.format_tb(error.__traceback__), f"{name}: {_cut(message, _MOST_TEXT)}\n"]
+            )
+        return _cut("".join(traceback.format_exception(error)), 4 * _MOST_TEXT)
+    except Exception:
+        return f"{name} (its traceback cannot be had)"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
 def place_of(error: BaseException) -> str:

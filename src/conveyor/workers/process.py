@@ -59,7 +59,7 @@ def work(
         *_, traceback = describe_failure(error.__cause__ or error)
         results.put((STRANDED, str(error), traceback if error.__cause__ is not None else ""))
         return
-    serve(job, tasks, results.put, slate.meter(), slate.note_link)
+    serve(job, tasks, results.put, slate)
 
 
 def work_as_child(

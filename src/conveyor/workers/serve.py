@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from .._native import Meter
 from ..errors import Empty
 from .chain import NOTHING, Chain, Link, Many
-from .failing import describe_failure
-from .messages import BROKEN, DROPPED, FAILED, LENT, MANY, PART, READY, SLOW, VALUE, unlend
+from .failing import tell_failure
+from .messages import BROKEN, DROPPED, FAILED, LEFT, LENT, MANY, PART, READY, SLOW, TORN, VALUE, unlend
+from .slate import Slate
 
 __all__ = ["Job", "Tasks", "back_off", "serve"]
 
@@ -26,6 +27,12 @@ class Job:
     retries: int = 0
     """How often the worker itself tries an item again; the engine does it otherwise."""
     backoff: float = 0.0
+    eager: bool = False
+    """Results of one item go on before it is done with: it will not be tried again, nor left out."""
+
+
+class _Unwanted(BaseException):
+    """Ends the work on an item of very many results, and the worker's."""
 
 
 class Tasks(Protocol):
@@ -49,34 +56,41 @@ def back_off(seconds: float, attempt: int) -> float:
     return min(seconds * 2.0 ** (attempt - 1), max(60.0, seconds)) * random.uniform(0.5, 1.0)
 
 
-def serve(
-    job: Job, tasks: Tasks, put: Callable[[Any], None], meter: Meter, mark: Callable[[int], None]
-) -> None:
+def serve(job: Job, tasks: Tasks, put: Callable[[Any], None], slate: Slate) -> None:
     """Apply the job's functions to what comes, until told to stop.
 
     Args:
         job: what to do.
         tasks: where items come from.
         put: takes results and other messages.
-        meter: is told when items begin and end.
-        mark: is told which of several functions begins, so that a death can be laid at its door.
+        slate: where to write what is done when, and which of several functions is at work, also for the case of death.
     """
-    chain = Chain(job.links, lambda values: put((PART, values)), mark)
+
+    def part(values: list[Any]) -> None:
+        if slate.unwanted:
+            raise _Unwanted
+        put((PART,))
+        put(values)
+
+    chain = Chain(job.links, part, slate.note_link, job.eager)
+    slate.note_setup(True)
     try:
         chain.set_up()
     except BaseException as error:
-        put((BROKEN, chain.position, 1, *describe_failure(error)))
-        return
-    put((READY,))
-    try:
-        _loop(job, chain, tasks, put, meter)
+        tell_failure(put, BROKEN, chain.position, 1, error)
+    else:
+        slate.note_setup(False)
+        put((READY,))
+        _loop(job, chain, tasks, put, slate.meter())
     finally:
-        chain.tear_down()
+        slate.note_teardown()
+        chain.tear_down(lambda position, error: tell_failure(put, TORN, position, 1, error))
+        put((LEFT,))
 
 
 def _loop(job: Job, chain: Chain, tasks: Tasks, put: Callable[[Any], None], meter: Meter) -> None:
     get, lap = tasks.get, meter.lap
-    call = chain.call if not job.retries else _Insisting(job, chain).call
+    call = chain.call if not job.retries else _Insisting(job, chain, meter).call
     while True:
         try:
             try:
@@ -93,6 +107,7 @@ def _loop(job: Job, chain: Chain, tasks: Tasks, put: Callable[[Any], None], mete
                 elif task[0] == LENT:
                     task = unlend(task)  # pyright: ignore[reportUnknownArgumentType]
                 else:
+                    meter.idle()
                     return
             result = call(task)
             if type(result) is tuple:
@@ -102,6 +117,8 @@ def _loop(job: Job, chain: Chain, tasks: Tasks, put: Callable[[Any], None], mete
             elif type(result) is Many:
                 result = (MANY, list(result))
             put(result)
+        except _Unwanted:
+            return
         except BaseException as error:  # even SystemExit: it must not pass for the worker's own end
             _put_failure(error, chain, put)
         took = lap()
@@ -111,15 +128,16 @@ def _loop(job: Job, chain: Chain, tasks: Tasks, put: Callable[[Any], None], mete
 
 def _put_failure(error: BaseException, chain: Chain, put: Callable[[Any], None]) -> None:
     attempts = getattr(error, "_conveyor_attempts", 1)
-    put((FAILED, chain.position, attempts, *describe_failure(error)))
+    tell_failure(put, FAILED, chain.position, attempts, error)
 
 
 class _Insisting:
     """Tries an item again by itself, for the next one of its key must wait for it."""
 
-    def __init__(self, job: Job, chain: Chain) -> None:
+    def __init__(self, job: Job, chain: Chain, meter: Meter) -> None:
         self._job = job
         self._chain = chain
+        self._meter = meter
 
     def call(self, item: Any) -> Any:
         # Each attempt gets the item as it came.
@@ -131,6 +149,9 @@ class _Insisting:
                 if attempt > self._job.retries:
                     error._conveyor_attempts = attempt  # type: ignore[attr-defined]
                     raise
+            # The pause is no work, and not the item's time.
+            self._meter.pause()
             time.sleep(back_off(self._job.backoff, attempt))
+            self._meter.begin()
             item = pickle.loads(again)
         raise AssertionError("unreachable")
