@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from .._native import Meter
 from ..workers.chain import is_worker_class
 from ..workers.failing import tell_failure
 from ..workers.messages import BROKEN, FAILED, LEFT, READY, SLOW, TORN, VALUE, is_stop
-from ..workers.serve import Job
+from ..workers.serve import Job, leave_if_forked
 from ..workers.slate import Slate
 from .hand import Hand
 from .local import LocalChannel
@@ -47,6 +48,7 @@ class CoroutineHand(Hand):
         self._tasks: deque[Any] = deque()
         self._came = asyncio.Event()
         self._ended = threading.Event()
+        self._process = os.getpid()
         self._killed_at = 0.0
         self._killed_in_teardown = False
         self._task: asyncio.Task[None] | None = None
@@ -69,8 +71,12 @@ class CoroutineHand(Hand):
         self._ended.set()
         self._tell(self)
 
+    def _put(self, message: Any) -> None:
+        leave_if_forked(self._process)
+        self._results.put(message)
+
     async def _work(self, job: Job) -> None:
-        put = self._results.put
+        put = self._put
         function = job.links[0].function
         made = None
         self.slate.note_setup(True)
@@ -80,7 +86,7 @@ class CoroutineHand(Hand):
             made = function
         except BaseException as error:
             self._check_mine()
-            tell_failure(put, BROKEN, 0, 1, error)
+            tell_failure(put, BROKEN, 0, 1, error, here=True)
         else:
             self.slate.note_setup(False)
             put((READY,))
@@ -92,11 +98,11 @@ class CoroutineHand(Hand):
             except BaseException as error:  # even SystemExit, which would end the loop
                 if self._killed_in_teardown:
                     raise
-                tell_failure(put, TORN, 0, 1, error)
+                tell_failure(put, TORN, 0, 1, error, here=True)
             put((LEFT,))
 
     async def _serve(self, function: Any) -> None:
-        put, meter = self._results.put, self.slate.meter()
+        put, meter = self._put, self.slate.meter()
         while not self._killed_at:  # it may have swallowed that it was told to end
             task = await self._next(meter)
             if type(task) is tuple:
@@ -109,7 +115,7 @@ class CoroutineHand(Hand):
                 put((VALUE, result) if type(result) is tuple else result)
             except BaseException as error:  # even SystemExit, which would end the loop
                 self._check_mine()
-                tell_failure(put, FAILED, 0, 1, error)
+                tell_failure(put, FAILED, 0, 1, error, here=True)
             took = meter.lap()
             if took:
                 put((SLOW, took))

@@ -245,7 +245,7 @@ class Inbox(Life):
         if not run.missing:
             self._runs.popleft()
 
-    def _fail(self, link: int, attempts: int, pickled: bytes | None, *words: str) -> int:
+    def _fail(self, link: int, attempts: int, pickled: bytes | BaseException | None, *words: str) -> int:
         run = self._runs.popleft()
         number = run.next_number
         self._spoilt = None

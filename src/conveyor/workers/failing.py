@@ -17,7 +17,13 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: 
 
 
 def tell_failure(
-    put: Callable[[Any], None], kind: int, link: int, attempts: int, error: BaseException
+    put: Callable[[Any], None],
+    kind: int,
+    link: int,
+    attempts: int,
+    error: BaseException,
+    here: bool = False,
+    what: str = "",
 ) -> None:
     """Put a message of this kind on an exception that is being handled, whatever that carries.
 
@@ -27,8 +33,9 @@ def tell_failure(
         link: which of the worker's functions raised it.
         attempts: how often the item was tried.
         error: the exception.
+        here, what: see `describe_failure`.
     """
-    pickled, *words = describe_failure(error)
+    pickled, *words = describe_failure(error, here, what)
     try:
         put((kind, link, attempts, pickled, *words))
     except Exception as refused:  # there is no memory for it: it goes without what it carries
@@ -38,8 +45,15 @@ def tell_failure(
         put((kind, link, attempts, None, name, message, where, text))
 
 
-def describe_failure(error: BaseException) -> tuple[bytes | None, str, str, str, str]:
-    """An exception that is being handled: itself, pickled if it can be; its class's name, text, place, traceback."""
+def describe_failure(
+    error: BaseException, here: bool = False, what: str = ""
+) -> tuple[bytes | BaseException | None, str, str, str, str]:
+    """An exception that is being handled: itself, pickled if it can be; its class's name, text, place, traceback.
+
+    Args:
+        here: whoever is told is in this process, so that it need not be pickled.
+        what: what could not be done, if it is not the function that raised.
+    """
     kind = type(error)
     name = (
         kind.__qualname__
@@ -52,10 +66,16 @@ def describe_failure(error: BaseException) -> tuple[bytes | None, str, str, str,
         message = "(its text cannot be had: __str__ raises)"
     where = place_of(error)
     text = _traceback_of(error, name, message)
-    try:
-        pickled = pickle.dumps(error.with_traceback(None))
-    except Exception:
-        pickled = None
+    if what:
+        error.add_note(what)
+        message = f"{what}: {message}"
+    # Its frames would keep alive whatever is in their variables.
+    pickled: bytes | BaseException | None = error.with_traceback(None)
+    if not here:
+        try:
+            pickled = pickle.dumps(pickled)
+        except Exception:
+            pickled = None
     return pickled, name, _cut(message, _MOST_TEXT), where, text
 
 

@@ -59,6 +59,12 @@ def work(
         *_, traceback = describe_failure(error.__cause__ or error)
         results.put((STRANDED, str(error), traceback if error.__cause__ is not None else ""))
         return
+
+    def close_in_child() -> None:
+        results.close()  # or a child that returns from the function would put a result of its own
+        tasks.close()
+
+    os.register_at_fork(after_in_child=close_in_child)
     serve(job, tasks, results.put, slate)
 
 
