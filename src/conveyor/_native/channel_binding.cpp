@@ -117,7 +117,7 @@ void bind_channel(nb::module_& module) {
 }
 
 nb::object no_queue_closed(nb::handle self) {
-  PyErr_Format(PyExc_ValueError, "Queue %R is closed", self.ptr());
+  raise_format(PyExc_ValueError, "Queue %R is closed", self.ptr());
   return {};
 }
 
