@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -61,13 +61,17 @@ def at_any_edge(body: Callable[[], object], check: Callable[[], object], rounds:
 # ---- locks
 
 
-def free(lock: Any) -> None:
-    # By another thread: an RLock's own would get it again.
-    got: list[bool] = []
-    thread = threading.Thread(target=lambda: got.append(lock.acquire(block=False) and not lock.release()))
+def run_aside(function: Callable[[], Any]) -> Any:
+    """What it returns in another thread: an RLock's own would get it again."""
+    returned: list[Any] = []
+    thread = threading.Thread(target=lambda: returned.append(function()))
     thread.start()
     thread.join()
-    assert got == [True]
+    return returned[0]
+
+
+def free(lock: Any) -> None:
+    assert run_aside(lambda: lock.acquire(block=False) and not lock.release())
 
 
 def lock_of(thing: Any) -> Any:
@@ -102,6 +106,17 @@ def test_no_lock_stays_taken(what: str) -> None:
             pass
 
     at_any_edge(body, lambda: free(lock_of(thing)))
+
+
+@pytest.mark.parametrize("what", LOCKED)
+def test_a_stack_enters_the_block_too(what: str) -> None:
+    # As type(thing).__enter__(thing).
+    thing = LOCKED[what]()
+    with ExitStack() as stack:
+        stack.enter_context(thing)
+        lock = lock_of(thing)
+        assert not run_aside(lambda: lock.acquire(block=False))
+    free(lock_of(thing))
 
 
 def test_nor_by_blocks_within_each_other_or_left_by_return_and_exceptions() -> None:

@@ -42,13 +42,20 @@ nb::object leave_changed(nb::handle self, nb::handle kind, nb::handle error, nb:
 
 // `_locked`: what is in C of its lock, which may be one of multiprocessing's.
 nb::object enter_condition(nb::handle self) {
-  const nb::object lock = attribute(self, "_locked");
-  return lock.is_valid() ? call_method(lock, "__enter__") : nb::object();
+  static PyObject* const locked = PyUnicode_InternFromString("_locked");
+  static PyObject* const enter = PyUnicode_InternFromString("__enter__");
+  const nb::object lock = nb::steal(foreign([&] { return PyObject_GetAttr(self.ptr(), locked); }));
+  if (!lock.is_valid()) return {};
+  return nb::steal(foreign([&] { return PyObject_CallMethodNoArgs(lock.ptr(), enter); }));
 }
 
 nb::object leave_condition(nb::handle self, nb::handle kind, nb::handle error, nb::handle trace) {
-  const nb::object lock = attribute(self, "_locked");
-  return lock.is_valid() ? call_method(lock, "__exit__", kind, error, trace) : nb::object();
+  static PyObject* const locked = PyUnicode_InternFromString("_locked");
+  static PyObject* const exit = PyUnicode_InternFromString("__exit__");
+  const nb::object lock = nb::steal(foreign([&] { return PyObject_GetAttr(self.ptr(), locked); }));
+  if (!lock.is_valid()) return {};
+  PyObject* const all[] = {lock.ptr(), kind.ptr(), error.ptr(), trace.ptr()};
+  return nb::steal(foreign([&] { return PyObject_VectorcallMethod(exit, all, 4, nullptr); }));
 }
 
 // ---- what is closed at the end of the block
@@ -196,38 +203,62 @@ nb::object leave_leases(nb::handle self, nb::handle kind, nb::handle error, nb::
   return {};
 }
 
-// A function of (self, ...) that classes take for a method.
-template <class Function, class... Arguments>
-void define(nb::module_& module, const char* name, Function* function, const Arguments&... arguments) {
-  module.def(name, function, nb::arg("self"), arguments...);
-  const nb::object method = nb::steal(PyInstanceMethod_New(nb::object(module.attr(name)).ptr()));
-  if (!method.is_valid()) throw nb::python_error();
-  module.attr(name) = method;
+template <class... Arguments>
+constexpr std::size_t count_of(nb::object (*)(Arguments...)) {
+  return sizeof...(Arguments);
 }
 
-void define_exit(nb::module_& module, const char* name,
-                 nb::object (*function)(nb::handle, nb::handle, nb::handle, nb::handle)) {
-  define(module, name, function, nb::arg("kind").none(), nb::arg("error").none(), nb::arg("trace").none());
+template <auto function, std::size_t... i>
+PyObject* run(PyObject* const* arguments, std::index_sequence<i...>) {
+  return function(nb::handle(arguments[i])...).release().ptr();
+}
+
+template <auto function>
+PyObject* call_by_python(PyObject*, PyObject* const* arguments, Py_ssize_t given) {
+  constexpr std::size_t wanted = count_of(function);
+  if (static_cast<std::size_t>(given) != wanted) {
+    PyErr_Format(PyExc_TypeError, "%zu arguments are expected, and %zd were given", wanted, given);
+    return nullptr;
+  }
+  try {
+    return run<function>(arguments, std::make_index_sequence<wanted>{});
+  } catch (nb::python_error& error) {
+    error.restore();
+    return nullptr;
+  }
+}
+
+// A function of (self, ...) that classes take for a method, with no dispatcher between.
+template <auto function>
+void define(nb::module_& module, const char* name) {
+  static PyMethodDef definition = {};
+  definition.ml_name = name;
+  definition.ml_meth = reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&call_by_python<function>));
+  definition.ml_flags = METH_FASTCALL;
+  const nb::object plain = nb::steal(PyCFunction_New(&definition, nullptr));
+  const nb::object method = plain.is_valid() ? nb::steal(PyInstanceMethod_New(plain.ptr())) : nb::object();
+  if (!method.is_valid()) throw nb::python_error();
+  module.attr(name) = method;
 }
 
 }  // namespace
 
 void bind_blocks(nb::module_& module) {
-  define(module, "enter_locked", &enter_locked);
-  define_exit(module, "leave_locked", &leave_locked);
-  define_exit(module, "leave_changed", &leave_changed);
-  define(module, "enter_condition", &enter_condition);
-  define_exit(module, "leave_condition", &leave_condition);
+  define<enter_locked>(module, "enter_locked");
+  define<leave_locked>(module, "leave_locked");
+  define<leave_changed>(module, "leave_changed");
+  define<enter_condition>(module, "enter_condition");
+  define<leave_condition>(module, "leave_condition");
   module.def("close_if_made", &close_if_made, nb::arg("self"));
-  define(module, "enter_closing", &enter_closing);
-  define_exit(module, "leave_closing", &leave_closing);
-  define(module, "enter_producing", &enter_producing);
-  define_exit(module, "leave_producing", &leave_producing);
-  define(module, "enter_update", &enter_update);
-  define_exit(module, "leave_update", &leave_update);
-  define(module, "init_leases", &init_leases, nb::arg("leases"));
-  define(module, "enter_leases", &enter_leases);
-  define_exit(module, "leave_leases", &leave_leases);
+  define<enter_closing>(module, "enter_closing");
+  define<leave_closing>(module, "leave_closing");
+  define<enter_producing>(module, "enter_producing");
+  define<leave_producing>(module, "leave_producing");
+  define<enter_update>(module, "enter_update");
+  define<leave_update>(module, "leave_update");
+  define<init_leases>(module, "init_leases");
+  define<enter_leases>(module, "enter_leases");
+  define<leave_leases>(module, "leave_leases");
 }
 
 }  // namespace conveyor::python

@@ -30,6 +30,7 @@ struct BoundCall {
   std::shared_ptr<Held> held;
 };
 PyTypeObject* bound_call_type = nullptr;
+PyTypeObject* lock_type = nullptr;  // LockBase
 
 struct LockObject {
   PyObject_HEAD Held* held;  // null until it is initialised
@@ -191,6 +192,17 @@ PyObject* get_call(PyObject* self, PyObject* object, PyObject*) {
   auto* const lock = reinterpret_cast<LockObject*>(object);
   if (!check_ready(lock)) return nullptr;
   return Py_NewRef(reinterpret_cast<CallDescriptor*>(self)->is_enter ? lock->enter : lock->leave);
+}
+
+// As `type(lock).__enter__(lock)`, which contextlib.ExitStack says.
+PyObject* call_on_class(PyObject* self, PyObject* arguments, PyObject* names) {
+  PyObject* const object = PyTuple_GET_SIZE(arguments) > 0 ? PyTuple_GET_ITEM(arguments, 0) : nullptr;
+  if (object == nullptr || PyObject_TypeCheck(object, lock_type) == 0)
+    return PyErr_SetString(PyExc_TypeError, "the first argument must be a lock"), nullptr;
+  const nb::object bound = nb::steal(get_call(self, object, nullptr));
+  const nb::object rest = nb::steal(PyTuple_GetSlice(arguments, 1, PyTuple_GET_SIZE(arguments)));
+  const bool fine = bound.is_valid() && rest.is_valid();
+  return fine ? foreign([&] { return PyObject_Call(bound.ptr(), rest.ptr(), names); }) : nullptr;
 }
 
 void deallocate_descriptor(PyObject* self) {
@@ -371,6 +383,7 @@ void bind_locks(nb::module_& module) {
   static PyType_Spec call_spec = {"conveyor._native._LockCall", sizeof(BoundCall), 0,
                                   flags | Py_TPFLAGS_HAVE_VECTORCALL, call_slots};
   static PyType_Slot descriptor_slots[] = {{Py_tp_descr_get, reinterpret_cast<void*>(get_call)},
+                                           {Py_tp_call, reinterpret_cast<void*>(call_on_class)},
                                            {Py_tp_dealloc, reinterpret_cast<void*>(deallocate_descriptor)},
                                            {0, nullptr}};
   static PyType_Spec descriptor_spec = {"conveyor._native._LockCallDescriptor", sizeof(CallDescriptor), 0, flags,
@@ -381,6 +394,7 @@ void bind_locks(nb::module_& module) {
   bound_call_type = reinterpret_cast<PyTypeObject*>(Py_NewRef(call.ptr()));
   auto* const descriptors = reinterpret_cast<PyTypeObject*>(descriptor.ptr());
   const nb::object lock = bind<false>(module, "LockBase", "conveyor._native.LockBase", {}, descriptors);
+  lock_type = reinterpret_cast<PyTypeObject*>(Py_NewRef(lock.ptr()));
   bind<true>(module, "RLockBase", "conveyor._native.RLockBase", lock, descriptors);
 }
 
