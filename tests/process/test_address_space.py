@@ -12,7 +12,6 @@ from helpers import METHODS, crew, finish, python, until
 import conveyor
 
 MIB = 1 << 20
-
 # Twenty thousand, and then everybody else can go on, too.
 VERY_MANY = """
 import os, pathlib, resource, sys

@@ -30,7 +30,7 @@ struct Bounds {
   bool counts_tasks = false;         // for task_done and join
   std::uint32_t attempts = 0;        // how often an item may fail under lease; 0: no bound
   Nanoseconds lease_time = forever;  // how long a lease lasts, unless it says otherwise
-  bool counts_lent = false;          // of a soft bound: what receivers look at where it lies counts, as with a hard one
+  bool counts_lent = false;  // of a soft bound: what receivers look at where it lies counts, as with a hard one
 };
 
 // Where another process can open the descriptors of an anonymous segment.
@@ -56,7 +56,7 @@ struct Plan {
 enum class Reach {
   ok,
   no_memory,  // no address space, or too many mappings
-  corrupt,    // pages that were never in use
+  corrupt,  // pages that were never in use
 };
 
 class Segment {
@@ -192,10 +192,10 @@ class Segment {
   int memory_fd_ = -1;
   ThreadAtomic<int> ready_fd_{-1};
   ThreadAtomic<int> unready_{0};  // why there can be none: an errno
-  Plan plan_{};       // never read from the segment again, where it might be damaged
-  View file_;         // header and pages
+  Plan plan_{};  // never read from the segment again, where it might be damaged
+  View file_;  // header and pages
   View table_, leases_;
-  Header* header_ = nullptr;          // in the first view of `file_`
+  Header* header_ = nullptr;  // in the first view of `file_`
   std::byte* first_leases_ = nullptr;  // the same
   ThreadAtomic<std::uint32_t> closed_ends_{0};  // of PipeSide
   std::uint32_t page_count_ = 0;

@@ -3,7 +3,6 @@
 
 #include <structmember.h>
 
-#include <cstddef>
 #include <new>
 
 #include "conveyor/mutex.hpp"
@@ -196,9 +195,8 @@ PyObject* get_call(PyObject* self, PyObject* object, PyObject*) {
 
 // As `type(lock).__enter__(lock)`, which contextlib.ExitStack says.
 PyObject* call_on_class(PyObject* self, PyObject* arguments, PyObject* names) {
-  PyObject* const object = PyTuple_GET_SIZE(arguments) > 0 ? PyTuple_GET_ITEM(arguments, 0) : nullptr;
-  if (object == nullptr || PyObject_TypeCheck(object, lock_type) == 0)
-    return PyErr_SetString(PyExc_TypeError, "the first argument must be a lock"), nullptr;
+  PyObject* const object = PyTuple_GET_SIZE(arguments) > 0 ? PyTuple_GET_ITEM(arguments, 0) : Py_None;
+  if (PyObject_TypeCheck(object, lock_type) == 0) return PyErr_SetString(PyExc_TypeError, "it is no lock"), nullptr;
   const nb::object bound = nb::steal(get_call(self, object, nullptr));
   const nb::object rest = nb::steal(PyTuple_GetSlice(arguments, 1, PyTuple_GET_SIZE(arguments)));
   const bool fine = bound.is_valid() && rest.is_valid();
