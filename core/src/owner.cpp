@@ -49,7 +49,8 @@ std::uint32_t place_of(OwnerId owner) {
   return static_cast<std::uint32_t>(low(owner >> (mark_shift + random_bits + space_bits), place_bits));
 }
 
-// The namespace's number is never 0 in a mark: a mark of zeros is one that was left behind.
+// In a mark the namespace's number is neither 0 (a mark of zeros is one that was left behind) nor all ones: what has
+// such a number is damage.
 std::uint64_t space_number(unsigned bits) {
   static Atomic<std::uint64_t> known{0};
   static Atomic<std::uint32_t> known_in{0};
@@ -59,7 +60,14 @@ std::uint64_t space_number(unsigned bits) {
     known_in.store(fork_generation(), relaxed);
   }
   const std::uint64_t number = low(known.load(relaxed), bits);
-  return number == 0 ? 1 : number;
+  return number == 0 || number == low(~std::uint64_t{0}, bits) ? 1 : number;
+}
+
+bool has_a_space(OwnerId owner) {
+  const bool locked = (owner & by_lock) != 0;
+  const unsigned bits = locked ? space_bits : wide_space_bits;
+  const std::uint64_t number = low(owner >> (mark_shift + (locked ? random_bits : start_bits)), bits);
+  return number != 0 && number != low(~std::uint64_t{0}, bits);
 }
 
 bool is_of_our_space(OwnerId owner) {
@@ -239,6 +247,7 @@ bool is_alive(OwnerId owner) {
   if (owner == self()) return true;
   if (owner_pid(owner) == 0) return false;  // nobody, or damage; to kill() 0 would mean ourselves
   if (is_left(owner)) return true;
+  if (!has_a_space(owner)) return false;  // damage
   if ((owner & by_lock) != 0 && place_of(owner) == life::place()) {
     switch (life::look(owner >> 1)) {
       case life::Look::held: return true;
