@@ -228,11 +228,12 @@ PyObject* call_by_python(PyObject*, PyObject* const* arguments, Py_ssize_t given
   }
 }
 
-// A function of (self, ...) that classes take for a method, with no dispatcher between.
+// A function of (self, ...) that classes take for their method of that name, by which it pickles, with no dispatcher
+// between.
 template <auto function>
-void define(nb::module_& module, const char* name) {
+void define(nb::module_& module, const char* name, const char* method_name) {
   static PyMethodDef definition = {};
-  definition.ml_name = name;
+  definition.ml_name = method_name;
   definition.ml_meth = reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&call_by_python<function>));
   definition.ml_flags = METH_FASTCALL;
   const nb::object plain = nb::steal(PyCFunction_New(&definition, nullptr));
@@ -244,21 +245,21 @@ void define(nb::module_& module, const char* name) {
 }  // namespace
 
 void bind_blocks(nb::module_& module) {
-  define<enter_locked>(module, "enter_locked");
-  define<leave_locked>(module, "leave_locked");
-  define<leave_changed>(module, "leave_changed");
-  define<enter_condition>(module, "enter_condition");
-  define<leave_condition>(module, "leave_condition");
+  define<enter_locked>(module, "enter_locked", "__enter__");
+  define<leave_locked>(module, "leave_locked", "__exit__");
+  define<leave_changed>(module, "leave_changed", "__exit__");
+  define<enter_condition>(module, "enter_condition", "__enter__");
+  define<leave_condition>(module, "leave_condition", "__exit__");
   module.def("close_if_made", &close_if_made, nb::arg("self"));
-  define<enter_closing>(module, "enter_closing");
-  define<leave_closing>(module, "leave_closing");
-  define<enter_producing>(module, "enter_producing");
-  define<leave_producing>(module, "leave_producing");
-  define<enter_update>(module, "enter_update");
-  define<leave_update>(module, "leave_update");
-  define<init_leases>(module, "init_leases");
-  define<enter_leases>(module, "enter_leases");
-  define<leave_leases>(module, "leave_leases");
+  define<enter_closing>(module, "enter_closing", "__enter__");
+  define<leave_closing>(module, "leave_closing", "__exit__");
+  define<enter_producing>(module, "enter_producing", "__enter__");
+  define<leave_producing>(module, "leave_producing", "__exit__");
+  define<enter_update>(module, "enter_update", "__enter__");
+  define<leave_update>(module, "leave_update", "__exit__");
+  define<init_leases>(module, "init_leases", "__init__");
+  define<enter_leases>(module, "enter_leases", "__enter__");
+  define<leave_leases>(module, "leave_leases", "__exit__");
 }
 
 }  // namespace conveyor::python
