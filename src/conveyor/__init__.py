@@ -23,7 +23,7 @@ from __future__ import annotations
 #   _install
 #   shared_dict, shared_list
 #   _regions
-#   transports/
+#   transports/ | pika confluent_kafka redis nats numpy typing_extensions
 #   workers/
 #   queues
 #   joinable_queue, pipe
@@ -38,6 +38,7 @@ from __future__ import annotations
 #   _native
 #   _arrays, _reducers | numpy
 #   codecs/ | msgspec pyarrow
+#   protocols | numpy
 #   _lazy, _names, dead_letter, errors, statistics, topic_statistics
 #
 # Under _native lies core/, in C++, which knows no Python.
@@ -53,6 +54,8 @@ from typing import TYPE_CHECKING
 
 from ._lazy import lazy
 from .errors import (
+    BadMessage,
+    BrokerUnreachable,
     CodecMismatch,
     ConveyorError,
     CorruptSegment,
@@ -62,6 +65,7 @@ from .errors import (
     ItemTooLarge,
     Lagged,
     LeaseLost,
+    NotSupported,
     OutOfMemory,
     PipelineError,
     ProducerLost,
@@ -104,8 +108,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BadMessage",
     "Barrier",
     "BoundedSemaphore",
+    "BrokerUnreachable",
     "CodecMismatch",
     "Condition",
     "ConveyorError",
@@ -123,6 +129,7 @@ __all__ = [
     "LeaseLost",
     "Leases",
     "Lock",
+    "NotSupported",
     "OutOfMemory",
     "Pipe",
     "Pipeline",
