@@ -8,18 +8,18 @@ one that is cancelled has taken nothing: what came for it goes to the next one, 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import BadMessage, ShutDown
 from .broker_lease import HELD, BrokerLease
 from .link import deadline_after
-from .putter import Putter
 from .settling import Settling
 from .taker import Taker
 
 if TYPE_CHECKING:
-    from .port import Delivery, Message
+    from .port import Delivery
 
 __all__ = ["AwaitedBrokerLease", "Awaiting"]
 
@@ -63,12 +63,10 @@ class Awaiting(Settling, Generic[T]):
 
     def _start(self) -> None:
         super()._start()
-        self._putter: Putter | None = None
         self._taker: Taker | None = None
 
     if TYPE_CHECKING:  # BrokerQueue's
 
-        def _message(self, item: T) -> Message: ...
         def _seconds(self, lease_seconds: float | None) -> float | None: ...
 
     # -- putting
@@ -84,8 +82,7 @@ class Awaiting(Settling, Generic[T]):
         """
         self._check_open()
         deadline = deadline_after(timeout)
-        putter = self._putter or self._make_putter()
-        await putter.put([self._message(obj)], deadline)
+        await self._asend([self._message(obj)], deadline)
 
     async def aput_many(self, items: Iterable[T], timeout: float | None = None) -> None:
         """`put_many` for coroutines: cancelled, some of the items may be in.
@@ -97,17 +94,7 @@ class Awaiting(Settling, Generic[T]):
         deadline = deadline_after(timeout)
         messages = [self._message(item) for item in items]
         if messages:
-            putter = self._putter or self._make_putter()
-            await putter.put(messages, deadline)
-
-    def _make_putter(self) -> Putter:
-        self._putter = putter = self._putter or Putter(self)
-        return putter
-
-    async def _in_thread(self, call: Any) -> Any:
-        """What `call` returns, called in the thread that puts and settles."""
-        putter = self._putter or self._make_putter()
-        return await putter.run(call)
+            await self._asend(messages, deadline)
 
     # -- taking
 
@@ -134,7 +121,7 @@ class Awaiting(Settling, Generic[T]):
                 good.append(delivery)
             except BadMessage as error:
                 bad = bad or error
-                await self._in_thread(lambda one=delivery, error=error: self._bad(one, error, True))
+                await self._in_thread(partial(self._bad, delivery, error, True))
         if good:
             (self._putter or self._make_putter()).acknowledge(good)
         if bad is not None:

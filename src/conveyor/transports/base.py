@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import operator
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import BadMessage, BrokerUnreachable, Empty, Full, ItemTooLarge, NotSupported, ShutDown
+from ..errors import BadMessage, Empty, NotSupported, ShutDown
 from .awaiting import Awaiting
 from .broker_lease import BrokerLease, BrokerLeases
 from .broker_statistics import BrokerStatistics
 from .handle import Options
-from .keeper import Beater
 from .link import NEVER, deadline_after, left_until
-from .port import Backend, Capabilities, ConnectionLost, Delivery, Ended, Message
+from .port import Backend, ConnectionLost, Delivery, Message
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -37,17 +34,8 @@ class BrokerQueue(Awaiting[T]):
             raise TypeError(f"dead_letters is {letters!r}; it must be a queue, or None")
         super().__init__(options)
 
-    def _attach(self, options: Options) -> None:
-        self._capabilities: Capabilities = options.make(options.url).capabilities
-        self._slice = self._capabilities.slice_seconds
-        self._asks_end = not self._capabilities.sees_end
-        super()._attach(options)
-
-    def _start(self) -> None:
-        super()._start()
-        self._ids = f"{os.urandom(8).hex()}-"  # with a number behind, the id of a message
-        self._numbers = itertools.count()
-        self._beater: Beater | None = None
+    def _push(self, backend: Backend, messages: Sequence[Message], wait: float) -> int:
+        return backend.send(messages, wait)
 
     # -- putting -----------------------------------------------------------------------------------------
 
@@ -89,42 +77,6 @@ class BrokerQueue(Awaiting[T]):
         messages = [self._message(item) for item in items]
         if messages:
             self._send(messages, deadline)
-
-    def _message(self, item: T) -> Message:
-        payload = self._payload
-        return Message(payload.encode(item), payload.content_type, f"{self._ids}{next(self._numbers):x}")
-
-    def _send(self, messages: Sequence[Message], deadline: float) -> None:
-        link = self._link
-        put = 0
-        try:
-            while True:
-                backend = link.backend or link.open(deadline)
-                generation = link.generation
-                wait = left_until(deadline, self._slice)
-                try:
-                    if self._asks_end and self._control.is_ended(backend):
-                        raise self._no_more()
-                    count = backend.send(messages, wait)
-                except ConnectionLost as error:
-                    link.heal(generation, error, deadline)
-                    continue
-                except Ended:
-                    self._control.read(backend)
-                    raise self._no_more() from None
-                self._control.items += count
-                if count == len(messages):
-                    return
-                put += count
-                messages = messages[count:]
-                if not count and left_until(deadline, 1.0) <= 0:
-                    raise Full
-        except (Full, ShutDown, BrokerUnreachable, ItemTooLarge, OSError) as error:
-            error.items_put = put  # type: ignore[union-attr]
-            raise
-
-    def _no_more(self) -> ShutDown:
-        return ShutDown("the queue was shut down")
 
     # -- taking ------------------------------------------------------------------------------------------
 
@@ -319,13 +271,6 @@ class BrokerQueue(Awaiting[T]):
         self._control.shutdown(immediate)
         if immediate:
             self._call(lambda backend: backend.purge())
-
-    def _enter_producing(self, counts: bool) -> None:
-        super()._enter_producing(counts)
-        if self._link.open().member() is None:
-            if self._beater is None:
-                self._beater = Beater(self)
-            self._beater.start()
 
     def close(self) -> None:
         """Say that this process will put and get no more by this handle; idempotent. Open leases can still be settled.

@@ -1,10 +1,10 @@
-"""What a queue on a broker tells about itself."""
+"""What queues and topics on brokers tell about themselves."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BrokerStatistics"]
+__all__ = ["BrokerStatistics", "BrokerTopicStatistics"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +37,23 @@ class BrokerStatistics:
     """Bytes of payload that were put."""
     bytes_out: int | None = None
     """Bytes of payload that were taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerTopicStatistics:
+    """A snapshot of a topic on a broker, over all processes and since it was made; None: the broker does not tell."""
+
+    transport: str
+    """The scheme of the topic's URL."""
+    reconnects: int
+    """How often this handle has lost its connection and made it again."""
+    published: int | None = None
+    """Events that were published."""
+    bytes_published: int | None = None
+    """Bytes of payload that were published."""
+    bytes_kept: int | None = None
+    """Bytes of events that are kept now."""
+    kept: int | None = None
+    """Events that are kept now."""
+    subscriptions: int | None = None
+    """Subscriptions that are open now."""

@@ -7,8 +7,10 @@ from typing import Any
 
 from ..errors import NotSupported
 from ..queue import checked_bounds, checked_lease
+from ..topic import checked_keep
 from . import shm
 from .base import BrokerQueue
+from .broker_topic import BrokerTopic
 from .handle import Options
 from .link import Link
 from .payload import payload_for
@@ -36,7 +38,9 @@ def connect_anything(url: str, kind: str | None, create: bool | None, **options:
     payload = payload_for(options["codec"], options["key"])
     if kind == "topic":
         _check_topic(url, options)
-        raise NotSupported(f"{where}: topics are not there yet")
+        _, size = checked_bounds(0, options["max_bytes"])
+        settings = Settings(max_bytes=size, keep=checked_keep(options["keep"]), codec=payload.name)
+        return BrokerTopic[Any](Options(where, module.topic, create, settings, payload))
     if options["keep"] is not None:
         raise ValueError(f"keep is {options['keep']}; it is for topics, and {masked(url)!r} is a queue")
     items, size = checked_bounds(options["maxsize"], options["max_bytes"])

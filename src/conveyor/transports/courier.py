@@ -8,10 +8,10 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from .base import BrokerQueue
+    from .sending import Sending
 
 __all__ = ["MOST_AT_ONCE", "SLICE_SECONDS", "Courier", "Request", "copied"]
 
@@ -60,13 +60,16 @@ def _reject(future: asyncio.Future[Any], error: BaseException) -> None:
         future.set_exception(error)
 
 
-class Courier:
+H = TypeVar("H", bound="Sending[Any]")
+
+
+class Courier(Generic[H]):
     """A daemon thread that is started when there is something to do, and keeps no queue alive."""
 
     name = ""
 
     def __init__(self, queue: Any) -> None:
-        self._queue: weakref.ref[BrokerQueue[Any]] = weakref.ref(queue)
+        self._queue: weakref.ref[H] = weakref.ref(queue)
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopped = False
@@ -74,7 +77,7 @@ class Courier:
     def _has_work(self) -> bool:
         raise NotImplementedError
 
-    def _work(self, queue: BrokerQueue[Any]) -> None:
+    def _work(self, queue: H) -> None:
         raise NotImplementedError
 
     def _give_up(self, error: BaseException) -> None:
@@ -114,7 +117,7 @@ class Courier:
             del queue
 
 
-def copied(error: BaseException, put: int) -> BaseException:
+def copied(error: BaseException, counted: str, value: Any) -> BaseException:
     """An exception for each who gets it: one that is raised in two places has the tracebacks of both."""
     try:
         fresh = type(error)(*error.args)
@@ -122,5 +125,5 @@ def copied(error: BaseException, put: int) -> BaseException:
         return error
     fresh.__cause__ = error.__cause__
     fresh.__dict__.update(error.__dict__)
-    fresh.items_put = put  # type: ignore[attr-defined]
+    setattr(fresh, counted, value)
     return fresh

@@ -7,19 +7,19 @@ as real as the others, but that it lives in one process and dies with it.
 from __future__ import annotations
 
 import heapq
-import json
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import Any
 
 from ..errors import ItemTooLarge
-from .port import Backend, Capabilities, Delivery, Depth, Ended, Message, Settings
+from .memory_store import MemoryConnection, MemoryStore
+from .memory_topic import MemoryTopic
+from .port import Backend, Delivery, Depth, Ended, Message, Settings
+from .topic_port import TopicBackend
 from .url import Shape, Url
 
-__all__ = ["SHAPE", "MemoryBackend", "queue"]
+__all__ = ["SHAPE", "MemoryBackend", "queue", "topic"]
 
 SHAPE = Shape("memory://name", hosts=False)
 
@@ -45,15 +45,11 @@ class _Item:
         return self.number < other.number
 
 
-class _Store:
+class _Store(MemoryStore):
     """A queue: the items, and those who wait. All under one lock."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.room = threading.Condition(self.lock)
-        self.items = threading.Condition(self.lock)
-        self.record: tuple[bytes, int] | None = None
-        self.ended = False
+        super().__init__()
         self.max_items = 0
         self.max_bytes = 0
         self.number = 0
@@ -113,69 +109,19 @@ class _Store:
         self.counts["bytes_out"] += len(item.body)
 
 
-_stores: dict[str, _Store] = {}
-_guard = threading.Lock()
-
-
-def _forget() -> None:
-    # A forked child has copies, which nobody else sees: that would be a trap.
-    global _guard
-    _guard = threading.Lock()
-    _stores.clear()
-
-
-os.register_at_fork(after_in_child=_forget)
-
-
-class MemoryBackend(Backend):
+class MemoryBackend(MemoryConnection[_Store], Backend):
     """A queue in this process."""
 
-    capabilities = Capabilities(ends_leases=True, sees_end=True, slice_seconds=60.0, process_only=True)
-
     def __init__(self, url: Url) -> None:
-        self._name = url.name
-        self._store = _Store()
-
-    # -- connection and record
-
-    def open(self, wait: float) -> None:
-        with _guard:
-            self._store = _stores.setdefault(self._name, self._store)
-
-    def close(self) -> None:
-        pass
-
-    def read_record(self) -> tuple[bytes, Any] | None:
-        return self._store.record
-
-    def write_record(self, record: bytes, version: Any) -> bool:
-        store = self._store
-        with store.lock:
-            known = store.record
-            if (known[1] if known else None) != version:
-                return False
-            store.record = record, (version or 0) + 1
-            store.ended = json.loads(record)["ended"]
-            store.room.notify_all()
-            store.items.notify_all()
-            return True
+        super().__init__("queue", url.name, _Store())
 
     def declare(self, settings: Settings) -> None:
-        self._store.max_items, self._store.max_bytes = settings.maxsize, settings.max_bytes
-
-    def destroy(self) -> None:
-        with _guard:
-            if _stores.get(self._name, self._store).record is None:
-                raise FileNotFoundError(f"memory://{self._name} does not exist")
-            del _stores[self._name]
-
-    def member(self) -> str | None:
-        return "this process"
+        self.store.max_items, self.store.max_bytes = settings.maxsize, settings.max_bytes
 
     # -- items
 
     def send(self, messages: Sequence[Message], wait: float) -> int:
-        store = self._store
+        store = self.store
         if store.max_bytes:
             largest = max(len(message.body) for message in messages)
             if largest > store.max_bytes:
@@ -214,7 +160,7 @@ class MemoryBackend(Backend):
         return True
 
     def take(self, most: int, wait: float) -> list[Delivery]:
-        store = self._store
+        store = self.store
         with store.lock:
             found = self._next(store, most, wait)
             for item in found:
@@ -222,7 +168,7 @@ class MemoryBackend(Backend):
         return [_delivery(item) for item in found]
 
     def lease(self, most: int, wait: float, seconds: float | None) -> list[Delivery]:
-        store = self._store
+        store = self.store
         with store.lock:
             found = self._next(store, most, wait)
             until = _NEVER if seconds is None else monotonic() + seconds
@@ -259,26 +205,26 @@ class MemoryBackend(Backend):
         return found
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
-        return self._settle(deliveries, self._store.gone)
+        return self._settle(deliveries, self.store.gone)
 
     def release(
         self, deliveries: Sequence[Delivery], delay: float, counted: bool, error: str
     ) -> Sequence[Delivery]:
         def come_back(item: _Item) -> None:
-            self._store.come_back(item, delay, counted, error)
+            self.store.come_back(item, delay, counted, error)
 
         return self._settle(deliveries, come_back)
 
     def bury(self, deliveries: Sequence[Delivery], error: str) -> Sequence[Delivery]:
         def bury(item: _Item) -> None:
             item.error = error
-            self._store.gone(item)
-            self._store.buried.append(item)
+            self.store.gone(item)
+            self.store.buried.append(item)
 
         return self._settle(deliveries, bury)
 
     def _settle(self, deliveries: Sequence[Delivery], how: Callable[[_Item], None]) -> list[Delivery]:
-        store = self._store
+        store = self.store
         lost: list[Delivery] = []
         with store.lock:
             store.come_due()
@@ -294,18 +240,18 @@ class MemoryBackend(Backend):
         return lost
 
     def depth(self) -> Depth:
-        store = self._store
+        store = self.store
         with store.lock:
             store.come_due()
             return Depth(store.waiting(), len(store.leased), len(store.delayed))
 
     def is_full(self, settings: Settings) -> bool:
-        with self._store.lock:
-            self._store.come_due()
-            return not self._store.has_room(1)
+        with self.store.lock:
+            self.store.come_due()
+            return not self.store.has_room(1)
 
     def purge(self) -> None:
-        store = self._store
+        store = self.store
         with store.lock:
             store.fresh.clear()
             store.returned.clear()
@@ -317,7 +263,7 @@ class MemoryBackend(Backend):
             store.items.notify_all()
 
     def figures(self) -> Mapping[str, int]:
-        store = self._store
+        store = self.store
         with store.lock:
             returned = len(store.returned) + len(store.delayed)
             return {**store.counts, "returned": returned, "dead": len(store.buried)}
@@ -327,6 +273,11 @@ def _delivery(item: _Item) -> Delivery:
     return Delivery(item.body, item.content_type, (item, item.until), item.attempts, item.error, item.pid)
 
 
-def queue(url: Url) -> MemoryBackend:
+def queue(url: Url) -> Backend:
     """The queue at `url`."""
     return MemoryBackend(url)
+
+
+def topic(url: Url) -> TopicBackend:
+    """The topic at `url`."""
+    return MemoryTopic(url)

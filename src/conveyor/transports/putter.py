@@ -1,4 +1,4 @@
-"""The thread that puts for coroutines, and settles what they took."""
+"""The thread that puts and publishes for coroutines, and settles what they took."""
 
 # pyright: reportPrivateUsage=false
 # A queue and its threads are one thing in several files.
@@ -16,7 +16,7 @@ from .link import NEVER
 from .port import Delivery, Message
 
 if TYPE_CHECKING:
-    from .base import BrokerQueue
+    from .sending import Sending
 
 __all__ = ["Putter"]
 
@@ -30,7 +30,7 @@ class _Put(Request):
         self.put = 0
 
 
-class Putter(Courier):
+class Putter(Courier["Sending[Any]"]):
     """Puts what coroutines put, many of them at a time, and settles what they took."""
 
     name = "conveyor-puts"
@@ -87,15 +87,13 @@ class Putter(Courier):
     def _has_work(self) -> bool:
         return bool(self._puts or self._calls or self._done)
 
-    def _work(self, queue: BrokerQueue[Any]) -> None:
+    def _work(self, queue: Sending[Any]) -> None:
         with self._changed:
             done, self._done = self._done, []
             calls = list(self._calls)
             self._calls.clear()
         if done:
-            queue._call(lambda backend: backend.acknowledge(done))
-            for delivery in done:
-                queue._open.pop(id(delivery), None)
+            queue._settle_taken(done)
         for call, request in calls:
             try:
                 request.answer(call())
@@ -103,7 +101,7 @@ class Putter(Courier):
                 request.fail(error)
         self._put_some(queue)
 
-    def _put_some(self, queue: BrokerQueue[Any]) -> None:
+    def _put_some(self, queue: Sending[Any]) -> None:
         now = monotonic()
         batch: list[Message] = []
         least = NEVER
@@ -123,11 +121,11 @@ class Putter(Courier):
             queue._send(batch, until if until > now else 0.0)
             put = len(batch)
         except Exception as raised:
-            put = getattr(raised, "items_put", 0)
+            put = getattr(raised, queue._counted, 0)
             error = raised
-        self._account(put, error)
+        self._account(put, error, queue._counted)
 
-    def _account(self, put: int, error: BaseException | None) -> None:
+    def _account(self, put: int, error: BaseException | None, counted: str) -> None:
         """Tell those whose messages are in, and those who cannot wait any more."""
         now = monotonic()
         with self._changed:
@@ -150,12 +148,12 @@ class Putter(Courier):
                 failed = [request for request in self._puts if request.started]
             for request in failed:
                 self._puts.remove(request)
-                request.fail(copied(error, request.put))
+                request.fail(copied(error, counted, request.put))
             for request in self._puts:
                 request.started = False
 
     def _give_up(self, error: BaseException) -> None:
-        self._account(0, error)
+        self._account(0, error, "items_put")
 
 
 async def _outcome(future: asyncio.Future[Any]) -> BaseException | None:

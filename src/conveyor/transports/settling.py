@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 from ..dead_letter import DeadLetter
 from ..errors import BadMessage, Full
 from .broker_lease import ACKNOWLEDGED, GIVEN_BACK, LOST, BrokerLease, Settler, error_text
-from .handle import Handle, handles
+from .handle import handles
 from .keeper import Keeper
 from .link import NEVER
-from .port import Backend, Capabilities, Delivery
+from .port import Backend, Delivery
+from .sending import Sending
 
 __all__ = ["Settling"]
 
@@ -26,10 +27,8 @@ T = TypeVar("T")
 _TRY_AGAIN_SECONDS = 0.1
 
 
-class Settling(Handle[Backend], Settler):
+class Settling(Sending[Backend], Settler):
     """The leases of one handle in one process: which are open, and what their end does."""
-
-    _capabilities: Capabilities
 
     def _start(self) -> None:
         super()._start()
@@ -169,6 +168,11 @@ class Settling(Handle[Backend], Settler):
         if mine:
             self._give_back(mine, 0.0, "the lease was over")
             self._after_settling()
+
+    def _settle_taken(self, done: list[Delivery]) -> None:
+        self._call(lambda backend: backend.acknowledge(done))
+        for delivery in done:
+            self._open.pop(id(delivery), None)
 
     # -- what comes
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Taker"]
 
 
-class Taker(Courier):
+class Taker(Courier["BrokerQueue[Any]"]):
     """Takes items for coroutines, under lease."""
 
     name = "conveyor-takes"
@@ -103,7 +103,7 @@ class Taker(Courier):
         with self._changed:
             waiting, self._waiting = self._waiting, []
         for request in waiting:
-            request.fail(copied(error, 0))
+            request.fail(copied(error, "items_received", []))
 
 
 class _Unheard(Request):

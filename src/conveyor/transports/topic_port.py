@@ -36,6 +36,8 @@ class Cursor(ABC):
     """The number of the next event: where another subscription would go on, with `from_=position`."""
     missed: int = 0
     """Events that were overwritten before they were read."""
+    ahead: int = 100
+    """How many the base may read at a time, and keep until they are asked for: they count as read."""
 
     @abstractmethod
     def read(self, most: int, wait: float) -> list[Event]:
