@@ -58,6 +58,32 @@ def make(url: str) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
+def topic_url(transport: Transport, tmp_path: Path) -> Iterator[str]:
+    """Where no topic is yet."""
+    if not transport.topics:
+        pytest.skip(f"{transport.scheme}:// has no topics: see docs/transports.md")
+    with transport.fresh(tmp_path, "topic") as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def make_topic(topic_url: str) -> Iterator[Callable[..., Any]]:
+    """Makes topics at the URL, and closes them behind."""
+    made: list[Any] = []
+
+    def connect(**options: Any) -> Any:
+        topic = conveyor.connect(topic_url, kind="topic", **options)
+        made.append(topic)
+        return topic
+
+    yield connect
+    while made:
+        topic = made.pop()
+        if hasattr(topic, "close"):
+            topic.close()
+
+
+@pytest.fixture
 def other_url(transport: Transport, tmp_path: Path) -> Iterator[str]:
     """Another place where nothing is yet."""
     with transport.fresh(tmp_path) as fresh:

@@ -33,6 +33,14 @@ class Transport:
     knows_leased: ClassVar[bool] = True
     """statistics() knows how many are leased and dead."""
     topics: ClassVar[bool] = True
+    keeps_events: ClassVar[bool] = True
+    """from_="oldest", and by number."""
+    dense: ClassVar[bool] = True
+    """Events are numbered one after another, from 0."""
+    blocks_publishers: ClassVar[bool] = True
+    """when_slow="block": publishers wait for a slow subscription."""
+    drops_oldest: ClassVar[bool] = True
+    """when_slow="drop_oldest" and "fail"."""
     soon: ClassVar[float] = 1.0
     """Seconds within which others see what changed (an end, what a dead process had): the test waits ten times that."""
 

@@ -1,8 +1,8 @@
 """The coroutines of a queue on a broker.
 
-Two threads for each handle that coroutines use, however many of these there are: one puts (what many coroutines put at
-the same time goes out as one batch) and settles, the other takes, under lease, as many items as coroutines wait for. So
-one that is cancelled has taken nothing: what came for it goes to the next one, or back.
+At most three threads for each handle that coroutines use, however many of these there are: one puts (what many
+coroutines put at the same time goes out as one batch), one takes, under lease, as many items as coroutines wait for,
+and one settles. So who is cancelled has taken nothing: what came for it goes to the next one, or back.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import BadMessage, ShutDown
 from .broker_lease import HELD, BrokerLease
+from .finisher import Finisher
 from .link import deadline_after
 from .settling import Settling
 from .taker import Taker
@@ -55,7 +56,7 @@ class AwaitedBrokerLease(Generic[T]):
                 lease.__exit__(type_, error, trace)
             return
         # In the thread, and to its end, also when this is cancelled: the item must not be in doubt.
-        await self._queue._in_thread(lambda: lease.__exit__(type_, error, trace))  # pyright: ignore[reportPrivateUsage]
+        await self._queue._finish().run(lambda: lease.__exit__(type_, error, trace))  # pyright: ignore[reportPrivateUsage]
 
 
 class Awaiting(Settling, Generic[T]):
@@ -64,6 +65,7 @@ class Awaiting(Settling, Generic[T]):
     def _start(self) -> None:
         super()._start()
         self._taker: Taker | None = None
+        self._finisher: Finisher | None = None
 
     if TYPE_CHECKING:  # BrokerQueue's
 
@@ -98,6 +100,10 @@ class Awaiting(Settling, Generic[T]):
 
     # -- taking
 
+    def _finish(self) -> Finisher:
+        self._finisher = finisher = self._finisher or Finisher(self)
+        return finisher
+
     async def aget(self, timeout: float | None = None) -> T:
         """`get` for coroutines: others run while it waits for an item. Cancelled, it has taken nothing.
 
@@ -121,9 +127,9 @@ class Awaiting(Settling, Generic[T]):
                 good.append(delivery)
             except BadMessage as error:
                 bad = bad or error
-                await self._in_thread(partial(self._bad, delivery, error, True))
+                await self._finish().run(partial(self._bad, delivery, error, True))
         if good:
-            (self._putter or self._make_putter()).acknowledge(good)
+            self._finish().acknowledge(good)
         if bad is not None:
             bad.items_received = items  # type: ignore[attr-defined]
             raise bad
@@ -148,7 +154,7 @@ class Awaiting(Settling, Generic[T]):
             return self._leased(self._read(delivery), delivery, seconds)
         except BadMessage as error:
             bad = error
-            await self._in_thread(lambda: self._bad(delivery, bad, True))
+            await self._finish().run(lambda: self._bad(delivery, bad, True))
             raise
 
     async def _take(self, most: int, timeout: float | None, seconds: float | None) -> list[Delivery]:
@@ -168,6 +174,6 @@ class Awaiting(Settling, Generic[T]):
             yield item
 
     def _stop_awaiting(self) -> None:
-        for courier in (self._putter, self._taker):
+        for courier in (self._putter, self._taker, self._finisher):
             if courier is not None:
                 courier.stop()

@@ -178,12 +178,33 @@ class BrokerQueue(Awaiting[T]):
             self._call(lambda backend: backend.release(others, 0.0, False, ""))
         raise bad
 
-    def _fetch(self, most: int, deadline: float, seconds: float | None, for_good: bool) -> list[Delivery]:
+    def _fetch(
+        self,
+        most: int,
+        deadline: float,
+        seconds: float | None,
+        for_good: bool,
+        come_by: float = NEVER,
+    ) -> list[Delivery]:
+        """Take or lease what is there, at most `most`.
+
+        Args:
+            most: at least 1.
+            deadline: of the call, for reconnecting as well.
+            seconds: of the leases.
+            for_good: take, not lease.
+            come_by: when to wait for an item no longer, if that is before.
+
+        Raises:
+            Empty: nothing came in time. And what `get` raises.
+        """
+        if come_by > deadline:
+            come_by = deadline
         link = self._link
         while True:
             backend = link.backend or link.open(deadline)
             generation = link.generation
-            wait = left_until(deadline, self._slice)
+            wait = self._slice if come_by == NEVER else left_until(come_by, self._slice)
             try:
                 found = backend.take(most, wait) if for_good else backend.lease(most, wait, seconds)
                 if not found:
@@ -196,7 +217,7 @@ class BrokerQueue(Awaiting[T]):
                 if found:
                     return found
                 continue  # all of them had failed too often
-            if left_until(deadline, 1.0) <= 0:
+            if left_until(come_by, 1.0) <= 0:
                 raise Empty
 
     def _at_end(self, backend: Backend, most: int, seconds: float | None, for_good: bool) -> list[Delivery]:

@@ -14,7 +14,7 @@ from ..errors import BadMessage, Empty, Lagged, ProducerLost, ShutDown
 from ..subscription import MODES, checked_patterns, checked_start
 from .broker_lease import error_text
 from .key_patterns import matcher
-from .link import deadline_after, left_until
+from .link import NEVER, deadline_after, left_until
 from .port import ConnectionLost
 from .reader import Reader
 from .topic_port import Cursor, Event, WhenSlow
@@ -133,14 +133,21 @@ class BrokerSubscription(Generic[T]):
         if self._over is not None:
             raise self._over
 
-    def _next(self, deadline: float) -> Event:
-        """The next event that fits the keys."""
+    def _next(self, deadline: float, come_by: float = NEVER) -> Event:
+        """The next event that fits the keys.
+
+        Args:
+            deadline: of the call, for reconnecting as well.
+            come_by: when to wait for an event no longer, if that is before.
+        """
+        if come_by > deadline:
+            come_by = deadline
         topic = self._topic
         link = topic._link
         while True:
             self._check()
             generation = link.generation
-            wait = left_until(deadline, topic._slice)
+            wait = left_until(come_by, topic._slice)
             event = self._pop()
             if event is not None:
                 return event
@@ -159,7 +166,7 @@ class BrokerSubscription(Generic[T]):
                     self._lock.release()
             if event is not None:
                 return event
-            if left_until(deadline, 1.0) <= 0:
+            if left_until(come_by, 1.0) <= 0:
                 raise Empty
 
     def _pop(self) -> Event | None:
@@ -220,9 +227,9 @@ class BrokerSubscription(Generic[T]):
             if self._filter is None or self._filter(item):
                 return item
 
-    def _read_ahead(self, deadline: float) -> None:
+    def _read_ahead(self, deadline: float, come_by: float) -> None:
         """Wait for an event, and leave it to be taken by whoever comes first; in the thread of `Reader`."""
-        self._ahead.appendleft(self._next(deadline))
+        self._ahead.appendleft(self._next(deadline, come_by))
 
     async def __aiter__(self) -> AsyncIterator[T]:
         """The events, until the topic was shut down and all were received."""

@@ -125,9 +125,10 @@ class Link(Generic[C]):
             # With jitter, so that all who lost the same broker do not come back at the same moment.
             nap = pause * random.uniform(0.5, 1.5)
             pause = min(2 * pause, _LONGEST_PAUSE)
-            if monotonic() + nap >= until:
+            left = until - monotonic()
+            if left <= 0:
                 break
-            _sleep(nap)
+            _sleep(min(nap, left))  # and once more at the end
         backend.close()
         where = backend.address() or ", ".join(
             host if port is None else f"{host}:{port}" for host, port in self._url.hosts

@@ -1,4 +1,4 @@
-"""The thread that puts and publishes for coroutines, and settles what they took."""
+"""The thread that puts and publishes for coroutines."""
 
 # pyright: reportPrivateUsage=false
 # A queue and its threads are one thing in several files.
@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Full
+from ..errors import BrokerUnreachable, Full
 from .courier import MOST_AT_ONCE, SLICE_SECONDS, Courier, Request, copied
 from .link import NEVER
-from .port import Delivery, Message
+from .port import Message
 
 if TYPE_CHECKING:
     from .sending import Sending
@@ -31,16 +30,13 @@ class _Put(Request):
 
 
 class Putter(Courier["Sending[Any]"]):
-    """Puts what coroutines put, many of them at a time, and settles what they took."""
+    """Puts what coroutines put, many of them at a time."""
 
     name = "conveyor-puts"
 
     def __init__(self, queue: Any) -> None:
         super().__init__(queue)
         self._puts: deque[_Put] = deque()
-        self._calls: deque[tuple[Callable[[], Any], Request]] = deque()
-        self._done: list[Delivery] = []
-        self._under_way: list[_Put] = []
 
     async def put(self, messages: list[Message], deadline: float) -> None:
         """Wait until they are put."""
@@ -70,38 +66,10 @@ class Putter(Courier["Sending[Any]"]):
                 _cancel_again()
                 return None
 
-    async def run(self, call: Callable[[], Any]) -> Any:
-        """What `call` returns, called in the thread; it is called also when this is cancelled."""
-        request = Request(NEVER)
-        with self._changed:
-            self._calls.append((call, request))
-            self._notify()
-        return await asyncio.shield(request.future)
-
-    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        """Acknowledge them soon."""
-        with self._changed:
-            self._done += deliveries
-            self._notify()
-
     def _has_work(self) -> bool:
-        return bool(self._puts or self._calls or self._done)
+        return bool(self._puts)
 
     def _work(self, queue: Sending[Any]) -> None:
-        with self._changed:
-            done, self._done = self._done, []
-            calls = list(self._calls)
-            self._calls.clear()
-        if done:
-            queue._settle_taken(done)
-        for call, request in calls:
-            try:
-                request.answer(call())
-            except BaseException as error:
-                request.fail(error)
-        self._put_some(queue)
-
-    def _put_some(self, queue: Sending[Any]) -> None:
         now = monotonic()
         batch: list[Message] = []
         least = NEVER
@@ -114,11 +82,9 @@ class Putter(Courier["Sending[Any]"]):
                     break
         if not batch:
             return
-        # Others wait behind them, and calls, and what must be acknowledged.
-        until = min(now + SLICE_SECONDS, least)
         error: BaseException | None = None
         try:
-            queue._send(batch, until if until > now else 0.0)
+            queue._send(batch, least if least > now else 0.0, now + SLICE_SECONDS)
             put = len(batch)
         except Exception as raised:
             put = getattr(raised, queue._counted, 0)
@@ -140,8 +106,11 @@ class Putter(Courier["Sending[Any]"]):
                 first.answer(None)
             if error is None:
                 return
+            late = [request for request in self._puts if request.deadline <= now]
             if isinstance(error, Full):
-                failed = [request for request in self._puts if request.deadline <= now]
+                failed = late
+            elif isinstance(error, BrokerUnreachable) and late:
+                failed = late  # the others have time for another attempt
             elif len(self._puts) > 1 and not self._puts[0].put and isinstance(error, ValueError):
                 failed = [self._puts[0]]  # perhaps it is about one item: each by itself from now on
             else:

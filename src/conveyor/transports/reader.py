@@ -9,8 +9,8 @@ import weakref
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Empty
-from .courier import SLICE_SECONDS, Courier, Request
+from ..errors import BrokerUnreachable, Empty
+from .courier import SLICE_SECONDS, Courier, Request, copied
 
 if TYPE_CHECKING:
     from .broker_subscription import BrokerSubscription
@@ -56,9 +56,9 @@ class Reader(Courier["BrokerTopic[Any]"]):
             raise ValueError("the subscription is gone")
         now = monotonic()
         with self._changed:
-            until = min((now + SLICE_SECONDS, *(request.deadline for request in self._waiting)))
+            least = min(request.deadline for request in self._waiting)
         try:
-            subscription._read_ahead(until if until > now else 0.0)
+            subscription._read_ahead(least if least > now else 0.0, now + SLICE_SECONDS)
         except Empty:
             self._tell_the_late()
             return
@@ -76,7 +76,14 @@ class Reader(Courier["BrokerTopic[Any]"]):
                 request.fail(Empty())
 
     def _give_up(self, error: BaseException) -> None:
+        now = monotonic()
         with self._changed:
-            waiting, self._waiting = self._waiting, []
-        for request in waiting:
-            request.fail(error)
+            late = [request for request in self._waiting if request.deadline <= now]
+            if not (
+                isinstance(error, BrokerUnreachable) and late
+            ):  # else the others have time for another attempt
+                late = list(self._waiting)
+            for request in late:
+                self._waiting.remove(request)
+        for request in late:
+            request.fail(copied(error, "events_received", []))

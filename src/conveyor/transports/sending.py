@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from ..errors import BrokerUnreachable, Full, ItemTooLarge, ShutDown
@@ -47,14 +47,26 @@ class Sending(Handle[C]):
         payload = self._payload
         return Message(payload.encode(item), payload.content_type, f"{self._ids}{next(self._numbers):x}", key)
 
-    def _send(self, messages: Sequence[Message], deadline: float) -> None:
+    def _send(self, messages: Sequence[Message], deadline: float, room_by: float = NEVER) -> None:
+        """Send them all.
+
+        Args:
+            messages: at least one.
+            deadline: of the call, for reconnecting as well.
+            room_by: when to wait for room no longer, if that is before.
+
+        Raises:
+            Full: there was no room in time. And what `put` raises; each says how many were sent.
+        """
+        if room_by > deadline:
+            room_by = deadline
         link = self._link
         put = 0
         try:
             while True:
                 backend = link.backend or link.open(deadline)
                 generation = link.generation
-                wait = self._slice if deadline == NEVER else left_until(deadline, self._slice)
+                wait = self._slice if room_by == NEVER else left_until(room_by, self._slice)
                 try:
                     if self._asks_end and self._control.is_ended(backend):
                         raise self._no_more()
@@ -70,7 +82,7 @@ class Sending(Handle[C]):
                     return
                 put += count
                 messages = messages[count:]
-                if not count and left_until(deadline, 1.0) <= 0:
+                if not count and left_until(room_by, 1.0) <= 0:
                     raise Full
         except (Full, ShutDown, BrokerUnreachable, ItemTooLarge, OSError) as error:
             setattr(error, self._counted, put)
@@ -95,11 +107,3 @@ class Sending(Handle[C]):
     async def _asend(self, messages: list[Message], deadline: float) -> None:
         putter = self._putter or self._make_putter()
         await putter.put(messages, deadline)
-
-    async def _in_thread(self, call: Callable[[], Any]) -> Any:
-        """What `call` returns, called in the thread that puts and settles."""
-        putter = self._putter or self._make_putter()
-        return await putter.run(call)
-
-    def _settle_taken(self, done: list[Any]) -> None:
-        """Acknowledge what coroutines took; called in that thread."""

@@ -169,8 +169,9 @@ class Settling(Sending[Backend], Settler):
             self._give_back(mine, 0.0, "the lease was over")
             self._after_settling()
 
-    def _settle_taken(self, done: list[Delivery]) -> None:
-        self._call(lambda backend: backend.acknowledge(done))
+    def _settle_taken(self, done: list[Delivery], deadline: float) -> None:
+        """Acknowledge what coroutines took."""
+        self._call(lambda backend: backend.acknowledge(done), deadline)
         for delivery in done:
             self._open.pop(id(delivery), None)
 

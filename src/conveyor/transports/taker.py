@@ -8,7 +8,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Empty
+from ..errors import BrokerUnreachable, Empty
 from .courier import MOST_AT_ONCE, SLICE_SECONDS, Courier, Request, copied
 from .link import NEVER
 from .port import Delivery
@@ -48,10 +48,7 @@ class Taker(Courier["BrokerQueue[Any]"]):
     def _return(self, deliveries: list[Delivery]) -> None:
         queue = self._queue()
         if queue is not None and deliveries:
-            putter = queue._putter or queue._make_putter()
-            with putter._changed:
-                putter._calls.append((lambda: _give_back(queue, deliveries), _Unheard()))
-                putter._notify()
+            queue._finish().call_soon(lambda: _give_back(queue, deliveries))
 
     def _has_work(self) -> bool:
         return bool(self._waiting)
@@ -65,9 +62,11 @@ class Taker(Courier["BrokerQueue[Any]"]):
         most = min(sum(request.most for request in same), MOST_AT_ONCE)
         if len(same) > 1:
             most = min(most, len(same))  # each gets at least a chance
-        until = min(now + SLICE_SECONDS, *(request.deadline for request in same), NEVER)
+        least = min(request.deadline for request in same)
         try:
-            found = queue._fetch(most, until if until > now else 0.0, first.seconds, False)
+            found = queue._fetch(
+                most, least if least > now else 0.0, first.seconds, False, now + SLICE_SECONDS
+            )
         except Empty:
             found = []
         for delivery in found:
@@ -100,23 +99,17 @@ class Taker(Courier["BrokerQueue[Any]"]):
             request.future.set_result(deliveries)
 
     def _give_up(self, error: BaseException) -> None:
+        now = monotonic()
         with self._changed:
-            waiting, self._waiting = self._waiting, []
-        for request in waiting:
+            late = [request for request in self._waiting if request.deadline <= now]
+            if not (
+                isinstance(error, BrokerUnreachable) and late
+            ):  # else the others have time for another attempt
+                late = list(self._waiting)
+            for request in late:
+                self._waiting.remove(request)
+        for request in late:
             request.fail(copied(error, "items_received", []))
-
-
-class _Unheard(Request):
-    """The answer goes to nobody."""
-
-    def __init__(self) -> None:
-        pass
-
-    def answer(self, value: Any) -> None:
-        pass
-
-    def fail(self, error: BaseException) -> None:
-        pass
 
 
 def _give_back(queue: BrokerQueue[Any], deliveries: list[Delivery]) -> None:
