@@ -35,9 +35,9 @@ from __future__ import annotations
 #   _awaitable, _ends, _events, _keys, _producing, _references, key_update, leases
 #   _coroutines
 #   _waiter
+#   codecs/ | msgspec pyarrow numpy
 #   _native
 #   _arrays, _reducers | numpy
-#   codecs/ | msgspec pyarrow
 #   protocols | numpy
 #   _lazy, _names, dead_letter, errors, statistics, topic_statistics
 #
@@ -77,6 +77,7 @@ from .errors import (
     VersionMismatch,
     WorkerLost,
     WorkersLost,
+    WrongKey,
     WrongKind,
 )
 from .joinable_queue import JoinableQueue
@@ -158,6 +159,7 @@ __all__ = [
     "VersionMismatch",
     "WorkerLost",
     "WorkersLost",
+    "WrongKey",
     "WrongKind",
     "__version__",
     "connect",

@@ -45,6 +45,7 @@ __all__ = [
     "VersionMismatch",
     "WorkerLost",
     "WorkersLost",
+    "WrongKey",
     "WrongKind",
 ]
 
@@ -133,6 +134,13 @@ class BadMessage(ConveyorError, ValueError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class WrongKey(BadMessage):
+    """A message is not signed with a key of this end's, or it is signed, and this end has none.
+
+    It was put with another key, changed on its way, or written by somebody who has no key. Nothing of it was decoded.
+    """
 
 
 class SegmentGone(ConveyorError, OSError):

@@ -32,6 +32,7 @@ inline std::uint8_t op_of(Leaf leaf) { return static_cast<std::uint8_t>(op_compl
 
 // Those found so far. Kept for the life of the process.
 extern PyTypeObject* leaf_types[leaf_none];
+void keep(Leaf leaf, PyTypeObject* type);
 
 // Of an object of exactly this type. Looks for the type in the loaded modules when it has the right name.
 Leaf find_leaf(PyTypeObject* type);
@@ -48,6 +49,12 @@ bool pickled_as_usual(Leaf leaf);
 
 // Appends what follows the op. False: not ours.
 bool write_leaf(Leaf leaf, PyObject* object, Buffer& into);
+
+// What str() of a Decimal says, ASCII: new reference; null, and no error: it cannot be had.
+PyObject* decimal_text(PyObject* object);
+
+// Imports what the type needs, for the decoder. False: with a Python error set.
+bool load(Leaf leaf);
 
 // How many bytes follow the op; a Decimal's first one says how many more.
 std::size_t size_of(Leaf leaf);
