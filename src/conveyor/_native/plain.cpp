@@ -21,7 +21,8 @@ bool is_zone_info(PyTypeObject* type) {
 
 bool is_numpy(PyTypeObject* type) {
   static PyObject *array = nullptr, *scalar = nullptr;  // kept for the life of the process
-  if (!std::string_view(type->tp_name).starts_with("numpy.")) return false;
+  const std::string_view name = type->tp_name;
+  if (!name.starts_with("numpy.") && name != "record") return false;  // numpy.record is written in Python
   if (array == nullptr) {
     scalar = Py_XNewRef(of_module("numpy", "generic"));
     if (scalar != nullptr) array = Py_XNewRef(of_module("numpy", "ndarray"));

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import Any, NoReturn
 
 __all__ = ["refuse"]
@@ -114,6 +113,8 @@ def _written(step: str, path: Any) -> str:
 
 def _others(obstacle: Any) -> str:
     """Which codecs could. They are asked: what can be pickled is known to nobody else."""
+    import pickle
+
     from ._resolve import resolve
 
     able: list[str] = []

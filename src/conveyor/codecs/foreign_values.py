@@ -122,7 +122,7 @@ def _numpy() -> Any:
 
 
 # What numpy.dtype.str says of a type without objects: byte order, kind, size, and a unit of time.
-_SIMPLE = re.compile(r"[<>|](?:[biufcSUV][0-9]+|[mM]8(?:\[[0-9]*[A-Za-z]+(?:/[0-9]+)?\])?)")
+_SIMPLE = re.compile(r"[<>|](?:[biufcSUV][0-9]+|[qQ]|[mM]8(?:\[[0-9]*[A-Za-z]+(?:/[0-9]+)?\])?)")
 _LARGEST_ITEM = 2**31 - 1
 
 
@@ -141,7 +141,18 @@ def _describe_numpy(value: Any) -> tuple[Description, memoryview | None]:
     dtype = value.dtype
     if type(value) is not dtype.type:
         raise Foreign("which is no type of NumPy's own")
-    return ("scalar", _describe_dtype(dtype), numpy.asarray(value, dtype).tobytes()), None
+    return ("scalar", _describe_dtype(dtype), _scalar_bytes(value, dtype)), None
+
+
+def _scalar_bytes(value: Any, dtype: Any) -> bytes:
+    """The scalar's own memory. Of an x86 long double, 6 of 16 bytes are whatever lay there: nobody's business."""
+    content = bytearray(value.tobytes())
+    if dtype.char in "gG" and _numpy().finfo(dtype).nmant == 63:
+        half = dtype.itemsize if dtype.char == "g" else dtype.itemsize // 2
+        for start in range(0, dtype.itemsize, half):
+            unused = slice(start + 10, start + half) if dtype.isnative else slice(start, start + half - 10)
+            content[unused] = bytes(half - 10)
+    return bytes(content)
 
 
 def _describe_dtype(dtype: Any) -> Any:
@@ -170,6 +181,8 @@ def _dtype_parts(dtype: Any) -> Any:
         return "of", _dtype_parts(base), shape
     if dtype.names is None:
         text: str = dtype.str
+        if dtype.char in "qQ":  # long long, which NumPy tells from long, though it has as many bits
+            text = text[0] + dtype.char
         if not _SIMPLE.fullmatch(text):
             raise Foreign(f"whose dtype {dtype!r} is no type of NumPy's own")
         # A long double is another thing on each kind of machine: its precision tells which.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, cast
 from urllib.parse import quote
 
@@ -113,11 +113,11 @@ class Pickled:
     content_type = "application/vnd.conveyor.pickle; version=1"
     foreign_without_type = False
 
-    def encode(self, item: Any, /) -> bytes:
-        return pickle.dumps(item, protocol=5)
+    def __init__(self) -> None:
+        import pickle
 
-    def decode(self, body: bytes, /) -> Any:
-        return pickle.loads(body)
+        self.encode: Callable[[Any], bytes] = partial(pickle.dumps, protocol=5)
+        self.decode: Callable[[bytes], Any] = pickle.loads
 
 
 _SINGLE = {
