@@ -159,8 +159,8 @@ class ProducerLost(ConveyorError):
             asked for its exit code before anybody looked.
         items: how many items it had put, or events published, since it entered `producing()`.
         others: how many more producers were lost.
-        host: the machine that it ran on, of a queue on a broker; empty: this one. What it has put is then `items` at
-            least: as many as it had told of.
+        host: the machine that it ran on, of a queue on a broker or in a file; empty: this one. What it has put is then
+            `items` at least: as many as it had told of.
     """
 
     def __init__(

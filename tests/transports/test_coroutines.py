@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import operator
 import queue as standard
 import threading
 import time
@@ -198,7 +200,9 @@ def test_iteration_ends(make: Any) -> None:
             consumers = [asyncio.create_task(consume()) for _ in range(3)]
             for number in range(30):
                 await queue.aput(number)
-        assert sorted(sum(await asyncio.gather(*consumers), [])) == list(range(30))
+        assert sorted(functools.reduce(operator.iadd, await asyncio.gather(*consumers), [])) == list(
+            range(30)
+        )
         with pytest.raises(ShutDown):
             await queue.aput(1)
         with pytest.raises(ShutDown):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import queue as standard
 import threading
 import time
@@ -167,4 +169,6 @@ class TestProducers:
         with queue.producing():
             consumers = [Caller(lambda: list(queue)) for _ in range(3)]
             queue.put_many(range(50))
-        assert sorted(sum((consumer.result() for consumer in consumers), [])) == list(range(50))
+        assert sorted(
+            functools.reduce(operator.iadd, (consumer.result() for consumer in consumers), [])
+        ) == list(range(50))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import pickle
 import queue as standard
 import threading
@@ -88,7 +90,9 @@ class TestPutAndGet:
                 thread.join(60)
         for thread in threads[4:]:
             thread.join(60)
-        assert sorted(sum(got, [])) == sorted(n * 1000 + i for n in range(4) for i in range(200))
+        assert sorted(functools.reduce(operator.iadd, got, [])) == sorted(
+            n * 1000 + i for n in range(4) for i in range(200)
+        )
 
 
 class TestBounds:

@@ -76,8 +76,16 @@ class Memory(Transport):
     processes = False
 
 
+class Sqlite(Transport):
+    scheme = "sqlite"
+    topics = False
+
+    def url(self, name: str, folder: Path) -> str:
+        return f"sqlite:///{folder}/queues.db?queue={name}"
+
+
 def _available() -> dict[str, type[Any]]:
-    return {kind.scheme: kind for kind in (SharedMemory, Memory)}
+    return {kind.scheme: kind for kind in (SharedMemory, Memory, Sqlite)}
 
 
 TRANSPORTS = _available()

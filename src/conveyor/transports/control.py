@@ -148,8 +148,7 @@ class Control(Generic[C]):
         if record is None or record.dropped or not record.lost:
             return ShutDown(f"the {self._kind} was shut down, and all items are taken")
         first = record.lost[0]
-        host = "" if first.host == socket.gethostname() else first.host
-        return ProducerLost(first.pid, None, first.items, len(record.lost) - 1, host)
+        return ProducerLost(first.pid, None, first.items, len(record.lost) - 1, first.host)
 
     # -- changing it
 

@@ -8,6 +8,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -44,10 +45,8 @@ class Request:
         self._later(_reject, error)
 
     def _later(self, call: Callable[..., None], value: Any) -> None:
-        try:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits in it
             self.loop.call_soon_threadsafe(call, self.future, value)
-        except RuntimeError:
-            pass  # the loop is closed: nobody waits in it
 
 
 def _resolve(future: asyncio.Future[Any], value: Any) -> None:

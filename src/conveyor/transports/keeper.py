@@ -4,6 +4,7 @@
 # A handle and its threads are one thing in several files.
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import weakref
@@ -47,10 +48,8 @@ class Beater:
                 if handle is None or not handle._control.blocks:
                     self._thread = None
                     return
-            try:
+            with contextlib.suppress(Exception):
                 handle._control.beat()
-            except Exception:
-                pass
             del handle
 
 

@@ -93,7 +93,8 @@ class Sending(Handle[C]):
 
     def _enter_producing(self, counts: bool) -> None:
         super()._enter_producing(counts)
-        if self._link.open().member() is None:
+        # Also where the transport sees who lives: they tell how many items were put.
+        if not self._capabilities.process_only:
             if self._beater is None:
                 self._beater = Beater(self)
             self._beater.start()
