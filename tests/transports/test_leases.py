@@ -257,6 +257,18 @@ class TestDeadLetters:
         until(moved, "the item is in the dead letters")
         assert poison.get(timeout=10).item == "bad"
 
+    def test_may_be_of_the_same_transport(self, make: Any, other_url: str) -> None:
+        poison: Any = conveyor.connect(other_url)
+        queue = make(max_attempts=1, dead_letters=poison)
+        queue.put(("bad", [1, {"a": b"x"}]))
+        fail(queue)
+        letter = poison.get(timeout=10)
+        assert letter == DeadLetter(("bad", [1, {"a": b"x"}]), 1, "Odd: no", letter.pid)
+        with poison.producing():
+            poison.put("goes on")
+        assert list(poison) == ["goes on"]
+        poison.close()
+
     def test_are_a_queue(self, make: Any) -> None:
         with pytest.raises(TypeError, match="dead_letters is 3"):
             make(dead_letters=3)

@@ -12,6 +12,7 @@ from .broker_lease import BrokerLease, BrokerLeases
 from .broker_statistics import BrokerStatistics
 from .handle import Options
 from .link import NEVER, deadline_after, left_until
+from .payload import encoded
 from .port import Backend, ConnectionLost, Delivery, Message
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ class BrokerQueue(Awaiting[T]):
         """
         if self._is_closed:
             self._check_open()
-        payload = self._payload
-        message = Message(payload.encode(obj), payload.content_type, f"{self._ids}{next(self._numbers):x}")
+        body, content_type = encoded(self._payload, obj)
+        message = Message(body, content_type, f"{self._ids}{next(self._numbers):x}")
         deadline = NEVER if timeout is None and block else deadline_after(timeout, block)
         self._send((message,), deadline)
 

@@ -15,6 +15,7 @@ from ..subscription import MODES, checked_patterns, checked_start
 from .broker_lease import error_text
 from .key_patterns import matcher
 from .link import NEVER, deadline_after, left_until
+from .payload import item_of
 from .port import ConnectionLost
 from .reader import Reader
 from .topic_port import Cursor, Event, WhenSlow
@@ -114,7 +115,7 @@ class BrokerSubscription(Generic[T]):
     def _decode(self, event: Event) -> T:
         topic = self._topic
         try:
-            return topic._payload.decode(event.body, event.content_type)  # type: ignore[no-any-return]
+            return item_of(topic._payload, event.body, event.content_type)  # type: ignore[no-any-return]
         except (MemoryError, RecursionError, BadMessage):
             raise
         except Exception as error:

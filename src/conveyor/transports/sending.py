@@ -12,6 +12,7 @@ from ..errors import BrokerUnreachable, Full, ItemTooLarge, ShutDown
 from .handle import Handle, Options
 from .keeper import Beater
 from .link import NEVER, left_until
+from .payload import encoded
 from .port import Capabilities, Connection, ConnectionLost, Ended, Message
 from .putter import Putter
 
@@ -44,8 +45,8 @@ class Sending(Handle[C]):
         """`Backend.send` or `TopicBackend.publish`."""
 
     def _message(self, item: Any, key: str | None = None) -> Message:
-        payload = self._payload
-        return Message(payload.encode(item), payload.content_type, f"{self._ids}{next(self._numbers):x}", key)
+        body, content_type = encoded(self._payload, item)
+        return Message(body, content_type, f"{self._ids}{next(self._numbers):x}", key)
 
     def _send(self, messages: Sequence[Message], deadline: float, room_by: float = NEVER) -> None:
         """Send them all.

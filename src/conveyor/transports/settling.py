@@ -16,6 +16,7 @@ from .broker_lease import ACKNOWLEDGED, GIVEN_BACK, LOST, BrokerLease, Settler, 
 from .handle import handles
 from .keeper import Keeper
 from .link import NEVER
+from .payload import item_of
 from .port import Backend, Delivery
 from .sending import Sending
 
@@ -133,7 +134,7 @@ class Settling(Sending[Backend], Settler):
         """Move what is leased to the dead letters: put there first, then taken from here."""
         one = (delivery,)
         try:
-            item = self._payload.decode(delivery.body, delivery.content_type)
+            item = item_of(self._payload, delivery.body, delivery.content_type)
         except Exception:
             item = delivery.body
         letter = DeadLetter(item, delivery.attempts + more, error, delivery.pid or os.getpid())
@@ -196,7 +197,7 @@ class Settling(Sending[Backend], Settler):
             BadMessage: there is none that this codec can read.
         """
         try:
-            return self._payload.decode(delivery.body, delivery.content_type)
+            return item_of(self._payload, delivery.body, delivery.content_type)
         except (MemoryError, RecursionError):
             raise
         except BadMessage:
