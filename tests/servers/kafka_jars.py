@@ -21,7 +21,8 @@ _MAVEN_SECONDS = 600
 # Maven's and Java's words for: there is no way to the repository.
 _NO_WAY = re.compile(
     r"UnknownHost|Unknown host|Connection refused|Connect to |connect timed out|Network is unreachable|"
-    r"No route to host|Could not transfer|Cannot access .* in offline mode|PKIX path|Temporary failure in name"
+    r"No route to host|Could not transfer|Cannot access .* in offline mode|PKIX path|Temporary failure in name|"
+    r"No plugin found for prefix"
 )
 
 
