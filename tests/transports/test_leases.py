@@ -239,6 +239,33 @@ class TestDeadLetters:
         with pytest.raises(standard.Empty):
             queue.get(timeout=0.1)
 
+    @pytest.mark.needs("leases_end")
+    @pytest.mark.parametrize("take", ["get", "get_many", "lease"])
+    def test_what_nobody_settled_too_often_is_given_up_however_it_is_taken(
+        self, make: Any, take: str
+    ) -> None:
+        poison: Any = conveyor.Queue()
+        queue = make(max_attempts=1, dead_letters=poison)
+        queue.put("bad")
+        lease = queue.lease(timeout=10, lease_seconds=0.2)
+        queue.put("good")
+        letter: Any = None
+        got: list[Any] = []
+        while letter is None or not got:
+            try:
+                one = getattr(queue, take)(timeout=0.3)
+            except standard.Empty:
+                pass
+            else:
+                got += one if take == "get_many" else [one if take == "get" else one.item]
+                if take == "lease":
+                    one.acknowledge()
+            letter = letter or (poison.get() if not poison.empty() else None)
+        assert got == ["good"]
+        assert (letter.item, letter.attempts) == ("bad", 1)
+        with pytest.raises(LeaseLost):
+            lease.acknowledge()
+
     def test_full_ones_are_tried_again(self, make: Any) -> None:
         poison: Any = conveyor.Queue(maxsize=1)
         poison.put("in the way")

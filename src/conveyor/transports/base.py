@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import BadMessage, Empty, NotSupported, ShutDown
@@ -202,26 +203,33 @@ class BrokerQueue(Awaiting[T]):
         if come_by > deadline:
             come_by = deadline
         link = self._link
+        # What has failed too often goes elsewhere: whatever it is taken for, it is leased first.
+        limited = self._settings.max_attempts
+        take = _take if for_good and not limited else _lease
         while True:
             backend = link.backend or link.open(deadline)
             generation = link.generation
             wait = self._slice if come_by == NEVER else left_until(come_by, self._slice)
             try:
-                found = backend.take(most, wait) if for_good else backend.lease(most, wait, seconds)
+                found = take(backend, most, wait, seconds)
                 if not found:
-                    found = self._at_end(backend, most, seconds, for_good)
+                    found = self._at_end(backend, most, seconds, take)
             except ConnectionLost as error:
                 link.heal(generation, error, deadline)
                 continue
             if found:
+                if not limited:
+                    return found
                 found = self._sound(found)
                 if found:
+                    if for_good:
+                        self._call(partial(_acknowledge, found), deadline)
                     return found
                 continue  # all of them had failed too often
             if left_until(come_by, 1.0) <= 0:
                 raise Empty
 
-    def _at_end(self, backend: Backend, most: int, seconds: float | None, for_good: bool) -> list[Delivery]:
+    def _at_end(self, backend: Backend, most: int, seconds: float | None, take: _Take) -> list[Delivery]:
         """Nothing was there. At the queue's end raise what that is; what has come meanwhile.
 
         Raises:
@@ -234,7 +242,7 @@ class BrokerQueue(Awaiting[T]):
             backend.purge()
             raise self._control.end()
         # What was put before the end, and after we had looked.
-        found = backend.take(most, 0.0) if for_good else backend.lease(most, 0.0, seconds)
+        found = take(backend, most, 0.0, seconds)
         if found:
             return found
         depth = backend.depth()
@@ -332,6 +340,21 @@ class BrokerQueue(Awaiting[T]):
         if size < 0:
             raise ValueError(f"size is {size}; it must be at least 0")
         return memoryview(bytearray(size))
+
+
+_Take = Callable[[Backend, int, float, "float | None"], list[Delivery]]
+
+
+def _take(backend: Backend, most: int, wait: float, seconds: float | None) -> list[Delivery]:
+    return backend.take(most, wait)
+
+
+def _lease(backend: Backend, most: int, wait: float, seconds: float | None) -> list[Delivery]:
+    return backend.lease(most, wait, seconds)
+
+
+def _acknowledge(deliveries: list[Delivery], backend: Backend) -> None:
+    backend.acknowledge(deliveries)
 
 
 def _checked_most(max_items: int) -> int:
