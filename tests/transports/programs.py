@@ -67,3 +67,62 @@ def subscribe(topic: Any, told: Any, results: Any) -> None:
     with topic.subscribe() as subscription:
         told.put("ready")
         results.put(list(subscription))
+
+
+def hold_url(url: str, told: Any) -> None:
+    """Lease an item of the queue at a URL, and hold it until this is killed."""
+    import conveyor
+
+    lease = conveyor.connect(url).lease(timeout=60)
+    told.put((lease.item, lease.attempts))
+    time.sleep(600)
+
+
+def produce_url(url: str, count: int) -> None:
+    import conveyor
+
+    queue = conveyor.connect(url)
+    with queue.producing():
+        for number in range(count):
+            queue.put(number)
+
+
+def count_url(url: str, results: Any) -> None:
+    """Lease until the end, and tell how many."""
+    import conveyor
+
+    queue = conveyor.connect(url)
+    count = 0
+    try:
+        while True:
+            with queue.lease():
+                count += 1
+    except conveyor.ShutDown:
+        results.put(count)
+
+
+def put_and_tell(url: str, told: Any, turn: int) -> None:
+    """Put until this is killed, and tell of each item that is in."""
+    import conveyor
+
+    queue = conveyor.connect(url)
+    for number in range(1_000_000):
+        queue.put((turn, number))
+        told.put(("put", (turn, number)))
+
+
+def work_and_tell(url: str, told: Any) -> None:
+    """Lease until this is killed, and tell of each item that is acknowledged."""
+    import conveyor
+
+    queue = conveyor.connect(url)
+    while True:
+        lease = queue.lease()
+        lease.acknowledge()
+        told.put(("done", lease.item))
+
+
+def in_doubt(put: set[Any], done: list[Any], left: list[Any]) -> set[Any]:
+    """Of those that were put: whoever was killed may have acknowledged one and not have told."""
+    missing = put - set(done) - set(left)
+    return missing if len(missing) <= 12 else set()

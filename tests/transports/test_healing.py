@@ -192,6 +192,22 @@ def test_a_wrong_password_is_not_tried_again(url: str) -> None:
     assert PLAN.attempts == 1
 
 
+def test_a_connection_that_is_lost_again_at_once_is_not_made_for_ever(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = conveyor.connect(url)
+
+    def lose(self: Flaky, messages: list[Message], wait: float) -> int:
+        raise ConnectionLost("again")
+
+    monkeypatch.setattr(Flaky, "send", lose)
+    before = PLAN.opened
+    for put in (lambda: queue.put(1, timeout=0.5), lambda: queue.put(1)):
+        with pytest.raises(BrokerUnreachable, match="again"):
+            put()
+    assert PLAN.opened - before < 40
+
+
 def test_of_many_threads_one_connects(url: str) -> None:
     queue = conveyor.connect(url)
     before = PLAN.opened

@@ -12,7 +12,7 @@ from .awaiting import Awaiting
 from .broker_lease import BrokerLease, BrokerLeases
 from .broker_statistics import BrokerStatistics
 from .handle import Options
-from .link import NEVER, deadline_after, left_until
+from .link import NEVER, Healing, deadline_after, left_until
 from .payload import encoded
 from .port import Backend, ConnectionLost, Delivery, Message
 
@@ -205,6 +205,7 @@ class BrokerQueue(Awaiting[T]):
         link = self._link
         # What has failed too often goes elsewhere: whatever it is taken for, it is leased first.
         limited = self._settings.max_attempts
+        healing: Healing | None = None
         take = _take if for_good and not limited else _lease
         while True:
             backend = link.backend or link.open(deadline)
@@ -215,8 +216,10 @@ class BrokerQueue(Awaiting[T]):
                 if not found:
                     found = self._at_end(backend, most, seconds, take)
             except ConnectionLost as error:
-                link.heal(generation, error, deadline)
+                healing = healing or link.healing(deadline)
+                healing.after(generation, error)
                 continue
+            healing = None
             if found:
                 if not limited:
                     return found

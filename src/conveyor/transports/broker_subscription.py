@@ -14,7 +14,7 @@ from ..errors import BadMessage, Empty, Lagged, ProducerLost, ShutDown
 from ..subscription import MODES, checked_patterns, checked_start
 from .broker_lease import error_text
 from .key_patterns import matcher
-from .link import NEVER, deadline_after, left_until
+from .link import NEVER, Healing, deadline_after, left_until
 from .payload import item_of
 from .port import ConnectionLost
 from .reader import Reader
@@ -145,6 +145,7 @@ class BrokerSubscription(Generic[T]):
             come_by = deadline
         topic = self._topic
         link = topic._link
+        healing: Healing | None = None
         while True:
             self._check()
             generation = link.generation
@@ -158,7 +159,8 @@ class BrokerSubscription(Generic[T]):
                 try:
                     event = self._pop() or self._read(wait)
                 except ConnectionLost as error:
-                    link.heal(generation, error, deadline)
+                    healing = healing or link.healing(deadline)
+                    healing.after(generation, error)
                     continue
                 except Lagged as error:
                     self._over = error

@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from ..errors import ConveyorError, ProducerLost, ShutDown
-from .link import NEVER, Link
+from .link import NEVER, Healing, Link
 from .port import Connection, ConnectionLost, Settings
 from .record import Producer, Record
 
@@ -160,6 +160,7 @@ class Control(Generic[C]):
             BrokerUnreachable: the broker is, and may have the change or not.
         """
         pause = 0.001
+        healing: Healing | None = None
         while True:
             backend = self._link.backend or self._link.open(deadline)
             generation = self._link.generation
@@ -175,7 +176,8 @@ class Control(Generic[C]):
                     self.record, self._version = changed, None
                     return changed
             except ConnectionLost as error:
-                self._link.heal(generation, error, deadline)
+                healing = healing or self._link.healing(deadline)
+                healing.after(generation, error)
                 continue
             time.sleep(pause * random.random())
             pause = min(2 * pause, 0.1)

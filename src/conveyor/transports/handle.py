@@ -12,7 +12,7 @@ from typing import Any, Generic, Self, TypeVar
 from .._producing import Producing
 from ..errors import NotSupported
 from .control import Control
-from .link import NEVER, Link
+from .link import NEVER, Healing, Link
 from .payload import Payload
 from .port import Connection, ConnectionLost, Settings
 from .url import Url
@@ -94,13 +94,15 @@ class Handle(Generic[C]):
     def _call(self, do: Callable[[C], R], deadline: float = NEVER) -> R:
         """What `do` returns of the backend, healed."""
         link = self._link
+        healing: Healing | None = None
         while True:
             backend = link.backend or link.open(deadline)
             generation = link.generation
             try:
                 return do(backend)
             except ConnectionLost as error:
-                link.heal(generation, error, deadline)
+                healing = healing or link.healing(deadline)
+                healing.after(generation, error)
 
     # -- ending, for all processes
 

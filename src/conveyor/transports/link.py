@@ -6,13 +6,13 @@ import random
 import threading
 from collections.abc import Callable
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..errors import BrokerUnreachable, NotSupported
 from .port import Connection, ConnectionLost
 from .url import Url, masked
 
-__all__ = ["NEVER", "Link", "deadline_after", "left_until"]
+__all__ = ["NEVER", "Healing", "Link", "deadline_after", "left_until"]
 
 C = TypeVar("C", bound=Connection)
 
@@ -89,15 +89,12 @@ class Link(Generic[C]):
             self.backend = self._spare
             return self.backend
 
-    def heal(self, generation: int, error: BaseException, deadline: float) -> None:
+    def heal(self, generation: int, error: BaseException, until: float) -> None:
         """Connect again after `error`, unless another thread has done so since `generation`.
 
         Raises:
-            BrokerUnreachable: that could not be done within the time.
+            BrokerUnreachable: that could not be done until then.
         """
-        until = deadline
-        if deadline == NEVER:
-            until = monotonic() + self._url.options["reconnect_timeout"]
         with _held(self._lock, until, self._url):
             if self.generation != generation or self.backend is None:
                 return
@@ -130,13 +127,23 @@ class Link(Generic[C]):
                 break
             _sleep(min(nap, left))  # and once more at the end
         backend.close()
+        raise self.unreachable(attempts, began, backend, lost) from lost
+
+    def unreachable(
+        self, attempts: int, began: float, backend: C, lost: BaseException | None
+    ) -> BrokerUnreachable:
+        """The error that says what was tried."""
         where = backend.address() or ", ".join(
             host if port is None else f"{host}:{port}" for host, port in self._url.hosts
         )
-        raise BrokerUnreachable(
+        return BrokerUnreachable(
             f"{self._url} cannot be reached: {attempts} attempt{'s' * (attempts > 1)} in "
             f"{monotonic() - began:.1f} s to connect to {where or self._url.scheme}; the last: {masked(str(lost))}"
-        ) from lost
+        )
+
+    def healing(self, deadline: float) -> Healing:
+        """What a call that has lost its connection heals it by; see `Healing`."""
+        return Healing(self, deadline, self._url.options["reconnect_timeout"])
 
     def close(self) -> None:
         """Disconnect. Idempotent."""
@@ -157,6 +164,38 @@ class Link(Generic[C]):
         self.generation += 1
         if backend is not None:
             backend.abandon()
+
+
+class Healing:
+    """The losses of one call: a connection that can be made and is lost again at once is not sought for ever.
+
+    Args:
+        link: the connection.
+        deadline: of the call; `NEVER`: `patience` seconds from now.
+    """
+
+    def __init__(self, link: Link[Any], deadline: float, patience: float) -> None:
+        self._link = link
+        self._began = monotonic()
+        self._until = self._began + patience if deadline == NEVER else deadline
+        self._times = 0
+        self._pause = _FIRST_PAUSE
+
+    def after(self, generation: int, error: BaseException) -> None:
+        """Connect again after `error`; see `Link.heal`.
+
+        Raises:
+            BrokerUnreachable: that could not be done within the time.
+        """
+        self._times += 1
+        if self._times > 1:
+            left = self._until - monotonic()
+            backend = self._link.backend
+            if left <= 0 and backend is not None:
+                raise self._link.unreachable(self._times, self._began, backend, error) from error
+            _sleep(min(self._pause * random.uniform(0.5, 1.5), max(left, 0.0)))
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        self._link.heal(generation, error, self._until)
 
 
 class _held:  # noqa: N801  (a context manager that reads as a word)

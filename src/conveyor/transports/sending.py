@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ..errors import BrokerUnreachable, Full, ItemTooLarge, ShutDown
 from .handle import Handle, Options
 from .keeper import Beater
-from .link import NEVER, left_until
+from .link import NEVER, Healing, left_until
 from .payload import encoded
 from .port import Capabilities, Connection, ConnectionLost, Ended, Message
 from .putter import Putter
@@ -63,6 +63,7 @@ class Sending(Handle[C]):
             room_by = deadline
         link = self._link
         put = 0
+        healing: Healing | None = None
         try:
             while True:
                 backend = link.backend or link.open(deadline)
@@ -73,7 +74,8 @@ class Sending(Handle[C]):
                         raise self._no_more()
                     count = self._push(backend, messages, wait)
                 except ConnectionLost as error:
-                    link.heal(generation, error, deadline)
+                    healing = healing or link.healing(deadline)
+                    healing.after(generation, error)
                     continue
                 except Ended:
                     self._call(self._control.read)

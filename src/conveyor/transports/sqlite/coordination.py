@@ -268,7 +268,9 @@ class Coordination:
 
     def set_free(self, taken: set[int]) -> None:
         """Make the stack of free slots anew: all but those that are taken, the lowest on top."""
-        slots = array("q", [slot for slot in range(SLOTS - 1, -1, -1) if slot not in taken])
+        slots = array("q", range(SLOTS - 1, -1, -1))
+        if taken:
+            slots = array("q", [slot for slot in slots if slot not in taken])
         self.free[: len(slots)] = memoryview(slots)
         self.words[FREE] = len(slots)
         self.words[LEASED] = len(taken)

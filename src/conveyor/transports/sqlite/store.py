@@ -24,7 +24,7 @@ from .schema import LEAST_VERSION, Statements, find_queue, make_queue, make_tabl
 __all__ = ["LOCK_SECONDS", "Store"]
 
 # Others that have the file open, a sqlite3 shell say, may hold SQLite's own lock for so long at a time.
-_BUSY_SECONDS = 1.0
+_BUSY_SECONDS = 0.25
 # A process that was stopped may hold a lock for ever: nobody waits for it longer than this at a time.
 LOCK_SECONDS = 5.0
 # The log is copied into the database when it has grown by so much: about 16 MiB, once in some thousand commits.
