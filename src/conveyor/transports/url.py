@@ -197,8 +197,11 @@ def _options(query: str, shape: Shape, shown: str) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         key, value = unquote(key), unquote(value)
         if key not in known:
+            # What is no word may be the rest of a password with a '?' in it.
+            named = repr(key) if re.fullmatch(r"[A-Za-z0-9_]{1,40}", key) else "of that name"
             raise ValueError(
-                f"url is {shown!r}; it has no option {key!r}: behind '?' may stand {', '.join(sorted(known))}"
+                f"url is {shown!r}; it has no option {named}: behind '?' may stand {', '.join(sorted(known))} "
+                "('?' in a password is %3F)"
             )
         if not equals or key in given:
             raise ValueError(f"url is {shown!r}; {key} must stand there once, as {key}=value")
