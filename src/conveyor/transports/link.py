@@ -68,6 +68,8 @@ class Link(Generic[C]):
         self._refusal = ""
         self.backend: C | None = None
         self.generation = 0
+        self._pause = _FIRST_PAUSE
+        self._not_before = 0.0  # no attempt is made before, but for the last one of a call
 
     def open(self, deadline: float = NEVER) -> C:
         """The backend, connected now if it was not before.
@@ -75,19 +77,11 @@ class Link(Generic[C]):
         Raises:
             BrokerUnreachable: it could not be connected, within the URL's connect_timeout and the deadline.
         """
-        with _held(self._lock, deadline, self._url):
-            if self.backend is not None:
-                return self.backend
-            if self._closed:
-                raise ValueError(f"{self._url} is closed in this process")
-            if self._refusal:
-                raise NotSupported(self._refusal)
-            if self._spare is None:
-                self._spare = self._make()
+        backend = self.backend
+        if backend is None:
             until = min(deadline, monotonic() + self._url.options["connect_timeout"])
-            self._connect(self._spare, until, None)
-            self.backend = self._spare
-            return self.backend
+            backend = self._seek(-1, until, None)
+        return backend
 
     def heal(self, generation: int, error: BaseException, until: float) -> None:
         """Connect again after `error`, unless another thread has done so since `generation`.
@@ -95,39 +89,57 @@ class Link(Generic[C]):
         Raises:
             BrokerUnreachable: that could not be done until then.
         """
-        with _held(self._lock, until, self._url):
-            if self.generation != generation or self.backend is None:
-                return
-            self._connect(self.backend, until, error)
+        self._seek(generation, until, error)
 
-    def _connect(self, backend: C, until: float, lost: BaseException | None) -> None:
+    def _seek(self, generation: int, until: float, lost: BaseException | None) -> C:
+        """The backend, once there is a connection that is later than `generation`.
+
+        The lock is held for each attempt, and not between two: threads that seek the same broker take turns, each until
+        its own time is over, and the pauses between their attempts are the same for all.
+        """
         began = monotonic()
         attempts = 0
-        pause = _FIRST_PAUSE
         while True:
-            attempts += 1
-            if attempts > 1 or lost is not None:
-                backend.close()
-            try:
-                backend.open(max(until - monotonic(), _LEAST_ATTEMPT))
-                self._declare(backend)
-            except ConnectionLost as error:
-                lost = error
-            except BaseException:
-                backend.close()
-                raise
-            else:
-                self.generation += 1
-                return
-            # With jitter, so that all who lost the same broker do not come back at the same moment.
-            nap = pause * random.uniform(0.5, 1.5)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            with _held(self._lock, until, self._url):
+                if self._closed:
+                    raise ValueError(f"{self._url} is closed in this process")
+                if self._refusal:
+                    raise NotSupported(self._refusal)
+                if self.backend is not None and self.generation != generation:
+                    return self.backend
+                backend = self._spare = self.backend or self._spare or self._make()
+                now = monotonic()
+                if now >= self._not_before or now >= until:
+                    attempts += 1
+                    if lost is not None:
+                        backend.close()
+                    try:
+                        return self._attempt(backend, until)
+                    except ConnectionLost as error:
+                        lost = error
+                pause = self._not_before - monotonic()
             left = until - monotonic()
             if left <= 0:
-                break
-            _sleep(min(nap, left))  # and once more at the end
-        backend.close()
-        raise self.unreachable(attempts, began, backend, lost) from lost
+                raise self.unreachable(attempts, began, backend, lost) from lost
+            _sleep(min(max(pause, 0.001), left))  # and once more at the end
+
+    def _attempt(self, backend: C, until: float) -> C:
+        try:
+            backend.open(max(until - monotonic(), _LEAST_ATTEMPT))
+            self._declare(backend)
+        except ConnectionLost:
+            backend.close()
+            # With jitter, so that all who lost the same broker do not come back at the same moment.
+            self._not_before = monotonic() + self._pause * random.uniform(0.5, 1.5)
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+            raise
+        except BaseException:
+            backend.close()
+            raise
+        self._pause, self._not_before = _FIRST_PAUSE, 0.0
+        self.backend = backend
+        self.generation += 1
+        return backend
 
     def unreachable(
         self, attempts: int, began: float, backend: C, lost: BaseException | None
