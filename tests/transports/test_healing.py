@@ -223,6 +223,21 @@ def test_of_many_threads_one_connects(url: str) -> None:
     assert PLAN.opened - before == 1
 
 
+def test_a_thread_that_seeks_holds_up_no_other(url: str) -> None:
+    queue = conveyor.connect(url)
+    PLAN.down = True
+    patient = threading.Thread(target=queue.put, args=("patient",))
+    patient.start()
+    for _ in range(2):  # while the other is between two attempts, most of the time
+        start = time.monotonic()
+        with pytest.raises(BrokerUnreachable, match=r"connection refused|lost before"):
+            queue.put(1, timeout=0.3)
+        assert time.monotonic() - start < 1
+    PLAN.down = False
+    patient.join(30)
+    assert queue.get_many(10) == ["patient"]
+
+
 def test_coroutines_are_healed(url: str) -> None:
     queue = conveyor.connect(url)
 
