@@ -285,7 +285,7 @@ bool Stream::all_tasks_done(Nanoseconds patience) {
 Waited Stream::wait_all_tasks_done(Nanoseconds deadline, Slices& slices) {
   look_after_leases();
   const std::uint32_t epoch = header_.all_done.announce();
-  if (all_tasks_done(longest_sleep)) return Waited::again;
+  if (all_tasks_done(lock_slice)) return Waited::again;
   const Nanoseconds until = std::min(deadline, wake_for_leases());
   const Waited result = header_.all_done.sleep(epoch, until, slices);
   return result == Waited::timed_out && until != deadline ? Waited::again : result;

@@ -1,12 +1,13 @@
 #include "conveyor/lock.hpp"
 
 #include "conveyor/kill_point.hpp"
-#include "conveyor/wait.hpp"
 
 namespace conveyor {
 namespace {
 
 constexpr int spins = 100;
+constexpr Nanoseconds look_every = 5'000'000;
+
 }  // namespace
 
 Locked Lock::try_acquire() {
@@ -24,11 +25,29 @@ Locked Lock::try_acquire() {
   return Locked::busy;
 }
 
-Locked Lock::acquire(Nanoseconds deadline, Nanoseconds longest_look, AfterExit after_exit) {
+Locked Lock::acquire(Nanoseconds deadline) {
   if (try_acquire() == Locked::clean) return Locked::clean;
+  for (;;) {
+    const Nanoseconds now = monotonic_now();
+    if (deadline <= now) return Locked::busy;
+    const Locked got = sleep_until(deadline - now > look_every ? now + look_every : deadline, AfterExit::passes_on);
+    if (got != Locked::busy) return got;
+  }
+}
+
+Locked Lock::acquire(Nanoseconds deadline, Slices& slices) {
+  if (try_acquire() == Locked::clean) return Locked::clean;
+  const Nanoseconds now = monotonic_now();
+  if (deadline <= now) return Locked::busy;
+  const Nanoseconds slice = slices.next();
+  const bool last = deadline - now <= slice;
+  const Locked got = sleep_until(last ? deadline : now + slice, AfterExit::stays);
+  return got == Locked::busy && !last ? Locked::interrupted : got;
+}
+
+// `busy`: it is held at that time, by one who lives or keeps it.
+Locked Lock::sleep_until(Nanoseconds end, AfterExit after_exit) {
   const std::uint64_t me = self();
-  // How long to sleep before looking whether the holder is still alive.
-  Nanoseconds patience = shortest_look;
   for (;;) {
     std::uint64_t seen = word_.load(relaxed);
     if (seen == 0) {
@@ -40,21 +59,11 @@ Locked Lock::acquire(Nanoseconds deadline, Nanoseconds longest_look, AfterExit a
       if (!word_.compare_exchange_strong(seen, seen | contended, relaxed, relaxed)) continue;
       seen |= contended;
     }
-    Nanoseconds slice = patience;
-    if (deadline != forever) {
-      const Nanoseconds left = deadline - monotonic_now();
-      if (left <= 0) return Locked::busy;
-      if (left < slice) slice = left;
-    }
-    switch (futex_wait(futex(), static_cast<std::uint32_t>(seen), slice)) {
-      case FutexWait::interrupted: return Locked::interrupted;
-      case FutexWait::timed_out:
-        patience = patience * 2 > longest_look ? longest_look : patience * 2;
-        if (!is_alive(seen & ~contended) && inherit(seen, me, after_exit) == Locked::recovered)
-          return Locked::recovered;
-        break;
-      default: break;
-    }
+    const Nanoseconds left = end - monotonic_now();
+    const FutexWait how = left > 0 ? futex_wait(futex(), static_cast<std::uint32_t>(seen), left) : FutexWait::timed_out;
+    if (how == FutexWait::interrupted) return Locked::interrupted;
+    if (how != FutexWait::timed_out) continue;
+    return is_alive(seen & ~contended) ? Locked::busy : inherit(seen, me, after_exit);
   }
 }
 

@@ -32,8 +32,8 @@ std::int64_t Semaphore::value() const {
 }
 
 bool Semaphore::enter() {
-  const Locked how = cell_->lock.acquire(forever);
-  if (how == Locked::interrupted) return false;
+  const Locked how = cell_->lock.acquire(monotonic_now() + lock_slice);
+  if (how == Locked::interrupted || how == Locked::busy) return false;
   CONVEYOR_KILL_POINT("state.semaphore-locked");
   if (how == Locked::recovered) redo();
   return true;
@@ -154,17 +154,16 @@ Acquired Semaphore::attempt(bool look) {
   return how;
 }
 
-Acquired Semaphore::acquire(Nanoseconds deadline) {
-  if (const Acquired how = attempt(false); how != Acquired::none) return how;
+Acquired Semaphore::acquire(Nanoseconds deadline, Slices& slices) {
+  if (slices.first()) {
+    if (const Acquired how = attempt(false); how != Acquired::none) return how;
+  }
   for (;;) {
     // sync point "semaphore": announce, look, sleep; `release` stores the count and notifies then.
     const std::uint32_t epoch = cell_->freed.announce();
     if (const Acquired how = attempt(true); how != Acquired::none) return how;
-    const Nanoseconds now = monotonic_now();
-    if (deadline <= now) return Acquired::none;
-    Slices slices;
-    const Nanoseconds until = deadline - now > longest_look ? now + longest_look : deadline;
-    if (cell_->freed.sleep(epoch, until, slices) == Waited::interrupted) return Acquired::interrupted;
+    if (deadline <= monotonic_now()) return Acquired::none;
+    if (cell_->freed.sleep(epoch, deadline, slices) == Waited::interrupted) return Acquired::interrupted;
   }
 }
 

@@ -38,16 +38,6 @@ void Stream::recovered(Side& side) {
   if (ended()) tell_of_end();
 }
 
-void Stream::lock_for_good(Side& side) {
-  for (;;) {
-    switch (side.lock.acquire(forever)) {
-      case Locked::recovered: recovered(side); return;
-      case Locked::clean: return;
-      default: break;
-    }
-  }
-}
-
 // Consumers' lock, producers' lock, and then the pool's or the ready lock: in this order everywhere.
 bool Stream::lock_both(LockPatience& patience) {
   for (Side* const side : {&header_.consumers, &header_.producers}) {

@@ -112,12 +112,13 @@ Status Stream::enter_producing(bool counts, Nanoseconds patience) {
   return status;
 }
 
-void Stream::leave_producing() {
-  lock_for_good(header_.producers);
+Status Stream::leave_producing(Nanoseconds patience) {
+  if (const Status status = lock(header_.producers, patience); status != Status::ok) return status;
   producers_.leave();
   end_if_all_left();
   header_.producers.lock.unlock();
   if (ended()) tell_of_end();
+  return Status::ok;
 }
 
 Status Stream::expect_producers(std::uint32_t count, Nanoseconds patience) {

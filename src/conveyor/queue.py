@@ -81,6 +81,7 @@ def checked_lease(lease_seconds: float | None, max_attempts: int | None) -> tupl
 
 
 def _bury(
+    make: Any,
     dead_letters: Any,
     item: Any,
     attempts: int,
@@ -90,9 +91,7 @@ def _bury(
     buffers: list[bytes] | None,
     producer_pid: int,
 ) -> bool:
-    from .dead_letter import DeadLetter
-
-    letter = DeadLetter(item, attempts, error, pid, raw, tuple(buffers or ()), producer_pid or None)
+    letter = make(item, attempts, error, pid, raw, tuple(buffers or ()), producer_pid or None)
     try:
         dead_letters.put(letter, block=False)
     except Full:
@@ -166,7 +165,9 @@ class Queue(AwaitableChannel[T]):
         if dead_letters is not None:
             if not callable(getattr(dead_letters, "put", None)):
                 raise TypeError(f"dead_letters is {dead_letters!r}; it must be a queue, or None")
-            self._use_dead_letters(functools.partial(_bury, dead_letters))
+            from .dead_letter import DeadLetter  # now: in the midst of an import nobody can be given one
+
+            self._use_dead_letters(functools.partial(_bury, DeadLetter, dead_letters))
         # The names that the standard library's own code looks for.
         self._ignore_epipe = False
         self._rlock = NoLock()

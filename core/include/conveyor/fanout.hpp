@@ -119,7 +119,7 @@ class Fanout {
   // and finds in `lost` whom there is to find.
   bool ended() const { return header_.ended.load(acquire) != 0; }
   Status enter_producing(bool counts, Nanoseconds patience);
-  void leave_producing();
+  Status leave_producing(Nanoseconds patience);
   Status expect_producers(std::uint32_t count, Nanoseconds patience);
   // True now and then, for one of all processes, while somebody may die inside `producing()`: whoever has nothing to
   // read then looks.

@@ -18,6 +18,7 @@
 
 #include "conveyor/atomic.hpp"
 #include "conveyor/owner.hpp"
+#include "conveyor/wait.hpp"
 
 namespace conveyor {
 
@@ -25,21 +26,24 @@ enum class Locked {
   clean,        // as the last holder left it
   recovered,    // taken from a dead holder: it may have stopped anywhere inside
   busy,         // not got by the deadline
-  interrupted,  // a signal came; its handler may want to run
+  interrupted,  // a signal came, or a slice of the wait is over: look for signals, and call again
 };
 
 // What becomes of a lock whose holder ended by an exit. When a signal or `exec` ended it, the lock always passes on.
 enum class AfterExit { passes_on, stays };
 
+// Between two looks for signals, so long at most is waited for a lock that only one who was stopped holds for long.
+inline constexpr Nanoseconds lock_slice = 20'000'000;
+
 class Lock {
  public:
   // Spins for about a microsecond, never sleeps: for callers that hold something others need.
   Locked try_acquire();
-  // Sleeps when needed, until the deadline. Looks whether the holder lives after some milliseconds, and again after
-  // at most `longest_look`: for locks that may be held for long.
-  Locked acquire(Nanoseconds deadline, Nanoseconds longest_look = shortest_look,
-                 AfterExit after_exit = AfterExit::passes_on);
-  static constexpr Nanoseconds shortest_look = 5'000'000;
+  // Sleeps when needed, until the deadline, and looks every few milliseconds whether the holder lives.
+  Locked acquire(Nanoseconds deadline);
+  // For one slice at most, with a look at its end: for the locks of programs, which may be held for long, and stay with
+  // a holder that ended by an exit.
+  Locked acquire(Nanoseconds deadline, Slices& slices);
 
   // One look, for those who come by often: `busy`, or got. sync point "lock": acquires what unlock released.
   Locked take(OwnerId me) {
@@ -68,6 +72,7 @@ class Lock {
   void wake_next();
   // Takes it from `seen`, which is not alive, unless it is to stay with that one: then `busy`, as when the word changes.
   Locked inherit(std::uint64_t seen, OwnerId me, AfterExit after_exit);
+  Locked sleep_until(Nanoseconds end, AfterExit after_exit);
   Atomic<std::uint32_t>* futex() { return reinterpret_cast<Atomic<std::uint32_t>*>(&word_); }
 
   Atomic<std::uint64_t> word_;

@@ -32,7 +32,8 @@ class Mutex {
   Locked take() { return cell_->lock.take(self()); }
   // When `take` did not get it: without waiting; also from a dead holder.
   Locked try_harder() { return watch_.is_due() ? cell_->lock.take_from_dead(self(), AfterExit::stays) : Locked::busy; }
-  Locked acquire(Nanoseconds deadline) { return cell_->lock.acquire(deadline, longest_look, AfterExit::stays); }
+  // For one slice at most; see Locked::interrupted.
+  Locked acquire(Nanoseconds deadline, Slices& slices) { return cell_->lock.acquire(deadline, slices); }
   // Whoever holds it: it need not be the caller. False: nobody does.
   bool release() { return cell_->lock.unlock(); }
   OwnerId holder() const { return cell_->lock.holder(); }
@@ -56,8 +57,8 @@ class RecursiveMutex {
   Locked try_harder(std::uint64_t thread) {
     return watch_.is_due() ? entered(cell_->lock.take_from_dead(self(), AfterExit::stays), thread) : Locked::busy;
   }
-  Locked acquire(std::uint64_t thread, Nanoseconds deadline) {
-    return entered(cell_->lock.acquire(deadline, longest_look, AfterExit::stays), thread);
+  Locked acquire(std::uint64_t thread, Nanoseconds deadline, Slices& slices) {
+    return entered(cell_->lock.acquire(deadline, slices), thread);
   }
   // False: the caller does not hold it.
   bool release(std::uint64_t thread);

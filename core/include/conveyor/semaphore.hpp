@@ -22,7 +22,7 @@ enum class Acquired {
   taken,
   after_death,  // taken, and units of the dead were given back for it
   none,         // there are none free (by the deadline)
-  interrupted,
+  interrupted,  // look for signals, and call again
 };
 
 class Semaphore {
@@ -32,7 +32,8 @@ class Semaphore {
 
   // Without waiting, unless for the lock.
   Acquired try_acquire() { return attempt(true); }
-  Acquired acquire(Nanoseconds deadline);
+  // For one slice at most.
+  Acquired acquire(Nanoseconds deadline, Slices& slices);
   enum class Released { done, too_many, interrupted };
   Released release(std::uint32_t count);
   // Units free; out of date at once.

@@ -170,7 +170,7 @@ class Stream {
   // Drops what is left of what End::drop is to drop.
   void finish_drop();
   Status enter_producing(bool counts, Nanoseconds patience);
-  void leave_producing();
+  Status leave_producing(Nanoseconds patience);
   Status expect_producers(std::uint32_t count, Nanoseconds patience);
   // True now and then while somebody may die inside `producing()`: whoever found the queue empty then looks.
   bool look_is_due();
@@ -201,7 +201,6 @@ class Stream {
  private:
   static std::uint64_t count_of(std::uint64_t word) { return word >> 1; }
   Status lock(Side& side, Nanoseconds patience);
-  void lock_for_good(Side& side);
   void recovered(Side& side);
   Nanoseconds wake_for_leases() const;
   // For those who watch the ready descriptor: at the end it stays readable, as a pipe's does.

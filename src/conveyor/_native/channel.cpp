@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
-#include <cmath>
 #include <poll.h>
 
 namespace conveyor::python {
@@ -12,34 +11,6 @@ namespace conveyor::python {
 bool Channel::pack(nb::handle item, Packed& into) {
   into.target = &stream_.segment();
   return choice_.pack(item, into);
-}
-
-Nanoseconds Patience::portion() {
-  const Nanoseconds now = monotonic_now();
-  if (ends_ == 0) ends_ = deadline_.immediate ? now + grace : deadline_.at;
-  return ends_ == forever ? longest_portion : std::clamp<Nanoseconds>(ends_ - now, 0, longest_portion);
-}
-
-bool parse_deadline(nb::handle block, nb::handle timeout, Deadline& deadline) {
-  const int blocking = block.ptr() == Py_True ? 1 : PyObject_IsTrue(block.ptr());
-  if (blocking < 0) return false;
-  if (blocking == 0) {
-    deadline.immediate = true;
-    return true;
-  }
-  if (timeout.is_none()) return true;
-  const double seconds = PyFloat_AsDouble(timeout.ptr());
-  if (seconds == -1.0 && PyErr_Occurred() != nullptr) return false;
-  if (std::isnan(seconds)) {
-    PyErr_SetString(PyExc_ValueError, "timeout is nan; it must be a number of seconds, or None to wait for ever");
-    return false;
-  }
-  if (seconds <= 0) {
-    deadline.immediate = true;
-  } else if (seconds < 9e9) {
-    deadline.at = monotonic_now() + static_cast<Nanoseconds>(seconds * 1e9);
-  }
-  return true;
 }
 
 bool Channel::peer_gone() const {
@@ -105,7 +76,7 @@ nb::object Channel::wait_item(const Deadline& deadline) {
       const WithoutGil released;
       wait_for_item(deadline.at, slices, woken_by.get());
     }
-    if (PyErr_CheckSignals() != 0) return {};
+    if (!look_for_signals(slices)) return {};
   }
 }
 
@@ -118,7 +89,7 @@ nb::object Channel::wait_room(std::uint64_t needed, const Deadline& deadline) {
       const WithoutGil released;
       stream_.wait_not_full(needed, deadline.at, slices);
     }
-    if (PyErr_CheckSignals() != 0) return {};
+    if (!look_for_signals(slices)) return {};
   }
 }
 
@@ -138,7 +109,7 @@ nb::object Channel::wait_tasks(const Deadline& deadline) {
       const WithoutGil released;
       stream_.wait_all_tasks_done(deadline.at, slices);
     }
-    if (PyErr_CheckSignals() != 0) return {};
+    if (!look_for_signals(slices)) return {};
   }
 }
 

@@ -8,6 +8,8 @@
 
 #include "codec_choice.hpp"
 #include "conveyor/stream.hpp"
+#include "deadline.hpp"
+#include "errors.hpp"
 #include "object_codec.hpp"
 #include "packed.hpp"
 #include "pickling.hpp"
@@ -18,15 +20,6 @@ namespace conveyor::python {
 
 namespace nb = nanobind;
 
-// How long a call that may not wait bears with a peer that was stopped while it held a lock.
-constexpr Nanoseconds grace = 1'000'000'000;
-constexpr Nanoseconds longest_portion = 100'000'000;
-// Until when a call may wait. `immediate`: it may not.
-struct Deadline {
-  Nanoseconds at = forever;
-  bool immediate = false;
-  bool passed() const { return immediate || (at != forever && monotonic_now() >= at); }
-};
 // Sets a mark for the length of a block.
 class Marked {
  public:
@@ -36,28 +29,6 @@ class Marked {
 
  private:
   bool& mark_;
-};
-class WithoutGil {
- public:
-  WithoutGil() : state_(PyEval_SaveThread()) {}
-  ~WithoutGil() { PyEval_RestoreThread(state_); }
-  WithoutGil(const WithoutGil&) = delete;
-  WithoutGil& operator=(const WithoutGil&) = delete;
-
- private:
-  PyThreadState* state_;
-};
-
-// For how long a call goes on asking for a lock that it does not get. In portions: between them it
-// looks for signals.
-class Patience {
- public:
-  explicit Patience(const Deadline& deadline) : deadline_(deadline) {}
-  Nanoseconds portion();  // 0: it is used up
-
- private:
-  const Deadline& deadline_;
-  Nanoseconds ends_ = 0;
 };
 
 // Runs `attempt(patience)`, which waits for a lock, until it is done; or a Python error is set, as a signal's handler has
@@ -71,17 +42,35 @@ Status insist_on_lock(Attempt attempt) {
       status = attempt(longest_portion);
     }
     if (status != Status::busy && status != Status::interrupted) return status;
-    if (PyErr_CheckSignals() != 0) return status;
+    if (!look_for_signals()) return status;
   }
+}
+
+// Leaves a block: whatever the handlers of signals raise meanwhile, which is raised in the end. Null with a Python error
+// set. Should a process be stopped in the midst of a put, only they can end the wait for it; a second later.
+template <class Attempt>
+nb::object insist_on_leaving(Attempt attempt) {
+  nb::object raised;
+  for (Nanoseconds end = forever; end > monotonic_now();) {
+    Status status;
+    {
+      const WithoutGil released;
+      status = attempt(longest_portion);
+    }
+    if (status != Status::busy && status != Status::interrupted) break;
+    if (look_for_signals()) continue;
+    raised = take_exception();
+    if (end == forever) end = monotonic_now() + grace;
+  }
+  if (!raised.is_valid()) return nb::none();
+  set_exception(raised);
+  return {};
 }
 
 // For `expect_producers`; false with a Python error set.
 bool parse_producer_count(nb::handle count, std::uint32_t& into);
 // ProducerLost, of the first of them. Null, with that set.
 nb::object raise_lost(const std::vector<LostProducer>& lost);
-
-// From multiprocessing's (block, timeout); false with a Python error set.
-bool parse_deadline(nb::handle block, nb::handle timeout, Deadline& deadline);
 
 class Channel {
  public:
@@ -117,7 +106,7 @@ class Channel {
         const WithoutGil released;
         stream_.await_consumers_lock(portion);
       }
-      if (patient && PyErr_CheckSignals() != 0) return Status::interrupted;
+      if (patient && !look_for_signals()) return Status::interrupted;
     }
   }
   // Calls `bury(item, attempts, error, pid, raw, buffers, producer_pid)`, which returns whether it could, for each that
@@ -135,6 +124,7 @@ class Channel {
   // The end of the queue, for all processes.
   nb::object shutdown(bool immediate);
   nb::object enter_producing(bool counts);
+  nb::object leave_producing();
   nb::object expect_producers(nb::handle count);
   // Whether the producers were looked after just now, so that the queue may have ended.
   bool looked_for_lost();

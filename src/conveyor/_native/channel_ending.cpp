@@ -8,28 +8,22 @@
 namespace conveyor::python {
 
 nb::object raise_lost(const std::vector<LostProducer>& lost) {
-  try {
-    const nb::object type = nb::module_::import_("conveyor.errors").attr("ProducerLost");
-    const LostProducer& one = lost.front();
-    const nb::object signal = one.signal == 0 ? nb::none() : nb::object(nb::int_(one.signal));
-    set_exception(type(one.pid, signal, one.items, lost.size() - 1));
-  } catch (nb::python_error& error) {
-    error.restore();
-  }
-  return {};
+  const LostProducer& one = lost.front();
+  const nb::object signal = one.signal == 0 ? nb::none() : nb::object(nb::int_(one.signal));
+  return raise_with("ProducerLost", nb::int_(one.pid), signal, nb::int_(one.items), nb::int_(lost.size() - 1));
 }
 
 bool parse_producer_count(nb::handle count, std::uint32_t& into) {
-  const long long wanted = PyLong_AsLongLong(count.ptr());
+  const long long wanted = foreign([&] { return PyLong_AsLongLong(count.ptr()); });
   if (wanted == -1 && PyErr_Occurred() != nullptr && PyErr_ExceptionMatches(PyExc_OverflowError) == 0) {
     if (PyErr_ExceptionMatches(PyExc_TypeError) != 0)
-      PyErr_Format(PyExc_TypeError, "n is %R; it must be an integer from 0 to %u", count.ptr(),
+      raise_format(PyExc_TypeError, "n is %R; it must be an integer from 0 to %u", count.ptr(),
                    Producers::most_expected);
     return false;
   }
   PyErr_Clear();
   if (wanted < 0 || wanted > Producers::most_expected) {
-    PyErr_Format(PyExc_ValueError, "n is %S; it must be from 0 to %u", count.ptr(), Producers::most_expected);
+    raise_format(PyExc_ValueError, "n is %S; it must be from 0 to %u", count.ptr(), Producers::most_expected);
     return false;
   }
   into = static_cast<std::uint32_t>(wanted);
@@ -63,6 +57,10 @@ nb::object Channel::enter_producing(bool counts) {
   const Status status = insist_on_lock([&](Nanoseconds patience) { return stream_.enter_producing(counts, patience); });
   if (PyErr_Occurred() != nullptr) return {};
   return status == Status::ok ? nb::none() : raise_status(status, stream_.segment(), 0);
+}
+
+nb::object Channel::leave_producing() {
+  return insist_on_leaving([&](Nanoseconds patience) { return stream_.leave_producing(patience); });
 }
 
 nb::object Channel::expect_producers(nb::handle count) {
@@ -108,11 +106,7 @@ void bind_ending(PlainType<Channel>& channel) {
                   return std::pair(identity.device, identity.inode);
                 })
       .def("_enter_producing", function<&Channel::enter_producing>, {"counts"_p})
-      .def("_leave_producing",
-           [](Channel& self) {
-             const WithoutGil released;
-             self.stream().leave_producing();
-           })
+      .def("_leave_producing", function<&Channel::leave_producing>)
       .def("_expect_producers", function<&Channel::expect_producers>, {"n"_p})
       .property("_must_look",
                 [](Channel& self) { return self.stream().has_producers() || self.stream().leases_used(); })

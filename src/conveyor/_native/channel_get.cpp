@@ -154,7 +154,7 @@ Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline
     const WithoutGil released;
     wait_for_item(deadline.at, slices, woken_by.get());
   }
-  if (PyErr_CheckSignals() != 0) {
+  if (!look_for_signals(slices)) {
     stream_.pass_on();
     return Next::stop;
   }
@@ -186,7 +186,7 @@ bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink, Lease
         const WithoutGil released;
         stream_.await_consumers_lock(portion);
       }
-      if (PyErr_CheckSignals() != 0) return false;
+      if (!look_for_signals()) return false;
       continue;
     }
     if (status == Status::refused) return raise_refusal(sink.gate.refusal), false;
@@ -278,8 +278,8 @@ nb::object Channel::bury(const nb::object& item, const Failure& failure, std::ui
     const nb::object error = take_exception();
     const bool lasting = PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) != 0 &&
                          PyErr_GivenExceptionMatches(error.ptr(), PyExc_MemoryError) == 0;
-    raw = nb::steal(PyObject_GetAttrString(error.ptr(), "raw"));
-    buffers = nb::steal(PyObject_GetAttrString(error.ptr(), "buffers"));
+    raw = attribute(error, "raw");
+    buffers = attribute(error, "buffers");
     PyErr_Clear();
     if (!lasting || !raw.is_valid() || !buffers.is_valid() || raw.is_none()) return set_exception(error), nb::object();
     letter = raw;
@@ -287,8 +287,7 @@ nb::object Channel::bury(const nb::object& item, const Failure& failure, std::ui
   const nb::object text =
       nb::steal(PyUnicode_DecodeUTF8(failure.error.data(), static_cast<Py_ssize_t>(failure.error.size()), "replace"));
   if (!text.is_valid()) return {};
-  return nb::steal(PyObject_CallFunction(bury_.ptr(), "OIOIOOI", letter.ptr(), failure.attempts, text.ptr(),
-                                         failure.pid, raw.ptr(), buffers.ptr(), sender));
+  return call(bury_, letter, nb::int_(failure.attempts), text, nb::int_(failure.pid), raw, buffers, nb::int_(sender));
 }
 
 bool Channel::move_failed() {
@@ -299,7 +298,9 @@ bool Channel::move_failed() {
     LeaseId lease;
     Failure failure;
     if (stream_.take_failed(sink, lease, failure) != Status::ok) return true;
-    const nb::object moved = bury(decode_one(sink.taken(true), std::move(sink.prepared)), failure, sink.sender);
+    nb::object item = decode_one(sink.taken(true), std::move(sink.prepared));
+    const Last gone(item);
+    const nb::object moved = bury(item, failure, sink.sender);
     if (moved.ptr() == Py_True) {
       settle([&] { return stream_.acknowledge(lease); }, false);
       continue;
@@ -318,7 +319,7 @@ bool Channel::move_failed() {
       return true;
     }
     set_exception(error);
-    PyErr_WriteUnraisable(bury_.ptr());
+    foreign([&] { PyErr_WriteUnraisable(bury_.ptr()); });
   }
 }
 
@@ -374,7 +375,7 @@ nb::object Channel::take_each(std::size_t most, nb::handle unreadable) {
     nb::object item = decode_one(sink.taken(entry), std::move(entry.prepared));
     if (!item.is_valid()) {
       const nb::object error = take_exception();
-      item = nb::steal(PyObject_CallOneArg(unreadable.ptr(), error.ptr()));
+      item = call(unreadable, error);
       if (!item.is_valid()) return {};
     }
     items.append(item);

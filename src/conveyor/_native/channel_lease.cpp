@@ -20,10 +20,10 @@ Nanoseconds after(Nanoseconds time) {
 bool Channel::parse_lease_time(nb::handle seconds, Nanoseconds& time) {
   time = stream_.segment().header().leases.lease_time;
   if (seconds.is_none()) return true;
-  const double wanted = PyFloat_AsDouble(seconds.ptr());
+  const double wanted = foreign([&] { return PyFloat_AsDouble(seconds.ptr()); });
   if (wanted == -1.0 && PyErr_Occurred() != nullptr) return false;
   if (std::isnan(wanted) || wanted <= 0) {
-    PyErr_Format(PyExc_ValueError, "lease_seconds is %R; it must be above 0, or None", seconds.ptr());
+    raise_format(PyExc_ValueError, "lease_seconds is %R; it must be above 0, or None", seconds.ptr());
     return false;
   }
   time = wanted < 9e9 ? static_cast<Nanoseconds>(wanted * 1e9) : forever;

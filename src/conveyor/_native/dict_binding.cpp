@@ -201,11 +201,13 @@ struct HeldClaim {
     if (!was_wanted && PyErr_Occurred() == nullptr) warn();
   }
   void warn() const {
-    if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1,
-                         "update(%R) was never entered: it is for `with d.update(key) as v`; to take over the pairs of "
-                         "an iterable, call update(dict(pairs))",
-                         key.ptr()) != 0)
-      PyErr_WriteUnraisable(key.ptr());
+    foreign([this] {
+      if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1,
+                           "update(%R) was never entered: it is for `with d.update(key) as v`; to take over the pairs "
+                           "of an iterable, call update(dict(pairs))",
+                           key.ptr()) != 0)
+        PyErr_WriteUnraisable(key.ptr());
+    });
   }
   void give_back() {
     if (number == 0) return;
@@ -214,7 +216,10 @@ struct HeldClaim {
       return store.settle({}, number, DictStore::Outcome::keep, {}, until);
     };
     StoreStatus status = attempt(0);
+    const Nanoseconds end = monotonic_now() + grace;
     while (status == StoreStatus::busy || status == StoreStatus::interrupted) {
+      // Somebody is stopped who holds the dict's lock: it stays ours for now.
+      if (monotonic_now() >= end) return;
       const WithoutGil released;
       status = attempt(monotonic_now() + longest_portion);
     }

@@ -6,35 +6,32 @@
 namespace conveyor::python {
 namespace {
 
-PyObject* named(const char* module, const char* name) {
-  PyObject* const found = PyImport_ImportModule(module);
-  if (found == nullptr) return nullptr;
-  PyObject* const value = PyObject_GetAttrString(found, name);
-  Py_DECREF(found);
-  return value;
+nb::object named(const char* module, const char* name) {
+  const nb::object found = import_module(module);
+  return found.is_valid() ? attribute(found, name) : nb::object();
 }
 
 }  // namespace
 
+nb::object error_type(const char* name) { return named("conveyor.errors", name); }
+
 nb::object raise(const char* name, const char* text) {
-  if (PyObject* const type = named("conveyor.errors", name); type != nullptr) {
-    PyErr_SetString(type, text);
-    Py_DECREF(type);
-  }
+  // From 3.12 on the exception is made at once.
+  if (const nb::object type = error_type(name); type.is_valid()) foreign([&] { PyErr_SetString(type.ptr(), text); });
   return {};
 }
 
 nb::object raise_empty() {
   // Kept for the life of the process. No static initialiser: the import may let other threads run.
   static PyObject* type = nullptr;
-  if (type == nullptr) type = named("queue", "Empty");
+  if (type == nullptr) type = named("queue", "Empty").release().ptr();
   if (type != nullptr) PyErr_SetNone(type);
   return {};
 }
 
 nb::object raise_full(const char* text, std::uint64_t needed) {
   static PyObject* type = nullptr;
-  if (type == nullptr) type = named("queue", "Full");
+  if (type == nullptr) type = named("queue", "Full").release().ptr();
   if (type == nullptr) return {};
   if (text == nullptr) {
     PyErr_SetNone(type);
@@ -99,7 +96,7 @@ void rethrow(const SegmentError& error) {
 nb::object take_exception() {
   PyObject *type, *value, *trace;
   PyErr_Fetch(&type, &value, &trace);
-  PyErr_NormalizeException(&type, &value, &trace);
+  foreign([&] { PyErr_NormalizeException(&type, &value, &trace); });
   if (value != nullptr && trace != nullptr) PyException_SetTraceback(value, trace);
   Py_XDECREF(type);
   Py_XDECREF(trace);

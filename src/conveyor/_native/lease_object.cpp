@@ -183,7 +183,7 @@ std::string error_text(nb::handle error) {
   std::string text;
   const bool plain = PyUnicode_Check(error.ptr()) != 0;
   if (!plain) text = Py_TYPE(error.ptr())->tp_name;
-  const nb::object words = nb::steal(PyObject_Str(error.ptr()));
+  const nb::object words = nb::steal(foreign([&] { return PyObject_Str(error.ptr()); }));
   Py_ssize_t size = 0;
   const char* const utf8 = words.is_valid() ? PyUnicode_AsUTF8AndSize(words.ptr(), &size) : nullptr;
   PyErr_Clear();

@@ -32,13 +32,13 @@ bool parse_index(nb::handle index, std::int64_t& into) {
     PyErr_Format(PyExc_TypeError, "list indices must be integers or slices, not %s", Py_TYPE(index.ptr())->tp_name);
     return false;
   }
-  into = PyNumber_AsSsize_t(index.ptr(), PyExc_IndexError);
+  into = foreign([&] { return PyNumber_AsSsize_t(index.ptr(), PyExc_IndexError); });
   return into != -1 || PyErr_Occurred() == nullptr;
 }
 
 bool parse_range(nb::handle slice, ListStore::Range& range) {
   Py_ssize_t start, stop, step;
-  if (PySlice_Unpack(slice.ptr(), &start, &stop, &step) != 0) return false;
+  if (foreign([&] { return PySlice_Unpack(slice.ptr(), &start, &stop, &step); }) != 0) return false;
   range = {start, stop, step};
   return true;
 }
@@ -81,7 +81,8 @@ nb::object get(Sequence& self, nb::handle index) {
 }
 
 nb::object replace(Sequence& self, const ListStore::Range& range, nb::handle items) {
-  const nb::object all = nb::steal(PySequence_Fast(items.ptr(), "can only assign an iterable"));
+  const nb::object all =
+      nb::steal(foreign([&] { return PySequence_Fast(items.ptr(), "can only assign an iterable"); }));
   if (!all.is_valid()) return {};
   std::deque<Encoded> encoded;
   std::vector<Bytes> bytes;

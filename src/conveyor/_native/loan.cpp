@@ -129,9 +129,11 @@ void keep_segment(const std::shared_ptr<Segment>& segment) {
 struct BufferView {
   Py_buffer view{};
   explicit BufferView(nb::handle object) {
-    if (PyObject_GetBuffer(object.ptr(), &view, PyBUF_SIMPLE) != 0) throw nb::python_error();
+    if (foreign([&] { return PyObject_GetBuffer(object.ptr(), &view, PyBUF_SIMPLE); }) != 0) throw nb::python_error();
   }
-  ~BufferView() { PyBuffer_Release(&view); }
+  ~BufferView() {
+    foreign([this] { PyBuffer_Release(&view); });
+  }
   BufferView(const BufferView&) = delete;
 };
 

@@ -62,9 +62,9 @@ Locked try_harder(Held* held) {
 template <bool recursive>
 int wait_for(Held* held, Nanoseconds deadline) {
   Locked how = Locked::busy;
-  if (!wait_without_gil(Locked::interrupted, how, [&] {
-        if constexpr (recursive) return held->recursive.acquire(this_thread(), deadline);
-        return held->mutex.acquire(deadline);
+  if (!wait_without_gil(Locked::interrupted, how, [&](Slices& slices) {
+        if constexpr (recursive) return held->recursive.acquire(this_thread(), deadline, slices);
+        return held->mutex.acquire(deadline, slices);
       }))
     return -1;
   if (how == Locked::busy) return 0;
@@ -108,12 +108,12 @@ PyObject* acquire_method(LockObject* self, PyObject* const* arguments, Py_ssize_
       if (PyUnicode_CompareWithASCIIString(name, known[k]) == 0) which = k;
     }
     if (which < count) {
-      PyErr_Format(PyExc_TypeError, "acquire() got an unexpected or a second argument %R", name);
+      raise_format(PyExc_TypeError, "acquire() got an unexpected or a second argument %R", name);
       return nullptr;
     }
     values[which] = arguments[count + i];
   }
-  const int block = PyObject_IsTrue(values[0]);
+  const int block = foreign([&] { return PyObject_IsTrue(values[0]); });
   if (block < 0) return nullptr;
   return check_ready(self) ? truth(acquire_by<recursive>(self->held, block != 0, values[1])) : nullptr;
 }

@@ -14,6 +14,7 @@ namespace conveyor::python {
 
 void bind_channels(nb::module_& module);
 void bind_pickling(nb::module_& module);
+void bind_blocks(nb::module_& module);
 void bind_leases(nb::module_& module);
 void bind_looks(nb::module_& module);
 void bind_processes(nb::module_& module);
@@ -126,6 +127,7 @@ NB_MODULE(_native, module) {
   module.doc() = "The compiled core of conveyor. Private: use conveyor.Queue and its kin.";
   prepare_to_look();
   bind_pickling(module);
+  bind_blocks(module);
   bind_loans(module);
   bind_leases(module);
   bind_segment(module);

@@ -40,17 +40,18 @@ std::size_t size_of(char code) {
 template <class T>
 bool convert(PyObject* object, T& value) {
   if constexpr (std::is_floating_point_v<T>) {
-    const double wide = PyFloat_AsDouble(object);
+    const double wide = foreign([&] { return PyFloat_AsDouble(object); });
     if (wide == -1.0 && PyErr_Occurred() != nullptr) return false;
     value = static_cast<T>(wide);
     if (std::isinf(value) && std::isfinite(wide)) {
-      PyErr_Format(PyExc_OverflowError, "%R is too large for a 32-bit float", object);
+      raise_format(PyExc_OverflowError, "%R is too large for a 32-bit float", object);
       return false;
     }
     return true;
   } else {
     int overflow = 0;
-    const nb::object index = PyLong_Check(object) != 0 ? nb::borrow(object) : nb::steal(PyNumber_Index(object));
+    const nb::object index =
+        PyLong_Check(object) != 0 ? nb::borrow(object) : nb::steal(foreign([&] { return PyNumber_Index(object); }));
     if (!index.is_valid()) return false;
     const long long narrow = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
     bool fits = overflow == 0 && std::in_range<T>(narrow);
@@ -63,7 +64,7 @@ bool convert(PyObject* object, T& value) {
       }
     }
     if (fits) return true;
-    PyErr_Format(PyExc_OverflowError, "%R does not fit: the number must be from %lld to %llu", index.ptr(),
+    raise_format(PyExc_OverflowError, "%R does not fit: the number must be from %lld to %llu", index.ptr(),
                  static_cast<long long>(std::numeric_limits<T>::min()),
                  static_cast<unsigned long long>(std::numeric_limits<T>::max()));
     return false;
@@ -109,12 +110,12 @@ struct Operations {
   PyObject* present(PyObject* value) const {
     if (code != '?' || value == nullptr) return value;
     const nb::object number = nb::steal(value);
-    return PyBool_FromLong(PyObject_IsTrue(number.ptr()));
+    return PyBool_FromLong(foreign([&] { return PyObject_IsTrue(number.ptr()); }));
   }
   template <class T>
   bool read(PyObject* object, T& value) const {
     if (code != '?') return convert(object, value);
-    const int truth = PyObject_IsTrue(object);
+    const int truth = foreign([&] { return PyObject_IsTrue(object); });
     value = static_cast<T>(truth > 0 ? 1 : 0);
     return truth >= 0;
   }
@@ -160,13 +161,13 @@ struct Operations {
   }
   template <class T>
   static PyObject* subtract(Number<T> number, PyObject* object) {
-    const nb::object positive = nb::steal(PyNumber_Negative(object));
+    const nb::object positive = nb::steal(foreign([&] { return PyNumber_Negative(object); }));
     T amount{}, difference{};
     if (!positive.is_valid() || !convert(positive.ptr(), amount)) return nullptr;
     return number.subtract(amount, difference) ? to_python(difference) : overflow(object);
   }
   static PyObject* overflow(PyObject* amount) {
-    PyErr_Format(PyExc_OverflowError, "the sum with %R does not fit; nothing was changed", amount);
+    raise_format(PyExc_OverflowError, "the sum with %R does not fit; nothing was changed", amount);
     return nullptr;
   }
 };
@@ -194,9 +195,8 @@ class Changing {
   bool sleep(std::uint32_t epoch, double until) const {
     const Nanoseconds deadline = until < 0 || until > 9e9 ? forever : static_cast<Nanoseconds>(until * 1e9);
     Waited how = Waited::timed_out;
-    if (!wait_without_gil(Waited::interrupted, how,
-                          [&] { return sleep_until_changed(cell().changed, epoch, deadline); }))
-      throw nb::python_error();
+    const auto wait = [&](Slices& slices) { return cell().changed.sleep(epoch, deadline, slices); };
+    if (!wait_without_gil(Waited::interrupted, how, wait)) throw nb::python_error();
     return how == Waited::again;
   }
 

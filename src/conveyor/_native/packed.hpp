@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "conveyor/stream.hpp"
+#include "gil.hpp"
 #include "loan.hpp"
 #include "object_codec.hpp"
 

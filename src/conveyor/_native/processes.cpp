@@ -22,15 +22,18 @@ using namespace nb::literals;
 class LentMeter {
  public:
   explicit LentMeter(const nb::handle memory) {
-    if (PyObject_GetBuffer(memory.ptr(), &view_, PyBUF_WRITABLE) != 0) throw nb::python_error();
+    if (foreign([&] { return PyObject_GetBuffer(memory.ptr(), &view_, PyBUF_WRITABLE); }) != 0)
+      throw nb::python_error();
     if (view_.len < static_cast<Py_ssize_t>(sizeof(MeterWords)) ||
         reinterpret_cast<std::uintptr_t>(view_.buf) % alignof(MeterWords) != 0) {
-      PyBuffer_Release(&view_);
+      foreign([&] { PyBuffer_Release(&view_); });
       throw nb::value_error("memory must be aligned, and hold the words of a meter");
     }
     meter_ = new (storage_) Meter(*static_cast<MeterWords*>(view_.buf));
   }
-  ~LentMeter() { PyBuffer_Release(&view_); }
+  ~LentMeter() {
+    foreign([this] { PyBuffer_Release(&view_); });
+  }
   LentMeter(const LentMeter&) = delete;
   LentMeter& operator=(const LentMeter&) = delete;
   Meter& meter() { return *meter_; }

@@ -4,6 +4,8 @@
 #include <exception>
 #include <new>
 
+#include "gil.hpp"
+
 namespace conveyor::python {
 namespace {
 
@@ -17,17 +19,19 @@ void raise_count(const Signature& signature, Py_ssize_t count) {
 bool place(const Signature& signature, PyObject* name, PyObject* value, PyObject** values) {
   for (Py_ssize_t i = 0; i < signature.count; ++i) {
     // Names are interned, but for those that were made up.
-    const int same = name == signature.names[i] ? 1 : PyObject_RichCompareBool(name, signature.names[i], Py_EQ);
+    const int same = name == signature.names[i]
+                         ? 1
+                         : foreign([&] { return PyObject_RichCompareBool(name, signature.names[i], Py_EQ); });
     if (same < 0) return false;
     if (same == 0) continue;
     if (values[i] != nullptr) {
-      PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument %R", signature.function, name);
+      raise_format(PyExc_TypeError, "%s() got multiple values for argument %R", signature.function, name);
       return false;
     }
     values[i] = value;
     return true;
   }
-  PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument %R", signature.function, name);
+  raise_format(PyExc_TypeError, "%s() got an unexpected keyword argument %R", signature.function, name);
   return false;
 }
 
@@ -45,7 +49,7 @@ bool complete(const Signature& signature, PyObject** values) {
   for (Py_ssize_t i = 0; i < signature.count; ++i) {
     if (values[i] != nullptr) continue;
     if (i < signature.required) {
-      PyErr_Format(PyExc_TypeError, "%s() is missing its argument %R", signature.function, signature.names[i]);
+      raise_format(PyExc_TypeError, "%s() is missing its argument %R", signature.function, signature.names[i]);
       return false;
     }
     values[i] = signature.fallbacks[i];
@@ -72,7 +76,8 @@ std::string Signature::text() const {
   for (Py_ssize_t i = 0; i < count; ++i) {
     text += std::string(", ") + name_of(static_cast<std::size_t>(i));
     if (i < required) continue;
-    const nb::object shown = nb::steal(fallbacks[i] == nullptr ? nullptr : PyObject_Repr(fallbacks[i]));
+    const nb::object shown =
+        nb::steal(fallbacks[i] == nullptr ? nullptr : foreign([&] { return PyObject_Repr(fallbacks[i]); }));
     text += std::string("=") + (shown.is_valid() ? PyUnicode_AsUTF8(shown.ptr()) : "...");
   }
   return text + ")";
@@ -97,7 +102,7 @@ bool gather(const Signature& signature, PyObject* arguments, PyObject* keywords,
 }
 
 void raise_unfit(const Signature& signature, const Unfit& unfit) {
-  PyErr_Format(PyExc_TypeError, "%s() cannot take %R, of type %s, as its argument %R", signature.function, unfit.value,
+  raise_format(PyExc_TypeError, "%s() cannot take %R, of type %s, as its argument %R", signature.function, unfit.value,
                Py_TYPE(unfit.value)->tp_name, signature.names[unfit.parameter]);
 }
 

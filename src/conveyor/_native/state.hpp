@@ -8,6 +8,7 @@
 
 #include "channel.hpp"
 #include "conveyor/arena.hpp"
+#include "conveyor/mutex.hpp"
 #include "errors.hpp"
 
 namespace conveyor::python {
@@ -53,18 +54,31 @@ class HeldCell {
   bool known_ = false;
 };
 
-// Calls `wait` without the GIL until it says something else than `interrupted`; in between, signal handlers run. False:
-// one raised, and that is the Python error.
+// Calls `wait(slices)` without the GIL until it says something else than `interrupted`; in between, signal handlers run.
+// False: one raised, and that is the Python error.
 template <class How, class Wait>
 bool wait_without_gil(How interrupted, How& how, Wait wait) {
-  for (;;) {
+  for (Slices slices(longest_look);;) {
     {
       const WithoutGil released;
-      how = wait();
+      how = wait(slices);
     }
     if (how != interrupted) return true;
-    if (PyErr_CheckSignals() != 0) return false;
+    if (!look_for_signals(slices)) return false;
   }
+}
+
+// The same where it must be done, whatever a handler raises: that is raised afterwards. Throws it.
+template <class How, class Attempt>
+How insist_without_gil(How interrupted, Attempt attempt) {
+  How how = interrupted;
+  nb::object raised;
+  while (!wait_without_gil(interrupted, how, [&](Slices&) { return attempt(); })) raised = take_exception();
+  if (raised.is_valid()) {
+    set_exception(raised);
+    throw nb::python_error();
+  }
+  return how;
 }
 
 // None: for ever; at most 0: at once. Throws the Python error.

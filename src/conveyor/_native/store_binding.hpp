@@ -20,7 +20,7 @@ StoreStatus insist(Operation operation) {
       const WithoutGil released;
       status = operation(monotonic_now() + longest_portion);
     }
-    if ((status == StoreStatus::busy || status == StoreStatus::interrupted) && PyErr_CheckSignals() != 0)
+    if ((status == StoreStatus::busy || status == StoreStatus::interrupted) && !look_for_signals())
       return StoreStatus::interrupted;
   }
   return status;
@@ -31,17 +31,15 @@ template <class Operation>
 StoreStatus insist_on_claimed(Store& store, const Deadline& until, Operation operation) {
   // How long a wait may last before somebody looks again whether the claimant lives.
   constexpr Nanoseconds look = 50'000'000;
-  for (;;) {
+  for (Slices slices(look);;) {
     const std::uint64_t seen = store.claims_now();
     const StoreStatus status = insist(operation);
     if ((status != StoreStatus::claimed && status != StoreStatus::crowded) || until.passed()) return status;
     {
       const WithoutGil released;
-      Slices slices;
-      const Nanoseconds soon = monotonic_now() + look;
-      store.wait_released(seen, until.at < soon ? until.at : soon, slices);
+      store.wait_released(seen, until.at, slices);
     }
-    if (PyErr_CheckSignals() != 0) return StoreStatus::interrupted;
+    if (!look_for_signals(slices)) return StoreStatus::interrupted;
   }
 }
 
@@ -94,7 +92,7 @@ nb::object wait_changed(Type& self, std::uint64_t version, nb::handle timeout) {
       const WithoutGil released;
       self.store.wait_changed(version, deadline.at, slices);
     }
-    if (PyErr_CheckSignals() != 0) return {};
+    if (!look_for_signals(slices)) return {};
   }
   return nb::bool_(true);
 }

@@ -1,11 +1,9 @@
 // Semaphores, events, conditions and barriers; their Python names are in conveyor/synchronize.py.
 #include <nanobind/stl/optional.h>
-#include <nanobind/stl/tuple.h>
 
 #include <climits>
 #include <optional>
 #include <string>
-#include <tuple>
 
 #include "conveyor/barrier.hpp"
 #include "conveyor/condition.hpp"
@@ -69,8 +67,9 @@ bool acquire_semaphore(SemaphoreHandle& self, nb::handle block, nb::handle timeo
   if (!parse_deadline(block, timeout, deadline)) throw nb::python_error();
   Semaphore semaphore = self.core();
   Acquired how = Acquired::none;
-  if (!wait_without_gil(Acquired::interrupted, how,
-                        [&] { return deadline.immediate ? semaphore.try_acquire() : semaphore.acquire(deadline.at); }))
+  if (!wait_without_gil(Acquired::interrupted, how, [&](Slices& slices) {
+        return deadline.immediate ? semaphore.try_acquire() : semaphore.acquire(deadline.at, slices);
+      }))
     throw nb::python_error();
   if (how == Acquired::none) return false;
   self.recovered = how == Acquired::after_death;
@@ -82,51 +81,103 @@ void release_semaphore(SemaphoreHandle& self, std::int64_t n) {
   const auto count = static_cast<std::uint32_t>(n);
   Semaphore semaphore = self.core();
   Semaphore::Released how = Semaphore::Released::done;
-  if (!wait_without_gil(Semaphore::Released::interrupted, how, [&] { return semaphore.release(count); }))
+  if (!wait_without_gil(Semaphore::Released::interrupted, how, [&](Slices&) { return semaphore.release(count); }))
     throw nb::python_error();
   if (how == Semaphore::Released::too_many) throw nb::value_error("semaphore or lock released too many times");
 }
 
-using Arrived = std::tuple<std::uint32_t, std::uint32_t, bool>;
+// The others are told, whatever the handlers of signals raise meanwhile; `raised` is raised in the end.
+[[noreturn]] void break_off(BarrierHandle& self, nb::object raised) {
+  insist_without_gil(false, [&] { return self.barrier.spoil(); });
+  set_exception(raised);
+  throw nb::python_error();
+}
 
-// (generation, index, whether it is the last); None: the barrier is broken.
-std::optional<Arrived> wait_barrier(BarrierHandle& self, nb::handle timeout) {
+// A number that no other party gets; None: the barrier is broken. Once all have come, it is open or broken before any
+// Python code but `action` runs.
+std::optional<std::uint32_t> wait_barrier(BarrierHandle& self, nb::handle timeout, nb::handle action) {
   const Nanoseconds deadline = deadline_after(timeout);
   Barrier::Arrival arrival;
   Met met = Met::broken;
-  if (!wait_without_gil(Met::interrupted, met, [&] { return self.barrier.wait(arrival, deadline); })) {
-    // The others cannot become complete any more.
+  if (!wait_without_gil(Met::interrupted, met,
+                        [&](Slices& slices) { return self.barrier.wait(arrival, deadline, slices); })) {
     nb::object raised = take_exception();
-    if (arrival.arrived) self.barrier.spoil();
+    if (arrival.arrived) break_off(self, std::move(raised));  // the others cannot become complete any more
     set_exception(raised);
     throw nb::python_error();
   }
-  if (met == Met::broken || met == Met::timed_out) return std::nullopt;
-  return Arrived{arrival.generation, arrival.index, met == Met::last};
+  if (met == Met::last) {
+    if (!action.is_none() && !call(action).is_valid()) break_off(self, take_exception());
+    met = insist_without_gil(Met::interrupted, [&] { return self.barrier.open(arrival); });
+  }
+  return met == Met::all ? std::optional(arrival.index) : std::nullopt;
+}
+
+// ---- a condition's lock: of ours, or a semaphore of multiprocessing's. All of this is C, which no handler interrupts.
+
+// How often it was taken; null with a Python error set.
+nb::object give_up(nb::handle lock, bool ours) {
+  if (ours) return call_method(lock, "_give_up");
+  nb::object depth = call_method(lock, "_count");
+  for (long i = depth.is_valid() ? PyLong_AsLong(depth.ptr()) : 0; i > 0; --i) {
+    if (!call_method(lock, "release").is_valid()) return {};
+  }
+  return depth;
+}
+
+// What handlers raise meanwhile comes into `raised`.
+void take_back(nb::handle lock, bool ours, const nb::object& depth, nb::object& raised) {
+  if (ours) {
+    if (!call_method(lock, "_take_back", depth).is_valid()) raised = take_exception();
+    return;
+  }
+  for (long i = PyLong_AsLong(depth.ptr()); i > 0;) {
+    if (call_method(lock, "acquire").is_valid()) {
+      --i;
+    } else {
+      raised = take_exception();
+    }
+  }
+}
+
+// Whether we were notified. From the moment we can be chosen until we cannot any more, no Python code runs but that of
+// signal handlers: should one raise, what we were told is for somebody who acts on it.
+bool wait_condition(ConditionHandle& self, nb::handle lock, bool ours, nb::handle timeout) {
+  const Nanoseconds deadline = deadline_after(timeout);
+  const nb::object owned = call_method(lock, "_is_mine");
+  if (!owned.is_valid()) throw nb::python_error();
+  if (owned.ptr() != Py_True) {
+    PyErr_SetString(PyExc_AssertionError, "lock is not owned: acquire the condition before wait()");
+    throw nb::python_error();
+  }
+  Condition condition = self.core();
+  const Condition::Waiter waiter = condition.enter();
+  const nb::object depth = give_up(lock, ours);
+  if (!depth.is_valid()) {
+    condition.leave(waiter);
+    throw nb::python_error();
+  }
+  Waited how = Waited::timed_out;
+  nb::object raised;
+  if (!wait_without_gil(Waited::interrupted, how,
+                        [&](Slices& slices) { return condition.wait(waiter, deadline, slices); }))
+    raised = take_exception();
+  take_back(lock, ours, depth, raised);
+  const bool told = condition.leave(waiter);
+  if (!raised.is_valid()) return told || how == Waited::again;
+  if (told) condition.notify(1);
+  set_exception(raised);
+  throw nb::python_error();
 }
 
 bool wait_event(EventHandle& self, nb::handle timeout) {
-  if (self.core().is_set()) return true;
+  Flag flag = self.core();
+  const std::uint64_t times_set = flag.times_set();
+  if (flag.is_set()) return true;
   const Nanoseconds deadline = deadline_after(timeout);
   Waited how = Waited::timed_out;
-  if (!wait_without_gil(Waited::interrupted, how, [&] { return self.core().wait(deadline); })) throw nb::python_error();
-  return how == Waited::again;
-}
-
-using Place = std::tuple<std::uint32_t, std::uint32_t>;
-
-Condition::Waiter waiter_at(const Place& waiter) {
-  const auto [place, epoch] = waiter;
-  if (place > condition_places) throw nb::value_error("no such place");
-  return {place, epoch};
-}
-
-bool sleep_condition(ConditionHandle& self, Place waiter, nb::handle timeout) {
-  const Condition::Waiter at = waiter_at(waiter);
-  const Nanoseconds deadline = deadline_after(timeout);
-  Waited how = Waited::timed_out;
-  if (!wait_without_gil(Waited::interrupted, how, [&] { return self.core().wait(at, deadline); }))
-    throw nb::python_error();
+  const auto wait = [&](Slices& slices) { return flag.wait(times_set, deadline, slices); };
+  if (!wait_without_gil(Waited::interrupted, how, wait)) throw nb::python_error();
   return how == Waited::again;
 }
 
@@ -163,28 +214,16 @@ void bind_synchronise(nb::module_& module) {
       .add_to(module);
 
   handle_type<ConditionHandle>("ConditionBase", [](void* at) { new (at) ConditionHandle(); })
-      .def("_enter",
-           [](ConditionHandle& self) {
-             const Condition::Waiter waiter = self.core().enter();
-             return Place(waiter.place, waiter.epoch);
-           })
-      .def("_sleep", function<&sleep_condition>, {"waiter"_p, "timeout"_p})
-      .def("_leave", [](ConditionHandle& self, Place waiter) { return self.core().leave(waiter_at(waiter)); },
-           {"waiter"_p})
+      .def("_wait", function<&wait_condition>, {"lock"_p, "ours"_p, "timeout"_p})
       .def("_notify", [](ConditionHandle& self, std::uint32_t count) { self.core().notify(count); }, {"n"_p})
       .property("_waiting", [](ConditionHandle& self) { return self.core().waiting(); })
       .add_to(module);
 
   handle_type<BarrierHandle>("BarrierBase", [](void* at, std::uint32_t parties) { new (at) BarrierHandle(parties); },
                              {"parties"_p})
-      .def("_wait", function<&wait_barrier>, {"timeout"_p})
-      .def("_open",
-           [](BarrierHandle& self, std::uint32_t generation, std::uint32_t index) {
-             return self.barrier.open({generation, index, true}) == Met::all;
-           },
-           {"generation"_p, "index"_p})
-      .def("abort", [](BarrierHandle& self) { self.barrier.spoil(); })
-      .def("reset", [](BarrierHandle& self) { self.barrier.reset(); })
+      .def("_wait", function<&wait_barrier>, {"timeout"_p, "action"_p})
+      .def("abort", [](BarrierHandle& self) { insist_without_gil(false, [&] { return self.barrier.spoil(); }); })
+      .def("reset", [](BarrierHandle& self) { insist_without_gil(false, [&] { return self.barrier.reset(); }); })
       .property("parties", [](BarrierHandle& self) { return self.barrier.parties(); })
       .property("n_waiting", [](BarrierHandle& self) { return self.barrier.waiting(); })
       .property("broken", [](BarrierHandle& self) { return self.barrier.is_broken(); })

@@ -30,7 +30,7 @@ nb::object TopicChannel::shutdown() {
       status = fanout_->end(portion);
     }
     if (status == Status::ok) return nb::none();
-    if (PyErr_CheckSignals() != 0) return {};
+    if (!look_for_signals()) return {};
     if (portion == 0) return raise_topic_status(Status::busy, *fanout_, 0, 0);
   }
 }
@@ -64,8 +64,7 @@ void bind_topic_ending(PlainType<TopicChannel>& topic) {
       .def("_enter_producing", function<&TopicChannel::enter_producing>, {"counts"_p})
       .def("_leave_producing",
            [](TopicChannel& self) {
-             const WithoutGil released;
-             self.fanout().leave_producing();
+             return insist_on_leaving([&](Nanoseconds patience) { return self.fanout().leave_producing(patience); });
            })
       .def("_expect_producers", function<&TopicChannel::expect_producers>, {"n"_p});
 }

@@ -151,7 +151,7 @@ bool SubscriptionChannel::join(SeatMode mode, From from, std::uint64_t number) {
       case Status::ok: return true;
       case Status::busy:
       case Status::interrupted:
-        if (PyErr_CheckSignals() != 0) return false;
+        if (!look_for_signals()) return false;
         if (portion != 0) continue;
         break;
       case Status::refused:
@@ -178,17 +178,11 @@ bool SubscriptionChannel::usable() {
   return false;
 }
 
-nb::object SubscriptionChannel::raise_lagged() {
-  const nb::object type = nb::module_::import_("conveyor.errors").attr("Lagged");
-  const nb::object error =
-      nb::steal(PyObject_CallFunction(type.ptr(), "K", static_cast<unsigned long long>(subscriber_.missed())));
-  if (error.is_valid()) set_exception(error);
-  return {};
-}
+nb::object SubscriptionChannel::raise_lagged() { return raise_with("Lagged", nb::int_(subscriber_.missed())); }
 
 bool SubscriptionChannel::passes(nb::handle event) {
-  const nb::object verdict = nb::steal(PyObject_CallOneArg(filter_.ptr(), event.ptr()));
-  return verdict.is_valid() && PyObject_IsTrue(verdict.ptr()) == 1;
+  const nb::object verdict = call(filter_, event);
+  return verdict.is_valid() && foreign([&] { return PyObject_IsTrue(verdict.ptr()); }) == 1;
 }
 
 nb::object SubscriptionChannel::take(Status& status) {
@@ -209,7 +203,7 @@ bool SubscriptionChannel::await(const Deadline& deadline, Slices& slices, bool& 
     ended = true;
     return false;
   }
-  if (looked_for_lost(subscriber_.fanout())) return PyErr_CheckSignals() == 0 && usable();
+  if (looked_for_lost(subscriber_.fanout())) return look_for_signals() && usable();
   if (deadline.passed()) return raise_empty(), false;
   subscriber_.settle();
   const std::uint64_t position = subscriber_.position();
@@ -217,7 +211,7 @@ bool SubscriptionChannel::await(const Deadline& deadline, Slices& slices, bool& 
     const WithoutGil released;
     subscriber_.fanout().wait_event(position, deadline.at, slices);
   }
-  return PyErr_CheckSignals() == 0 && usable();
+  return look_for_signals(slices) && usable();
 }
 
 nb::object SubscriptionChannel::read(const Deadline& deadline, bool& ended) {
@@ -231,13 +225,13 @@ nb::object SubscriptionChannel::read(const Deadline& deadline, bool& ended) {
       case Status::ok:
         if (!event.is_valid() || !filter_.is_valid() || filter_.is_none() || passes(event)) return event;
         if (PyErr_Occurred() != nullptr || !usable()) return {};
-        if (PyErr_CheckSignals() != 0) return {};
+        if (!look_for_signals()) return {};
         continue;
       case Status::empty:
         if (await(deadline, slices, ended)) continue;
         return {};
       case Status::interrupted:
-        if (PyErr_CheckSignals() != 0 || !usable()) return {};
+        if (!look_for_signals() || !usable()) return {};
         continue;
       case Status::lost: return raise_lagged();
       case Status::no_memory:
@@ -270,7 +264,7 @@ nb::object SubscriptionChannel::get_many(std::size_t most, const Deadline& deadl
   events.append(first);
   while (events.size() < most) {
     Status status = Status::ok;
-    if (events.size() % 1024 == 0 && PyErr_CheckSignals() != 0) return leave_received(events);
+    if (events.size() % 1024 == 0 && !look_for_signals()) return leave_received(events);
     if (!subscriber_.joined()) break;  // closed by the filter, or in unpickling
     nb::object event = take(status);
     if (status != Status::ok) break;   // the next call tells

@@ -82,7 +82,7 @@ class Unpacking {
     const nb::object bytes = nb::steal(PyBytes_FromStringAndSize(content, head_size));
     const nb::object header = bytes.is_valid() ? view_of(bytes) : nb::object();
     if (!header.is_valid()) return {};
-    return nb::steal(PyObject_CallMethod(codec.ptr(), "loads", "OO", header.ptr(), buffers.ptr()));
+    return call_method(codec, "loads", header, buffers);
   }
 
  private:

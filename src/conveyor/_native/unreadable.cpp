@@ -14,7 +14,8 @@ nb::object bytes_of(const Piece& piece) {
 
 // Some exceptions take no attributes; then they go without.
 void set(const nb::object& error, const char* name, const nb::object& value) {
-  if (PyObject_SetAttrString(error.ptr(), name, value.is_valid() ? value.ptr() : Py_None) != 0) PyErr_Clear();
+  PyObject* const what = value.is_valid() ? value.ptr() : Py_None;
+  if (foreign([&] { return PyObject_SetAttrString(error.ptr(), name, what); }) != 0) PyErr_Clear();
 }
 
 void add_note(const nb::object& error, std::uint32_t sender, std::uint64_t size) {
@@ -23,8 +24,7 @@ void add_note(const nb::object& error, std::uint32_t sender, std::uint64_t size)
   const nb::object note = nb::steal(PyUnicode_FromFormat(
       "The item could not be read: %U; its %llu bytes are in this exception's `raw` and `buffers`.", who.ptr(),
       static_cast<unsigned long long>(size)));
-  if (!note.is_valid() || !nb::steal(PyObject_CallMethod(error.ptr(), "add_note", "O", note.ptr())).is_valid())
-    PyErr_Clear();
+  if (!note.is_valid() || !call_method(error, "add_note", note).is_valid()) PyErr_Clear();
 }
 
 }  // namespace
@@ -69,7 +69,7 @@ void Unheard::give_up() {
   const nb::str where("a get_many that met an item it could not read; no later call came to raise this");
   for (const nb::object& error : std::exchange(errors_, {})) {
     set_exception(error);
-    PyErr_WriteUnraisable(where.ptr());
+    foreign([&] { PyErr_WriteUnraisable(where.ptr()); });
   }
   if (pending.is_valid()) set_exception(pending);
 }
