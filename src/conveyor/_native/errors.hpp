@@ -35,5 +35,7 @@ nb::object raise_full(const char* text = nullptr, std::uint64_t needed = 0);
 std::string crowded_producers_text();
 nb::object raise_status(Status status, const Segment& segment, std::uint64_t payload);
 [[noreturn]] void rethrow(const SegmentError& error);
+// OSError: errno says why a queue has no ready descriptor.
+[[noreturn]] void raise_unready();
 
 }  // namespace conveyor::python
