@@ -23,7 +23,7 @@ from __future__ import annotations
 #   _install
 #   shared_dict, shared_list
 #   _regions
-#   transports/
+#   transports/ | pika confluent_kafka redis nats numpy typing_extensions
 #   workers/
 #   queues
 #   joinable_queue, pipe
@@ -35,9 +35,10 @@ from __future__ import annotations
 #   _awaitable, _ends, _events, _keys, _producing, _references, key_update, leases
 #   _coroutines
 #   _normal_end, _waiter
+#   codecs/ | msgspec pyarrow numpy
 #   _native
 #   _arrays, _reducers | numpy
-#   codecs/ | msgspec pyarrow
+#   protocols | numpy
 #   _assignable, _lazy, _names, dead_letter, errors, statistics, topic_statistics
 #
 # Under _native lies core/, in C++, which knows no Python.
@@ -54,6 +55,8 @@ from typing import TYPE_CHECKING
 from ._lazy import lazy
 from ._normal_end import watch_os_exit as _watch_os_exit
 from .errors import (
+    BadMessage,
+    BrokerUnreachable,
     CodecMismatch,
     ConveyorError,
     CorruptSegment,
@@ -63,6 +66,7 @@ from .errors import (
     ItemTooLarge,
     Lagged,
     LeaseLost,
+    NotSupported,
     OutOfMemory,
     PipelineError,
     ProducerLost,
@@ -75,6 +79,7 @@ from .errors import (
     WorkerLost,
     WorkersLost,
     WorkerTimeout,
+    WrongKey,
     WrongKind,
 )
 from .joinable_queue import JoinableQueue
@@ -108,8 +113,10 @@ __version__ = "0.1.0"
 _watch_os_exit()
 
 __all__ = [
+    "BadMessage",
     "Barrier",
     "BoundedSemaphore",
+    "BrokerUnreachable",
     "CodecMismatch",
     "Condition",
     "ConveyorError",
@@ -127,6 +134,7 @@ __all__ = [
     "LeaseLost",
     "Leases",
     "Lock",
+    "NotSupported",
     "OutOfMemory",
     "Pipe",
     "Pipeline",
@@ -156,6 +164,7 @@ __all__ = [
     "WorkerLost",
     "WorkerTimeout",
     "WorkersLost",
+    "WrongKey",
     "WrongKind",
     "__version__",
     "connect",
