@@ -25,8 +25,9 @@ int open_again(int fd, int how) {
 // The number stays the same. Where the system does not open it again (no /proc, another user's), the end stays open,
 // and nobody is told of its end.
 void Segment::close_end(PipeSide which) {
-  const int fd = ready_fd_.load(relaxed);
-  if (fd < 0 || !name_.empty() || has_closed(which)) return;
+  if (!name_.empty() || has_closed(which)) return;
+  const int fd = ready_fd();  // whoever else has the queue has it, too
+  if (fd < 0) return;
   const std::uint32_t closed = closed_ends_.load(relaxed) | static_cast<std::uint32_t>(which);
   const bool both = has_closed(which == PipeSide::reading ? PipeSide::writing : PipeSide::reading);
   // O_PATH: a number, to be found by those who are sent the queue, and no end of the pipe.

@@ -78,8 +78,7 @@ void Stream::drop_locked() {
   for (std::uint32_t index = 0; index < table_.high(); ++index) {
     const LeaseStage stage = table_.word(index).stage;
     if (stage != LeaseStage::returned && stage != LeaseStage::delayed) continue;
-    drop_item(index, true);
-    any = true;
+    any |= drop_item(index, true);
   }
   CONVEYOR_KILL_POINT("ended.dropping");
   RunsOnly sink;

@@ -54,8 +54,7 @@ int watch(Channel& self) {
   const int error = self.stream().watch();
   if (error != 0) {
     errno = error;
-    PyErr_SetFromErrno(PyExc_OSError);
-    throw nb::python_error();
+    throw_unready();
   }
   return self.stream().segment().ready_fd();
 }

@@ -73,11 +73,11 @@ nb::object Channel::lease_many(nb::handle self, std::size_t most, const Deadline
 }
 
 nb::object Channel::task_done() {
-  switch (settle([&] { return stream_.task_done(); }, true)) {
+  switch (const Status status = settle([&] { return stream_.task_done(); }, true)) {
     case Status::ok: return nb::bool_(true);
     case Status::empty: return nb::bool_(false);
     case Status::interrupted: return {};
-    default: return raise_status(Status::corrupt, stream_.segment(), 0);
+    default: return raise_status(status, stream_.segment(), 0);
   }
 }
 

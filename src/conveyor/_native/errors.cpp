@@ -59,12 +59,14 @@ nb::object raise_status(Status status, const Segment& segment, std::uint64_t pay
                    ("the item takes " + size + " bytes and can never fit: max_bytes is " +
                     std::to_string(segment.header().max_bytes) + "; raise max_bytes or send smaller items")
                        .c_str());
-    case Status::no_memory:
-      return raise(
-          "OutOfMemory",
-          ("no memory for an item of " + size + " bytes (the queue holds " + std::to_string(segment.memory_held()) +
-           "; see free memory, ulimit -v, the cgroup's limit, or the size of /dev/shm for a named queue)")
-              .c_str());
+    case Status::no_memory: {
+      const std::string what = payload == 0 ? "no memory to look at the queue's items, which stay where they are"
+                                            : "no memory for an item of " + size + " bytes";
+      return raise("OutOfMemory",
+                   (what + " (the queue holds " + std::to_string(segment.memory_held()) +
+                    "; see free memory, ulimit -v, the cgroup's limit, or the size of /dev/shm for a named queue)")
+                       .c_str());
+    }
     case Status::too_many:
       return raise("TooManyLeases", ("as many items are leased as a queue can keep track of (" +
                                      std::to_string(lease_capacity(segment.page_count())) +
@@ -89,6 +91,19 @@ void rethrow(const SegmentError& error) {
       if (arguments != nullptr) PyErr_SetObject(PyExc_OSError, arguments);
       Py_XDECREF(arguments);
     }
+  }
+  throw nb::python_error();
+}
+
+void throw_unready() {
+  if (errno == EMFILE || errno == ENFILE) {
+    const nb::object arguments = nb::make_tuple(
+        errno,
+        "there is no descriptor left for this queue to be watched by, or there was none when the process was forked; "
+        "raise ulimit -n");
+    PyErr_SetObject(PyExc_OSError, arguments.ptr());
+  } else {
+    PyErr_SetFromErrno(PyExc_OSError);
   }
   throw nb::python_error();
 }

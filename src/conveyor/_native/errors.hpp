@@ -35,5 +35,7 @@ nb::object raise_full(const char* text = nullptr, std::uint64_t needed = 0);
 std::string crowded_producers_text();
 nb::object raise_status(Status status, const Segment& segment, std::uint64_t payload);
 [[noreturn]] void rethrow(const SegmentError& error);
+// There is no ready descriptor, and errno says why.
+[[noreturn]] void throw_unready();
 
 }  // namespace conveyor::python

@@ -62,13 +62,13 @@ template <class Operation>
 PyObject* settle_as(Lease* self, Stage wanted, Operation operation) {
   bool done = false;
   if (!may_settle(self, wanted, done)) return done ? Py_NewRef(Py_None) : nullptr;
-  switch (self->channel->settle(operation, true)) {
+  switch (const Status status = self->channel->settle(operation, true)) {
     case Status::ok: self->stage = wanted; break;
     case Status::interrupted: return nullptr;
     case Status::lost:
       self->stage = Stage::lost;
       return raise_lost("the lease was over: the item went back to the queue, and somebody else may have it");
-    default: raise_status(Status::corrupt, self->channel->stream().segment(), 0); return nullptr;
+    default: raise_status(status, self->channel->stream().segment(), 0); return nullptr;
   }
   if (wanted != Stage::acknowledged && !self->channel->move_failed()) return nullptr;
   Py_RETURN_NONE;

@@ -104,7 +104,12 @@ void bind_segment(nb::module_& module) {
       .def_prop_ro("owner", [](const Segment&) { return self(); })
       .def_prop_ro("name", [](const Segment& self) { return self.name(); })
       .def_prop_ro("memory_fd", &Segment::memory_fd)
-      .def_prop_ro("ready_fd", &Segment::ready_fd)
+      .def_prop_ro("ready_fd",
+                   [](Segment& self) {
+                     const int fd = self.ready_fd();
+                     if (fd < 0) throw_unready();
+                     return fd;
+                   })
       .def_prop_ro(
           "max_items",
           [](const Segment& self) { return self.header().max_items == unbounded ? 0 : self.header().max_items; })

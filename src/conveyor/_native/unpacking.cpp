@@ -90,12 +90,12 @@ class Unpacking {
 
   nb::object make_buffer(const PackedBuffer& place) {
     const bool inside = place.run == in_message;
-    const std::byte* const from = (inside ? taken_.data : stream_.run_data(taken_.runs[place.run])) + place.offset;
     if (inside || loan_ == nullptr) {
       // Not made in its size at once: without memory for that, CPython frees a half-made one and complains.
       const nb::object copy = nb::steal(PyByteArray_FromStringAndSize(nullptr, 0));
       if (copy.is_valid() && PyByteArray_Resize(copy.ptr(), static_cast<Py_ssize_t>(place.size)) == 0) {
         char* const to = PyByteArray_AS_STRING(copy.ptr());
+        const std::byte* const from = (inside ? taken_.data : stream_.run_data(taken_.runs[place.run])) + place.offset;
         if (place.size <= copy_with_gil) {
           copy_bytes(to, from, place.size);
         } else {
@@ -110,7 +110,7 @@ class Unpacking {
       stream_.lend_anyway(taken_.runs, taken_.run_count);
       borrow();
     }
-    return make_memory(loan_, const_cast<std::byte*>(from), place.size);
+    return make_memory(loan_, loan_->data(place.run) + place.offset, place.size);
   }
 
   Stream& stream_;
