@@ -46,7 +46,7 @@ void leaving_a_lock(const std::string& point) {
     mutex.take();
     end_normally();
   }));
-  CHECK(mutex.acquire(monotonic_now() + 50'000'000) == Locked::busy);
+  CHECK(state::acquired(mutex, monotonic_now() + 50'000'000) == Locked::busy);
   CHECK(mutex.release());
   CHECK(mutex.take() == Locked::clean);
 }
@@ -57,14 +57,14 @@ void units_left(const std::string& point) {
   semaphore.initialise(2, 0);
   place.region->noted_cells().note(place.offset);
   reap(start([&] {
-    semaphore.acquire(soon());
+    state::acquired(semaphore, soon());
     end_normally();
   }));
   CHECK(semaphore.value() == 1);
   reap(doomed(point, [&] { semaphore.release(1); }));
   // Whoever died in the middle of it has given the unit, or has not.
   if (semaphore.value() == 1) semaphore.release(1);
-  for (int unit = 0; unit < 2; ++unit) CHECK(semaphore.acquire(soon()) == Acquired::taken);
+  for (int unit = 0; unit < 2; ++unit) CHECK(state::acquired(semaphore, soon()) == Acquired::taken);
   CHECK(semaphore.try_acquire() == Acquired::none);
 }
 

@@ -45,16 +45,16 @@ TEST_CASE("a lock stays with whoever ended normally, and passes on from whoever 
             mutex.take();
             end_normally();
           })) == 0);
-    CHECK(mutex.acquire(shortly()) == Locked::busy);
+    CHECK(state::acquired(mutex, shortly()) == Locked::busy);
     CHECK(mutex.release());
   }
   SUBCASE("it does not say so, and its parent has not waited for it yet") {
     const pid_t child = start([&] { mutex.take(); });
     siginfo_t info{};
     waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT);
-    CHECK(mutex.acquire(shortly()) == Locked::busy);
+    CHECK(state::acquired(mutex, shortly()) == Locked::busy);
     CHECK(reap(child) == 0);
-    CHECK(mutex.acquire(shortly()) == Locked::busy);  // it was noted
+    CHECK(state::acquired(mutex, shortly()) == Locked::busy);  // it was noted
     CHECK(mutex.release());
   }
   SUBCASE("it was killed") {
@@ -62,7 +62,7 @@ TEST_CASE("a lock stays with whoever ended normally, and passes on from whoever 
             mutex.take();
             state::die();
           })) == -SIGKILL);
-    CHECK(mutex.acquire(soon()) == Locked::recovered);
+    CHECK(state::acquired(mutex, soon()) == Locked::recovered);
     CHECK(mutex.release());
   }
   SUBCASE("it lets go of the region, holding the lock") {
@@ -72,7 +72,7 @@ TEST_CASE("a lock stays with whoever ended normally, and passes on from whoever 
       state::die();
     });
     CHECK(reap(child) == -SIGKILL);
-    CHECK(mutex.acquire(shortly()) == Locked::busy);
+    CHECK(state::acquired(mutex, shortly()) == Locked::busy);
     CHECK(mutex.release());
   }
   SUBCASE("others wait for it, and get it from whoever gives it back") {
@@ -83,12 +83,13 @@ TEST_CASE("a lock stays with whoever ended normally, and passes on from whoever 
     const Gate waiting;
     const pid_t child = start([&] {
       waiting.open();
-      _exit(mutex.acquire(monotonic_now() + 10 * second) == Locked::clean ? 0 : 1);
+      _exit(state::acquired(mutex, monotonic_now() + 10 * second) == Locked::clean ? 0 : 1);
     });
     waiting.pass();
     CHECK(mutex.release());
     CHECK(reap(child) == 0);
-    CHECK(mutex.acquire(soon()) == Locked::recovered);  // it said nothing, and its parent has asked: nobody can know
+    CHECK(state::acquired(mutex, soon()) ==
+          Locked::recovered);  // it said nothing, and its parent has asked: nobody can know
     CHECK(mutex.release());
   }
   CHECK(mutex.take() == Locked::clean);
@@ -100,7 +101,7 @@ TEST_CASE("a semaphore's units stay with whoever ended normally, until somebody 
   semaphore.initialise(2, 2);
   const auto launch = [&](bool says) {
     return start([&, says] {
-      semaphore.acquire(soon());
+      state::acquired(semaphore, soon());
       if (says) end_normally();
     });
   };
@@ -108,19 +109,19 @@ TEST_CASE("a semaphore's units stay with whoever ended normally, until somebody 
   const pid_t silent = launch(false);
   siginfo_t info{};
   waitid(P_PID, static_cast<id_t>(silent), &info, WEXITED | WNOWAIT);
-  CHECK(semaphore.acquire(shortly()) == Acquired::none);
+  CHECK(state::acquired(semaphore, shortly()) == Acquired::none);
   CHECK(reap(silent) == 0);
-  CHECK(semaphore.acquire(shortly()) == Acquired::none);
+  CHECK(state::acquired(semaphore, shortly()) == Acquired::none);
   // The jobs give back what their launchers took: no unit is given twice, and the semaphore is no signal.
   for (int job = 0; job < 2; ++job) CHECK(reap(start([&] { semaphore.release(1); })) == 0);
   CHECK(semaphore.value() == 2);
   CHECK(semaphore.release(1) == Semaphore::Released::too_many);
   CHECK(reap(start([&] {
-          semaphore.acquire(soon());
+          state::acquired(semaphore, soon());
           state::die();
         })) == -SIGKILL);
-  CHECK(semaphore.acquire(soon()) == Acquired::taken);
-  CHECK(semaphore.acquire(soon()) == Acquired::after_death);  // what the killed had comes back, as before
+  CHECK(state::acquired(semaphore, soon()) == Acquired::taken);
+  CHECK(state::acquired(semaphore, soon()) == Acquired::after_death);  // what the killed had comes back, as before
   semaphore.release(2);
   CHECK(semaphore.value() == 2);
 }
@@ -132,7 +133,7 @@ TEST_CASE("many that end normally with units need no places") {
   semaphore.initialise(many, 0);
   for (int i = 0; i < many; ++i) {
     CHECK(reap(start([&] {
-            semaphore.acquire(soon());
+            state::acquired(semaphore, soon());
             end_normally();
           })) == 0);
   }

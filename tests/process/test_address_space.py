@@ -13,7 +13,6 @@ import conveyor
 
 MIB = 1 << 20
 
-# Twenty thousand, and then everybody else can go on, too.
 VERY_MANY = """
 import os, pathlib, resource, sys
 import conveyor
