@@ -32,7 +32,7 @@ from __future__ import annotations
 #   condition, shared_array, shared_struct, shared_value | numpy
 #   barrier, event, locks, semaphores
 #   _handles, _number_types, _waiting
-#   _awaitable, _ends, _events, _keys, _producing, _references, key_update, leases
+#   _afterwards, _awaitable, _ends, _events, _keys, _producing, _references, key_update, leases
 #   _coroutines
 #   _normal_end, _waiter
 #   _native

@@ -236,7 +236,7 @@ class Queue(AwaitableChannel[T]):
             raise ValueError(f"Queue {self!r} is closed")
         if size == 0:
             return bytearray()
-        bound = self._segment.max_bytes
+        bound = self._max_bytes
         if bound and size > bound:
             raise ItemTooLarge(
                 f"{size} bytes can never be put: max_bytes is {bound}; raise max_bytes or send smaller items"
@@ -246,8 +246,13 @@ class Queue(AwaitableChannel[T]):
     # -- state ------------------------------------------------------------------------------------
 
     def qsize(self) -> int:
-        """How many items wait now. Exact, and right at once after a `put` or `get` anywhere."""
-        return self._depth()
+        """How many items wait now. Exact, and right at once after a `put` or `get` anywhere.
+
+        After `close`, too, as long as another process that has the queue may be looked at; else how many there were.
+        """
+        seen = self._seen_elsewhere()
+        depth: int = self._depth() if seen is None else seen["waiting"]
+        return depth
 
     def empty(self) -> bool:
         """Whether no item waits now.
@@ -255,13 +260,25 @@ class Queue(AwaitableChannel[T]):
         Raises:
             OSError: the queue was used and then closed by this process.
         """
-        if self._is_closed and self._segment.has_put:
+        if self._is_closed and self._has_put:
             raise OSError(f"Queue {self!r} is closed")
-        return self._is_empty()
+        seen = self._seen_elsewhere()
+        return self._is_empty() if seen is None else not seen["waiting"]
 
     def full(self) -> bool:
-        """Whether a bound is reached now."""
-        return self._is_full()
+        """Whether a bound is reached now. After `close` as `qsize`."""
+        seen = self._seen_elsewhere()
+        if seen is None:
+            return self._is_full()
+        items, size = seen["max_items"], seen["max_bytes"]
+        return bool(items and seen["waiting"] >= items) or bool(size and seen["bytes"] >= size)
+
+    def _seen_elsewhere(self) -> dict[str, Any] | None:
+        if not self._is_closed or self._has_memory:
+            return None
+        from ._afterwards import look_elsewhere
+
+        return look_elsewhere(self._identity)
 
     def statistics(self) -> Statistics:
         """A snapshot of counters over all processes."""
@@ -333,9 +350,19 @@ class Queue(AwaitableChannel[T]):
     # -- ending, for this process -----------------------------------------------------------------------
 
     def close(self) -> None:
-        """Say that this process will put and get no more; idempotent. Other processes are not concerned."""
+        """Say that this process will put and get no more; idempotent. Other processes are not concerned.
+
+        Its memory and descriptors here are given back: at once, unless a call in another thread, a lease, an array that
+        was received, `producing()` or another handle still needs them. What waits in the queue is the other processes';
+        if there are none, it is gone. A process that is forked afterwards has a closed queue, too.
+        """
         forget_received()
         self._mark_closed()
+        if not self._counts_tasks:  # `join` and `task_done` go on, as those of multiprocessing do
+            for end in ("_reader", "_writer"):
+                if isinstance(self.__dict__.get(end), Reader | Writer):
+                    del self.__dict__[end]
+            self._let_go()
 
     def join_thread(self) -> None:
         """Return at once: what was put is in shared memory already, and there is no thread to wait for.
@@ -373,15 +400,19 @@ class Queue(AwaitableChannel[T]):
 
     @assignable
     def _maxsize(self) -> int:
-        return self._segment.max_items or _NO_BOUND
+        return self._max_items or _NO_BOUND
 
     @assignable
     def _reader(self) -> Reader:
+        if self._is_closed and not self._has_memory:
+            return Reader(None)
         end: Reader = self.__dict__.setdefault("_reader", Reader(self._segment, self._codec))
         return end
 
     @assignable
     def _writer(self) -> Writer:
+        if self._is_closed and not self._has_memory:
+            return Writer(None)
         end: Writer = self.__dict__.setdefault("_writer", Writer(self._segment, self._codec))
         return end
 
