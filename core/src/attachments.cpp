@@ -1,4 +1,5 @@
 // The lists of processes that use a segment: for the statistics, and to find the dead.
+#include "conveyor/lease.hpp"
 #include "conveyor/segment.hpp"
 
 namespace conveyor {
@@ -34,6 +35,12 @@ std::uint32_t Segment::count_alive(Atomic<OwnerId>* list) {
 }
 
 Segment::Attached Segment::count_attached() { return {count_alive(header_->putting), count_alive(header_->getting)}; }
+
+void Segment::leave_tasks() {
+  if (header_ == nullptr || getting_generation_.load(relaxed) != fork_generation()) return;
+  LeaseTable table(*this);
+  if (table.counts_tasks() && table.any_out()) table.leave_own_tasks();
+}
 
 void Segment::strike_out() {
   if (header_ == nullptr) return;

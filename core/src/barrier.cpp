@@ -24,9 +24,9 @@ Barrier::Barrier(BarrierCell& cell) : cell_(&cell), parties_(snapshot(cell.parti
 
 // Nobody holds the lock while it sleeps or runs foreign code. All changes are one store of the word, so there is
 // nothing to repair after a death.
-void Barrier::enter() {
-  while (cell_->lock.acquire(forever) == Locked::interrupted) {
-  }
+bool Barrier::enter() {
+  const Locked got = cell_->lock.acquire(monotonic_now() + lock_slice);
+  return got == Locked::clean || got == Locked::recovered;
 }
 
 // sync point "barrier": release; acquire in `look`, `arrive`. Whoever goes on has seen what all did before.
@@ -36,7 +36,7 @@ void Barrier::publish(std::uint64_t word) {
 }
 
 Met Barrier::arrive(Arrival& arrival) {
-  enter();
+  if (!enter()) return Met::interrupted;
   const std::uint64_t word = cell_->word.load(acquire);
   if ((word & broken_bit) != 0) {
     cell_->lock.unlock();
@@ -76,7 +76,7 @@ bool Barrier::somebody_died(const Arrival& arrival) {
   return false;
 }
 
-Met Barrier::wait(Arrival& arrival, Nanoseconds deadline) {
+Met Barrier::wait(Arrival& arrival, Nanoseconds deadline, Slices& slices) {
   for (;;) {
     // sync point "event-count": announce, look, sleep.
     const std::uint32_t epoch = cell_->changed.announce();
@@ -85,29 +85,24 @@ Met Barrier::wait(Arrival& arrival, Nanoseconds deadline) {
       if (met == Met::broken) return met;
       if (met == Met::last) {
         if (!somebody_died(arrival)) return met;
-        spoil();
-        return Met::broken;
+        return spoil() ? Met::broken : Met::interrupted;
       }
     } else if (const Met met = look(arrival); met != Met::interrupted) {
       return met;
     }
-    const Nanoseconds now = monotonic_now();
-    if (deadline <= now) {
+    if (deadline <= monotonic_now()) {
       const Met met = arrival.arrived ? look(arrival) : Met::interrupted;
       if (met != Met::interrupted) return met;
-      spoil();
-      return Met::timed_out;
+      return spoil() ? Met::timed_out : Met::interrupted;
     }
-    Slices slices;
-    const Nanoseconds until = deadline - now > longest_look ? now + longest_look : deadline;
-    const Waited how = cell_->changed.sleep(epoch, until, slices);
+    const Waited how = cell_->changed.sleep(epoch, deadline, slices);
+    if (how != Waited::again && somebody_died(arrival)) spoil();
     if (how == Waited::interrupted) return Met::interrupted;
-    if (how == Waited::timed_out && somebody_died(arrival)) spoil();
   }
 }
 
 Met Barrier::open(const Arrival& arrival) {
-  enter();
+  if (!enter()) return Met::interrupted;
   const std::uint64_t word = cell_->word.load(acquire);
   if (generation_of(word) != arrival.generation || (word & broken_bit) != 0) {
     cell_->lock.unlock();
@@ -120,15 +115,16 @@ Met Barrier::open(const Arrival& arrival) {
   return Met::all;
 }
 
-void Barrier::spoil() {
-  enter();
+bool Barrier::spoil() {
+  if (!enter()) return false;
   publish(cell_->word.load(acquire) | broken_bit);
   cell_->lock.unlock();
   cell_->changed.notify_after_exchange(INT_MAX);
+  return true;
 }
 
-void Barrier::reset() {
-  enter();
+bool Barrier::reset() {
+  if (!enter()) return false;
   const std::uint64_t word = cell_->word.load(acquire);
   const bool open = count_of(word) == 0;
   if (open) {
@@ -140,6 +136,7 @@ void Barrier::reset() {
   }
   cell_->lock.unlock();
   cell_->changed.notify_after_exchange(INT_MAX);
+  return true;
 }
 
 std::uint32_t Barrier::waiting() const {

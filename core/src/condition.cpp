@@ -1,9 +1,9 @@
 #include "conveyor/condition.hpp"
 
+#include <algorithm>
 #include <climits>
 
 #include "conveyor/kill_point.hpp"
-#include "conveyor/mutex.hpp"
 
 namespace conveyor {
 namespace {
@@ -37,30 +37,23 @@ Condition::Waiter Condition::enter() {
   return {condition_places, cell_->any.announce()};
 }
 
-Waited Condition::wait(const Waiter& waiter, Nanoseconds deadline) {
-  for (;;) {
-    const Nanoseconds now = monotonic_now();
-    Nanoseconds slice = longest_look;
-    if (deadline != forever && deadline - now < slice) slice = deadline - now;
-    if (waiter.place == condition_places) {
-      if (slice <= 0) return Waited::timed_out;
-      Slices slices;
-      const Waited how = cell_->any.sleep(waiter.epoch, now + slice, slices);
-      // A notifier that died before it woke us has changed the epoch: the next sleep returns at once.
-      if (how == Waited::timed_out) continue;
-      return how;
-    }
-    // sync point "notified": acquires what the notifier did before; release in notify.
-    const std::uint64_t word = cell_->places[waiter.place].word.load(acquire);
-    if (stage_of(word) != WaitStage::waiting) return Waited::again;
-    if (slice <= 0) return Waited::timed_out;
-    switch (futex_wait(futex(waiter.place), static_cast<std::uint32_t>(word), slice)) {
-      case FutexWait::interrupted: return Waited::interrupted;
-      case FutexWait::timed_out:
-        if (inherit(waiter.place)) return Waited::again;
-        break;
-      default: break;
-    }
+Waited Condition::wait(const Waiter& waiter, Nanoseconds deadline, Slices& slices) {
+  if (waiter.place == condition_places) {
+    // A notifier that died before it woke us has changed the epoch: the next sleep returns at once.
+    return cell_->any.sleep(waiter.epoch, deadline, slices);
+  }
+  // sync point "notified": acquires what the notifier did before; release in notify.
+  const std::uint64_t word = cell_->places[waiter.place].word.load(acquire);
+  if (stage_of(word) != WaitStage::waiting) return Waited::again;
+  const Nanoseconds now = monotonic_now();
+  if (deadline <= now) return Waited::timed_out;
+  const Nanoseconds slice = slices.next();
+  switch (futex_wait(futex(waiter.place), static_cast<std::uint32_t>(word), std::min(slice, deadline - now))) {
+    case FutexWait::interrupted: return Waited::interrupted;
+    case FutexWait::timed_out: return inherit(waiter.place) ? Waited::again : Waited::interrupted;
+    default:
+      return stage_of(cell_->places[waiter.place].word.load(acquire)) != WaitStage::waiting ? Waited::again
+                                                                                            : Waited::interrupted;
   }
 }
 

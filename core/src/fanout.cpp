@@ -68,6 +68,7 @@ bool Fanout::look(std::uint64_t position, std::uint64_t limit, RecordView& recor
   const std::uint64_t front = sizeof head + align8(head.key_size);
   if (head.key_size > most_key || head.padding >= record_unit || front + head.padding > span) return false;
   record.kind = head.kind;
+  record.sender = head.sender;
   record.key = {reinterpret_cast<const char*>(from) + sizeof head, head.key_size};
   record.payload = from + front;
   record.size = span - front - head.padding;

@@ -64,13 +64,14 @@ Status Fanout::enter_producing(bool counts, Nanoseconds patience) {
   return status;
 }
 
-void Fanout::leave_producing() {
-  for (Status status = Status::ok; !lock(1'000'000'000, status);) {
-  }
+Status Fanout::leave_producing(Nanoseconds patience) {
+  Status status = Status::ok;
+  if (!lock(patience, status)) return status;
   producers_.leave();
   end_if_all_left();
   header_.lock.unlock();
   if (ended()) tell_of_end();
+  return Status::ok;
 }
 
 Status Fanout::expect_producers(std::uint32_t count, Nanoseconds patience) {

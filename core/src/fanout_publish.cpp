@@ -164,6 +164,7 @@ void Fanout::write(Draft& draft, const Publication& event, std::uint64_t span) {
   head.kind = event.kind;
   head.padding = static_cast<std::uint8_t>(span - front - event.size);
   head.form = static_cast<std::uint32_t>(RecordForm::event);
+  head.sender = owner_pid(self());
   std::memcpy(to, &head, sizeof head);
   if (!event.key.empty()) std::memcpy(to + sizeof head, event.key.data(), event.key.size());
   for (std::size_t i = 0; i < event.piece_count; ++i) {

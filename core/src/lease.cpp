@@ -10,6 +10,7 @@ namespace conveyor {
 namespace {
 
 constexpr std::uint32_t records_at_a_time = 4096 / sizeof(LeaseRecord);
+static_assert(leases_in_front % records_at_a_time == 0);
 
 void step(Atomic<std::uint32_t>& count, int by) {
   // relaxed: under the consumers' lock; others read hints
@@ -18,10 +19,6 @@ void step(Atomic<std::uint32_t>& count, int by) {
 }
 
 }  // namespace
-
-int Segment::reserve_leases(std::uint32_t first, std::uint32_t end) {
-  return reserve_bytes(header_->leases_offset + first * sizeof(LeaseRecord), (end - first) * sizeof(LeaseRecord));
-}
 
 bool LeaseTable::claim_look(Nanoseconds now) {
   Nanoseconds seen = state_.next_look.load(relaxed);  // relaxed: it only decides who looks
@@ -56,11 +53,12 @@ int LeaseTable::make_room() {
 }
 
 int LeaseTable::grow() {
-  const std::uint32_t first = high();
+  const std::uint32_t first = shared_high();
   const std::uint32_t capacity = lease_capacity(segment_.page_count());
   if (first >= capacity) return ENOSPC;
   const std::uint32_t end = std::min(first + records_at_a_time, capacity);
   if (const int refused = segment_.reserve_leases(first, end); refused != 0) return refused;
+  if (const int refused = segment_.reach_leases(end); refused != 0) return refused;
   for (std::uint32_t index = first; index < end; ++index) at(index).next = index + 1 < end ? index + 1 : no_lease;
   // sync point "lease-table": release here, acquire in `high`. Records of zeros are free.
   state_.high.store(end, release);
@@ -247,6 +245,28 @@ void LeaseTable::settle_all(std::uint32_t index) {
   push(index);
 }
 
+void LeaseTable::leave_tasks(std::uint32_t index) {
+  LeaseRecord& record = at(index);
+  OwnerId owner = record.owner.load(relaxed);
+  // Exchanged: without the lock the record may have become another's.
+  if (owner != nobody) record.owner.compare_exchange_strong(owner, left_by(owner), release);
+  CONVEYOR_KILL_POINT("leave.tasks");
+}
+
+void LeaseTable::leave_own_tasks() {
+  // Longer than it takes to find a dead holder. Without the lock, if one is stopped that has it: it holds up nobody's end.
+  constexpr Nanoseconds patience = 50'000'000;
+  const OwnerId me = self();
+  const Locked got = header_.consumers.lock.acquire(monotonic_now() + patience);
+  const bool locked = got == Locked::clean || got == Locked::recovered;
+  if (locked) enter(got);
+  for (std::uint32_t index = 0; index < high(); ++index) {
+    const bool ours = word(index).stage == LeaseStage::tasks && at(index).owner.load(relaxed) == me;
+    if (ours && at(index).after != 0) leave_tasks(index);
+  }
+  if (locked) header_.consumers.lock.unlock();
+}
+
 std::uint64_t LeaseTable::unfinished() const {
   std::uint64_t count = 0;
   for (std::uint32_t index = 0; index < high(); ++index) {
@@ -261,6 +281,20 @@ std::uint64_t LeaseTable::unfinished() const {
 }
 
 // -- after a death
+
+bool LeaseTable::enter(Locked got) {
+  // relaxed from here: under the lock
+  if (got == Locked::recovered) {
+    header_.sweep_wanted.store(1, relaxed);
+    header_.consumers_owed.store(1, relaxed);
+  }
+  if (segment_.reach_leases(shared_high()) != 0) return false;
+  if (header_.consumers_owed.load(relaxed) != 0) [[unlikely]] {
+    recover(header_.head.word.load(relaxed) >> 1);
+    header_.consumers_owed.store(0, relaxed);
+  }
+  return true;
+}
 
 void LeaseTable::recover(std::uint64_t head) {
   std::uint32_t out = 0, returned = 0, failed = 0, chain = no_lease;

@@ -26,29 +26,34 @@ Status Stream::room_for_leases(const LeaseId* leases, std::size_t more) {
   return refused == ENOSPC ? Status::too_many : Status::no_memory;
 }
 
-bool Stream::find_message(const LeaseRecord& record, MessageHeader& message, const std::byte*& payload,
-                          Runs& runs) const {
+Status Stream::find_message(const LeaseRecord& record, MessageHeader& message, const std::byte*& payload,
+                            Runs& runs) const {
   runs.table.runs = 0;
   const std::uint32_t page = snapshot(record.page), offset = snapshot(record.offset);
-  if (page >= segment_->page_count() || offset % 8 != 0 || offset > page_size - sizeof message) return false;
+  if (offset % 8 != 0 || offset > page_size - sizeof message) return Status::corrupt;
+  if (const Reach reach = segment_->reach(page); reach != Reach::ok) return status_of(reach);
   const std::byte* const at = segment_->page(page) + offset;
   message = snapshot(*reinterpret_cast<const MessageHeader*>(at));
-  if (message.check != message_check || message.size > page_size - offset - sizeof message) return false;
+  if (message.check != message_check || message.size > page_size - offset - sizeof message) return Status::corrupt;
   payload = at + sizeof message;
-  return static_cast<MessageForm>(message.form) == MessageForm::inline_payload ||
-         (static_cast<MessageForm>(message.form) == MessageForm::run &&
-          read_runs(payload, message.size, record.number, runs));
+  switch (static_cast<MessageForm>(message.form)) {
+    case MessageForm::inline_payload: return Status::ok;
+    case MessageForm::run: return read_runs(payload, message.size, record.number, runs);
+    default: return Status::corrupt;
+  }
 }
 
 // -- the end of a lease, under the consumers' lock
 
 // The item is dealt with, or (without its runs) has become this process's.
-void Stream::drop_item(std::uint32_t index, bool with_runs) {
+bool Stream::drop_item(std::uint32_t index, bool with_runs) {
   const LeaseRecord& record = table_.at(index);
   MessageHeader message;
   const std::byte* payload;
   Runs runs;
-  const bool by_run = with_runs && find_message(record, message, payload, runs) && runs.table.runs != 0;
+  const Status found = with_runs ? find_message(record, message, payload, runs) : Status::corrupt;
+  if (found == Status::no_memory) return false;
+  const bool by_run = found == Status::ok && runs.table.runs != 0;
   const std::uint32_t page = record.page;
   const bool task = !with_runs && table_.counts_tasks();
   if (task) {
@@ -63,17 +68,18 @@ void Stream::drop_item(std::uint32_t index, bool with_runs) {
   }
   drop_page(page);
   if (!task) table_.push(index);
+  return true;
 }
 
 void Stream::drop_page(std::uint32_t page) {
-  if (page >= segment_->page_count()) return;
+  if (segment_->reach(page) != Reach::ok) return;  // damage: that of an item that was found is mapped
   Descriptor& descriptor = segment_->descriptor(page);
   if (descriptor.ticket != 0) --descriptor.ticket;
   CONVEYOR_KILL_POINT("lease.page-counted");
   if (descriptor.ticket == 0 && descriptor.use == PageUse::parked) pool_.free(page, 1);
 }
 
-// False: the ready descriptor's lock was not to be had in time, and nothing was done.
+// False, and nothing done: the ready descriptor's lock was not to be had in time, or there was no address space.
 bool Stream::turn_back(std::uint32_t index, std::string_view error, Nanoseconds delay, bool for_good) {
   const std::uint32_t most = header_.leases.max_attempts;
   const std::uint32_t attempts = table_.word(index).attempts + 1;
@@ -86,8 +92,7 @@ bool Stream::turn_back(std::uint32_t index, std::string_view error, Nanoseconds 
     return true;
   }
   if (dropped()) {  // as it would be if it waited
-    drop_item(index, true);
-    return true;
+    return drop_item(index, true);
   }
   if (delay > 0) {
     header_.leases.given_back.fetch_add(1, relaxed);  // relaxed: a statistic
@@ -133,7 +138,10 @@ Status Stream::acknowledge(const LeaseId& lease) {
     header_.consumers.lock.unlock();
     return Status::lost;
   }
-  drop_item(lease.index, true);
+  if (!drop_item(lease.index, true)) {
+    header_.consumers.lock.unlock();
+    return Status::no_memory;
+  }
   return settled();
 }
 
@@ -180,12 +188,17 @@ Nanoseconds Stream::wake_for_leases() const {
 // The owner of this record has died.
 void Stream::settle_dead(std::uint32_t index) {
   const LeaseWord now = table_.word(index);
+  const OwnerId owner = table_.at(index).owner.load(relaxed);
   if (now.stage == LeaseStage::tasks) {
-    table_.settle_all(index);
+    if (table_.at(index).after != 0 && has_exited(owner)) {
+      table_.leave_tasks(index);
+    } else {
+      table_.settle_all(index);
+    }
   } else if (now.stage == LeaseStage::moving) {
     table_.change(index, LeaseStage::failed, now.attempts);
   } else {
-    turn_back(index, "process " + std::to_string(owner_pid(table_.at(index).owner.load(relaxed))) + " died", 0, false);
+    turn_back(index, "process " + std::to_string(owner_pid(owner)) + " died", 0, false);
   }
 }
 
@@ -280,7 +293,7 @@ bool Stream::all_tasks_done(Nanoseconds patience) {
 Waited Stream::wait_all_tasks_done(Nanoseconds deadline, Slices& slices) {
   look_after_leases();
   const std::uint32_t epoch = header_.all_done.announce();
-  if (all_tasks_done(longest_sleep)) return Waited::again;
+  if (all_tasks_done(lock_slice)) return Waited::again;
   const Nanoseconds until = std::min(deadline, wake_for_leases());
   const Waited result = header_.all_done.sleep(epoch, until, slices);
   return result == Waited::timed_out && until != deadline ? Waited::again : result;
@@ -288,24 +301,26 @@ Waited Stream::wait_all_tasks_done(Nanoseconds deadline, Slices& slices) {
 
 // -- for the sweep and the check, under both locks
 
-Pool::Live Stream::live() {
+bool Stream::find_live(Pool::Live& live) {
   const std::uint64_t head = header_.head.word.load(relaxed);
   const std::uint64_t tail = header_.tail.word.load(acquire);
-  Pool::Live live{count_of(head),
-                  count_of(tail),
-                  header_.consumers.state[head & 1].page,
-                  header_.producers.state[tail & 1].page,
-                  {}};
+  live = {count_of(head),
+          count_of(tail),
+          header_.consumers.state[head & 1].page,
+          header_.producers.state[tail & 1].page,
+          {}};
   for (std::uint32_t index = 0; index < table_.high(); ++index) {
     if (!table_.word(index).has_item()) continue;
     MessageHeader message;
     const std::byte* payload;
     Runs runs;
     live.leased.pages.push_back(table_.at(index).page);
-    if (!find_message(table_.at(index), message, payload, runs)) continue;
-    for (std::uint32_t i = 0; i < runs.table.runs; ++i) live.leased.runs.push_back(runs.at[i].first);
+    const Status found = find_message(table_.at(index), message, payload, runs);
+    if (found == Status::no_memory) return false;
+    for (std::uint32_t i = 0; found == Status::ok && i < runs.table.runs; ++i)
+      live.leased.runs.push_back(runs.at[i].first);
   }
-  return live;
+  return true;
 }
 
 std::string Stream::check_leases() {
@@ -324,7 +339,7 @@ std::string Stream::check_leases() {
     Runs runs;
     const std::string name = "lease " + std::to_string(index) + " on item " + std::to_string(record.number);
     if (record.number >= head) return name + " was never taken";
-    if (!find_message(record, message, payload, runs)) return name + " has no sound message";
+    if (find_message(record, message, payload, runs) != Status::ok) return name + " has no sound message";
     const PageUse use = segment_->descriptor(record.page).use;
     if (use != PageUse::stream && use != PageUse::parked) return name + " lies in a page that is in other use";
     for (std::uint32_t i = 0; i < runs.table.runs; ++i) {

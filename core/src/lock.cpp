@@ -1,12 +1,13 @@
 #include "conveyor/lock.hpp"
 
 #include "conveyor/kill_point.hpp"
-#include "conveyor/wait.hpp"
 
 namespace conveyor {
 namespace {
 
 constexpr int spins = 100;
+constexpr Nanoseconds look_every = 5'000'000;
+
 }  // namespace
 
 Locked Lock::try_acquire() {
@@ -24,11 +25,29 @@ Locked Lock::try_acquire() {
   return Locked::busy;
 }
 
-Locked Lock::acquire(Nanoseconds deadline, Nanoseconds longest_look) {
+Locked Lock::acquire(Nanoseconds deadline) {
   if (try_acquire() == Locked::clean) return Locked::clean;
+  for (;;) {
+    const Nanoseconds now = monotonic_now();
+    if (deadline <= now) return Locked::busy;
+    const Locked got = sleep_until(deadline - now > look_every ? now + look_every : deadline, AfterExit::passes_on);
+    if (got != Locked::busy) return got;
+  }
+}
+
+Locked Lock::acquire(Nanoseconds deadline, Slices& slices) {
+  if (try_acquire() == Locked::clean) return Locked::clean;
+  const Nanoseconds now = monotonic_now();
+  if (deadline <= now) return Locked::busy;
+  const Nanoseconds slice = slices.next();
+  const bool last = deadline - now <= slice;
+  const Locked got = sleep_until(last ? deadline : now + slice, AfterExit::stays);
+  return got == Locked::busy && !last ? Locked::interrupted : got;
+}
+
+// `busy`: it is held at that time, by one who lives or keeps it.
+Locked Lock::sleep_until(Nanoseconds end, AfterExit after_exit) {
   const std::uint64_t me = self();
-  // How long to sleep before looking whether the holder is still alive.
-  Nanoseconds patience = shortest_look;
   for (;;) {
     std::uint64_t seen = word_.load(relaxed);
     if (seen == 0) {
@@ -40,35 +59,38 @@ Locked Lock::acquire(Nanoseconds deadline, Nanoseconds longest_look) {
       if (!word_.compare_exchange_strong(seen, seen | contended, relaxed, relaxed)) continue;
       seen |= contended;
     }
-    Nanoseconds slice = patience;
-    if (deadline != forever) {
-      const Nanoseconds left = deadline - monotonic_now();
-      if (left <= 0) return Locked::busy;
-      if (left < slice) slice = left;
-    }
-    switch (futex_wait(futex(), static_cast<std::uint32_t>(seen), slice)) {
-      case FutexWait::interrupted: return Locked::interrupted;
-      case FutexWait::timed_out:
-        patience = patience * 2 > longest_look ? longest_look : patience * 2;
-        if (!is_alive(seen & ~contended)) {
-          CONVEYOR_KILL_POINT("lock.before-take-over");
-          // The word names one process for all time, so it cannot have been freed and taken again
-          // by another in between. sync point "lock": acquires what the dead holder wrote.
-          if (word_.compare_exchange_strong(seen, me | contended, conveyor::acquire, relaxed)) return Locked::recovered;
-        }
-        break;
-      default: break;
-    }
+    const Nanoseconds left = end - monotonic_now();
+    const FutexWait how = left > 0 ? futex_wait(futex(), static_cast<std::uint32_t>(seen), left) : FutexWait::timed_out;
+    if (how == FutexWait::interrupted) return Locked::interrupted;
+    if (how != FutexWait::timed_out) continue;
+    return is_alive(seen & ~contended) ? Locked::busy : inherit(seen, me, after_exit);
   }
 }
 
-Locked Lock::take_from_dead(OwnerId me) {
-  std::uint64_t seen = word_.load(relaxed);
+Locked Lock::inherit(std::uint64_t seen, OwnerId me, AfterExit after_exit) {
+  const OwnerId holder = seen & ~contended;
+  const bool stays = after_exit == AfterExit::stays && has_exited(holder);
+  CONVEYOR_KILL_POINT("lock.before-take-over");
+  // Somebody may be asleep on it, whatever the mark says by now. The word names one process for all time, so it cannot
+  // have been freed and taken again by another in between. sync point "lock": acquires what the dead holder wrote.
+  const OwnerId next = stays ? left_by(holder) : me;
+  const bool done = word_.compare_exchange_strong(seen, next | contended, conveyor::acquire, relaxed);
+  return done && !stays ? Locked::recovered : Locked::busy;
+}
+
+Locked Lock::take_from_dead(OwnerId me, AfterExit after_exit) {
+  const std::uint64_t seen = word_.load(relaxed);
   if (seen == 0) return take(me);
-  if (is_alive(seen & ~contended)) return Locked::busy;
-  // Somebody may be asleep on it, whatever the mark says by now.
-  return word_.compare_exchange_strong(seen, me | contended, conveyor::acquire, relaxed) ? Locked::recovered
-                                                                                         : Locked::busy;
+  return is_alive(seen & ~contended) ? Locked::busy : inherit(seen, me, after_exit);
+}
+
+void Lock::leave(OwnerId me) {
+  std::uint64_t seen = word_.load(relaxed);
+  // sync point "lock": release, for whoever unlocks it and its next holder.
+  while ((seen & ~contended) == me &&
+         !word_.compare_exchange_weak(seen, left_by(me) | (seen & contended), conveyor::release, relaxed)) {
+  }
+  CONVEYOR_KILL_POINT("leave.lock");
 }
 
 Locked LockPatience::acquire(Lock& lock) {

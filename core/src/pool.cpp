@@ -16,11 +16,11 @@ constexpr std::uint64_t warm_most = 1024;   // 64 MiB
 // Beyond that, what was in use lately: a backlog that comes and goes should find its memory again,
 // for a fresh page costs ten times a warm one. Each free forgets this fraction of it.
 constexpr std::uint32_t fading = 32;
-constexpr std::uint32_t tables_per_reservation = 128;  // descriptors in 4 KiB
+constexpr std::uint32_t table_at_a_time = 4096 / sizeof(Descriptor);
 
 }  // namespace
 
-bool Pool::lock() {
+int Pool::try_lock() {
   const Locked got = segment_.pool_patience.acquire(state_.lock);
   if (got == Locked::recovered) {
     // The warm list may be half changed: forget it. Its pages are lost until the sweep.
@@ -28,7 +28,11 @@ bool Pool::lock() {
     state_.warm_pages = 0;
     segment_.header().sweep_wanted.store(1, relaxed);  // relaxed: a hint, looked at by every operation
   }
-  return got != Locked::busy;
+  if (got == Locked::busy) return EBUSY;
+  // relaxed: under the lock
+  const int refused = segment_.reach_table(std::min(state_.high_water.load(relaxed), segment_.page_count()));
+  if (refused != 0) unlock();
+  return refused;
 }
 
 // Without the lock: the sweep takes a run without an owner, and a stream's page that the stream has passed.
@@ -37,7 +41,10 @@ void Pool::abandon(std::uint32_t first) {
   segment_.header().sweep_wanted.store(1, relaxed);
 }
 
-std::uint32_t Pool::high_water() const { return std::min(snapshot(state_.high_water), segment_.page_count()); }
+std::uint32_t Pool::high_water() const {
+  // relaxed: under the lock. What is not mapped, damage has added since.
+  return std::min({state_.high_water.load(relaxed), segment_.table_reached(), segment_.page_count()});
+}
 
 std::uint32_t Pool::warm_count() const { return std::min(snapshot(state_.warm_count), warm_capacity); }
 
@@ -58,7 +65,7 @@ std::uint64_t Pool::warm_limit() {
 
 Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {
   if (pages == 0 || pages > segment_.page_count()) return {no_page, ENOMEM};
-  if (!lock()) return {no_page, EBUSY};
+  if (const int refused = try_lock(); refused != 0) return {no_page, refused};
   std::uint32_t first = take_warm(pages);
   const bool warm = first != no_page;
   int error = 0;
@@ -72,7 +79,7 @@ Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {
     unlock();
     if (chilled.empty()) return {no_page, error};
     for (const WarmRun& run : chilled) chill(run);
-    if (!lock()) return {no_page, EBUSY};
+    if (const int refused = try_lock(); refused != 0) return {no_page, refused};
     first = take_cold(pages);
     if (first == no_page) first = take_fresh(pages, error);
     if (first == no_page) {
@@ -84,11 +91,11 @@ Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {
   claim(first, pages, use);
   unlock();
   CONVEYOR_KILL_POINT("pool.claimed");
-  if (!warm) {
-    if (const int refused = segment_.reserve(first, pages); refused != 0) {
-      chill({first, pages});
-      return {no_page, refused};
-    }
+  // What is warm may be another process's, and not yet mapped here.
+  const int refused = !warm ? segment_.reserve(first, pages) : (segment_.reach(first, pages) == Reach::ok ? 0 : ENOMEM);
+  if (refused != 0) {
+    chill({first, pages});
+    return {no_page, refused};
   }
   return {first, 0};
 }
@@ -143,7 +150,7 @@ bool Pool::begin_lending(std::uint32_t first) {
 }
 
 bool Pool::borrow(const RunReference& run, OwnerId owner) {
-  if (run.first >= high_water() || !lock()) return false;
+  if (segment_.reach(run.first, run.pages) != Reach::ok || !lock()) return false;
   Descriptor& descriptor = segment_.descriptor(run.first);
   const Descriptor seen = snapshot(descriptor);
   const bool there = (seen.use == PageUse::lent || seen.use == PageUse::run) && seen.next == run.pages &&
@@ -249,7 +256,7 @@ void Pool::chill(const WarmRun& run) {
 void Pool::mark_cold(std::uint32_t first, std::uint32_t pages) {
   for (std::uint32_t page = first; page < first + pages; ++page) {
     // relaxed: the pool's lock orders it
-    segment_.cold_bits()[page / 64].fetch_or(std::uint64_t{1} << (page % 64), relaxed);
+    segment_.cold_word(page / 64).fetch_or(std::uint64_t{1} << (page % 64), relaxed);
   }
   state_.cold_hint = std::min(state_.cold_hint, first);
   state_.cold_count += pages;
@@ -257,12 +264,11 @@ void Pool::mark_cold(std::uint32_t first, std::uint32_t pages) {
 
 std::uint32_t Pool::take_cold(std::uint32_t pages) {
   if (state_.cold_count < pages) return no_page;
-  Atomic<std::uint64_t>* const bits = segment_.cold_bits();
   std::uint32_t in_a_row = 0;
   std::uint32_t first_seen = no_page;
   const std::uint32_t high = high_water();
   for (std::uint32_t page = std::min(snapshot(state_.cold_hint), high); page < high;) {
-    const std::uint64_t word = bits[page / 64].load(relaxed) >> (page % 64);
+    const std::uint64_t word = segment_.cold_word(page / 64).load(relaxed) >> (page % 64);
     if (word == 0) {
       in_a_row = 0;
       page = (page / 64 + 1) * 64;
@@ -278,7 +284,7 @@ std::uint32_t Pool::take_cold(std::uint32_t pages) {
     if (++in_a_row < pages) continue;
     const std::uint32_t first = page - pages;
     for (std::uint32_t taken = first; taken < page; ++taken) {
-      bits[taken / 64].fetch_and(~(std::uint64_t{1} << (taken % 64)), relaxed);
+      segment_.cold_word(taken / 64).fetch_and(~(std::uint64_t{1} << (taken % 64)), relaxed);
     }
     state_.cold_count -= pages;
     state_.cold_hint = first_seen == first ? page : first_seen;
@@ -294,12 +300,16 @@ std::uint32_t Pool::take_fresh(std::uint32_t pages, int& error) {
     return no_page;
   }
   const std::uint32_t end = first + pages;
-  // The tables grow with the mark; their memory is reserved before it is touched, like the pages'.
-  if (first / tables_per_reservation != end / tables_per_reservation || first < tables_per_reservation) {
-    error = segment_.reserve_tables(first, end);
+  // The table grows with the mark; its memory is reserved before it is touched, like the pages'.
+  if (end > pages_in_front) {
+    const std::uint32_t known = std::max(snapshot(state_.tabled), pages_in_front);
+    const std::uint32_t wanted = end + std::min(table_at_a_time, segment_.page_count() - end);
+    error = end <= known ? 0 : segment_.reserve_table(known, wanted);
+    if (error == 0) error = segment_.reach_table(end);
     if (error != 0) return no_page;
+    if (end > known) state_.tabled = wanted;
   }
-  state_.high_water = end;
+  state_.high_water.store(end, relaxed);
   return first;
 }
 

@@ -60,7 +60,7 @@ bool Pool::sweep(const Live& live) {
     while (end < high && used[end] == used[page]) ++end;
     if (used[page]) {
       for (std::uint32_t each = page; each < end; ++each) {
-        segment_.cold_bits()[each / 64].fetch_and(~(std::uint64_t{1} << (each % 64)), relaxed);
+        segment_.cold_word(each / 64).fetch_and(~(std::uint64_t{1} << (each % 64)), relaxed);
       }
     } else {
       segment_.give_back(page, end - page);

@@ -20,11 +20,18 @@ void Ready::raise() {
   do {
     sent = socket_ ? send(fd, &token, 1, MSG_DONTWAIT | MSG_NOSIGNAL) : write(fd, &token, 1);
   } while (sent < 0 && errno == EINTR);
+  if (sent < 0 && errno == EBADF && fd_ < 0) {  // this process has closed its writing end, and has something to tell
+    if (const int other = segment_.open_ready_for_writing(); other >= 0) {
+      sent = write(other, &token, 1);
+      close(other);
+    }
+  }
   CONVEYOR_KILL_POINT("ready.token-written");
   raised.store(1, relaxed);  // after the write: a crash between leaves one token too many
 }
 
 void Ready::lower() {
+  if (fd_ < 0 && segment_.has_closed(Segment::PipeSide::reading)) return;  // we cannot take it out
   segment_.header().ready_raised.store(0, relaxed);  // before the read, for the same reason
   CONVEYOR_KILL_POINT("ready.before-drain");
   char tokens[64];

@@ -1,5 +1,6 @@
 #include "conveyor/region.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -10,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "conveyor/normal_end.hpp"
 #include "mappings.hpp"
 #include "shared_file.hpp"
 
@@ -106,10 +108,14 @@ std::string kind_text(RegionKind kind) {
 }
 
 void Region::adopt(const RegionFacts& facts) {
-  base_ = map_file(memory_fd_, facts.total_size);
-  mapped_size_ = facts.total_size;
-  header_ = reinterpret_cast<RegionHeader*>(base_);
-  payload_ = base_ + facts.payload_offset;
+  file_.begin(memory_fd_, 0, facts.total_size);
+  const bool grows = facts.kind == RegionKind::dict || facts.kind == RegionKind::list;
+  const std::uint64_t wanted = grows ? std::min(facts.total_size, View::first_size) : facts.total_size;
+  if (const int error = file_.reach(wanted); error != 0) {
+    fail("cannot map " + std::to_string(wanted) + " bytes of shared memory (see ulimit -v, sysctl vm.max_map_count)",
+         error);
+  }
+  header_ = reinterpret_cast<RegionHeader*>(file_.base());
   size_ = facts.total_size - facts.payload_offset;
   type_ = {facts.kind, facts.layout};
   identity_ = identity_of(memory_fd_);
@@ -223,7 +229,7 @@ std::shared_ptr<Region> Region::open_file(const std::string& path, const Type& t
   return Mappings<Region>::share(std::move(fresh));
 }
 
-int Region::flush() { return msync(base_, mapped_size_, MS_SYNC) == 0 ? 0 : errno; }
+int Region::flush() { return msync(file_.base(), file_.reached(), MS_SYNC) == 0 ? 0 : errno; }
 
 void Region::let_others_in() {
   while (flock(memory_fd_, LOCK_SH) != 0 && errno == EINTR) {
@@ -275,7 +281,8 @@ RegionGlance Region::glance(int memory_fd) {
 }
 
 Region::~Region() {
-  if (base_ != nullptr) munmap(base_, mapped_size_);
+  // Whoever lets go of a lock that it holds leaves it behind.
+  if (header_ != nullptr) leave_cells(*this);
   if (memory_fd_ >= 0) close(memory_fd_);
 }
 
@@ -283,18 +290,19 @@ int Region::reserve(std::uint64_t offset, std::uint64_t size) {
   if (offset > size_ || size > size_ - offset) return EINVAL;
   if (size == 0) return 0;
   if (size >= worth_asking && size > memory_available()) return ENOMEM;
-  const auto from = static_cast<std::uint64_t>(payload_ - base_) + offset;
+  if (const int error = reach(offset + size); error != 0) return error;
+  const std::uint64_t from = sizeof(RegionHeader) + offset;
   if (const int error = reserve_in_file(memory_fd_, from, size); error != 0) return error;
   if (size >= worth_populating) {
     const std::uint64_t first = from / system_page * system_page;
-    populate(base_ + first, from + size - first);
+    populate(file_.base() + first, from + size - first);
   }
   return 0;
 }
 
 void Region::give_back(std::uint64_t offset, std::uint64_t size) {
   if (offset > size_ || size > size_ - offset) return;
-  const auto from = static_cast<std::uint64_t>(payload_ - base_) + offset;
+  const std::uint64_t from = sizeof(RegionHeader) + offset;
   const std::uint64_t first = (from + system_page - 1) / system_page * system_page;
   const std::uint64_t end = (from + size) / system_page * system_page;
   if (first < end) give_back_in_file(memory_fd_, first, end - first);

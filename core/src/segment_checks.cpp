@@ -27,11 +27,12 @@ std::vector<OwnerId> owners_in(const Atomic<OwnerId>* list) {
 Plan plan_for(std::uint64_t pool_bytes) {
   Plan plan{};
   plan.count = static_cast<std::uint32_t>(pool_bytes / page_size);
-  plan.descriptors = sizeof(Header);
-  plan.cold = round_up(plan.descriptors + plan.count * sizeof(Descriptor), 4096);
-  plan.leases = round_up(plan.cold + (plan.count + 63ULL) / 64 * 8, 4096);
-  plan.pages = round_up(plan.leases + lease_capacity(plan.count) * sizeof(LeaseRecord), page_size);
-  plan.total = plan.pages + static_cast<std::uint64_t>(plan.count) * page_size;
+  static_assert(sizeof(Header) + leases_in_front * sizeof(LeaseRecord) <= page_size);
+  plan.pages = page_size;
+  plan.page_table = plan.pages + static_cast<std::uint64_t>(plan.count) * page_size;
+  const std::uint64_t blocks = (std::uint64_t{plan.count} + pages_in_block - 1) / pages_in_block;
+  plan.leases = round_up(plan.page_table + blocks * sizeof(PageBlock), 4096);
+  plan.total = plan.leases + lease_capacity(plan.count) * sizeof(LeaseRecord);
   return plan;
 }
 
@@ -57,8 +58,8 @@ CheckedHeader::CheckedHeader(int memory_fd) {
                            std::to_string(layout_version));
   }
   plan_ = plan_for(static_cast<std::uint64_t>(head.page_count) * page_size);
-  if (head.page_count == 0 || head.total_size != plan_.total || head.descriptors_offset != plan_.descriptors ||
-      head.cold_offset != plan_.cold || head.leases_offset != plan_.leases || head.pages_offset != plan_.pages) {
+  if (head.page_count < pages_in_front || head.total_size != plan_.total || head.pages_offset != plan_.pages ||
+      head.page_table_offset != plan_.page_table || head.leases_offset != plan_.leases) {
     fail_corrupt("its parts do not fit together");
   }
   if (file_size != plan_.total)

@@ -9,7 +9,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <new>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -27,17 +26,15 @@ std::uint64_t soft_limit(int resource) {
   return limit.rlim_cur;
 }
 
-// Address space to give the pool: twice the machine's memory, so that it is memory and not the
-// pool that ends a backlog. It costs nothing until touched; only rlimits make it smaller.
+// How large the pool may become: twice the machine's memory, so that it is memory and not the pool that ends a
+// backlog. The file is sparse, and mapped as it is used; only a bound on the size of files makes it smaller.
 std::uint64_t wanted_pool_bytes() {
   struct sysinfo info{};
   std::uint64_t memory = 16ULL << 30;
   if (sysinfo(&info) == 0) memory = static_cast<std::uint64_t>(info.totalram + info.totalswap) * info.mem_unit;
   std::uint64_t wanted = std::bit_ceil(memory * 2);
-  for (const int resource : {RLIMIT_AS, RLIMIT_FSIZE}) {
-    const std::uint64_t limit = soft_limit(resource);
-    if (limit != UINT64_MAX) wanted = std::min(wanted, std::bit_floor(std::max(limit / 8, smallest_pool)));
-  }
+  const std::uint64_t limit = soft_limit(RLIMIT_FSIZE);
+  if (limit != UINT64_MAX) wanted = std::min(wanted, std::bit_floor(std::max(limit / 8, smallest_pool)));
   return std::clamp<std::uint64_t>(wanted, smallest_pool, std::uint64_t{no_page} / 2 * page_size);
 }
 
@@ -57,62 +54,80 @@ int make_ready_fd() {
   return both;
 }
 
+// A named segment's is a FIFO beside it, made by whoever asks for it first.
+int open_ready_fifo(const std::string& path) {
+  if (mkfifo(path.c_str(), 0600) != 0 && errno != EEXIST) return -1;
+  const int fd = open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return -1;
+  struct stat found{};
+  if (fstat(fd, &found) != 0 || !S_ISFIFO(found.st_mode) || found.st_uid != geteuid()) {
+    close(fd);
+    errno = EEXIST;  // something else has that name
+    return -1;
+  }
+  return fd;
+}
+
 std::string words_for(const std::string& name) { return "queue '" + name + "'"; }
 
 }  // namespace
 
 std::string Segment::path_of(const std::string& name) { return named_path(name); }
 
-void Segment::map(std::uint64_t size) {
-  base_ = map_file(memory_fd_, size);
-  mapped_size_ = size;
+void Segment::adopt(const Plan& plan) {
+  plan_ = plan;
+  page_count_ = plan.count;
+  file_.begin(memory_fd_, 0, plan.page_table);
+  table_.begin(memory_fd_, plan.page_table, plan.leases - plan.page_table);
+  leases_.begin(memory_fd_, plan.leases, plan.total - plan.leases);
+  if (const int error = file_.reach(page_size); error != 0)
+    fail("cannot map a queue's shared memory (see ulimit -v, sysctl vm.max_map_count)", error);
+  header_ = reinterpret_cast<Header*>(file_.base());
+  first_leases_ = file_.base() + sizeof(Header);
+  note_reached();
+  identity_ = identity_of(memory_fd_);
 }
 
-void Segment::adopt(const Plan& plan) {
-  header_ = reinterpret_cast<Header*>(base_);
-  descriptors_ = reinterpret_cast<Descriptor*>(base_ + plan.descriptors);
-  cold_ = reinterpret_cast<Atomic<std::uint64_t>*>(base_ + plan.cold);
-  leases_ = reinterpret_cast<LeaseRecord*>(base_ + plan.leases);
-  pages_ = base_ + plan.pages;
-  page_count_ = plan.count;
-  identity_ = identity_of(memory_fd_);
+Reach Segment::extend(std::uint32_t first, std::uint32_t pages) {
+  const std::uint64_t end = std::uint64_t{first} + pages;
+  // Whoever hands out pages raises the mark before, so that what told us of the page (relaxed: that) tells of the
+  // mark, too. What only damage can name is not mapped, large as it may be.
+  if (end > std::min(header_->pool.high_water.load(relaxed), page_count_)) return Reach::corrupt;
+  if (file_.reach((end + 1) * page_size) != 0 || reach_table(static_cast<std::uint32_t>(end)) != 0)
+    return Reach::no_memory;
+  note_reached();
+  return Reach::ok;
+}
+
+void Segment::note_reached() {
+  const std::uint64_t mapped = file_.reached() / page_size - 1;
+  const auto both = static_cast<std::uint32_t>(std::min<std::uint64_t>(mapped, std::min(table_reached(), page_count_)));
+  std::uint32_t seen = reached_.load(acquire);
+  // sync point "reached": release here, acquire in `reach`.
+  while (seen < both && !reached_.compare_exchange_strong(seen, both, acq_rel, acquire)) {
+  }
 }
 
 std::shared_ptr<Segment> Segment::find(const Identity& identity) { return Mappings<Segment>::find(identity); }
 
 // The file is all zeros: valid for every field that is not written here.
 void Segment::initialise(Segment& fresh, const Bounds& bounds) {
-  std::uint64_t pool_bytes = wanted_pool_bytes();
-  Plan plan = plan_for(pool_bytes);
-  for (;;) {
-    int error = ftruncate(fresh.memory_fd_, static_cast<off_t>(plan.total)) == 0 ? 0 : errno;
-    if (error == 0) {
-      try {
-        fresh.map(plan.total);
-        break;
-      } catch (const SegmentError& refused) {
-        error = refused.error;
-      }
-    }
-    // Little address space left (very many queues, a limit): a smaller pool will do.
-    if (pool_bytes <= smallest_pool) fail("cannot make a queue's shared memory", error);
-    pool_bytes /= 4;
-    plan = plan_for(pool_bytes);
-  }
-  // The header and the first descriptors are the first to be touched: reserve them before.
-  if (const int error = posix_fallocate(fresh.memory_fd_, 0, sizeof(Header) + 4096); error != 0) {
+  const Plan plan = plan_for(wanted_pool_bytes());
+  if (ftruncate(fresh.memory_fd_, static_cast<off_t>(plan.total)) != 0)
+    fail("cannot make a queue's shared memory", errno);
+  // The header is the first to be touched: reserve it before.
+  if (const int error = reserve_in_file(fresh.memory_fd_, 0, sizeof(Header)); error != 0)
     fail("no memory for a queue", error);
-  }
-  auto* const header = new (fresh.base_) Header{};
+  fresh.adopt(plan);
+  auto* const header = new (fresh.header_) Header{};
   header->version = layout_version;
   header->header_size = sizeof(Header);
   header->total_size = plan.total;
-  header->descriptors_offset = plan.descriptors;
-  header->cold_offset = plan.cold;
-  header->leases_offset = plan.leases;
   header->pages_offset = plan.pages;
+  header->page_table_offset = plan.page_table;
+  header->leases_offset = plan.leases;
   header->page_count = plan.count;
-  header->soft_bound = bounds.soft ? 1 : 0;
+  header->soft_bound = !bounds.soft ? 0 : bounds.counts_lent ? 2 : 1;
   header->max_items = bounds.items;
   header->max_bytes = bounds.bytes;
   header->pid_namespace = pid_namespace();
@@ -121,11 +136,10 @@ void Segment::initialise(Segment& fresh, const Bounds& bounds) {
   header->leases.lease_time = bounds.lease_time;
   header->leases.max_attempts = bounds.attempts;
   header->leases.counts_tasks = bounds.counts_tasks ? 1 : 0;
-  fresh.adopt(plan);
   // Page 0 is the stream's first; its memory is reserved by the first put.
-  header->pool.high_water = 1;
-  fresh.descriptors_[0].use = PageUse::stream;
-  fresh.descriptors_[0].next = no_page;
+  header->pool.high_water.store(1, relaxed);  // relaxed: nobody else has it yet
+  header->descriptors[0].use = PageUse::stream;
+  header->descriptors[0].next = no_page;
   header->magic = segment_magic;
 }
 
@@ -136,10 +150,8 @@ std::shared_ptr<Segment> Segment::create(const Bounds& bounds) {
   seal_size(fresh->memory_fd_);
   if (bounds.pipe) {
     fresh->header_->watched.store(1, relaxed);  // relaxed: nobody else has it yet
-    return Mappings<Segment>::share(std::move(fresh));
+    fresh->unready_.store(ENOTSUP, relaxed);
   }
-  fresh->ready_fd_.store(make_ready_fd(), relaxed);
-  if (fresh->ready_fd_.load(relaxed) < 0) fail("cannot make a queue's descriptor", errno);
   return Mappings<Segment>::share(std::move(fresh));
 }
 
@@ -170,7 +182,8 @@ std::shared_ptr<Segment> Segment::attach(int memory_fd, int ready_fd) {
   }
   std::unique_ptr<Segment> fresh(new Segment);
   fresh->memory_fd_ = memory_fd;
-  fresh->ready_fd_.store(ready_fd, relaxed);
+  fresh->ready_fd_.store(ready_fd, relaxed);  // relaxed: nobody else has it yet
+  if (ready_fd < 0) fresh->unready_.store(ENOTSUP, relaxed);
   fcntl(memory_fd, F_SETFD, FD_CLOEXEC);
   if (ready_fd >= 0) fcntl(ready_fd, F_SETFD, FD_CLOEXEC);
   fresh->check();
@@ -181,6 +194,7 @@ std::shared_ptr<Segment> Segment::attach_by_hint(const Identity& identity, const
   if (!is_alive(hint.owner)) return nullptr;
   const int memory_fd = open_through_process(identity, hint.owner, hint.memory_fd);
   if (memory_fd < 0) return nullptr;
+  if (hint.ready_fd < 0) return attach(memory_fd, -1);
   char path[64];
   std::snprintf(path, sizeof path, "/proc/%u/fd/%d", owner_pid(hint.owner), hint.ready_fd);
   const int ready_fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -198,37 +212,46 @@ void Segment::check() {
         Fault::denied, 0,
         "the segment was made in another pid namespace (container): its processes cannot be told apart from here");
   }
-  map(head.plan().total);
   adopt(head.plan());
 }
 
 Segment::~Segment() {
+  leave_tasks();
   strike_out();
-  if (base_ != nullptr) munmap(base_, mapped_size_);
   if (memory_fd_ >= 0) close(memory_fd_);
   if (const int fd = ready_fd_.load(relaxed); fd >= 0) close(fd);
 }
 
+// relaxed in these: the number of a descriptor carries nothing else.
+
 int Segment::ready_fd() {
-  int fd = ready_fd_.load(relaxed);
-  if (fd >= 0 || name_.empty()) return fd;
-  // A named segment's is a FIFO beside it, made when first asked for.
-  const std::string path = path_of(name_) + ".ready";
-  if (mkfifo(path.c_str(), 0600) != 0 && errno != EEXIST) return -1;
-  fd = open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0) return -1;
-  struct stat found{};
-  if (fstat(fd, &found) != 0 || !S_ISFIFO(found.st_mode) || found.st_uid != geteuid()) {
-    close(fd);
-    errno = EEXIST;  // something else has that name
+  if (const int why = unready_.load(relaxed); why != 0) {
+    errno = why;
     return -1;
   }
+  int fd = ready_fd_.load(relaxed);
+  if (fd >= 0) return fd;
+  fd = name_.empty() ? make_ready_fd() : open_ready_fifo(path_of(name_) + ".ready");
+  if (fd < 0) return -1;
   int expected = -1;
   if (!ready_fd_.compare_exchange_strong(expected, fd, relaxed)) {
     close(fd);
     return expected;
   }
   return fd;
+}
+
+void Segment::before_fork() {
+  if (!name_.empty() || unready_.load(relaxed) != 0 || ready_fd_.load(relaxed) >= 0) return;
+  // Some descriptors are left to the program: this queue is one that nobody has watched so far, and perhaps nobody will.
+  const std::uint64_t limit = soft_limit(RLIMIT_NOFILE);
+  const int fd = make_ready_fd();
+  int expected = -1;
+  if (fd >= 0 && static_cast<std::uint64_t>(fd) < limit - limit / 8 &&
+      ready_fd_.compare_exchange_strong(expected, fd, relaxed))
+    return;
+  if (fd >= 0) close(fd);
+  if (expected < 0) unready_.store(EMFILE, relaxed);
 }
 
 void Segment::remove_named(const std::string& name) { remove_named_file(name, words_for(name)); }
@@ -238,22 +261,38 @@ int Segment::reserve_bytes(std::uint64_t offset, std::uint64_t size) {
 }
 
 int Segment::reserve(std::uint32_t first, std::uint32_t pages) {
+  switch (reach(first, pages)) {
+    case Reach::ok: break;
+    case Reach::no_memory: return ENOMEM;
+    case Reach::corrupt: return EFAULT;
+  }
   const std::uint64_t size = pages * std::uint64_t{page_size};
-  const int error = reserve_bytes(offset_of(pages_) + first * std::uint64_t{page_size}, size);
-  if (error != 0) return error;
+  if (const int error = reserve_bytes(plan_.pages + first * std::uint64_t{page_size}, size); error != 0) return error;
   populate(page(first), size);
   return 0;
 }
 
-int Segment::reserve_tables(std::uint32_t first, std::uint32_t end) {
-  const int error =
-      reserve_bytes(offset_of(descriptors_) + first * sizeof(Descriptor), (end - first) * sizeof(Descriptor));
-  if (error != 0) return error;
-  return reserve_bytes(offset_of(cold_) + first / 64 * 8, (end / 64 - first / 64 + 1) * 8);
+int Segment::reserve_table(std::uint32_t first, std::uint32_t end) {
+  while (first < end) {
+    const std::uint32_t block = first / pages_in_block, within = first % pages_in_block;
+    const std::uint32_t last = std::min(end - block * pages_in_block, pages_in_block);
+    const std::uint64_t at = plan_.page_table + block * sizeof(PageBlock);
+    const std::uint64_t from = offsetof(PageBlock, descriptors) + within * sizeof(Descriptor);
+    int error = reserve_bytes(at, sizeof(PageBlock::cold));
+    if (error == 0) error = reserve_bytes(at + from, (last - within) * sizeof(Descriptor));
+    if (error != 0) return error;
+    first = (block + 1) * pages_in_block;
+  }
+  return 0;
+}
+
+int Segment::reserve_leases(std::uint32_t first, std::uint32_t end) {
+  const std::uint64_t at = first < leases_in_front ? sizeof(Header) : plan_.leases;
+  return reserve_bytes(at + first * sizeof(LeaseRecord), (end - first) * sizeof(LeaseRecord));
 }
 
 void Segment::give_back(std::uint32_t first, std::uint32_t pages) {
-  give_back_in_file(memory_fd_, offset_of(pages_) + first * std::uint64_t{page_size}, pages * std::uint64_t{page_size});
+  give_back_in_file(memory_fd_, plan_.pages + first * std::uint64_t{page_size}, pages * std::uint64_t{page_size});
 }
 
 std::uint64_t Segment::memory_held() const { return memory_of_file(memory_fd_); }

@@ -32,8 +32,8 @@ std::int64_t Semaphore::value() const {
 }
 
 bool Semaphore::enter() {
-  const Locked how = cell_->lock.acquire(forever);
-  if (how == Locked::interrupted) return false;
+  const Locked how = cell_->lock.acquire(monotonic_now() + lock_slice);
+  if (how == Locked::interrupted || how == Locked::busy) return false;
   CONVEYOR_KILL_POINT("state.semaphore-locked");
   if (how == Locked::recovered) redo();
   return true;
@@ -57,14 +57,41 @@ void Semaphore::fold(std::uint32_t place, std::int64_t capacity) {
   cell_->intent.store(0, relaxed);
 }
 
+// What those who ended normally had, out of their places: these are for the living.
+void Semaphore::gather_left() {
+  const std::uint32_t end = used();
+  for (std::uint32_t i = 0; i < end; ++i) {
+    SemaphorePlace& place = cell_->places[i];
+    const std::uint32_t count = place.count.load(relaxed);
+    if (count == 0 || !is_left(place.owner.load(relaxed))) continue;
+    fold(i, cell_->capacity.load(relaxed) - count);
+    CONVEYOR_KILL_POINT("leave.semaphore-gathered");
+    cell_->left.store(cell_->left.load(relaxed) + count, relaxed);
+  }
+}
+
+void Semaphore::leave(OwnerId me) {
+  const std::uint32_t end = used();
+  for (std::uint32_t i = 0; i < end; ++i) {
+    OwnerId owner = me;
+    if (cell_->places[i].owner.compare_exchange_strong(owner, left_by(me), relaxed)) return;
+  }
+}
+
 bool Semaphore::look_for_dead() {
   bool came_back = false;
+  gather_left();
   const std::uint32_t end = used();
   for (std::uint32_t i = 0; i < end; ++i) {
     SemaphorePlace& place = cell_->places[i];
     const OwnerId owner = place.owner.load(relaxed);
     if (owner == nobody || is_alive(owner)) continue;
     const std::uint32_t count = place.count.load(relaxed);
+    if (count != 0 && has_exited(owner)) {
+      place.owner.store(left_by(owner), relaxed);
+      gather_left();
+      continue;
+    }
     if (count != 0 && cell_->signals.load(relaxed) != 0) {
       fold(i, cell_->capacity.load(relaxed) - count);
       continue;
@@ -127,17 +154,16 @@ Acquired Semaphore::attempt(bool look) {
   return how;
 }
 
-Acquired Semaphore::acquire(Nanoseconds deadline) {
-  if (const Acquired how = attempt(false); how != Acquired::none) return how;
+Acquired Semaphore::acquire(Nanoseconds deadline, Slices& slices) {
+  if (slices.first()) {
+    if (const Acquired how = attempt(false); how != Acquired::none) return how;
+  }
   for (;;) {
     // sync point "semaphore": announce, look, sleep; `release` stores the count and notifies then.
     const std::uint32_t epoch = cell_->freed.announce();
     if (const Acquired how = attempt(true); how != Acquired::none) return how;
-    const Nanoseconds now = monotonic_now();
-    if (deadline <= now) return Acquired::none;
-    Slices slices;
-    const Nanoseconds until = deadline - now > longest_look ? now + longest_look : deadline;
-    if (cell_->freed.sleep(epoch, until, slices) == Waited::interrupted) return Acquired::interrupted;
+    if (deadline <= monotonic_now()) return Acquired::none;
+    if (cell_->freed.sleep(epoch, deadline, slices) == Waited::interrupted) return Acquired::interrupted;
   }
 }
 
@@ -149,8 +175,14 @@ Semaphore::Released Semaphore::release(std::uint32_t count) {
   }
   SemaphorePlace* const place = own_place(false);
   const std::uint32_t own = place == nullptr ? 0 : place->count.load(relaxed);
+  if (own < count) gather_left();
+  const std::uint32_t left = cell_->left.load(relaxed);
   if (own >= count) {
     place->count.store(own - count, relaxed);
+  } else if (own == 0 && left >= count) {
+    cell_->left.store(left - count, relaxed);
+    CONVEYOR_KILL_POINT("leave.semaphore-given");
+    cell_->capacity.store(cell_->capacity.load(relaxed) + count, relaxed);
   } else {
     if (cell_->signals.load(relaxed) == 0) cell_->signals.store(1, relaxed);
     CONVEYOR_KILL_POINT("state.semaphore-signals");

@@ -133,9 +133,13 @@ int open_through_process(const Identity& identity, OwnerId owner, int fd) {
   return opened.release();
 }
 
-std::byte* map_file(int fd, std::uint64_t size) {
-  void* const at = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-  if (at == MAP_FAILED) fail("cannot map " + std::to_string(size) + " bytes of shared memory (see ulimit -v)", errno);
+std::byte* try_to_map(int fd, std::uint64_t offset, std::uint64_t size, int& error) {
+  void* const at =
+      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, static_cast<off_t>(offset));
+  if (at == MAP_FAILED) {
+    error = errno;
+    return nullptr;
+  }
   madvise(at, size, MADV_DONTDUMP);  // a core dump need not walk what is sparse
   return static_cast<std::byte*>(at);
 }

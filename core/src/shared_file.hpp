@@ -33,8 +33,9 @@ bool hold_file(int fd, const std::string& what);
 // The same file, through a descriptor of another process; -1 when it is not that file (any more).
 int open_through_process(const Identity& identity, OwnerId owner, int fd);
 
-// The whole file, shared. Costs no memory until it is touched.
-std::byte* map_file(int fd, std::uint64_t size);
+// A part of the file, shared. Costs no memory until it is touched. Null, with an errno: there is no address space, or
+// there are too many mappings (both ENOMEM).
+std::byte* try_to_map(int fd, std::uint64_t offset, std::uint64_t size, int& error);
 // Makes sure that memory stands behind these bytes; 0 or an errno. Never raises a signal.
 int reserve_in_file(int fd, std::uint64_t offset, std::uint64_t size);
 // Maps pages at once, of which each would otherwise cost a fault of its own when it is written. Only a matter of

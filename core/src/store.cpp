@@ -1,6 +1,7 @@
 // The lock, the transaction, the claims.
 #include "conveyor/store.hpp"
 
+#include <algorithm>
 #include <climits>
 #include <sys/random.h>
 
@@ -35,8 +36,9 @@ void Copy::grow(std::size_t more) {
 
 Store::Store(std::shared_ptr<Region> region, std::uint64_t max_bytes)
     : header_(*reinterpret_cast<StoreHeader*>(region->data())),
-      base_(region->data()),
       region_(std::move(region)),
+      reached_(region_->reached()),
+      base_(region_->data()),
       size_(region_->size()),
       wanted_bound_(max_bytes) {
   if (size_ < sizeof(StoreHeader) + 4096) throw SegmentError(Fault::corrupt, 0, "the region is too small for a store");
@@ -61,19 +63,31 @@ void Store::initialise() {
   header_.ready.store(1, release);  // read under the lock: release only keeps the compiler's order
 }
 
-void Store::enter(bool recovered) {
+// Bytes [0, end) can be looked at. False: there is no address space.
+bool Store::follow(std::uint64_t end) {
+  if (end <= reached_) return true;
+  if (region_->reach(end) != 0) return false;
+  reached_ = region_->reached();
+  base_ = region_->data();
+  return true;
+}
+
+bool Store::enter(bool recovered) {
   // A fork may have caught another thread of the parent's in the middle of something.
   forget();
   was_changed_ = was_released_ = false;
   if (header_.ready.load(relaxed) == 0) initialise();  // relaxed: under the lock
-  // Not only when the lock was a dead holder's: who mended what that one left may have been stopped by damage.
-  const std::uint64_t committed = header_.committed.load(relaxed);  // relaxed: under the lock
-  if (committed != 0) redo(committed);
   if (recovered) {
     // It may have died before it woke somebody.
     was_changed_ = was_released_ = true;
   }
+  if (!follow(std::min(snapshot(header_.reserved), size_))) return false;
+  // Not only when the lock was a dead holder's: who mended what that one left may have been stopped by damage, or by
+  // want of address space.
+  const std::uint64_t committed = header_.committed.load(relaxed);  // relaxed: under the lock
+  if (committed != 0) redo(committed);
   if (has_trash() || read(header_.state.nursery) != 0) tidy();
+  return true;
 }
 
 void Store::leave() {
@@ -127,7 +141,7 @@ void Store::redo(std::uint64_t count) {
   if (count > journal_capacity) damaged();
   std::memcpy(pending_, header_.journal, count * sizeof(JournalWord));
   in_program_order();
-  const std::uint64_t limit = snapshot(header_.reserved);
+  const std::uint64_t limit = std::min(snapshot(header_.reserved), reached_);
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::uint64_t offset = pending_[i].offset;
     const bool in_header = offset >= offsetof(StoreHeader, state) && offset < offsetof(StoreHeader, journal);

@@ -42,7 +42,7 @@ constexpr std::uint64_t align_up(std::uint64_t value, std::uint64_t to) { return
 std::uint64_t Store::bump() const {
   const std::uint64_t at = get(header_.state.bump);
   if (at == 0) return heap_start;
-  if (at < heap_start || at > size_ || at % 16 != 0) damaged();
+  if (at < heap_start || at > reached_ || at % 16 != 0) damaged();
   return at;
 }
 
@@ -57,6 +57,7 @@ void Store::reserve(std::uint64_t end) {
     target = std::min(align_up(end, system_page), size_);
     if (region_->reserve(from, target - from) != 0) throw NoMemory{StoreStatus::no_memory};
   }
+  if (!follow(target)) throw NoMemory{StoreStatus::no_memory};  // it is: `reserve` has mapped it
   CONVEYOR_KILL_POINT("store.reserved");
   header_.reserved = target;
 }

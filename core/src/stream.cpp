@@ -7,72 +7,6 @@
 
 namespace conveyor {
 
-Status Stream::lock(Side& side, Nanoseconds patience) {
-  Locked got = side.lock.try_acquire();
-  if (got == Locked::busy && patience != 0) {
-    got = side.lock.acquire(patience == forever ? forever : monotonic_now() + patience);
-  }
-  switch (got) {
-    case Locked::busy: return Status::busy;
-    case Locked::interrupted: return Status::interrupted;
-    case Locked::recovered: recovered(side); break;
-    case Locked::clean: break;
-  }
-  if (!sound(side.state[0]) || !sound(side.state[1])) {
-    side.lock.unlock();
-    return Status::corrupt;
-  }
-  return Status::ok;
-}
-
-// Before anything else is done under a lock that was a dead process's. The side's state needs no repair: the
-// published word selects a whole copy. Pages may be lost.
-void Stream::recovered(Side& side) {
-  header_.sweep_wanted.store(1, relaxed);
-  if (&side == &header_.consumers) {
-    table_.recover(count_of(header_.head.word.load(relaxed)));
-    return;
-  }
-  producers_.recover(count_of(header_.tail.word.load(relaxed)));
-  end_if_all_left();
-  if (ended()) tell_of_end();
-}
-
-void Stream::lock_for_good(Side& side) {
-  for (;;) {
-    switch (side.lock.acquire(forever)) {
-      case Locked::recovered: recovered(side); return;
-      case Locked::clean: return;
-      default: break;
-    }
-  }
-}
-
-// Consumers' lock, producers' lock, and then the pool's or the ready lock: in this order everywhere.
-bool Stream::lock_both(LockPatience& patience) {
-  for (Side* const side : {&header_.consumers, &header_.producers}) {
-    switch (patience.acquire(side->lock)) {
-      case Locked::recovered: recovered(*side); break;
-      case Locked::clean: break;
-      default:
-        if (side == &header_.producers) header_.consumers.lock.unlock();
-        return false;
-    }
-  }
-  return true;
-}
-
-void Stream::unlock_both() {
-  header_.producers.lock.unlock();
-  header_.consumers.lock.unlock();
-}
-
-void Stream::await_consumers_lock(Nanoseconds patience) {
-  const Locked got = header_.consumers.lock.acquire(patience == forever ? forever : monotonic_now() + patience);
-  if (got == Locked::recovered) recovered(header_.consumers);
-  if (got == Locked::clean || got == Locked::recovered) header_.consumers.lock.unlock();
-}
-
 Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, Nanoseconds patience) {
   done = 0;
   sweep_if_wanted();
@@ -86,7 +20,7 @@ Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, 
   const std::uint64_t word = header_.tail.word.load(relaxed);  // relaxed: ours, under the lock
   const std::uint64_t before = count_of(word);
   SideState state = snapshot(side.state[word & 1]);
-  Status status = sound(state) ? Status::ok : Status::corrupt;
+  Status status = stands(state);
   for (; status == Status::ok && done < count; ++done) {
     const Outgoing& item = items[done];
     const std::uint64_t number = before + done;
@@ -164,7 +98,7 @@ Status Stream::append(SideState& state, std::uint64_t number, const Outgoing& it
     const Pool::Allocation page = pool_.allocate(1, PageUse::stream);
     if (page.first == no_page) return page.error == EBUSY ? Status::busy : Status::no_memory;
     if (page_size - state.offset >= sizeof(MessageHeader)) {
-      const MessageHeader skip{0, 0, static_cast<std::uint8_t>(MessageForm::skip), message_check};
+      const MessageHeader skip{0, 0, static_cast<std::uint8_t>(MessageForm::skip), 0, message_check};
       std::memcpy(segment_->page(state.page) + state.offset, &skip, sizeof skip);
     }
     segment_->descriptor(state.page).next = page.first;
@@ -177,8 +111,7 @@ Status Stream::append(SideState& state, std::uint64_t number, const Outgoing& it
   }
   std::byte* at = segment_->page(state.page) + state.offset;
   const auto form = by_run ? MessageForm::run : MessageForm::inline_payload;
-  const MessageHeader message{static_cast<std::uint32_t>(size), item.kind, static_cast<std::uint8_t>(form),
-                              message_check};
+  const MessageHeader message{size, item.kind, static_cast<std::uint8_t>(form), owner_pid(self()), message_check};
   std::memcpy(at, &message, sizeof message);
   at += sizeof message;
   if (by_run) {
@@ -194,54 +127,58 @@ Status Stream::append(SideState& state, std::uint64_t number, const Outgoing& it
   return Status::ok;
 }
 
-// Moves `state` to the next message, over the end of a page if need be; false: damaged.
-bool Stream::next_message(SideState& state, MessageHeader& message) const {
+// Moves `state` to the next message, over the end of a page if need be. The page where it stands is mapped.
+Status Stream::next_message(SideState& state, MessageHeader& message) const {
   for (int hops = 0; hops < 2; ++hops) {
     if (page_size - state.offset >= sizeof(MessageHeader)) {
       message = snapshot(*reinterpret_cast<const MessageHeader*>(segment_->page(state.page) + state.offset));
-      if (message.check != message_check) return false;
+      if (message.check != message_check) return Status::corrupt;
       const auto form = static_cast<MessageForm>(message.form);
       if (form == MessageForm::inline_payload || form == MessageForm::run) {
-        return message.size <= std::min<std::size_t>(page_size - state.offset - sizeof(MessageHeader),
-                                                     form == MessageForm::run ? most_of_runs : inline_limit);
+        const std::size_t most = std::min<std::size_t>(page_size - state.offset - sizeof(MessageHeader),
+                                                       form == MessageForm::run ? most_of_runs : inline_limit);
+        return message.size <= most ? Status::ok : Status::corrupt;
       }
-      if (form != MessageForm::skip) return false;
+      if (form != MessageForm::skip) return Status::corrupt;
     }
     const std::uint32_t next = snapshot(segment_->descriptor(state.page).next);
-    if (next >= segment_->page_count()) return false;
+    if (next >= segment_->page_count()) return Status::corrupt;
+    if (const Reach reach = segment_->reach(next); reach != Reach::ok) return status_of(reach);
     state.page = next;
     state.offset = 0;
   }
-  return false;
+  return Status::corrupt;
 }
 
-bool Stream::read_runs(const std::byte* payload, std::size_t size, std::uint64_t number, Runs& into) const {
-  if (size < sizeof into.table) return false;
+Status Stream::read_runs(const std::byte* payload, std::size_t size, std::uint64_t number, Runs& into) const {
+  if (size < sizeof into.table) return Status::corrupt;
   into.table = snapshot(*reinterpret_cast<const RunTable*>(payload));
   if (into.table.runs == 0 || into.table.runs > most_runs || into.table.head_size > inline_limit ||
       into.size() + into.table.head_size != size) {
-    return false;
+    return Status::corrupt;
   }
   for (std::uint32_t i = 0; i < into.table.runs; ++i) {
     const RunReference run = snapshot(reinterpret_cast<const RunReference*>(payload + sizeof into.table)[i]);
     if (run.first >= segment_->page_count() || run.pages == 0 || run.pages > segment_->page_count() - run.first ||
         run.size > std::uint64_t{run.pages} * page_size || run.size <= (run.pages - std::uint64_t{1}) * page_size) {
-      return false;
+      return Status::corrupt;
     }
+    if (const Reach reach = segment_->reach(run.first, run.pages); reach != Reach::ok) return status_of(reach);
     // Message and descriptor tell the same, or one of them is damaged.
     const Descriptor descriptor = snapshot(segment_->descriptor(run.first));
-    if (descriptor.use != PageUse::run || descriptor.next != run.pages || descriptor.ticket != number) return false;
+    if (descriptor.use != PageUse::run || descriptor.next != run.pages || descriptor.ticket != number)
+      return Status::corrupt;
     into.at[i] = run;
   }
-  return true;
+  return Status::ok;
 }
 
 // Frees the stream's pages from `from` up to but not including `to`, after the commit that passed
 // them and still under the lock: if we die here, the lock is found with a dead holder, and the
 // sweep finds the pages.
 void Stream::free_passed_pages(std::uint32_t from, std::uint32_t to) {
-  for (std::uint32_t steps = 0; from != to && from < segment_->page_count() && steps < segment_->page_count();
-       ++steps) {
+  for (std::uint32_t steps = 0; from != to && steps < segment_->page_count(); ++steps) {
+    if (segment_->reach(from) != Reach::ok) return;  // damage: those that the head has passed are mapped
     Descriptor& passed = segment_->descriptor(from);
     const std::uint32_t next = snapshot(passed.next);
     if (passed.ticket != 0) {
@@ -288,7 +225,8 @@ void Stream::sweep() {
   if (!lock_both(segment_->sweep_patience)) return;  // it stays wanted
   if (header_.sweep_wanted.load(relaxed) != 0) {
     const std::uint64_t lent = pool_.lent_bytes();
-    pool_.sweep(live());
+    Pool::Live live;
+    if (find_live(live)) pool_.sweep(live);  // else it stays wanted
     freed = pool_.lent_bytes() < lent;
   }
   unlock_both();

@@ -78,8 +78,7 @@ void Stream::drop_locked() {
   for (std::uint32_t index = 0; index < table_.high(); ++index) {
     const LeaseStage stage = table_.word(index).stage;
     if (stage != LeaseStage::returned && stage != LeaseStage::delayed) continue;
-    drop_item(index, true);
-    any = true;
+    any |= drop_item(index, true);
   }
   CONVEYOR_KILL_POINT("ended.dropping");
   RunsOnly sink;
@@ -112,12 +111,13 @@ Status Stream::enter_producing(bool counts, Nanoseconds patience) {
   return status;
 }
 
-void Stream::leave_producing() {
-  lock_for_good(header_.producers);
+Status Stream::leave_producing(Nanoseconds patience) {
+  if (const Status status = lock(header_.producers, patience); status != Status::ok) return status;
   producers_.leave();
   end_if_all_left();
   header_.producers.lock.unlock();
   if (ended()) tell_of_end();
+  return Status::ok;
 }
 
 Status Stream::expect_producers(std::uint32_t count, Nanoseconds patience) {

@@ -58,7 +58,7 @@ std::optional<std::string> Stream::check(Nanoseconds patience) {
     seen[state.page] = true;
     return fresh;
   };
-  if (!sound(state) || !sound(end)) {
+  if (stands(state) != Status::ok || !sound(end)) {
     trouble = "the positions are damaged";
   } else {
     step();
@@ -67,14 +67,15 @@ std::optional<std::string> Stream::check(Nanoseconds patience) {
   for (std::uint64_t item = count_of(head); trouble.empty() && item < count_of(tail); ++item) {
     MessageHeader message;
     const std::uint32_t page = state.page;
-    if (!next_message(state, message) || (state.page != page && !step())) {
+    if (next_message(state, message) != Status::ok || (state.page != page && !step())) {
       trouble = "item " + std::to_string(item) + " is damaged";
       break;
     }
     if (state.page != page) ++pages;
     if (static_cast<MessageForm>(message.form) == MessageForm::run) {
       Runs runs{};
-      if (!read_runs(segment_->page(state.page) + state.offset + sizeof message, message.size, item, runs)) {
+      if (read_runs(segment_->page(state.page) + state.offset + sizeof message, message.size, item, runs) !=
+          Status::ok) {
         trouble = "item " + std::to_string(item) + " has no valid run";
         break;
       }
@@ -88,7 +89,8 @@ std::optional<std::string> Stream::check(Nanoseconds patience) {
   }
   if (trouble.empty()) trouble = check_leases();
   std::uint32_t used = 0, held = 0;
-  const bool counted = pool_.count(live(), used, held);
+  Pool::Live live;
+  const bool counted = find_live(live) && pool_.count(live, used, held);
   pages += held;
   if (trouble.empty() && counted && used != pages)
     trouble = std::to_string(used) + " pages in use, " + std::to_string(pages) + " accounted for";

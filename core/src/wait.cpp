@@ -15,7 +15,7 @@ Waited EventCount::sleep(std::uint32_t epoch, Nanoseconds deadline, Slices& slic
   switch (futex_wait(&epoch_, epoch, slice)) {
     case FutexWait::interrupted: return Waited::interrupted;
     case FutexWait::timed_out:
-      return deadline != forever && monotonic_now() >= deadline ? Waited::timed_out : Waited::again;
+      return deadline != forever && monotonic_now() >= deadline ? Waited::timed_out : Waited::interrupted;
     default: return Waited::again;
   }
 }

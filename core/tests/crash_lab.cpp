@@ -77,7 +77,7 @@ void produce(const std::shared_ptr<Segment>& segment, Ledger& ledger, int produc
   segment->note_putting();
   if (ending == Ending::by_producers && stream.enter_producing(true, forever) != Status::ok) ++ledger.failed;
   put_all(stream, ledger, producer);
-  if (ending == Ending::by_producers) stream.leave_producing();
+  if (ending == Ending::by_producers) stream.leave_producing(forever);
 }
 
 void consume(const std::shared_ptr<Segment>& segment, Ledger& ledger, bool watched, Ending ending) {

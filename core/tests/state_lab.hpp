@@ -10,6 +10,11 @@
 #include <new>
 
 #include "conveyor/arena.hpp"
+#include "conveyor/barrier.hpp"
+#include "conveyor/condition.hpp"
+#include "conveyor/flag.hpp"
+#include "conveyor/mutex.hpp"
+#include "conveyor/semaphore.hpp"
 
 namespace state {
 
@@ -69,5 +74,35 @@ class InTime {
  private:
   conveyor::Nanoseconds began_ = conveyor::monotonic_now();
 };
+
+// Waits in one go, all slices of them.
+template <class How, class Wait>
+How all_slices(How interrupted, Wait wait) {
+  for (conveyor::Slices slices(conveyor::longest_look);;) {
+    if (const How how = wait(slices); how != interrupted) return how;
+  }
+}
+inline conveyor::Locked acquired(conveyor::Mutex& mutex, conveyor::Nanoseconds until) {
+  return all_slices(conveyor::Locked::interrupted, [&](auto& slices) { return mutex.acquire(until, slices); });
+}
+inline conveyor::Locked acquired(conveyor::RecursiveMutex& mutex, std::uint64_t thread, conveyor::Nanoseconds until) {
+  return all_slices(conveyor::Locked::interrupted, [&](auto& slices) { return mutex.acquire(thread, until, slices); });
+}
+inline conveyor::Acquired acquired(conveyor::Semaphore& semaphore, conveyor::Nanoseconds until) {
+  return all_slices(conveyor::Acquired::interrupted, [&](auto& slices) { return semaphore.acquire(until, slices); });
+}
+inline conveyor::Waited waited(conveyor::Flag& flag, conveyor::Nanoseconds until) {
+  const std::uint64_t seen = flag.times_set();
+  if (flag.is_set()) return conveyor::Waited::again;
+  return all_slices(conveyor::Waited::interrupted, [&](auto& slices) { return flag.wait(seen, until, slices); });
+}
+inline conveyor::Waited waited(conveyor::Condition& condition, const conveyor::Condition::Waiter& waiter,
+                               conveyor::Nanoseconds until) {
+  return all_slices(conveyor::Waited::interrupted, [&](auto& slices) { return condition.wait(waiter, until, slices); });
+}
+inline conveyor::Met met_by(conveyor::Barrier& barrier, conveyor::Barrier::Arrival& arrival,
+                            conveyor::Nanoseconds until) {
+  return all_slices(conveyor::Met::interrupted, [&](auto& slices) { return barrier.wait(arrival, until, slices); });
+}
 
 }  // namespace state

@@ -156,7 +156,7 @@ TEST_CASE("threads that come and go as producers end the stream once, and not be
         Status status;
         while ((status = put(stream)) == Status::full) stream.wait_not_full(0, forever, slices);
         if (status == Status::ok) ++puts;
-        stream.leave_producing();
+        stream.leave_producing(forever);
       }
     });
   }
@@ -194,7 +194,7 @@ TEST_CASE("the lost are known by what they put and by what killed them") {
   kill_and_reap(reaped);
   stream.look_for_lost();
   CHECK_FALSE(stream.ended());
-  stream.leave_producing();
+  stream.leave_producing(forever);
   CHECK(stream.ended());
   const std::vector<LostProducer> lost = stream.lost();
   REQUIRE(lost.size() == 2);

@@ -105,7 +105,7 @@ TEST_CASE("the lost of a topic are known by what they published and by what kill
   kill_and_reap(reaped);
   log.fanout->look_for_lost();
   CHECK_FALSE(log.fanout->ended());
-  log.fanout->leave_producing();
+  log.fanout->leave_producing(1'000'000'000);
   CHECK(log.fanout->ended());
   CHECK(publish(*log.fanout) == Status::shut_down);
   CHECK(log.fanout->enter_producing(true, forever / 2) == Status::shut_down);
@@ -147,7 +147,7 @@ TEST_CASE("those who sleep wake when the last producer of a topic leaves") {
   });
   while (!log.fanout->header().not_empty.has_sleepers()) std::this_thread::yield();
   const Nanoseconds start = monotonic_now();
-  log.fanout->leave_producing();
+  log.fanout->leave_producing(1'000'000'000);
   reader.join();
   CHECK(monotonic_now() - start < Fanout::look_every / 2);
   CHECK(log.fanout->lost().empty());
@@ -198,7 +198,7 @@ TEST_CASE("threads that come and go as a topic's producers end it once, and not 
       for (int round = 0; round < rounds; ++round) {
         if (fanout->enter_producing(true, forever / 2) != Status::ok) return;
         if (publish(*fanout) == Status::ok) ++published;
-        fanout->leave_producing();
+        fanout->leave_producing(1'000'000'000);
       }
     });
   }

@@ -16,11 +16,14 @@
 #include "state_lab.hpp"
 
 using namespace conveyor;
+using state::acquired;
 using state::die;
 using state::Gate;
+using state::met_by;
 using state::reap;
 using state::second;
 using state::start;
+using state::waited;
 
 namespace {
 
@@ -61,12 +64,12 @@ void recursive(const std::string& point) {
   std::vector<Place> kept;
   RecursiveMutex mutex(carved<LockCell>(CellType::lock, kept));
   reap(doomed(point, [&] {
-    mutex.acquire(1, soon());
-    mutex.acquire(1, soon());
+    acquired(mutex, 1, soon());
+    acquired(mutex, 1, soon());
     mutex.release(1);
     mutex.release(1);
   }));
-  const Locked how = mutex.acquire(1, soon());
+  const Locked how = acquired(mutex, 1, soon());
   CHECK((how == Locked::clean || how == Locked::recovered));
   CHECK(mutex.depth() == 1);
   CHECK(mutex.release(1));
@@ -76,7 +79,7 @@ void recursive(const std::string& point) {
 // Exactly so many can be had.
 void check_units(Semaphore& semaphore, int units) {
   for (int i = 0; i < units; ++i) {
-    const Acquired how = semaphore.acquire(soon());
+    const Acquired how = acquired(semaphore, soon());
     CHECK((how == Acquired::taken || how == Acquired::after_death));
   }
   CHECK(semaphore.try_acquire() == Acquired::none);
@@ -87,10 +90,10 @@ void guarding(const std::string& point) {
   Semaphore semaphore(carved<SemaphoreCell>(CellType::semaphore, kept));
   semaphore.initialise(2, 2);
   const auto work = [&] {
-    semaphore.acquire(soon());
-    semaphore.acquire(soon());
+    acquired(semaphore, soon());
+    acquired(semaphore, soon());
     semaphore.release(2);
-    semaphore.acquire(soon());
+    acquired(semaphore, soon());
     die();
   };
   reap(doomed(point, work));
@@ -105,7 +108,7 @@ void signalling(const std::string& point) {
   Semaphore semaphore(carved<SemaphoreCell>(CellType::semaphore, kept));
   semaphore.initialise(1, 0);
   reap(start([&] {
-    semaphore.acquire(soon());
+    acquired(semaphore, soon());
     die();  // and leaves a count that is folded when somebody looks
   }));
   const std::uint32_t before = deaths();
@@ -121,7 +124,7 @@ void signalling(const std::string& point) {
   }
   CHECK(units == 1);
   const pid_t taker = doomed(point, [&] {
-    semaphore.acquire(soon());
+    acquired(semaphore, soon());
     semaphore.try_acquire();
     _exit(3);
   });
@@ -135,7 +138,7 @@ void signalling(const std::string& point) {
 
 [[noreturn]] void wait_for(Condition& condition) {
   const Condition::Waiter waiter = condition.enter();
-  const bool notified = condition.wait(waiter, monotonic_now() + 3 * second) == Waited::again;
+  const bool notified = waited(condition, waiter, monotonic_now() + 3 * second) == Waited::again;
   condition.leave(waiter);
   _exit(notified ? 0 : 1);
 }
@@ -149,7 +152,7 @@ void entering_condition(const std::string& point) {
   Condition condition(carved<ConditionCell>(CellType::condition, kept));
   const pid_t victim = doomed(point, [&] {
     const Condition::Waiter waiter = condition.enter();
-    condition.wait(waiter, monotonic_now() + 1'000'000);
+    waited(condition, waiter, monotonic_now() + 1'000'000);
     condition.leave(waiter);
   });
   reap(victim);
@@ -206,7 +209,7 @@ void notifying(const std::string& point) {
 
 Met meet(Barrier& barrier) {
   Barrier::Arrival arrival;
-  const Met met = barrier.wait(arrival, monotonic_now() + 3 * second);
+  const Met met = met_by(barrier, arrival, monotonic_now() + 3 * second);
   return met == Met::last ? barrier.open(arrival) : met;
 }
 
@@ -258,7 +261,10 @@ void telling(const std::string& point) {
   std::vector<Place> kept;
   auto& event = carved<EventCell>(CellType::event, kept);
   auto& number = carved<NumberCell>(CellType::number, kept);
-  const pid_t waiter = start([&] { _exit(Flag(event).wait(monotonic_now() + 3 * second) == Waited::again ? 0 : 1); });
+  const pid_t waiter = start([&] {
+    Flag flag(event);
+    _exit(waited(flag, monotonic_now() + 3 * second) == Waited::again ? 0 : 1);
+  });
   while (!event.changed.has_sleepers()) std::this_thread::yield();
   reap(doomed(point, [&] {
     Flag(event).set();

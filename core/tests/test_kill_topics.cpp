@@ -115,7 +115,7 @@ TEST_CASE("whoever opens a topic finishes what one that died with its lock had b
         crash::meet({point, hit}, counted);
         Fanout fanout(base, size, reserve);
         fanout.enter_producing(true, forever / 2);
-        fanout.leave_producing();
+        fanout.leave_producing(1'000'000'000);
         _exit(0);
       }
       CHECK(crash::reap(child));

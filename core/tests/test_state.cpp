@@ -13,12 +13,15 @@
 #include "state_lab.hpp"
 
 using namespace conveyor;
+using state::acquired;
 using state::die;
 using state::Gate;
 using state::InTime;
+using state::met_by;
 using state::reap;
 using state::second;
 using state::start;
+using state::waited;
 
 namespace {
 
@@ -48,7 +51,7 @@ struct Meeting : Carved<BarrierCell> {
 
 Met meet(Barrier& barrier, Nanoseconds deadline = forever) {
   Barrier::Arrival arrival;
-  const Met met = barrier.wait(arrival, deadline);
+  const Met met = met_by(barrier, arrival, deadline);
   return met == Met::last ? barrier.open(arrival) : met;
 }
 
@@ -68,10 +71,10 @@ TEST_CASE("a mutex excludes threads and processes, and its holder's death is tol
         })) == -SIGKILL);
   {
     const InTime in_time;
-    CHECK(mutex.acquire(forever) == Locked::recovered);
+    CHECK(acquired(mutex, forever) == Locked::recovered);
   }
   CHECK(mutex.release());
-  CHECK(mutex.acquire(forever) == Locked::clean);
+  CHECK(acquired(mutex, forever) == Locked::clean);
   CHECK(reap(start([&] { _exit(mutex.release() ? 0 : 1); })) == 0);  // anybody may
 }
 
@@ -97,11 +100,11 @@ TEST_CASE("one who waits when the holder dies gets it within a second") {
   });
   held.pass();
   Mutex mutex(lock.cell);
-  CHECK(mutex.acquire(monotonic_now() + second / 2) == Locked::busy);  // it looks rarely by now
+  CHECK(acquired(mutex, monotonic_now() + second / 2) == Locked::busy);  // it looks rarely by now
   go.open();
   reap(child);
   const InTime in_time;
-  CHECK(mutex.acquire(forever) == Locked::recovered);
+  CHECK(acquired(mutex, forever) == Locked::recovered);
 }
 
 TEST_CASE("a recursive mutex counts for its thread, and lets nobody else release it") {
@@ -128,10 +131,10 @@ TEST_CASE("a semaphore counts, and is bounded if asked to") {
   Semaphore semaphore = two.semaphore;
   CHECK(semaphore.value() == 2);
   CHECK(semaphore.try_acquire() == Acquired::taken);
-  CHECK(semaphore.acquire(forever) == Acquired::taken);
+  CHECK(acquired(semaphore, forever) == Acquired::taken);
   CHECK(semaphore.try_acquire() == Acquired::none);
   const Nanoseconds began = monotonic_now();
-  CHECK(semaphore.acquire(began + 30'000'000) == Acquired::none);
+  CHECK(acquired(semaphore, began + 30'000'000) == Acquired::none);
   CHECK(monotonic_now() - began >= 30'000'000);
   CHECK(semaphore.release(2) == Semaphore::Released::done);
   CHECK(semaphore.release(1) == Semaphore::Released::too_many);
@@ -142,16 +145,16 @@ TEST_CASE("what dead holders had of a semaphore comes back, once") {
   Counting three(3);
   for (int round = 0; round < 100; ++round) {
     reap(start([&] {
-      three.semaphore.acquire(forever);
-      three.semaphore.acquire(forever);
+      acquired(three.semaphore, forever);
+      acquired(three.semaphore, forever);
       if (round % 2 == 0) three.semaphore.release(1);
       die();
     }));
     const InTime in_time;
-    CHECK(three.semaphore.acquire(forever) == Acquired::taken);
-    if (round % 2 == 0) CHECK(three.semaphore.acquire(forever) == Acquired::taken);
-    CHECK(three.semaphore.acquire(forever) == Acquired::after_death);
-    if (round % 2 != 0) CHECK(three.semaphore.acquire(forever) == Acquired::taken);
+    CHECK(acquired(three.semaphore, forever) == Acquired::taken);
+    if (round % 2 == 0) CHECK(acquired(three.semaphore, forever) == Acquired::taken);
+    CHECK(acquired(three.semaphore, forever) == Acquired::after_death);
+    if (round % 2 != 0) CHECK(acquired(three.semaphore, forever) == Acquired::taken);
     CHECK(three.semaphore.try_acquire() == Acquired::none);
     CHECK(three.semaphore.release(3) == Semaphore::Released::done);
     CHECK(three.semaphore.value() == 3);
@@ -163,7 +166,7 @@ TEST_CASE("a semaphore used as a signal does not get back what was used up") {
   CHECK(signal.semaphore.release(1) == Semaphore::Released::done);
   const Gate taken, go;
   const pid_t child = start([&] {
-    signal.semaphore.acquire(forever);
+    acquired(signal.semaphore, forever);
     taken.open();
     go.pass();
     die();
@@ -175,7 +178,7 @@ TEST_CASE("a semaphore used as a signal does not get back what was used up") {
   // Acquired before anybody could know that it is a signal.
   Counting later(1);
   reap(start([&] {
-    later.semaphore.acquire(forever);
+    acquired(later.semaphore, forever);
     die();
   }));
   CHECK(later.semaphore.release(1) == Semaphore::Released::done);
@@ -189,7 +192,7 @@ TEST_CASE("more processes than a semaphore has places take and give back") {
   std::vector<pid_t> children;
   for (int i = 0; i < 70; ++i) {
     children.push_back(start([&] {
-      many.semaphore.acquire(forever);
+      acquired(many.semaphore, forever);
       taken.open();
       go.pass();
       many.semaphore.release(1);
@@ -205,13 +208,13 @@ TEST_CASE("more processes than a semaphore has places take and give back") {
 TEST_CASE("a flag lets go all that wait, even if it is cleared at once") {
   const Carved<EventCell> carved(CellType::event);
   Flag flag(carved.cell);
-  CHECK(flag.wait(monotonic_now() + 10'000'000) == Waited::timed_out);
+  CHECK(waited(flag, monotonic_now() + 10'000'000) == Waited::timed_out);
   const Gate about;
   std::vector<pid_t> children;
   for (int i = 0; i < 3; ++i) {
     children.push_back(start([&] {
       about.open();
-      _exit(flag.wait(forever) == Waited::again ? 0 : 1);
+      _exit(waited(flag, forever) == Waited::again ? 0 : 1);
     }));
   }
   for (int i = 0; i < 3; ++i) about.pass();
@@ -219,7 +222,7 @@ TEST_CASE("a flag lets go all that wait, even if it is cleared at once") {
   flag.set();
   CHECK(flag.is_set());
   for (const pid_t child : children) CHECK(reap(child) == 0);
-  CHECK(flag.wait(0) == Waited::again);
+  CHECK(waited(flag, 0) == Waited::again);
   flag.clear();
   CHECK(!flag.is_set());
 }
@@ -230,7 +233,7 @@ TEST_CASE("a condition wakes as many as it is told, the longest waiting first, a
   // The lock of the user is left out: this process alone notifies, and looks that all have entered.
   const auto wait = [&] {
     Condition::Waiter waiter = condition.enter();
-    const Waited how = condition.wait(waiter, forever);
+    const Waited how = waited(condition, waiter, forever);
     condition.leave(waiter);
     _exit(how == Waited::again ? 0 : 1);
   };
@@ -252,7 +255,7 @@ TEST_CASE("a condition wakes as many as it is told, the longest waiting first, a
   CHECK(condition.waiting() == 0);
   condition.notify(5);
   const Condition::Waiter alone = condition.enter();
-  CHECK(condition.wait(alone, monotonic_now() + 10'000'000) == Waited::timed_out);
+  CHECK(waited(condition, alone, monotonic_now() + 10'000'000) == Waited::timed_out);
   CHECK(!condition.leave(alone));
 }
 
@@ -263,7 +266,7 @@ TEST_CASE("more may wait for a condition than it has places") {
   for (int i = 0; i < 60; ++i) {
     children.push_back(start([&] {
       const Condition::Waiter waiter = condition.enter();
-      const bool notified = condition.wait(waiter, forever) == Waited::again;
+      const bool notified = waited(condition, waiter, forever) == Waited::again;
       condition.leave(waiter);
       _exit(notified ? 0 : 1);
     }));
@@ -356,10 +359,10 @@ TEST_CASE("one who waits for a number is woken by each change") {
   const Carved<NumberCell> carved(CellType::number);
   Number<std::int32_t> number(carved.cell.bits, carved.cell.changed);
   const pid_t child = start([&] {
-    for (;;) {
+    for (Slices slices;;) {
       const std::uint32_t epoch = carved.cell.changed.announce();
       if (number.load() == 100) return;
-      sleep_until_changed(carved.cell.changed, epoch, forever);
+      carved.cell.changed.sleep(epoch, forever, slices);
     }
   });
   std::int32_t sum = 0;

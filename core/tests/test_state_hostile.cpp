@@ -48,32 +48,32 @@ TEST_CASE("damaged cells harm nobody") {
   with_noise<LockCell>(CellType::lock, sizeof(LockCell), [](LockCell& cell) {
     Mutex mutex(cell);
     mutex.try_harder();
-    mutex.acquire(at_once());
+    state::acquired(mutex, at_once());
     mutex.release();
     RecursiveMutex recursive(cell);
     recursive.take(1);
-    recursive.acquire(1, at_once());
+    state::acquired(recursive, 1, at_once());
     recursive.release(1);
   });
   with_noise<SemaphoreCell>(CellType::semaphore, sizeof(SemaphoreCell), [](SemaphoreCell& cell) {
     Semaphore semaphore(cell);
     semaphore.try_acquire();
-    semaphore.acquire(at_once());
+    state::acquired(semaphore, at_once());
     semaphore.release(3);
     semaphore.value();
   });
   with_noise<EventCell>(CellType::event, sizeof(EventCell), [](EventCell& cell) {
     Flag flag(cell);
-    flag.wait(at_once());
+    state::waited(flag, at_once());
     flag.set();
     flag.clear();
-    flag.wait(at_once());
+    state::waited(flag, at_once());
   });
   with_noise<ConditionCell>(CellType::condition, sizeof(ConditionCell), [](ConditionCell& cell) {
     Condition condition(cell);
     const Condition::Waiter waiter = condition.enter();
     condition.notify(3);
-    condition.wait(waiter, at_once());
+    state::waited(condition, waiter, at_once());
     condition.leave(waiter);
     condition.notify(UINT32_MAX);
     condition.waiting();
@@ -84,7 +84,7 @@ TEST_CASE("damaged cells harm nobody") {
     Barrier barrier(cell);
     cell.parties = UINT32_MAX;  // later: the handle knows how many there are
     Barrier::Arrival arrival;
-    if (barrier.wait(arrival, at_once()) == Met::last) barrier.open(arrival);
+    if (state::met_by(barrier, arrival, at_once()) == Met::last) barrier.open(arrival);
     barrier.waiting();
     barrier.reset();
   });
@@ -92,6 +92,7 @@ TEST_CASE("damaged cells harm nobody") {
     std::int64_t sum = 0;
     Number<std::int64_t> number(cell.bits, cell.changed);
     number.add(1, sum);
-    sleep_until_changed(cell.changed, cell.changed.announce(), at_once());
+    Slices slices;
+    cell.changed.sleep(cell.changed.announce(), at_once(), slices);
   });
 }

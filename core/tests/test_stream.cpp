@@ -150,6 +150,23 @@ TEST_CASE("bounds by bytes: hard and soft") {
   CHECK_FALSE(soft.has_room(1));
 }
 
+TEST_CASE("what is lent counts, or not, against a soft bound") {
+  for (const bool counts : {false, true}) {
+    Bounds bounds{unbounded, 400'000, true};
+    bounds.counts_lent = counts;
+    Stream stream(Segment::create(bounds));
+    REQUIRE(put_run(stream, 500'000) == Status::ok);
+    Collect sink;
+    std::size_t done = 0;
+    REQUIRE(stream.take(1, sink, done) == Status::ok);
+    REQUIRE(stream.lend(&sink.taken[0], 1));
+    CHECK(put(stream, content(20, 1)) == Status::ok);  // into an empty queue always
+    CHECK((put(stream, content(20, 1)) == Status::full) == counts);
+    stream.release(sink.taken[0]);
+    CHECK(put(stream, content(20, 1)) == Status::ok);
+  }
+}
+
 TEST_CASE("large payloads go by runs, and their pages come back") {
   Stream stream(Segment::create({}));
   for (int round = 0; round < 200; ++round) {

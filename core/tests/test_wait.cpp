@@ -28,6 +28,34 @@ void await(Shared& place, std::uint32_t parity) {
 
 }  // namespace
 
+TEST_CASE("slices grow, and are short again for who was held up since it looked for signals") {
+  constexpr Nanoseconds ms = 1'000'000;
+  Slices slices(70 * ms);
+  Nanoseconds now = 1'000'000'000;
+  for (const Nanoseconds slice : {10 * ms, 20 * ms, 40 * ms, 70 * ms, 70 * ms}) {
+    slices.looked(now);
+    CHECK(slices.next(now + 1'000) == slice);
+    now += slice;
+  }
+  for (const Nanoseconds slice : {10 * ms, 20 * ms, 40 * ms, 70 * ms, 70 * ms}) {
+    slices.looked(now);
+    CHECK(slices.next(now + Slices::moment) == slice);
+    slices.looked(now);
+    CHECK(slices.next(now) == 70 * ms);
+  }
+  CHECK(Slices().next() == 10 * ms);  // who has not looked at all may have missed one
+}
+
+TEST_CASE("a sleep ends with its slice, and says so") {
+  Shared& place = *shared();
+  Slices slices;
+  const std::uint32_t epoch = place.event.announce();
+  CHECK(place.event.sleep(epoch, forever, slices) == Waited::interrupted);
+  CHECK(place.event.sleep(epoch, monotonic_now() + 1'000'000, slices) == Waited::timed_out);
+  place.event.notify(1);
+  CHECK(place.event.sleep(epoch, forever, slices) == Waited::again);
+}
+
 TEST_CASE("no wake-up is lost between two who take turns") {
   Shared& place = *shared();
   constexpr int turns = 5'000;
@@ -43,7 +71,7 @@ TEST_CASE("no wake-up is lost between two who take turns") {
   play(0);
   other.join();
   CHECK(place.turn.load(acquire) == 2 * turns);
-  // One lost wake-up would cost a slice of 0.25 s, and there were 10,000 chances.
+  // A lost wake-up costs a slice of 10 ms at least, and there were 10,000 chances.
   CHECK(monotonic_now() - start < 20'000'000'000);
 }
 

@@ -99,7 +99,7 @@ void publish(const World& world, std::uint32_t publisher, bool registered) {
   const auto fanout = world.fanout();
   if (registered && fanout->enter_producing(true, forever / 2) != Status::ok) ++world.ledger->failed;
   publish_all(world, publisher, *fanout);
-  if (registered) fanout->leave_producing();
+  if (registered) fanout->leave_producing(forever);
 }
 
 void receive_all(const World& world, std::uint32_t index, SeatMode mode) {

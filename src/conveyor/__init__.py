@@ -34,11 +34,11 @@ from __future__ import annotations
 #   _handles, _number_types, _waiting
 #   _awaitable, _ends, _events, _keys, _producing, _references, key_update, leases
 #   _coroutines
-#   _waiter
+#   _normal_end, _waiter
 #   _native
 #   _arrays, _reducers | numpy
 #   codecs/ | msgspec pyarrow
-#   _lazy, _names, dead_letter, errors, statistics, topic_statistics
+#   _assignable, _lazy, _names, dead_letter, errors, statistics, topic_statistics
 #
 # Under _native lies core/, in C++, which knows no Python.
 import sys
@@ -52,6 +52,7 @@ if not sys.platform.startswith("linux"):
 from typing import TYPE_CHECKING
 
 from ._lazy import lazy
+from ._normal_end import watch_os_exit as _watch_os_exit
 from .errors import (
     CodecMismatch,
     ConveyorError,
@@ -73,6 +74,7 @@ from .errors import (
     VersionMismatch,
     WorkerLost,
     WorkersLost,
+    WorkerTimeout,
     WrongKind,
 )
 from .joinable_queue import JoinableQueue
@@ -102,6 +104,8 @@ if TYPE_CHECKING:
     from .transports import connect, remove
 
 __version__ = "0.1.0"
+
+_watch_os_exit()
 
 __all__ = [
     "Barrier",
@@ -150,6 +154,7 @@ __all__ = [
     "TopicStatistics",
     "VersionMismatch",
     "WorkerLost",
+    "WorkerTimeout",
     "WorkersLost",
     "WrongKind",
     "__version__",

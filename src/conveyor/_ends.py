@@ -40,8 +40,12 @@ class _End:
         return self._check()._watch()
 
     def close(self) -> None:
-        """Close this end in this process."""
-        self.closed = True
+        """Close this end in this process. When no process has a writing (reading) end any more, whoever waits at a
+        reading (writing) one gets EOFError (BrokenPipeError), if its own process has closed the other end, too.
+        """
+        if not self.closed:
+            self.closed = True
+            self._channel._close_end(self.writable)
 
     def __enter__(self) -> Any:
         return self

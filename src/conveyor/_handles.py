@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._assignable import assignable
 from ._references import RegionReference, reference_to_region
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class CellHandle:
         reference, offset = state
         super().__init__(reference.open(), offset)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
-    @property
+    @assignable
     def _semlock(self) -> Any:
         # Where the standard library's queues look into the semaphores that a context of ours made for them.
         return self

@@ -7,7 +7,9 @@ import sys
 import threading
 import weakref
 from contextvars import ContextVar
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+from ._native import enter_producing, leave_producing
 
 __all__ = ["Producing"]
 
@@ -26,10 +28,6 @@ Q = TypeVar("Q", bound=_Produced)
 _Key = tuple[int, tuple[int, int], Any]
 _NONE: frozenset[_Key] = frozenset()
 
-# The queues and topics that this thread, or asyncio task, produces for. With the pid: a fork inherits the variable,
-# and is a producer of its own. With who entered: a task, and what runs in `asyncio.to_thread`, inherit it, too.
-_inside: ContextVar[frozenset[_Key]] = ContextVar("conveyor_producing", default=_NONE)
-
 
 def _who() -> Any:
     """The asyncio task that runs, or the thread."""
@@ -47,29 +45,28 @@ class Producing(Generic[Q]):
 
     __slots__ = ("_counts", "_key", "_queue")
 
+    # The queues and topics that this thread, or asyncio task, produces for. With the pid: a fork inherits the variable,
+    # and is a producer of its own. With who entered: a task, and what runs in `asyncio.to_thread`, inherit it, too.
+    _inside: ClassVar[ContextVar[frozenset[_Key]]] = ContextVar("conveyor_producing", default=_NONE)
+
     def __init__(self, queue: Q) -> None:
         self._queue = queue
         self._key: _Key | None = None
         self._counts = False
 
-    def __enter__(self) -> Q:
+    def _to_enter(self) -> tuple[_Key, bool, frozenset[_Key]]:
         if self._key is not None:
             raise RuntimeError("this producing() block was entered already; call producing() for each")
         key = (os.getpid(), self._queue._identity, _who())  # pyright: ignore[reportPrivateUsage]
-        inside = _inside.get()
+        inside = self._inside.get()
         # A block within another of the same thread is not one more of those that were expected.
-        self._counts = key not in inside
-        self._queue._enter_producing(self._counts)  # pyright: ignore[reportPrivateUsage]
-        self._key = key
-        if self._counts:
-            _inside.set(inside | {key})
-        return self._queue
+        return key, key not in inside, inside | {key}
 
-    def __exit__(self, *_: object) -> None:
-        key = self._key
-        if key is None or key[0] != os.getpid():
-            return  # forked inside the block: it is the parent's
-        self._key = None
-        if self._counts:
-            _inside.set(_inside.get() - {key})
-        self._queue._leave_producing()  # pyright: ignore[reportPrivateUsage]
+    if TYPE_CHECKING:
+
+        def __enter__(self) -> Q: ...
+        def __exit__(self, *_: object) -> None: ...
+
+    else:
+        __enter__ = enter_producing
+        __exit__ = leave_producing

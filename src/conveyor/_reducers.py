@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from collections.abc import Callable
+from importlib.machinery import PathFinder
 from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy
 
-__all__ = ["TABLE", "late_reducer"]
+_LIBRARY = os.path.split(os.__file__)[0]
+
+__all__ = ["TABLE", "import_uuid", "late_reducer"]
+
+
+def import_uuid() -> None:
+    """Import `uuid`, for UUIDs in items, unless the name is taken by a module of the program's."""
+    spec = PathFinder.find_spec("uuid")
+    if spec is not None and spec.origin and os.path.split(spec.origin)[0] == _LIBRARY:
+        importlib.import_module("uuid")
 
 
 def _memoryview_of(buffer: Any, format_: Any, shape: tuple[int, ...]) -> memoryview[Any]:

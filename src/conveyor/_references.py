@@ -12,10 +12,15 @@ Three ways, each an object with `open()`:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
-from ._native import Region, Segment
+from ._native import (
+    Region,
+    Segment,
+    _is_alive,  # pyright: ignore[reportPrivateUsage]
+)
 from .errors import SegmentGone
 
 __all__ = [
@@ -182,10 +187,24 @@ class HintReference(Generic[M]):
         forget_received()
         found = self.opener.find_or_attach(self.identity, self.owner, self.fds)
         if found is None:
-            raise SegmentGone(self.opener.gone((self.owner >> 1) & 0x3FFFFF))
+            raise SegmentGone(self._why_not_found((self.owner >> 1) & 0x3FFFFF))
         found.export_end()
         forget_received()
         return found
+
+    def _why_not_found(self, pid: int) -> str:
+        try:
+            os.readlink(f"/proc/{pid}/fd/{self.fds[0]}")  # noqa: PTH115
+        except PermissionError:
+            if _is_alive(self.owner):
+                return (
+                    f"what this pickle leads to cannot be reached: process {pid}, which sent it, lives, but this "
+                    f"process may not look at its descriptors, since one of the two has changed its user (setuid); "
+                    f"hand it over as an argument of Process, or before the change, or use something named"
+                )
+        except OSError:
+            pass
+        return self.opener.gone(pid)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return HintReference, (self.opener, self.identity, self.owner, *self.fds)

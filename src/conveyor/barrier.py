@@ -67,19 +67,9 @@ class Barrier(CellHandle, BarrierBase):
             threading.BrokenBarrierError: the barrier is broken, was reset while we waited, or a party died; or this
                 wait took too long, or was interrupted, which breaks it for all.
         """
-        arrived = self._wait(self._timeout if timeout is None else timeout)
-        if arrived is None:
+        index = self._wait(self._timeout if timeout is None else timeout, self._action)
+        if index is None:
             raise BrokenBarrierError
-        generation, index, is_last = arrived
-        if is_last:
-            try:
-                if self._action is not None:
-                    self._action()
-            except BaseException:
-                self.abort()
-                raise
-            if not self._open(generation, index):
-                raise BrokenBarrierError
         return index
 
     def reset(self) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._handles import CellHandle
-from ._native import ConditionBase, LockBase, Region
+from ._native import ConditionBase, LockBase, Region, enter_condition, leave_condition
 from ._references import RegionReference, forget_received
 from .locks import Lock, RLock
 
@@ -49,6 +49,10 @@ class Condition(CellHandle, ConditionBase):
                 f"lock is {lock!r}; it must be a Lock or RLock of conveyor's or multiprocessing's"
             )
         self._lock: Any = lock
+        self._ours = isinstance(lock, LockBase)
+        # What is written in C: no signal's handler comes between its steps.
+        whole: Any = lock
+        self._locked: Any = whole if self._ours else whole._semlock
         self.acquire: Callable[..., bool] = lock.acquire
         """Take the lock."""
         self.release: Callable[[], None] = lock.release
@@ -74,21 +78,7 @@ class Condition(CellHandle, ConditionBase):
         Raises:
             AssertionError: the caller does not hold the lock.
         """
-        self._check_owned("wait")
-        waiter = self._enter()
-        depth = _give_up(self._lock)
-        try:
-            notified = self._sleep(waiter, timeout)
-        except BaseException:
-            _take_back(self._lock, depth)
-            if self._leave(waiter):
-                self._notify(1)  # what we were told is for somebody who acts on it
-            raise
-        try:
-            _take_back(self._lock, depth)
-        finally:
-            notified = self._leave(waiter) or notified
-        return notified
+        return self._wait(self._locked, self._ours, timeout)
 
     def wait_for(self, predicate: Callable[[], R], timeout: float | None = None) -> R:
         """Wait until `predicate()` is true, and return what it returned last.
@@ -118,7 +108,8 @@ class Condition(CellHandle, ConditionBase):
         Raises:
             AssertionError: the caller does not hold the lock.
         """
-        self._check_owned("notify")
+        if not self._locked._is_mine():
+            raise AssertionError("lock is not owned: acquire the condition before notify()")
         if n > 0:
             self._notify(min(n, _ALL))
 
@@ -130,36 +121,16 @@ class Condition(CellHandle, ConditionBase):
         """
         self.notify(_ALL)
 
-    def _check_owned(self, what: str) -> None:
-        lock = self._lock
-        owned = lock._is_mine() if isinstance(lock, LockBase) else lock._semlock._is_mine()  # pyright: ignore
-        if not owned:
-            raise AssertionError(f"lock is not owned: acquire the condition before {what}()")
+    if TYPE_CHECKING:
 
-    def __enter__(self) -> bool:
-        return cast("bool", self._lock.__enter__())
+        def __enter__(self) -> bool: ...
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._lock.__exit__(kind, error, trace)
+    else:
+        __enter__ = enter_condition
+        __exit__ = leave_condition
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}({self._lock!r}, waiting={self._waiting})>"
-
-
-def _give_up(lock: Any) -> int:
-    if isinstance(lock, LockBase):
-        return lock._give_up()  # pyright: ignore[reportPrivateUsage]
-    depth: int = lock._semlock._count()
-    for _ in range(depth):
-        lock.release()
-    return depth
-
-
-def _take_back(lock: Any, depth: int) -> None:
-    if isinstance(lock, LockBase):
-        lock._take_back(depth)  # pyright: ignore[reportPrivateUsage]
-        return
-    for _ in range(depth):
-        lock.acquire()

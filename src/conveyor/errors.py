@@ -41,6 +41,7 @@ __all__ = [
     "TooManyLeases",
     "VersionMismatch",
     "WorkerLost",
+    "WorkerTimeout",
     "WorkersLost",
     "WrongKind",
 ]
@@ -128,10 +129,10 @@ class ProducerLost(ConveyorError):
         self.others = others
 
     def __str__(self) -> str:
-        how = "" if self.signal is None else f", killed by {_name_of(self.signal)},"
+        how = "ended" if self.signal is None else f"died, killed by {_name_of(self.signal)},"
         more = f"; {self.others} more were lost" if self.others else ""
         return (
-            f"producer process {self.pid} died{how} inside producing(), having put {self.items} items{more}; "
+            f"producer process {self.pid} {how} inside producing(), having put {self.items} items{more}; "
             "what was put has been taken, what was to follow is missing"
         )
 
@@ -155,15 +156,20 @@ class ItemTimeout(ConveyorError, TimeoutError):
     """An item took longer than its stage's `timeout`; its worker was replaced."""
 
 
+class WorkerTimeout(ConveyorError, TimeoutError):
+    """A worker's `setup()` or `teardown()` took longer than its stage's `setup_timeout` or `teardown_timeout`."""
+
+
 class WorkerLost(ConveyorError):
-    """A worker died on an item.
+    """A worker died on an item, or in its teardown.
 
     Attributes:
         pid: the process.
-        exitcode: as of `multiprocessing.Process`: minus the signal's number, or the exit status.
+        exitcode: as of `multiprocessing.Process`: minus the signal's number, or the exit status. None: it cannot be
+            known, for the program ignores SIGCHLD, or something in it waited for the process first.
     """
 
-    def __init__(self, text: str, pid: int = 0, exitcode: int = 0) -> None:
+    def __init__(self, text: str, pid: int = 0, exitcode: int | None = 0) -> None:
         super().__init__(text, pid, exitcode)
         self.pid = pid
         self.exitcode = exitcode

@@ -15,7 +15,8 @@ class JoinableQueue(Queue[T]):
     """A drop-in for `multiprocessing.JoinableQueue`: a `Queue` with `task_done` and `join`.
 
     Only what was really put counts as a task: an item that cannot be pickled leaves `join` as it was. What a
-    process took and had not said to be done when it ended counts as done, so that nobody waits for the dead.
+    process took and had not said to be done when it was killed counts as done, so that nobody waits for the dead. After
+    a normal end it stays to be done: somebody else may say `task_done` for it.
     An item under `lease` is done when it is acknowledged, or when it has failed for good.
     """
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ._native import DictTable, HeldClaim
+from ._native import DictTable, HeldClaim, enter_update, leave_update
 
 __all__ = ["KeyUpdate"]
 
@@ -21,6 +21,8 @@ class KeyUpdate(Generic[V]):
     """
 
     __slots__ = ("_before", "_claim", "_key", "_removed", "_table", "_timeout", "_value")
+
+    _no_value = _NOT_READ
 
     def __init__(self, table: DictTable[Any, V], key: Any, timeout: float | None = None) -> None:
         self._table = table
@@ -77,29 +79,13 @@ class KeyUpdate(Generic[V]):
         if not self._claim.is_held:
             raise RuntimeError("the value belongs to the block: with shared_dict.update(key) as v: ...")
 
-    def __enter__(self) -> KeyUpdate[V]:
-        if self._claim.is_held:
-            raise RuntimeError(f"the block of update({self._key!r}) is entered already")
-        self._value = _NOT_READ
-        self._removed = False
-        try:
-            self._before = self._table._claim(self._key, self._timeout, self._claim)
-        except BaseException:
-            self._claim.give_back()  # a Ctrl-C may come when the claim has just been made
-            raise
-        return self
+    if TYPE_CHECKING:
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self._claim.is_held:
-            raise RuntimeError(f"the block of update({self._key!r}) was left already")
-        try:
-            if kind is None and self._value is not _NOT_READ:
-                self._table._settle_value(self._key, self._claim, self._value, self._before)
-            else:
-                self._table._settle(self._key, self._claim, kind is None and self._removed)
-        except BaseException:
-            # The value could not be written: the key is free again, as it was.
-            self._claim.give_back()
-            raise
+        def __enter__(self) -> KeyUpdate[V]: ...
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None: ...
+
+    else:
+        __enter__ = enter_update
+        __exit__ = leave_update

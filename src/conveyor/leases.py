@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
-from ._native import Lease
+from ._native import Lease, enter_leases, init_leases, leave_leases
 from .errors import LeaseLost
 
 __all__ = ["Lease", "Leases"]
@@ -20,8 +20,14 @@ class Leases(Sequence[Lease[T]]):
     Leaving the block acknowledges those that were not settled in it; an exception gives them back.
     """
 
-    def __init__(self, leases: list[Lease[T]]) -> None:
-        self._leases = leases
+    _leases: list[Lease[T]]
+
+    if TYPE_CHECKING:
+
+        def __init__(self, leases: list[Lease[T]]) -> None: ...
+
+    else:
+        __init__ = init_leases
 
     @property
     def items(self) -> list[T]:
@@ -56,21 +62,16 @@ class Leases(Sequence[Lease[T]]):
         if lost is not None:
             raise lost
 
-    def __enter__(self) -> list[T]:
-        return self.items
+    if TYPE_CHECKING:
 
-    def __exit__(
-        self,
-        type_: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        lost: LeaseLost | None = None
-        # The last first, so that each goes back in front of the one before.
-        for lease in self._leases if type_ is None else reversed(self._leases):
-            try:
-                lease.__exit__(type_, error, trace)
-            except LeaseLost as late:
-                lost = late
-        if lost is not None:
-            raise lost
+        def __enter__(self) -> list[T]: ...
+        def __exit__(
+            self,
+            type_: type[BaseException] | None,
+            error: BaseException | None,
+            trace: TracebackType | None,
+        ) -> None: ...
+
+    else:
+        __enter__ = enter_leases
+        __exit__ = leave_leases

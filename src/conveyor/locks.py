@@ -15,11 +15,10 @@ class Lock(CellHandle, LockBase):
     """A lock between processes, with the methods of `multiprocessing.Lock`.
 
     Goes to any process: as an argument of `Process` under every start method, in a `Pool`'s tasks, through a queue.
-    When the process that holds it dies, the next `acquire` returns within a second, and `recovered` is True then: what
-    the lock guards may be half-changed. Not reentrant; any process and thread may release it.
+    When the process that holds it is killed, the next `acquire` returns within a second, and `recovered` is True then:
+    what the lock guards may be half-changed. A process that ends normally leaves it held, as with the standard library.
+    Not reentrant; any process and thread may release it.
     """
-
-    __slots__ = ()
 
     def __init__(self, *, ctx: Any = None) -> None:
         """A new lock, which nobody holds.
@@ -33,6 +32,13 @@ class Lock(CellHandle, LockBase):
         forget_received()
         LockBase.__init__(self)
 
+    @classmethod
+    def _at(cls, region: Region, offset: int) -> Lock:
+        """The lock that lies there."""
+        lock = cls.__new__(cls)
+        LockBase.__init__(lock, region, offset)
+        return lock
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__}(owner={_owner(self)})>"
 
@@ -43,8 +49,6 @@ class RLock(CellHandle, RLockBase):
     As `Lock` in all else: it goes to any process, and `recovered` says that the last holder died. A thread takes it
     through whatever handle: two that stand for the same lock in one process count together.
     """
-
-    __slots__ = ()
 
     def __init__(self, *, ctx: Any = None) -> None:
         """A new lock, which nobody holds.

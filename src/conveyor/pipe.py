@@ -14,7 +14,7 @@ import socket
 from multiprocessing import connection, reduction
 from typing import Any
 
-from ._native import Channel, Segment
+from ._native import Channel, PipeEnd, Segment
 from ._references import Descriptor, duplicate_for_child
 
 __all__ = ["Connection", "Pipe"]
@@ -34,21 +34,31 @@ class Connection(connection.Connection):
 
     def __init__(self, handle: int, inbox: Segment | None, outbox: Segment | None) -> None:
         super().__init__(handle, readable=inbox is not None, writable=outbox is not None)
-        self._inbox = self._channel(handle, inbox)
-        self._outbox = self._channel(handle, outbox)
+        self._end = PipeEnd(handle)
+        self._inbox = self._channel(inbox)
+        self._outbox = self._channel(outbox)
 
-    @staticmethod
-    def _channel(handle: int, segment: Segment | None) -> Channel | None:
+    def _channel(self, segment: Segment | None) -> Channel | None:
         if segment is None:
             return None
         channel = Channel(segment)
-        channel._use_pipe(handle)
+        channel._use_pipe(self._end)
         return channel
 
     def close(self) -> None:
-        """Close this end in this process, and let go of its memory."""
+        """Close this end in this process, and let go of its memory.
+
+        Another thread's call on it ends with OSError, at once.
+        """
         super().close()
+        boxes = (self._inbox, self._outbox)
         self._inbox = self._outbox = None
+        for box in boxes:
+            if box is not None:
+                box._wake_all()
+
+    def _close(self, *_: Any) -> None:
+        self._end.close()  # the base class would close the number while another thread's call is on it
 
     def send(self, obj: Any) -> None:
         """Send an object; it is pickled here, and errors of that are raised here.
@@ -61,8 +71,7 @@ class Connection(connection.Connection):
         """
         self._check_closed()  # type: ignore[attr-defined]
         self._check_writable()  # type: ignore[attr-defined]
-        assert self._outbox is not None
-        self._outbox._put_object(obj)
+        self._sending()._put_object(obj)
 
     def recv(self) -> Any:
         """Receive an object; waits for one.
@@ -72,18 +81,27 @@ class Connection(connection.Connection):
         """
         self._check_closed()  # type: ignore[attr-defined]
         self._check_readable()  # type: ignore[attr-defined]
-        assert self._inbox is not None
-        return self._inbox._get_object()
+        return self._receiving()._get_object()
+
+    # Another thread may have closed it since it was asked.
+
+    def _sending(self) -> Channel:
+        if (outbox := self._outbox) is None:
+            raise OSError("handle is closed")
+        return outbox
+
+    def _receiving(self) -> Channel:
+        if (inbox := self._inbox) is None:
+            raise OSError("handle is closed")
+        return inbox
 
     # The base class checks arguments and states and calls these three.
 
     def _send_bytes(self, buf: memoryview) -> None:
-        assert self._outbox is not None
-        self._outbox._put_bytes(buf)
+        self._sending()._put_bytes(buf)
 
     def _recv_bytes(self, maxsize: int | None = None) -> io.BytesIO | None:
-        assert self._inbox is not None
-        data = self._inbox._get_bytes()
+        data = self._receiving()._get_bytes()
         if maxsize is not None and len(data) > maxsize:
             return None
         received = io.BytesIO(data)
@@ -91,8 +109,7 @@ class Connection(connection.Connection):
         return received
 
     def _poll(self, timeout: float | None) -> bool:
-        assert self._inbox is not None
-        return self._inbox._wait_item(timeout)
+        return self._receiving()._wait_item(timeout)
 
     def __reduce__(self) -> tuple[Any, ...]:
         segments = [None if box is None else box._segment for box in (self._inbox, self._outbox)]

@@ -6,9 +6,11 @@ import copyreg
 import functools
 import operator
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._arrays import Form
+from ._assignable import assignable
 from ._awaitable import AwaitableChannel
 from ._ends import NoLock, Reader, Writer
 from ._native import Segment
@@ -78,11 +80,20 @@ def checked_lease(lease_seconds: float | None, max_attempts: int | None) -> tupl
     return max_attempts or 0, float(lease_seconds or 0)
 
 
-def _bury(dead_letters: Any, item: Any, attempts: int, error: str, pid: int) -> bool:
-    from .dead_letter import DeadLetter
-
+def _bury(
+    make: Any,
+    dead_letters: Any,
+    item: Any,
+    attempts: int,
+    error: str,
+    pid: int,
+    raw: bytes | None,
+    buffers: list[bytes] | None,
+    producer_pid: int,
+) -> bool:
+    letter = make(item, attempts, error, pid, raw, tuple(buffers or ()), producer_pid or None)
     try:
-        dead_letters.put(DeadLetter(item, attempts, error, pid), block=False)
+        dead_letters.put(letter, block=False)
     except Full:
         return False
     return True
@@ -147,12 +158,16 @@ class Queue(AwaitableChannel[T]):
 
     def _attach(self, segment: Segment, codec: str | Codec, dead_letters: Any = None) -> None:
         super().__init__(segment, codec)
+        for end in ("_reader", "_writer", "_maxsize"):  # of another segment, or assigned before this
+            self.__dict__.pop(end, None)
         self._codec = codec
         self._dead_letters = dead_letters
         if dead_letters is not None:
             if not callable(getattr(dead_letters, "put", None)):
                 raise TypeError(f"dead_letters is {dead_letters!r}; it must be a queue, or None")
-            self._use_dead_letters(functools.partial(_bury, dead_letters))
+            from .dead_letter import DeadLetter  # now: in the midst of an import nobody can be given one
+
+            self._use_dead_letters(functools.partial(_bury, DeadLetter, dead_letters))
         # The names that the standard library's own code looks for.
         self._ignore_epipe = False
         self._rlock = NoLock()
@@ -345,26 +360,29 @@ class Queue(AwaitableChannel[T]):
 
     _raise_in_put = _on_queue_feeder_error
 
+    # Plain attributes there, so a subclass may assign them. What it assigns is the object's from then on.
+
     @property
     def _closed(self) -> bool:
         return self._is_closed
 
-    @property
+    @_closed.setter
+    def _closed(self, closed: bool) -> None:
+        with suppress(ValueError):  # before `super().__init__()`, which opens it
+            self._mark_closed() if closed else self._mark_open()
+
+    @assignable
     def _maxsize(self) -> int:
         return self._segment.max_items or _NO_BOUND
 
-    @property
+    @assignable
     def _reader(self) -> Reader:
-        end = self.__dict__.get("_reader_end")
-        if end is None:
-            end = self.__dict__["_reader_end"] = Reader(self._segment, self._codec)
+        end: Reader = self.__dict__.setdefault("_reader", Reader(self._segment, self._codec))
         return end
 
-    @property
+    @assignable
     def _writer(self) -> Writer:
-        end = self.__dict__.get("_writer_end")
-        if end is None:
-            end = self.__dict__["_writer_end"] = Writer(self._segment, self._codec)
+        end: Writer = self.__dict__.setdefault("_writer", Writer(self._segment, self._codec))
         return end
 
     # -- pickling ---------------------------------------------------------------------------------

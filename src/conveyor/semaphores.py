@@ -16,9 +16,10 @@ _LARGEST = 2**31 - 1  # as the standard library's
 class Semaphore(CellHandle, SemaphoreBase):
     """So many units that processes take and give back, with the methods of `multiprocessing.Semaphore`.
 
-    Units that a process holds when it dies are free again within a second; the `acquire` that found it says so by
-    `recovered`. That is so as long as everybody gives back what it took itself. A semaphore that one process releases
-    and another acquires is a signal: then a unit that was taken is used up, and a death gives nothing back.
+    Units that a process holds when it is killed are free again within a second; the `acquire` that found it says so by
+    `recovered`. One that ends normally keeps them, until somebody releases them for it. That is so as long as everybody
+    gives back what somebody took. A semaphore that one process releases and another acquires is a signal: then a unit
+    that was taken is used up, and a death gives nothing back.
     """
 
     def __init__(self, value: int = 1, *, ctx: Any = None) -> None:

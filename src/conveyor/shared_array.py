@@ -9,7 +9,7 @@ import struct
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from ._native import Region
+from ._native import Region, enter_locked, leave_locked
 from ._references import RegionReference, forget_received, reference_to_region
 from .errors import CorruptSegment
 from .locks import RLock
@@ -135,14 +135,19 @@ class SharedArray:
         if self._region.path:
             self._region.flush()
 
-    def __enter__(self) -> NDArray[Any]:
-        self.get_lock().acquire()
-        return self.array
+    def _to_enter(self) -> tuple[RLock, NDArray[Any]]:
+        return self.get_lock(), self.array
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.get_lock().release()
+    if TYPE_CHECKING:
+
+        def __enter__(self) -> NDArray[Any]: ...
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None: ...
+
+    else:
+        __enter__ = enter_locked
+        __exit__ = leave_locked
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         import numpy

@@ -193,7 +193,7 @@ class SharedList(ListSequence[T]):
         return _received, (type(self), reference_to_region(self._region), self._codec)
 
 
-# Its metaclass is the core's own, and not ABCMeta: so it is told, and not inherited.
+# Told, and not inherited: so its metaclass is `type`, and a subclass may have any.
 _register: Any = MutableSequence
 _register.register(SharedList)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ._native import RecordBase, Region
+from ._native import RecordBase, Region, enter_locked, leave_changed
 from ._number_types import code_of
 from ._references import RegionReference, forget_received, reference_to_region
 from ._waiting import wait_until
@@ -114,15 +114,19 @@ class SharedStruct:
         """Whether the last `with` block took the lock from a process that died inside one."""
         return self._lock.recovered
 
-    def __enter__(self) -> SharedStruct:
-        self._lock.acquire()
-        return self
+    def _to_enter(self) -> tuple[RLock, SharedStruct]:
+        return self._lock, self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._lock.release()
-        self._memory._notify()  # pyright: ignore[reportPrivateUsage]
+    if TYPE_CHECKING:
+
+        def __enter__(self) -> SharedStruct: ...
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None: ...
+
+    else:
+        __enter__ = enter_locked
+        __exit__ = leave_changed
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "_kind" not in vars(self) or name not in self._places():

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar
 
-from ._native import SubscriptionChannel
+from ._native import SubscriptionChannel, close_if_made, enter_closing, leave_closing
 from .errors import Empty, ShutDown
 
 if TYPE_CHECKING:
@@ -83,8 +83,14 @@ class Subscription(SubscriptionChannel[T]):
         if filter is not None and not callable(filter):
             raise TypeError(f"filter is {filter!r}; it must be a function of an event, or None")
         start, number = _checked_start(from_)
-        super().__init__(topic, _checked_patterns(keys), MODES[when_slow], start, number, filter)
         self._topic = topic
+        patterns = _checked_patterns(keys)
+        try:
+            super().__init__(topic, patterns, MODES[when_slow], start, number, filter)
+        except BaseException:
+            # A signal's handler may raise when we have just joined; the traceback would keep us.
+            close_if_made(self)
+            raise
 
     @property
     def seq(self) -> int:
@@ -127,13 +133,16 @@ class Subscription(SubscriptionChannel[T]):
                 return
             yield event
 
-    def __enter__(self) -> Self:
-        return self
+    if TYPE_CHECKING:
 
-    def __exit__(
-        self, type_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        def __enter__(self) -> Self: ...
+        def __exit__(
+            self, type_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None: ...
+
+    else:
+        __enter__ = enter_closing
+        __exit__ = leave_closing
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

@@ -16,6 +16,7 @@ from stages import same
 
 from conveyor import Pipeline
 from conveyor.pipeline.deferred_signals import deferred_signals, surely
+from conveyor.pipeline.watch import Watch
 
 TERMINATES = """
 import multiprocessing, time
@@ -144,3 +145,30 @@ def test_handlers_are_back_whenever_a_signal_comes(call: int, monkeypatch: pytes
     finally:
         monkeypatch.undo()
         signal.signal(signal.SIGTERM, old)
+
+
+def test_a_thread_may_tell_of_results_while_its_run_ends() -> None:
+    """The number of a descriptor that was closed may be anybody's: it must not be written to."""
+    failed: list[BaseException] = []
+
+    def wake(watch: Watch) -> None:
+        try:
+            for _ in range(30):
+                watch.wake()
+        except BaseException as error:
+            failed.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(1000):
+            watch = Watch(None)
+            threads = [threading.Thread(target=wake, args=(watch,)) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            watch.close()
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not failed

@@ -55,6 +55,15 @@ def soundly_asleep(pid: int) -> bool:
     return True
 
 
+def thread_asleep(thread: int) -> bool:
+    """Whether that thread of this process, by its native id, slept at eight looks in a row."""
+    for _ in range(8):
+        if Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+            return False
+        time.sleep(0.001)
+    return True
+
+
 def finish(process: BaseProcess, seconds: float = 30.0) -> None:
     """Wait for the process to end by itself, well."""
     process.join(seconds)

@@ -93,6 +93,25 @@ def occurrences(pattern: str, paths: list[Path], *, code_only: bool = True) -> l
     ]
 
 
+# Calls of CPython's that may run Python code, or take the GIL back.
+RUNS_PYTHON = re.compile(
+    r"\bPy(Object_(Call(?!FinalizerFromDealloc)\w*|Vectorcall\w*|Str|Repr|IsTrue|GetAttr\w*|GetIter|GetBuffer|"
+    r"RichCompare\w*|Hash)|Iter_Next|Import_Import\w*|Number_\w+|Float_AsDouble|Sequence_(Fast|List|Tuple)|"
+    r"Err_(CheckSignals|WarnFormat|WriteUnraisable|NormalizeException)|Buffer_Release|Eval_\w+|GILState_\w+)\(|"
+    r"\bgil_scoped_\w+"
+)
+
+
+def bracketed(text: str, name: str) -> Iterator[tuple[int, int]]:
+    """Where the arguments of each call of `name` begin and end."""
+    for match in re.finditer(rf"\b{name}\(", text):
+        depth, at = 1, match.end()
+        while depth and at < len(text):
+            depth += {"(": 1, ")": -1}.get(text[at], 0)
+            at += 1
+        yield match.end(), at
+
+
 class TestFiles:
     @pytest.mark.parametrize("path", SOURCES, ids=short)
     def test_is_short_enough_to_be_read(self, path: Path) -> None:
@@ -172,6 +191,21 @@ class TestNative:
             r"std::(cout|cerr|clog)|\bf?printf\(|\bputs\(|\b(abort|exit|_exit|terminate)\(|(?<!static_)\bassert\(",
             CORE_FILES,
         )
+
+    def test_python_code_is_run_where_a_thread_may_be_ended(self) -> None:
+        """What may run Python code gives up the GIL, and may not get it back: gil.hpp says why `foreign`."""
+        found = []
+        for path in NATIVE_FILES:
+            text = "\n".join(line for _, line in code_lines(path))
+            guarded = list(bracketed(text, "foreign"))
+            found += re.findall(r"PyErr_Format\([^;]*%[RSA]", path.read_text())  # a repr
+            found += [
+                f"{short(path)}:{text.count(chr(10), 0, call.start()) + 1}: {call[0]}"
+                for call in RUNS_PYTHON.finditer(text)
+                if not any(start < call.start() < end for start, end in guarded)
+                and not (path.name == "gil.hpp" and call[0] == "PyEval_SaveThread(")
+            ]
+        assert not found, "call it by what gil.hpp has for it, or within foreign"
 
     def test_headers_are_read_once(self) -> None:
         headers = [path for path in CORE_FILES + NATIVE_FILES if path.suffix == ".hpp"]

@@ -328,9 +328,9 @@ def test_an_iterable_that_fails_puts_nothing() -> None:
 def test_an_item_that_cannot_be_unpickled() -> None:
     queue = Queue()
     queue.put_many([1, FailsOnArrival(), 2])
-    with pytest.raises(ZeroDivisionError) as caught:
-        queue.get_many()
-    assert caught.value.items_received == [1, 2]  # type: ignore[attr-defined]
+    assert queue.get_many() == [1, 2]
+    with pytest.raises(ZeroDivisionError):
+        queue.get_many(timeout=0)
     queue.put_many([FailsOnArrival(), "next"])
     with pytest.raises(ZeroDivisionError):
         queue.get()

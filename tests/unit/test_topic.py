@@ -160,9 +160,9 @@ class TestEvents:
         topic: Topic[Any] = Topic()
         subscription = topic.subscribe()
         topic.publish_many([1, Unreadable(), 2])
-        with pytest.raises(ZeroDivisionError) as raised:
+        assert subscription.get_many() == [1]
+        with pytest.raises(ZeroDivisionError):
             subscription.get_many()
-        assert raised.value.events_received == [1]  # type: ignore[attr-defined]
         assert subscription.get() == 2
 
 

@@ -13,6 +13,9 @@ namespace conveyor {
 
 template <class T>
 using Atomic = std::atomic<T>;
+// What only the threads of one process share. The checker explores processes, and so has nothing to explore here.
+template <class T>
+using ThreadAtomic = std::atomic<T>;
 
 inline constexpr std::memory_order relaxed = std::memory_order_relaxed;
 inline constexpr std::memory_order acquire = std::memory_order_acquire;

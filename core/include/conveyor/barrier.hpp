@@ -15,7 +15,7 @@ enum class Met {
   last,       // we are the last; call `open`, or `spoil`
   broken,
   timed_out,  // and now it is broken
-  interrupted,
+  interrupted,  // look for signals, and call again
 };
 
 class Barrier {
@@ -29,14 +29,14 @@ class Barrier {
     std::uint32_t index = 0;
     bool arrived = false;
   };
-  // Called again after `interrupted`, it goes on where it was.
-  Met wait(Arrival& arrival, Nanoseconds deadline);
+  // For one slice at most. Called again after `interrupted`, it goes on where it was.
+  Met wait(Arrival& arrival, Nanoseconds deadline, Slices& slices);
   // By the last.
   Met open(const Arrival& arrival);
-  // All that wait, and all that come, are told that the barrier is broken, until `reset`.
-  void spoil();
-  // Those that wait are told that it is broken; then it is as new.
-  void reset();
+  // All that wait, and all that come, are told that the barrier is broken, until `reset`. False: call again.
+  bool spoil();
+  // Those that wait are told that it is broken; then it is as new. False: call again.
+  bool reset();
   std::uint32_t parties() const { return parties_; }
   std::uint32_t waiting() const;
   bool is_broken() const;
@@ -45,7 +45,7 @@ class Barrier {
   Met arrive(Arrival& arrival);
   Met look(const Arrival& arrival);
   bool somebody_died(const Arrival& arrival);
-  void enter();
+  bool enter();
   void publish(std::uint64_t word);
   Atomic<OwnerId>* arrivals() const { return reinterpret_cast<Atomic<OwnerId>*>(cell_ + 1); }
 

@@ -70,7 +70,8 @@ struct alignas(cell_unit) SemaphoreCell {
   // The fold that is under way: new capacity << 8 | place + 1; 0: none.
   Atomic<std::uint64_t> intent;
   Atomic<std::uint32_t> used;       // places at and above were never used
-  std::uint32_t reserved;
+  // Units that processes had when they ended normally, not in `capacity`. Never too many: after a crash too few, at most.
+  Atomic<std::uint32_t> left;
   alignas(cell_unit) EventCount freed;
   alignas(cell_unit) SemaphorePlace places[semaphore_places];
 };
@@ -99,7 +100,7 @@ enum class WaitStage : std::uint32_t { entering = 0, waiting = 1, notified = 2 }
 struct alignas(cell_unit) ConditionCell {
   CellHead head;
   Atomic<std::uint64_t> tickets;  // of the next to wait
-  Atomic<std::uint32_t> crowd;    // how many wait without a place
+  Atomic<std::uint32_t> crowd;  // how many wait without a place
   std::uint32_t reserved;
   EventCount any;  // for those
   alignas(cell_unit) ConditionPlace places[condition_places];

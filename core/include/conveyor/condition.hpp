@@ -22,8 +22,8 @@ class Condition {
   };
   // Under the lock: from now on we can be chosen.
   Waiter enter();
-  // Without the lock. `again`: notified, or taken over from one who died.
-  Waited wait(const Waiter& waiter, Nanoseconds deadline);
+  // Without the lock, for one slice at most. `again`: notified, or taken over from one who died.
+  Waited wait(const Waiter& waiter, Nanoseconds deadline, Slices& slices);
   // Under the lock again. True: we were notified, even if `wait` did not see it.
   bool leave(const Waiter& waiter);
   // Under the lock.

@@ -69,6 +69,7 @@ struct FanoutFigures {
 struct RecordView {
   std::uint64_t position = 0, number = 0, span = 0;  // in bytes
   std::uint8_t kind = 0;
+  std::uint32_t sender = 0;  // a pid; 0: not known
   std::string_view key;
   const std::byte* payload = nullptr;
   std::uint64_t size = 0;
@@ -118,7 +119,7 @@ class Fanout {
   // and finds in `lost` whom there is to find.
   bool ended() const { return header_.ended.load(acquire) != 0; }
   Status enter_producing(bool counts, Nanoseconds patience);
-  void leave_producing();
+  Status leave_producing(Nanoseconds patience);
   Status expect_producers(std::uint32_t count, Nanoseconds patience);
   // True now and then, for one of all processes, while somebody may die inside `producing()`: whoever has nothing to
   // read then looks.

@@ -36,7 +36,7 @@ struct RecordHeader {
   std::uint8_t kind;       // the codec's business
   std::uint8_t padding;    // bytes behind the payload, below 64
   std::uint32_t form;      // RecordForm
-  std::uint32_t reserved;
+  std::uint32_t sender;    // pid of the process that published it; 0: an older conveyor, which did not say
 };
 static_assert(sizeof(RecordHeader) == 32);
 

@@ -5,7 +5,6 @@
 
 #include "conveyor/cells.hpp"
 #include "conveyor/kill_point.hpp"
-#include "conveyor/mutex.hpp"
 
 namespace conveyor {
 
@@ -25,18 +24,14 @@ class Flag {
   }
   void clear() { cell_->word.fetch_and(~std::uint64_t{1}, acq_rel); }
 
-  // `again`: it is set, or was since the wait began.
-  Waited wait(Nanoseconds deadline) {
-    const std::uint64_t first = cell_->word.load(acquire);
-    if ((first & 1) != 0) return Waited::again;
+  // How often it was set so far.
+  std::uint64_t times_set() const { return cell_->word.load(acquire) >> 1; }
+  // `again`: it was set since that number was `seen`.
+  Waited wait(std::uint64_t seen, Nanoseconds deadline, Slices& slices) {
     for (;;) {
       const std::uint32_t epoch = cell_->changed.announce();
-      if ((cell_->word.load(acquire) >> 1) != first >> 1) return Waited::again;
-      const Nanoseconds now = monotonic_now();
-      if (deadline <= now) return Waited::timed_out;
-      Slices slices;
-      const Nanoseconds until = deadline - now > longest_look ? now + longest_look : deadline;
-      if (cell_->changed.sleep(epoch, until, slices) == Waited::interrupted) return Waited::interrupted;
+      if (times_set() != seen) return Waited::again;
+      if (const Waited how = cell_->changed.sleep(epoch, deadline, slices); how != Waited::again) return how;
     }
   }
 

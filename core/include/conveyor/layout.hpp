@@ -1,12 +1,13 @@
 // What lies in a segment. Offsets and sizes are fixed by static_asserts: two processes must agree.
 //
-//   0            Header                      5 pages of 4 KiB
-//   descriptors  Descriptor[page_count]      who uses each pool page, and what follows it
-//   cold bits    1 bit a pool page           set: free, and its memory given back
-//   leases       LeaseRecord[capacity]       items in the hands of consumers that may give them back
+//   0            Header                      with the first entries of each table
 //   pages        page_count x 64 KiB         the pool
+//   page table   PageBlock[]                 who uses each pool page, what follows it, and whether it is cold
+//   leases       LeaseRecord[capacity]       items in the hands of consumers that may give them back
 //
-// The file is sparse: it has the size of all this from the start, but memory only where touched.
+// The file is sparse: it has the size of all this from the start, but memory only where touched. A process maps
+// what it needs of it (view.hpp): a small queue is all in front, and the tables are behind the pages, so that
+// what is mapped first is one piece. The entries of a table that are in front are not used in the table itself.
 // Every number read from here is checked before it is used as an index or a length.
 #pragma once
 
@@ -21,7 +22,7 @@
 namespace conveyor {
 
 inline constexpr std::uint64_t segment_magic = 0x726f79'65766e6f63;  // "conveyor"
-inline constexpr std::uint32_t layout_version = 2;
+inline constexpr std::uint32_t layout_version = 3;
 inline constexpr std::size_t cache_line = 64;
 inline constexpr std::size_t page_size = 64 * 1024;
 inline constexpr std::uint32_t no_page = UINT32_MAX;
@@ -72,7 +73,7 @@ inline constexpr std::uint32_t warm_capacity = 64;
 
 struct alignas(cache_line) PoolState {
   Lock lock;
-  std::uint32_t high_water;  // pages at and above were never used
+  Atomic<std::uint32_t> high_water;  // pages at and above were never used
   std::uint32_t cold_hint;   // no cold page lies below
   std::uint32_t cold_count;
   std::uint32_t warm_count;
@@ -81,6 +82,7 @@ struct alignas(cache_line) PoolState {
   std::uint32_t recent_run;   // pages of the longest run that was lately freed
   std::uint32_t recent_peak;  // most pages lately in use
   Atomic<std::uint32_t> lent_pages;  // in runs of use `lent`; written under the lock, read by anybody
+  std::uint32_t tabled;  // there is memory behind what the table says of the pages below
   WarmRun warm[warm_capacity];
 };
 static_assert(sizeof(PoolState) == 9 * cache_line);
@@ -173,51 +175,6 @@ struct alignas(cache_line) EndingState {
 };
 static_assert(sizeof(EndingState) == 161 * cache_line);
 
-struct alignas(4096) Header {
-  std::uint64_t magic;
-  std::uint32_t version;
-  std::uint32_t header_size;
-  std::uint64_t total_size;
-  std::uint64_t descriptors_offset;
-  std::uint64_t cold_offset;
-  std::uint64_t pages_offset;
-  std::uint32_t page_count;
-  std::uint32_t soft_bound;  // 1: an item larger than max_bytes may pass when the queue is empty
-  std::uint64_t max_items;
-  std::uint64_t max_bytes;
-  std::uint64_t pid_namespace;
-  std::uint64_t leases_offset;
-
-  // Rarely written, read by every operation.
-  alignas(cache_line) Atomic<std::uint32_t> sweep_wanted;  // 1: a lock's holder died; pages may be lost
-  Atomic<std::uint32_t> watched;  // 1: somebody asked for a readable descriptor
-  Atomic<std::uint32_t> exports;  // pickled handles that nobody has attached yet
-  Atomic<std::uint32_t> ended;  // End; stored under the producers' lock
-  Atomic<std::uint32_t> returned;  // leased items that were given back, and wait
-  Atomic<std::uint32_t> failed;  // leased items that failed too often, to be moved
-
-  EventCount not_empty alignas(cache_line);
-  EventCount not_full alignas(cache_line);
-  EventCount all_done alignas(cache_line);
-
-  Published tail;  // the producers' side
-  Published head;  // the consumers' side
-  Side producers;
-  Side consumers;
-
-  LeaseState leases;
-  alignas(cache_line) Lock ready_lock;
-  Atomic<std::uint32_t> ready_raised;  // 1: the ready descriptor holds a token
-
-  PoolState pool;
-  EndingState ending;
-
-  // Processes that put (got) at least once and have not left.
-  Atomic<OwnerId> putting[attachment_capacity];
-  Atomic<OwnerId> getting[attachment_capacity];
-};
-static_assert(sizeof(Header) % 4096 == 0);
-
 enum class PageUse : std::uint32_t {
   none = 0,  // never used, or free
   stream,  // holds messages
@@ -242,14 +199,80 @@ struct Descriptor {
 };
 static_assert(sizeof(Descriptor) == 32);
 
+// What is known of so many pages in a row.
+inline constexpr std::uint32_t pages_in_block = 2048;
+struct PageBlock {
+  Atomic<std::uint64_t> cold[pages_in_block / 64];  // a bit for each page; set: free, and its memory given back
+  Descriptor descriptors[pages_in_block];
+};
+static_assert(sizeof(PageBlock) == 256 + 64 * 1024);
+static_assert(offsetof(PageBlock, descriptors) == 256);
+
+// How many entries of each table are in front. What a first view has of the pages needs no other view.
+inline constexpr std::uint32_t pages_in_front = 16;
+inline constexpr std::uint32_t cold_words_in_front = 1;
+inline constexpr std::uint32_t leases_in_front = 16;  // behind the header, in a system page that only they touch
+
+struct alignas(4096) Header {
+  std::uint64_t magic;
+  std::uint32_t version;
+  std::uint32_t header_size;
+  std::uint64_t total_size;
+  std::uint64_t pages_offset;
+  std::uint64_t page_table_offset;
+  std::uint64_t leases_offset;
+  std::uint32_t page_count;
+  // An item larger than max_bytes may pass when the queue is empty; 1: and what is lent does not count.
+  std::uint32_t soft_bound;
+  std::uint64_t max_items;
+  std::uint64_t max_bytes;
+  std::uint64_t pid_namespace;
+
+  // Rarely written, read by every operation.
+  alignas(cache_line) Atomic<std::uint32_t> sweep_wanted;  // 1: a lock's holder died; pages may be lost
+  Atomic<std::uint32_t> watched;  // 1: somebody asked for a readable descriptor
+  Atomic<std::uint32_t> exports;  // pickled handles that nobody has attached yet
+  Atomic<std::uint32_t> ended;  // End; stored under the producers' lock
+  Atomic<std::uint32_t> returned;  // leased items that were given back, and wait
+  Atomic<std::uint32_t> failed;  // leased items that failed too often, to be moved
+  // 1: the consumers' (producers') lock was taken from a dead holder by one that could not put in order what that one
+  // left; whoever takes it next does so first. Stored under the lock.
+  Atomic<std::uint32_t> consumers_owed;
+  Atomic<std::uint32_t> producers_owed;
+
+  EventCount not_empty alignas(cache_line);
+  EventCount not_full alignas(cache_line);
+  EventCount all_done alignas(cache_line);
+
+  Published tail;  // the producers' side
+  Published head;  // the consumers' side
+  Side producers;
+  Side consumers;
+
+  LeaseState leases;
+  alignas(cache_line) Lock ready_lock;
+  Atomic<std::uint32_t> ready_raised;  // 1: the ready descriptor holds a token
+
+  PoolState pool;
+  Descriptor descriptors[pages_in_front];
+  Atomic<std::uint64_t> cold[cold_words_in_front];
+  EndingState ending;
+
+  // Processes that put (got) at least once and have not left.
+  Atomic<OwnerId> putting[attachment_capacity];
+  Atomic<OwnerId> getting[attachment_capacity];
+};
+static_assert(sizeof(Header) % 4096 == 0);
+
 // A message in a stream page, aligned to 8 bytes; the payload follows.
 struct MessageHeader {
-  std::uint32_t size;  // bytes of payload in this page
-  std::uint8_t kind;  // the codec's business
-  std::uint8_t form;  // MessageForm
-  std::uint16_t check;  // message_check, so that a damaged page is found out
+  std::uint64_t size : 16;  // bytes of payload in this page
+  std::uint64_t kind : 8;  // the codec's business
+  std::uint64_t form : 2;  // MessageForm
+  std::uint64_t sender : 22;  // pid of the process that put it (the kernel's PID_MAX_LIMIT)
+  std::uint64_t check : 16;  // message_check, so that a damaged page is found out
 };
-static_assert(sizeof(MessageHeader) == 8);
+static_assert(sizeof(MessageHeader) == 8 && page_size - sizeof(MessageHeader) < 1 << 16);
 
 enum class MessageForm : std::uint8_t {
   inline_payload = 1,

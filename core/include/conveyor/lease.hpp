@@ -55,8 +55,11 @@ class LeaseTable {
       : segment_(segment), header_(segment.header()), state_(segment.header().leases) {}
 
   // -- at any time, by anybody --
-  // sync point "lease-table": acquires what `grow` released: the records below have memory.
-  std::uint32_t high() const { return std::min(state_.high.load(acquire), lease_capacity(segment_.page_count())); }
+  // Without those that this process cannot map: for want of address space one who has no lock sees fewer.
+  std::uint32_t high() const {
+    const std::uint32_t all = shared_high();
+    return segment_.reach_leases(all) == 0 ? all : segment_.leases_reached();
+  }
   bool ever_used() const { return state_.high.load(relaxed) != 0; }  // relaxed: a hint
   bool any_out() const { return state_.out.load(relaxed) != 0; }  // relaxed: a hint
   bool counts_tasks() const { return state_.counts_tasks != 0; }
@@ -78,7 +81,13 @@ class LeaseTable {
   // The holder's business alone: until when it has the item.
   void set_due(const LeaseId& lease, Nanoseconds due);
 
+  // By this process when it is about to end normally, or lets go of the segment: leaves behind the tasks that it has.
+  void leave_own_tasks();
+
   // -- under the consumers' lock --
+  // The first thing to do under the lock, which was got as `got`: puts in order what a dead holder left. False: for
+  // want of address space `high` is not all of them; what is to be done is still to be done, and the lock to be let go of.
+  bool enter(Locked got);
   // Whether the next record can be had: 0, ENOSPC when all are taken, or another errno.
   int make_room();
   // A lease of this process on an item of the stream, valid once the head's word says that it was taken.
@@ -106,6 +115,8 @@ class LeaseTable {
   // One task of this process is done, else one of anybody; false: there is none.
   bool settle_task();
   void settle_all(std::uint32_t index);
+  // The process that has these tasks ended normally: they stay unfinished, and anybody's `task_done` is for them, too.
+  void leave_tasks(std::uint32_t index);
   // Items in somebody's hands or waiting here; those that failed for good are done.
   std::uint64_t unfinished() const;
 
@@ -115,6 +126,10 @@ class LeaseTable {
   static constexpr Nanoseconds look_every = 100'000'000;
 
  private:
+  // sync point "lease-table": acquires what `grow` released: the records below have memory.
+  std::uint32_t shared_high() const {
+    return std::min(state_.high.load(acquire), lease_capacity(segment_.page_count()));
+  }
   std::uint32_t pop();
   int grow();
   std::uint32_t own_tasks();

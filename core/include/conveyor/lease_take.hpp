@@ -29,7 +29,8 @@ Status Stream::show(const LeaseRecord& record, Sink& sink) {
   MessageHeader message;
   const std::byte* payload;
   Runs runs;
-  if (!find_message(record, message, payload, runs)) return Status::corrupt;
+  if (const Status status = find_message(record, message, payload, runs); status != Status::ok) return status;
+  if constexpr (requires { sink.from(0U); }) sink.from(message.sender);
   if (runs.table.runs == 0) return sink.message(message.kind, payload, message.size) ? Status::ok : Status::refused;
   for (std::uint32_t i = 0; i < runs.table.runs; ++i) segment_->descriptor(runs.at[i].first).owner = self();
   return sink.runs(message.kind, runs.at, runs.table.runs, payload + runs.size(), runs.table.head_size)

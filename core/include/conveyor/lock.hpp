@@ -5,6 +5,10 @@
 // next in line can see that the holder is dead and take the lock over by one compare-exchange.
 // A holder that dies while it is taking over is found in just the same way by the next.
 //
+// A lock for user code stays with a holder that ended normally, as the standard library's does (`AfterExit::stays`,
+// docs/reliability.md): then the word names who left it behind (owner.hpp), which counts as alive, until somebody
+// unlocks it.
+//
 // A pthread robust mutex would do the same, but keeps pointers in shared memory that its unlock
 // follows: a damaged segment could then crash the process (docs/adr/0001).
 //
@@ -14,6 +18,7 @@
 
 #include "conveyor/atomic.hpp"
 #include "conveyor/owner.hpp"
+#include "conveyor/wait.hpp"
 
 namespace conveyor {
 
@@ -21,17 +26,24 @@ enum class Locked {
   clean,        // as the last holder left it
   recovered,    // taken from a dead holder: it may have stopped anywhere inside
   busy,         // not got by the deadline
-  interrupted,  // a signal came; its handler may want to run
+  interrupted,  // a signal came, or a slice of the wait is over: look for signals, and call again
 };
+
+// What becomes of a lock whose holder ended by an exit. When a signal or `exec` ended it, the lock always passes on.
+enum class AfterExit { passes_on, stays };
+
+// Between two looks for signals, so long at most is waited for a lock that only one who was stopped holds for long.
+inline constexpr Nanoseconds lock_slice = 20'000'000;
 
 class Lock {
  public:
   // Spins for about a microsecond, never sleeps: for callers that hold something others need.
   Locked try_acquire();
-  // Sleeps when needed, until the deadline. Looks whether the holder lives after some milliseconds, and again after
-  // at most `longest_look`: for locks that may be held for long.
-  Locked acquire(Nanoseconds deadline, Nanoseconds longest_look = shortest_look);
-  static constexpr Nanoseconds shortest_look = 5'000'000;
+  // Sleeps when needed, until the deadline, and looks every few milliseconds whether the holder lives.
+  Locked acquire(Nanoseconds deadline);
+  // For one slice at most, with a look at its end: for the locks of programs, which may be held for long, and stay with
+  // a holder that ended by an exit.
+  Locked acquire(Nanoseconds deadline, Slices& slices);
 
   // One look, for those who come by often: `busy`, or got. sync point "lock": acquires what unlock released.
   Locked take(OwnerId me) {
@@ -39,7 +51,9 @@ class Lock {
     return word_.compare_exchange_strong(seen, me, conveyor::acquire, relaxed) ? Locked::clean : Locked::busy;
   }
   // The same from a holder that is dead; asks the system whether it is.
-  Locked take_from_dead(OwnerId me);
+  Locked take_from_dead(OwnerId me, AfterExit after_exit);
+  // By its holder `me`, which is about to end normally: leaves it behind, held. Nothing, if it holds it not.
+  void leave(OwnerId me);
 
   // False: it was free, and nobody's.
   bool unlock() {
@@ -56,6 +70,9 @@ class Lock {
  private:
   static constexpr std::uint64_t contended = 1;
   void wake_next();
+  // Takes it from `seen`, which is not alive, unless it is to stay with that one: then `busy`, as when the word changes.
+  Locked inherit(std::uint64_t seen, OwnerId me, AfterExit after_exit);
+  Locked sleep_until(Nanoseconds end, AfterExit after_exit);
   Atomic<std::uint32_t>* futex() { return reinterpret_cast<Atomic<std::uint32_t>*>(&word_); }
 
   Atomic<std::uint64_t> word_;

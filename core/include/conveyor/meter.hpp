@@ -21,10 +21,17 @@ struct MeterWords {
   Atomic<std::uint64_t> waited;     // nanoseconds without one
   Atomic<std::uint64_t> items;      // finished
   Atomic<std::uint64_t> slow;       // written by the watcher: an item that took longer is worth telling
-  Atomic<std::uint64_t> reserved[3];
+  // Written by the worker's Python side:
+  Atomic<std::uint64_t> setup_since;     // monotonic time at which its setup began; 0: it has not, or is done
+  Atomic<std::uint64_t> arrived;         // 1: its process runs conveyor's code
+  Atomic<std::uint64_t> link;            // which of its functions is at work, from 0
+  Atomic<std::uint64_t> teardown_since;  // monotonic time at which its teardown began, or 0
+  // Written by the watcher:
+  Atomic<std::uint64_t> unwanted;  // 1: nobody wants what else comes of the item in hand
+  Atomic<std::uint64_t> reserved[6];
   Atomic<std::uint64_t> histogram[steps];
 };
-static_assert(sizeof(MeterWords) == (8 + MeterWords::steps) * 8);
+static_assert(sizeof(MeterWords) == (16 + MeterWords::steps) * 8);
 
 // Which step of the histogram a duration falls into; its lower bound is `(4 + step % 4) << (step / 4 - 2)`.
 constexpr std::size_t meter_step(std::uint64_t nanoseconds) {
@@ -44,6 +51,13 @@ class Meter {
     const Nanoseconds now = monotonic_now();
     add(words_.waited, static_cast<std::uint64_t>(now - last_));
     words_.since.store(static_cast<std::uint64_t>(now), relaxed);
+    last_ = now;
+  }
+  // The item in hand is put aside, until `begin`: it is to be tried again after a while.
+  void pause() {
+    const Nanoseconds now = monotonic_now();
+    words_.since.store(0, relaxed);
+    add(words_.busy, static_cast<std::uint64_t>(now - last_));
     last_ = now;
   }
   // The item in hand is done, and the next is begun. Returns the nanoseconds that it took if that is worth

@@ -1,5 +1,6 @@
 // Mutex and RecursiveMutex: locks for user code, which may hold them for long. They stand on `Lock`, whose word names
-// the holder: when that one dies, the next in line takes over and is told.
+// the holder: when that one is killed, the next in line takes over and is told. From one that ended normally they are
+// not taken (docs/reliability.md).
 #pragma once
 
 #include "conveyor/cells.hpp"
@@ -30,8 +31,9 @@ class Mutex {
   // Without waiting, and at the cost of one exchange.
   Locked take() { return cell_->lock.take(self()); }
   // When `take` did not get it: without waiting; also from a dead holder.
-  Locked try_harder() { return watch_.is_due() ? cell_->lock.take_from_dead(self()) : Locked::busy; }
-  Locked acquire(Nanoseconds deadline) { return cell_->lock.acquire(deadline, longest_look); }
+  Locked try_harder() { return watch_.is_due() ? cell_->lock.take_from_dead(self(), AfterExit::stays) : Locked::busy; }
+  // For one slice at most; see Locked::interrupted.
+  Locked acquire(Nanoseconds deadline, Slices& slices) { return cell_->lock.acquire(deadline, slices); }
   // Whoever holds it: it need not be the caller. False: nobody does.
   bool release() { return cell_->lock.unlock(); }
   OwnerId holder() const { return cell_->lock.holder(); }
@@ -53,10 +55,10 @@ class RecursiveMutex {
     return entered(cell_->lock.take(self()), thread);
   }
   Locked try_harder(std::uint64_t thread) {
-    return watch_.is_due() ? entered(cell_->lock.take_from_dead(self()), thread) : Locked::busy;
+    return watch_.is_due() ? entered(cell_->lock.take_from_dead(self(), AfterExit::stays), thread) : Locked::busy;
   }
-  Locked acquire(std::uint64_t thread, Nanoseconds deadline) {
-    return entered(cell_->lock.acquire(deadline, longest_look), thread);
+  Locked acquire(std::uint64_t thread, Nanoseconds deadline, Slices& slices) {
+    return entered(cell_->lock.acquire(deadline, slices), thread);
   }
   // False: the caller does not hold it.
   bool release(std::uint64_t thread);

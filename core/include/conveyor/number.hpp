@@ -78,13 +78,4 @@ class Number {
   EventCount* changed_;
 };
 
-// Sleeps until somebody has changed what the event count stands for, or the deadline; looks again now and then.
-inline Waited sleep_until_changed(EventCount& changed, std::uint32_t epoch, Nanoseconds deadline) {
-  const Nanoseconds now = monotonic_now();
-  if (deadline <= now) return Waited::timed_out;
-  Slices slices;
-  const Waited how = changed.sleep(epoch, deadline - now > longest_look ? now + longest_look : deadline, slices);
-  return how == Waited::timed_out && monotonic_now() < deadline ? Waited::again : how;
-}
-
 }  // namespace conveyor

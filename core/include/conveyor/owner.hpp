@@ -1,4 +1,5 @@
-// Who holds something: a process, told apart from any later one that gets the same pid.
+// Who holds something: a program in a process, told apart from any later one, from whatever else has its pid in another
+// pid namespace, and from what the process becomes by `exec`. The rule is told in docs/reliability.md.
 #pragma once
 
 #include <cstdint>
@@ -6,27 +7,41 @@
 
 namespace conveyor {
 
-// start time (clock ticks since boot, 41 bits) | pid (22 bits, the kernel's PID_MAX_LIMIT) | 0.
+// mark (41 bits) | pid, as its own namespace numbers it (22 bits, the kernel's PID_MAX_LIMIT) | 0.
 // The lowest bit is always 0: a lock word keeps its "contended" mark there. 0 is nobody.
+//
+// The mark says how to tell whether it lives, and has one of three forms (owner.cpp): by the lock that the kernel holds
+// for a running program; where that is not to be had, by pid namespace and start time; or what a program that has
+// ended normally left behind in its place, and which counts as alive until somebody gives it back.
 using OwnerId = std::uint64_t;
 
 inline constexpr OwnerId nobody = 0;
 
-constexpr OwnerId make_owner(std::uint32_t pid, std::uint64_t start_ticks) {
-  return (start_ticks << 23) | (static_cast<std::uint64_t>(pid & 0x3fffff) << 1);
-}
 constexpr std::uint32_t owner_pid(OwnerId owner) { return static_cast<std::uint32_t>(owner >> 1) & 0x3fffff; }
 
-// This process. Cached; a fork renews it.
-OwnerId self();
+// A process of this pid namespace by its start time, in clock ticks since boot; 0: whoever has that pid.
+OwnerId make_owner(std::uint32_t pid, std::uint64_t start_ticks);
 
-// False once the process has ended, a zombie included. When it cannot be told (no /proc, no
-// right to look), a process counts as alive: nothing is ever taken from the living.
+// This program in this process. Cached; a fork renews it.
+OwnerId self();
+// The same, or `nobody` if it was never asked for: then nothing can name this process yet.
+OwnerId known_self();
+
+// False once the program has ended, by exit, by a signal or by `exec`; a zombie has. When it cannot be told, it counts
+// as alive: nothing is ever taken from the living.
 bool is_alive(OwnerId owner);
 
-// The signal that killed a process that has ended; 0 when it was none, or when that cannot be told any
-// more: only until the parent has waited for it is there anybody to ask.
+// Of one that is not alive: the signal that killed it; 0 when it was none, or when that cannot be told any more: only
+// until its parent has waited for it is there anybody to ask.
 std::uint32_t killing_signal(OwnerId owner);
+// Of one that is not alive: whether it is known to have ended by an exit, of whatever status. Asked as above, and only
+// of processes that were forked: of others nobody knows whether they had become something else by `exec`.
+bool has_exited(OwnerId owner);
+
+// What stands in the place of a program that ended normally, where others may give back what it took.
+constexpr OwnerId left_by(OwnerId owner) { return owner & (std::uint64_t{0x3fffff} << 1); }
+constexpr bool is_left(OwnerId owner) { return owner != nobody && left_by(owner) == owner; }
+
 // is_alive for many: asks the system once for each process.
 class LifeList {
  public:
@@ -45,5 +60,11 @@ std::uint32_t fork_generation();
 
 // Inode of the pid namespace: a pid means nothing in another one.
 std::uint64_t pid_namespace();
+
+// Makes sure that is_alive can look also when the program has no descriptor left.
+void prepare_to_look();
+// Whether other programs can tell this one by the kernel's lock. False: an `exec` is not noticed, and what this process
+// holds when it dies comes back only to those of its own pid namespace.
+bool is_known_by_lock();
 
 }  // namespace conveyor

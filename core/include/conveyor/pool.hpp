@@ -23,7 +23,7 @@ class Pool {
 
   struct Allocation {
     std::uint32_t first = no_page;
-    int error = 0;  // errno when first == no_page; EBUSY: the pool's lock was not to be had in time
+    int error = 0;  // errno when first == no_page; EBUSY: the pool's lock was not to be had in time. See `lock`
   };
   // `pages` pages in a row, with memory behind them, owned by this process. Not zeroed.
   Allocation allocate(std::uint32_t pages, PageUse use);
@@ -69,10 +69,13 @@ class Pool {
   bool count(const Live& live, std::uint32_t& used, std::uint32_t& held);
 
  private:
-  // False: not in time, see LockPatience. Then what is given up is left to the sweep: `abandon`.
-  bool lock();
+  // 0, and the table of all pages that were ever used is mapped; or an errno, and it is not locked: EBUSY: not in
+  // time, see LockPatience; ENOMEM: no address space for the table. Then what is given up is left to the sweep:
+  // `abandon`.
+  int try_lock();
+  bool lock() { return try_lock() == 0; }
   void abandon(std::uint32_t first);
-  // Looked at once, and never beyond the segment: they may be damaged.
+  // Never beyond the segment, and what is mapped of its table: they may be damaged. Under the lock.
   std::uint32_t high_water() const;
   std::uint32_t warm_count() const;
   void unlock() { state_.lock.unlock(); }

@@ -2,17 +2,21 @@
 //
 // It carries whatever stands on it: a topic, a value, an array, a dictionary. A page in front says what that is,
 // and is checked by whoever attaches. Then comes the payload, of a size fixed when the region is made. It is sparse:
-// address space from the start, but memory only where it was touched, after `reserve`. It begins as zeros.
+// memory only where it was touched, after `reserve`. It begins as zeros. What may grow large (dicts and lists) is mapped
+// as it is used, see view.hpp; all else as a whole.
 //
 // An anonymous region is a memfd; a named one is /dev/shm/conveyor.<name>, as a queue's is, and of one space of names
 // with them. A region is mapped once in a process, however often it arrives.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <memory>
 #include <string>
 
+#include "conveyor/noted_cells.hpp"
 #include "conveyor/segment.hpp"
+#include "conveyor/view.hpp"
 
 namespace conveyor {
 
@@ -28,10 +32,10 @@ std::string kind_text(RegionKind kind);
 // Written once, when the region is made.
 struct RegionFacts {
   std::uint64_t magic;
-  std::uint32_t version;      // of this header
+  std::uint32_t version;  // of this header
   std::uint32_t header_size;
   RegionKind kind;
-  std::uint32_t layout;       // version of what lies in the payload; each kind counts its own
+  std::uint32_t layout;  // version of what lies in the payload; each kind counts its own
   std::uint64_t total_size;
   std::uint64_t payload_offset;
   std::uint64_t pid_namespace;
@@ -49,7 +53,7 @@ struct RegionGlance {
   RegionKind kind = RegionKind::none;
   std::uint32_t layout = 0;
   std::uint64_t size = 0;  // of the payload
-  bool local = false;      // made in this pid namespace
+  bool local = false;  // made in this pid namespace
 };
 
 class Region {
@@ -88,7 +92,14 @@ class Region {
   Region& operator=(const Region&) = delete;
   ~Region();
 
-  std::byte* data() const { return payload_; }
+  // The payload, as far as it is mapped: a part of it that `reach` has found, or `reserve`. A pointer into it stays
+  // valid, but once more is mapped the payload lies elsewhere, too.
+  std::byte* data() const { return file_.base() + sizeof(RegionHeader); }
+  // Makes sure that bytes [0, end) of the payload are mapped; 0 or an errno.
+  int reach(std::uint64_t end) { return end > size_ ? EINVAL : file_.reach(sizeof(RegionHeader) + end); }
+  std::uint64_t reached() const { return file_.reached() - sizeof(RegionHeader); }
+  // Where in the payload a pointer into it leads.
+  std::uint64_t offset_of(const void* part) const { return file_.offset_of(part) - sizeof(RegionHeader); }
   std::uint64_t size() const { return size_; }
   Type type() const { return type_; }
   const Identity& identity() const { return identity_; }
@@ -103,10 +114,11 @@ class Region {
   int memory_fd() const { return memory_fd_; }
   // Of this process among a topic's producers.
   ProducerPlace& producing() { return producing_; }
+  NotedCells& noted_cells() { return noted_cells_; }
   Atomic<std::uint32_t>& exports() const { return header_->exports; }
 
-  // Makes sure that memory stands behind these bytes of the payload; 0 or an errno (ENOSPC, ENOMEM; EINVAL: they are
-  // not all in it). Never raises a signal. What was there stays.
+  // Makes sure that memory stands behind these bytes of the payload, and that they are mapped; 0 or an errno (ENOSPC,
+  // ENOMEM; EINVAL: they are not all in it). Never raises a signal. What was there stays.
   int reserve(std::uint64_t offset, std::uint64_t size);
   // Gives the memory of the whole system pages among these bytes back; they read as zero afterwards.
   void give_back(std::uint64_t offset, std::uint64_t size);
@@ -121,16 +133,15 @@ class Region {
   void expect(const Type& type) const;
 
   int memory_fd_ = -1;
-  std::byte* base_ = nullptr;
-  std::uint64_t mapped_size_ = 0;
-  RegionHeader* header_ = nullptr;
-  std::byte* payload_ = nullptr;
+  View file_;
+  RegionHeader* header_ = nullptr;  // in the first view
   std::uint64_t size_ = 0;  // never read from the region again, where it might be damaged
   Type type_;
   Identity identity_;
   std::string name_, path_;
   bool was_alone_ = false;
   ProducerPlace producing_;
+  NotedCells noted_cells_;
 };
 
 }  // namespace conveyor

@@ -190,8 +190,12 @@ class Store {
   void changed();  // within a transaction: others will see it
   std::uint64_t size() const { return size_; }
   [[noreturn]] static void damaged() { throw Damage{}; }
+  // A reference that was made before more of the region was mapped leads into an older view.
   std::uint64_t offset_of(const void* part) const {
-    return static_cast<std::uint64_t>(static_cast<const std::byte*>(part) - base_);
+    const auto at = reinterpret_cast<std::uintptr_t>(part);
+    if (const std::uint64_t offset = at - reinterpret_cast<std::uintptr_t>(base_); offset < reached_) return offset;
+    const std::uint64_t offset = at - reinterpret_cast<std::uintptr_t>(&header_);
+    return offset < sizeof header_ ? offset : region_->offset_of(part);
   }
   std::uint64_t& word_at(std::uint64_t offset) const { return *reinterpret_cast<std::uint64_t*>(base_ + offset); }
 
@@ -202,10 +206,11 @@ class Store {
   void walk_ring(std::uint64_t block, std::uint64_t first, std::uint64_t count, std::vector<Extent>& blocks) const;
 
   StoreHeader& header_;
-  std::byte* const base_;
 
  private:
-  void enter(bool recovered);
+  // False: what others have put there cannot be mapped here.
+  bool enter(bool recovered);
+  bool follow(std::uint64_t end);
   void leave();
   void initialise();
   void redo(std::uint64_t count);
@@ -219,6 +224,9 @@ class Store {
   std::string check_heap(std::vector<Extent>& blocks);
 
   std::shared_ptr<Region> region_;
+  // The newest view that this store has used, and how much there is of it; guarded by the lock.
+  std::uint64_t reached_;
+  std::byte* base_;
   const std::uint64_t size_;
   const std::uint64_t wanted_bound_;
   std::uint64_t max_bytes_ = 0;
@@ -248,7 +256,7 @@ StoreStatus Store::locked(Nanoseconds deadline, Work work) {
     ~Leave() { store.leave(); }
   } const leave{*this};
   try {
-    enter(got == Locked::recovered);
+    if (!enter(got == Locked::recovered)) return StoreStatus::no_memory;
     return work();
   } catch (const Damage&) {
     return StoreStatus::corrupt;

@@ -91,7 +91,8 @@ class Stream {
   //   bool sink.message(std::uint8_t kind, const std::byte* data, std::size_t size)
   //   bool sink.runs(std::uint8_t kind, const RunReference* runs, std::uint32_t count,
   //                  const std::byte* head, std::size_t size)   the caller must `release` each run
-  // and says whether it took it; the first it refuses ends the batch.
+  // and says whether it took it; the first it refuses ends the batch. Before each, if it has that:
+  //   void sink.from(std::uint32_t pid)   the process that put it
   // Only spins for the lock; `busy` means: call `await_consumers_lock` and try again. So a sink may
   // use what its caller holds (Python's GIL), without ever holding that while it sleeps.
   // With `leases`, room for `count`, they are not yet the caller's: for each, it must call one of the
@@ -169,7 +170,7 @@ class Stream {
   // Drops what is left of what End::drop is to drop.
   void finish_drop();
   Status enter_producing(bool counts, Nanoseconds patience);
-  void leave_producing();
+  Status leave_producing(Nanoseconds patience);
   Status expect_producers(std::uint32_t count, Nanoseconds patience);
   // True now and then while somebody may die inside `producing()`: whoever found the queue empty then looks.
   bool look_is_due();
@@ -200,8 +201,9 @@ class Stream {
  private:
   static std::uint64_t count_of(std::uint64_t word) { return word >> 1; }
   Status lock(Side& side, Nanoseconds patience);
-  void lock_for_good(Side& side);
-  void recovered(Side& side);
+  // Under a side's lock, which was got as `got`: puts in order what a dead holder left. False: it cannot, for want of
+  // address space; it is still to be done, and the caller must let go of the lock.
+  bool enter(Side& side, Locked got);
   Nanoseconds wake_for_leases() const;
   // For those who watch the ready descriptor: at the end it stays readable, as a pipe's does.
   bool nothing_to_tell() const {
@@ -229,14 +231,22 @@ class Stream {
   bool sound(const SideState& state) const {
     return state.page < segment_->page_count() && state.offset <= page_size && state.offset % 8 == 0;
   }
+  static Status status_of(Reach reach) {
+    return reach == Reach::ok ? Status::ok : reach == Reach::corrupt ? Status::corrupt : Status::no_memory;
+  }
+  // Whether the page where a side stands is there, and mapped here.
+  Status stands(const SideState& state) const {
+    return sound(state) ? status_of(segment_->reach(state.page)) : Status::corrupt;
+  }
   static void note_depth(Side& side, std::uint64_t depth) {
     if (depth > side.peak.load(relaxed) && depth < unbounded / 2)
       side.peak.store(depth, relaxed);  // relaxed: a statistic
   }
   bool fits(std::uint64_t waiting, std::uint64_t payload, bool alone) const;
-  bool counts_lent() const { return header_.max_bytes != unbounded && header_.soft_bound == 0; }
+  bool counts_lent() const { return header_.max_bytes != unbounded && header_.soft_bound != 1; }
   Status append(SideState& state, std::uint64_t number, const Outgoing& item);
-  bool next_message(SideState& state, MessageHeader& message) const;
+  // ok, corrupt or no_memory, as the next two.
+  Status next_message(SideState& state, MessageHeader& message) const;
   // What a message of form `run` says, checked; its head lies behind the references.
   struct Runs {
     RunTable table;
@@ -244,7 +254,7 @@ class Stream {
     std::size_t size() const { return sizeof table + table.runs * sizeof(RunReference); }
   };
   // `number`: of the item.
-  bool read_runs(const std::byte* payload, std::size_t size, std::uint64_t number, Runs& into) const;
+  Status read_runs(const std::byte* payload, std::size_t size, std::uint64_t number, Runs& into) const;
 
   template <class Sink>
   Status take_fresh(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases);
@@ -256,14 +266,15 @@ class Stream {
   bool notes_tasks() const { return table_.counts_tasks() && !dropped(); }
   Status room_for_leases(const LeaseId* leases, std::size_t more);
   // A leased item's message, checked; `runs.table.runs` is 0 for one without.
-  bool find_message(const LeaseRecord& record, MessageHeader& message, const std::byte*& payload, Runs& runs) const;
-  void drop_item(std::uint32_t index, bool with_runs);
+  Status find_message(const LeaseRecord& record, MessageHeader& message, const std::byte*& payload, Runs& runs) const;
+  // False, and nothing done: there is no address space to look for its runs.
+  bool drop_item(std::uint32_t index, bool with_runs);
   void drop_page(std::uint32_t page);
   bool turn_back(std::uint32_t index, std::string_view error, Nanoseconds delay, bool for_good);
   Status settled();
   void look_after(Nanoseconds now);
   void settle_dead(std::uint32_t index);
-  Pool::Live live();
+  bool find_live(Pool::Live& live);  // false: there is no address space to look
   std::uint64_t unfinished() const;
   std::string check_leases();
   void free_passed_pages(std::uint32_t from, std::uint32_t to);
@@ -312,24 +323,19 @@ Status Stream::take_locked(std::size_t count, Sink& sink, std::size_t& done, Lea
   if (count > there) count = there;
   SideState state = snapshot(side.state[word & 1]);
   const std::uint32_t first_page = state.page;
-  Status status = sound(state) ? Status::ok : Status::corrupt;
+  Status status = stands(state);
   const bool noted = leases != nullptr || notes_tasks();
   while (status == Status::ok && done < count) {
     if (noted && (status = room_for_leases(leases, done)) != Status::ok) break;
     SideState ahead = state;
     MessageHeader message;
-    if (!next_message(ahead, message)) {
-      status = Status::corrupt;
-      break;
-    }
+    if ((status = next_message(ahead, message)) != Status::ok) break;
     const std::byte* const payload = segment_->page(ahead.page) + ahead.offset + sizeof(MessageHeader);
+    if constexpr (requires { sink.from(0U); }) sink.from(message.sender);
     std::uint64_t bytes = message.size;
     if (static_cast<MessageForm>(message.form) == MessageForm::run) {
       Runs runs;
-      if (!read_runs(payload, message.size, taken + done, runs)) {
-        status = Status::corrupt;
-        break;
-      }
+      if ((status = read_runs(payload, message.size, taken + done, runs)) != Status::ok) break;
       bytes = runs.table.head_size;
       for (std::uint32_t i = 0; i < runs.table.runs; ++i) {
         // Ours from the commit on: if we die after it, the run is garbage of a dead owner.

@@ -34,23 +34,39 @@ namespace conveyor {
 // CPUs that this process may run on; spinning on one CPU only keeps the peer from running.
 unsigned usable_cpus();
 
-enum class Waited { again, timed_out, interrupted };
+enum class Waited {
+  again,  // look at the state again
+  timed_out,
+  interrupted,  // look for signals, and call again: one has come, or a slice is over
+};
 
 // The progress of one wait: first a spin, then sleeps of growing length, so that a long wait costs
-// almost nothing. After each the caller gets control: a signal may have come while nobody slept.
+// almost nothing. After each the caller gets control, and looks for signals.
+//
+// A signal interrupts a sleep; one that comes between the look and the sleep interrupts nothing, and is heard after
+// that. In the beginning, where much may lie in between, the sleeps are short. Later on they are long, and what lies in
+// between is a microsecond. Whoever was held up there (others wanted the GIL, or the processor) sleeps short once more.
 class Slices {
  public:
+  explicit Slices(Nanoseconds longest_slice = longest) : longest_(longest_slice) {}
   bool first() { return !std::exchange(begun_, true); }
-  Nanoseconds next() {
-    const Nanoseconds now = current_;
-    current_ = current_ * 2 > longest ? longest : current_ * 2;
-    return now;
+  // The caller looks for signals now.
+  void looked(Nanoseconds now = monotonic_now()) { looked_ = now; }
+  Nanoseconds next(Nanoseconds now = monotonic_now()) {
+    Nanoseconds& current = now - looked_ < moment ? current_ : current_after_delay_;
+    const Nanoseconds slice = current;
+    current = slice * 2 > longest_ ? longest_ : slice * 2;
+    return slice;
   }
-  static constexpr Nanoseconds shortest = 250'000'000;
+  static constexpr Nanoseconds shortest = 10'000'000;
   static constexpr Nanoseconds longest = 2'000'000'000;
+  static constexpr Nanoseconds moment = 50'000;
 
  private:
-  Nanoseconds current_ = shortest;
+  Nanoseconds longest_;
+  // Both grow: where one is held up every time, that is how it is, and not worth a processor.
+  Nanoseconds current_ = shortest, current_after_delay_ = shortest;
+  Nanoseconds looked_ = 0;
   bool begun_ = false;
 };
 
@@ -85,7 +101,7 @@ class EventCount {
     return epoch;
   }
 
-  // W5. `again` means: look at the state again.
+  // W5, for one slice at most.
   Waited sleep(std::uint32_t epoch, Nanoseconds deadline, Slices& slices);
 
   // N2..N5 of sync point "event-count"; the caller has done N1.

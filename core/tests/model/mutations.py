@@ -117,8 +117,8 @@ MUTATIONS = [
     Mutation(
         "pool-without-lock",
         "core/src/pool.cpp",
-        "bool Pool::lock() {",
-        "bool Pool::lock() {\n  return true;",
+        "int Pool::try_lock() {",
+        "int Pool::try_lock() {\n  return 0;",
         "the pool*",
     ),
     Mutation(

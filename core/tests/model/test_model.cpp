@@ -208,7 +208,7 @@ Program belt(int producers, int consumers, int items, std::uint64_t bound, bool 
   Header& header = shared->segment->header();
   for (EventCount* event : {&header.not_empty, &header.not_full}) std::memset(static_cast<void*>(event), 0xff, 12);
   for (int i = 0; i <= producers + consumers; ++i) shared->streams.push_back(std::make_unique<Stream>(shared->segment));
-  explorer::share(&header, header.pages_offset + 16 * page_size);
+  explorer::share(&header, header.pages_offset + (pages_in_front - 1) * page_size);
   Program program;
   Belt* const all = shared.get();
   for (int i = 0; i < producers; ++i) {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
+#include <climits>
 #include <poll.h>
 
 namespace conveyor::python {
@@ -13,50 +13,38 @@ bool Channel::pack(nb::handle item, Packed& into) {
   return choice_.pack(item, into);
 }
 
-Nanoseconds Patience::portion() {
-  const Nanoseconds now = monotonic_now();
-  if (ends_ == 0) ends_ = deadline_.immediate ? now + grace : deadline_.at;
-  return ends_ == forever ? longest_portion : std::clamp<Nanoseconds>(ends_ - now, 0, longest_portion);
-}
-
-bool parse_deadline(nb::handle block, nb::handle timeout, Deadline& deadline) {
-  const int blocking = block.ptr() == Py_True ? 1 : PyObject_IsTrue(block.ptr());
-  if (blocking < 0) return false;
-  if (blocking == 0) {
-    deadline.immediate = true;
-    return true;
-  }
-  if (timeout.is_none()) return true;
-  const double seconds = PyFloat_AsDouble(timeout.ptr());
-  if (seconds == -1.0 && PyErr_Occurred() != nullptr) return false;
-  if (std::isnan(seconds)) {
-    PyErr_SetString(PyExc_ValueError, "timeout is nan; it must be a number of seconds, or None to wait for ever");
-    return false;
-  }
-  if (seconds <= 0) {
-    deadline.immediate = true;
-  } else if (seconds < 9e9) {
-    deadline.at = monotonic_now() + static_cast<Nanoseconds>(seconds * 1e9);
-  }
-  return true;
-}
-
 bool Channel::peer_gone() const {
-  if (pipe_fd_ < 0) return false;
-  pollfd look{pipe_fd_, 0, 0};
+  if (pipe_ == nullptr) return false;
+  pollfd look{pipe_->fd(), 0, 0};
   return poll(&look, 1, 0) > 0 && (look.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 bool Channel::check_peer() {
-  if (!peer_gone()) return true;
+  if (!readers_gone()) return true;
   errno = EPIPE;
   PyErr_SetFromErrno(PyExc_OSError);
   return false;
 }
 
-// Sleeps until there may be an item; a pipe sleeps in poll, which also tells when its peer goes.
-Waited Channel::wait_for_item(Nanoseconds deadline, Slices& slices) {
-  if (pipe_fd_ < 0) return stream_.wait_not_empty(deadline, slices);
+// Another thread has closed the pipe's end: OSError is set, and the descriptor must not be used any more.
+bool Channel::closed_meanwhile() const {
+  if (pipe_ == nullptr || !pipe_->closed()) return false;
+  raise_closed_handle();
+  return true;
+}
+
+void Channel::wake_all() {
+  stream_.segment().header().not_full.notify(INT_MAX);
+  stream_.segment().header().not_empty.notify(INT_MAX);
+}
+
+// Sleeps until there may be an item; a pipe sleeps in poll, which also tells when its peer goes or it is closed here.
+Waited Channel::wait_for_item(Nanoseconds deadline, Slices& slices, const WakeUp* wake_up) {
+  // Without a descriptor to be woken by it looks for itself.
+  constexpr Nanoseconds look_every = 50'000'000;
+  if (pipe_ == nullptr && !stream_.segment().has_closed(Segment::PipeSide::writing))
+    return stream_.wait_not_empty(deadline, slices);
+  if (pipe_ == nullptr) return stream_.wait_not_empty(std::min(deadline, monotonic_now() + 4 * look_every), slices);
   if (slices.first()) {
     stream_.spin_for_item();
     return Waited::again;
@@ -64,25 +52,31 @@ Waited Channel::wait_for_item(Nanoseconds deadline, Slices& slices) {
   Nanoseconds slice = slices.next();
   if (deadline != forever) slice = std::min(slice, deadline - monotonic_now());
   if (slice <= 0) return Waited::timed_out;
-  pollfd look{pipe_fd_, POLLIN, 0};
-  if (poll(&look, 1, static_cast<int>(slice / 1'000'000 + 1)) < 0 && errno == EINTR) return Waited::interrupted;
+  if (wake_up->fd() < 0) slice = std::min(slice, look_every);
+  pollfd looks[] = {{pipe_->fd(), POLLIN, 0}, {wake_up->fd(), POLLIN, 0}};
+  if (poll(looks, 2, static_cast<int>(slice / 1'000'000 + 1)) < 0 && errno == EINTR) return Waited::interrupted;
   return Waited::again;
 }
 
 nb::object Channel::wait_item(const Deadline& deadline) {
+  const PipeUse use(pipe_);
+  if (!use) return {};
   Slices slices;
   for (;;) {
+    if (closed_meanwhile()) return {};
+    if (unheard_.any()) return nb::bool_(true);
     const bool ended = stream_.ended();
     if (!stream_.settled_empty() || (ended && stream_.over()))
       return nb::bool_(true);  // the end is something to be told
-    if (pipe_fd_ >= 0 && peer_gone()) return nb::bool_(true);  // EOF is something to receive
+    if (writers_gone()) return nb::bool_(true);  // EOF is something to receive
     if (looked_for_lost()) continue;
     if (deadline.passed()) return nb::bool_(false);
+    const auto woken_by = wake_up();
     {
       const WithoutGil released;
-      wait_for_item(deadline.at, slices);
+      wait_for_item(deadline.at, slices, woken_by.get());
     }
-    if (PyErr_CheckSignals() != 0) return {};
+    if (!look_for_signals(slices)) return {};
   }
 }
 
@@ -95,7 +89,7 @@ nb::object Channel::wait_room(std::uint64_t needed, const Deadline& deadline) {
       const WithoutGil released;
       stream_.wait_not_full(needed, deadline.at, slices);
     }
-    if (PyErr_CheckSignals() != 0) return {};
+    if (!look_for_signals(slices)) return {};
   }
 }
 
@@ -115,7 +109,7 @@ nb::object Channel::wait_tasks(const Deadline& deadline) {
       const WithoutGil released;
       stream_.wait_all_tasks_done(deadline.at, slices);
     }
-    if (PyErr_CheckSignals() != 0) return {};
+    if (!look_for_signals(slices)) return {};
   }
 }
 

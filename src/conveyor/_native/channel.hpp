@@ -8,23 +8,18 @@
 
 #include "codec_choice.hpp"
 #include "conveyor/stream.hpp"
+#include "deadline.hpp"
+#include "errors.hpp"
 #include "object_codec.hpp"
 #include "packed.hpp"
 #include "pickling.hpp"
+#include "pipe_end.hpp"
+#include "unreadable.hpp"
 
 namespace conveyor::python {
 
 namespace nb = nanobind;
 
-// How long a call that may not wait bears with a peer that was stopped while it held a lock.
-constexpr Nanoseconds grace = 1'000'000'000;
-constexpr Nanoseconds longest_portion = 100'000'000;
-// Until when a call may wait. `immediate`: it may not.
-struct Deadline {
-  Nanoseconds at = forever;
-  bool immediate = false;
-  bool passed() const { return immediate || (at != forever && monotonic_now() >= at); }
-};
 // Sets a mark for the length of a block.
 class Marked {
  public:
@@ -34,28 +29,6 @@ class Marked {
 
  private:
   bool& mark_;
-};
-class WithoutGil {
- public:
-  WithoutGil() : state_(PyEval_SaveThread()) {}
-  ~WithoutGil() { PyEval_RestoreThread(state_); }
-  WithoutGil(const WithoutGil&) = delete;
-  WithoutGil& operator=(const WithoutGil&) = delete;
-
- private:
-  PyThreadState* state_;
-};
-
-// For how long a call goes on asking for a lock that it does not get. In portions: between them it
-// looks for signals.
-class Patience {
- public:
-  explicit Patience(const Deadline& deadline) : deadline_(deadline) {}
-  Nanoseconds portion();  // 0: it is used up
-
- private:
-  const Deadline& deadline_;
-  Nanoseconds ends_ = 0;
 };
 
 // Runs `attempt(patience)`, which waits for a lock, until it is done; or a Python error is set, as a signal's handler has
@@ -69,17 +42,35 @@ Status insist_on_lock(Attempt attempt) {
       status = attempt(longest_portion);
     }
     if (status != Status::busy && status != Status::interrupted) return status;
-    if (PyErr_CheckSignals() != 0) return status;
+    if (!look_for_signals()) return status;
   }
+}
+
+// Leaves a block: whatever the handlers of signals raise meanwhile, which is raised in the end. Null with a Python error
+// set. Should a process be stopped in the midst of a put, only they can end the wait for it; a second later.
+template <class Attempt>
+nb::object insist_on_leaving(Attempt attempt) {
+  nb::object raised;
+  for (Nanoseconds end = forever; end > monotonic_now();) {
+    Status status;
+    {
+      const WithoutGil released;
+      status = attempt(longest_portion);
+    }
+    if (status != Status::busy && status != Status::interrupted) break;
+    if (look_for_signals()) continue;
+    raised = take_exception();
+    if (end == forever) end = monotonic_now() + grace;
+  }
+  if (!raised.is_valid()) return nb::none();
+  set_exception(raised);
+  return {};
 }
 
 // For `expect_producers`; false with a Python error set.
 bool parse_producer_count(nb::handle count, std::uint32_t& into);
 // ProducerLost, of the first of them. Null, with that set.
 nb::object raise_lost(const std::vector<LostProducer>& lost);
-
-// From multiprocessing's (block, timeout); false with a Python error set.
-bool parse_deadline(nb::handle block, nb::handle timeout, Deadline& deadline);
 
 class Channel {
  public:
@@ -115,10 +106,11 @@ class Channel {
         const WithoutGil released;
         stream_.await_consumers_lock(portion);
       }
-      if (patient && PyErr_CheckSignals() != 0) return Status::interrupted;
+      if (patient && !look_for_signals()) return Status::interrupted;
     }
   }
-  // Calls `bury(item, attempts, error, pid)`, which returns whether it could, for each that failed for good.
+  // Calls `bury(item, attempts, error, pid, raw, buffers, producer_pid)`, which returns whether it could, for each that
+  // failed for good. Of an item that cannot be read, `item` is its bytes; else `raw` and `buffers` are None.
   void use_dead_letters(nb::object bury) { bury_ = std::move(bury); }
   bool move_failed();
   nb::object task_done();
@@ -132,6 +124,7 @@ class Channel {
   // The end of the queue, for all processes.
   nb::object shutdown(bool immediate);
   nb::object enter_producing(bool counts);
+  nb::object leave_producing();
   nb::object expect_producers(nb::handle count);
   // Whether the producers were looked after just now, so that the queue may have ended.
   bool looked_for_lost();
@@ -139,20 +132,37 @@ class Channel {
   void settle_drop();
 
   // Closed in this process only; a forked child starts open again, as multiprocessing's does.
-  void close() { closed_in_ = fork_generation(); }
+  void close() {
+    closed_in_ = fork_generation();
+    unheard_.give_up();
+  }
+  void reopen() { closed_in_ = 0; }
   bool closed() const { return closed_in_ == fork_generation(); }
 
   // For the end of a pipe: tokens and the peer's life go over this descriptor.
-  void use_pipe(int fd) {
-    pipe_fd_ = fd;
-    stream_.ready().use_descriptor(fd);
+  void use_pipe(std::shared_ptr<PipeEnd> end) {
+    stream_.ready().use_descriptor(end->fd());
+    pipe_ = std::move(end);
   }
+  // Of a queue, in this process: what its _reader and _writer are closed by.
+  void close_end(bool writing) {
+    stream_.segment().close_end(writing ? Segment::PipeSide::writing : Segment::PipeSide::reading);
+    wake_all();
+  }
+  // Its end was closed: whoever waits in a call on it shall look.
+  void wake_all();
 
   Stream& stream() { return stream_; }
   nb::handle codec() const { return choice_.codec(); }
-  nb::handle bury() const { return bury_; }
-  // For the garbage collector: nobody will call any more.
-  void forget() {
+  // For the garbage collector: a user's codec may refer to its queue.
+  int traverse(visitproc visit, void* arg) {
+    Py_VISIT(choice_.codec().ptr());
+    Py_VISIT(bury_.ptr());
+    return unheard_.traverse(visit, arg);
+  }
+  void finalize() { unheard_.give_up(); }
+  void forget() {  // nobody will call any more
+    unheard_.forget();
     choice_.forget();
     bury_.reset();
   }
@@ -169,6 +179,7 @@ class Channel {
   nb::object lease_one(const Deadline& deadline, LeaseId& lease);
   bool lease_some(std::size_t most, const Deadline& deadline, std::vector<Leased>& into);
   void give_back_undecoded(const LeaseId& lease);
+  nb::object bury(const nb::object& item, const Failure& failure, std::uint32_t sender);
   bool parse_lease_time(nb::handle seconds, Nanoseconds& time);
   Next after_failed_take(Status status, const Deadline& deadline, Slices& slices);
   bool deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline);
@@ -185,8 +196,16 @@ class Channel {
   bool check_peer();
   // ShutDown, or ProducerLost.
   nb::object raise_end();
+  // Nobody can send any more, or receive what is sent.
+  bool writers_gone() const { return pipe_ != nullptr ? peer_gone() : segment_gone(Segment::PipeSide::writing); }
+  bool readers_gone() const { return pipe_ != nullptr ? peer_gone() : segment_gone(Segment::PipeSide::reading); }
+  bool segment_gone(Segment::PipeSide which) const {
+    return stream_.segment().has_closed(which) && stream_.segment().is_gone(which);
+  }
   bool peer_gone() const;
-  Waited wait_for_item(Nanoseconds deadline, Slices& slices);
+  bool closed_meanwhile() const;
+  Waited wait_for_item(Nanoseconds deadline, Slices& slices, const WakeUp* wake_up);
+  std::shared_ptr<WakeUp> wake_up() const { return pipe_ == nullptr ? nullptr : pipe_->wake_up(); }
   nb::object decode_one(const Taken& taken, nb::object prepared);
   nb::object decode_run(Kind kind, const RunReference& run, nb::object prepared);
   bool handle_pickling_error(nb::handle self, nb::handle item);
@@ -194,7 +213,8 @@ class Channel {
   Stream stream_;
   CodecChoice choice_;
   std::uint32_t closed_in_ = 0;
-  int pipe_fd_ = -1;
+  std::shared_ptr<PipeEnd> pipe_;  // null: a queue's
+  Unheard unheard_;
   nb::object bury_;  // moves what failed for good to the dead letters, or null
   bool is_moving_ = false;
   Nanoseconds next_move_ = 0;

@@ -3,34 +3,27 @@
 
 #include "channel.hpp"
 #include "errors.hpp"
+#include "plain_type.hpp"
 
 namespace conveyor::python {
 
-using namespace nb::literals;
-
 nb::object raise_lost(const std::vector<LostProducer>& lost) {
-  try {
-    const nb::object type = nb::module_::import_("conveyor.errors").attr("ProducerLost");
-    const LostProducer& one = lost.front();
-    const nb::object signal = one.signal == 0 ? nb::none() : nb::object(nb::int_(one.signal));
-    set_exception(type(one.pid, signal, one.items, lost.size() - 1));
-  } catch (nb::python_error& error) {
-    error.restore();
-  }
-  return {};
+  const LostProducer& one = lost.front();
+  const nb::object signal = one.signal == 0 ? nb::none() : nb::object(nb::int_(one.signal));
+  return raise_with("ProducerLost", nb::int_(one.pid), signal, nb::int_(one.items), nb::int_(lost.size() - 1));
 }
 
 bool parse_producer_count(nb::handle count, std::uint32_t& into) {
-  const long long wanted = PyLong_AsLongLong(count.ptr());
+  const long long wanted = foreign([&] { return PyLong_AsLongLong(count.ptr()); });
   if (wanted == -1 && PyErr_Occurred() != nullptr && PyErr_ExceptionMatches(PyExc_OverflowError) == 0) {
     if (PyErr_ExceptionMatches(PyExc_TypeError) != 0)
-      PyErr_Format(PyExc_TypeError, "n is %R; it must be an integer from 0 to %u", count.ptr(),
+      raise_format(PyExc_TypeError, "n is %R; it must be an integer from 0 to %u", count.ptr(),
                    Producers::most_expected);
     return false;
   }
   PyErr_Clear();
   if (wanted < 0 || wanted > Producers::most_expected) {
-    PyErr_Format(PyExc_ValueError, "n is %S; it must be from 0 to %u", count.ptr(), Producers::most_expected);
+    raise_format(PyExc_ValueError, "n is %S; it must be from 0 to %u", count.ptr(), Producers::most_expected);
     return false;
   }
   into = static_cast<std::uint32_t>(wanted);
@@ -66,6 +59,10 @@ nb::object Channel::enter_producing(bool counts) {
   return status == Status::ok ? nb::none() : raise_status(status, stream_.segment(), 0);
 }
 
+nb::object Channel::leave_producing() {
+  return insist_on_leaving([&](Nanoseconds patience) { return stream_.leave_producing(patience); });
+}
+
 nb::object Channel::expect_producers(nb::handle count) {
   std::uint32_t number = 0;
   if (!parse_producer_count(count, number)) return {};
@@ -88,7 +85,7 @@ void Channel::settle_drop() {
   stream_.finish_drop();
 }
 
-void bind_ending(nb::class_<Channel>& channel) {
+void bind_ending(PlainType<Channel>& channel) {
   channel
       .def("_depth",
            [](Channel& self) {
@@ -100,25 +97,21 @@ void bind_ending(nb::class_<Channel>& channel) {
              self.settle_drop();
              return self.stream().settled_empty();
            })
-      .def("_task_done", &Channel::task_done)
-      .def("_shutdown", &Channel::shutdown, "immediate"_a)
-      .def_prop_ro("_is_shut_down", [](Channel& self) { return self.stream().ended(); })
-      .def_prop_ro("_identity",
-                   [](Channel& self) {
-                     const Identity& identity = self.stream().segment().identity();
-                     return std::pair(identity.device, identity.inode);
-                   })
-      .def("_enter_producing", &Channel::enter_producing, "counts"_a)
-      .def("_leave_producing",
-           [](Channel& self) {
-             const WithoutGil released;
-             self.stream().leave_producing();
-           })
-      .def("_expect_producers", &Channel::expect_producers, "n"_a)
-      .def_prop_ro("_must_look",
-                   [](Channel& self) { return self.stream().has_producers() || self.stream().leases_used(); })
-      .def("_look_for_lost", &Channel::looked_for_lost)
-      .def("_unfinished", &Channel::unfinished);
+      .def("_task_done", function<&Channel::task_done>)
+      .def("_shutdown", function<&Channel::shutdown>, {"immediate"_p})
+      .property("_is_shut_down", [](Channel& self) { return self.stream().ended(); })
+      .property("_identity",
+                [](Channel& self) {
+                  const Identity& identity = self.stream().segment().identity();
+                  return std::pair(identity.device, identity.inode);
+                })
+      .def("_enter_producing", function<&Channel::enter_producing>, {"counts"_p})
+      .def("_leave_producing", function<&Channel::leave_producing>)
+      .def("_expect_producers", function<&Channel::expect_producers>, {"n"_p})
+      .property("_must_look",
+                [](Channel& self) { return self.stream().has_producers() || self.stream().leases_used(); })
+      .def("_look_for_lost", function<&Channel::looked_for_lost>)
+      .def("_unfinished", function<&Channel::unfinished>);
 }
 
 }  // namespace conveyor::python

@@ -38,6 +38,7 @@ struct Gate {
 struct OneSink {
   Gate gate;
   Kind kind = Kind::pickle;
+  std::uint32_t sender = 0;
   std::size_t size = 0;
   std::uint32_t run_count = 0;
   nb::object prepared;
@@ -45,6 +46,7 @@ struct OneSink {
   std::byte data[inline_limit];
 
   explicit OneSink(std::uint64_t codec) : gate{codec} {}
+  void from(std::uint32_t pid) { sender = pid; }
   bool message(std::uint8_t its_kind, const std::byte* from, std::size_t its_size) {
     kind = static_cast<Kind>(its_kind);
     if (its_size > inline_limit || !gate.admits(kind, from, its_size)) return false;
@@ -59,13 +61,13 @@ struct OneSink {
     std::memcpy(references, its_runs, count * sizeof(RunReference));
     return true;
   }
-  Taken taken(bool leased = false) const { return {kind, run_count, references, data, size, leased}; }
+  Taken taken(bool leased = false) const { return {kind, run_count, references, data, size, leased, sender}; }
 };
 
 struct ManySink {
   struct Entry {
     Kind kind;
-    std::uint32_t run_count;
+    std::uint32_t run_count, sender;
     std::size_t first_run, offset, size;
     nb::object prepared;
   };
@@ -74,10 +76,13 @@ struct ManySink {
   std::vector<RunReference> references;
   Buffer data;
 
+  std::uint32_t sender = 0;  // of the next
+
   explicit ManySink(std::uint64_t codec) : gate{codec} {}
+  void from(std::uint32_t pid) { sender = pid; }
   bool message(std::uint8_t kind, const std::byte* from, std::size_t size) {
     if (!gate.admits(static_cast<Kind>(kind), from, size)) return false;
-    entries.push_back({static_cast<Kind>(kind), 0, 0, data.size(), size, {}});
+    entries.push_back({static_cast<Kind>(kind), 0, sender, 0, data.size(), size, {}});
     data.put(from, size);
     return true;
   }
@@ -92,8 +97,8 @@ struct ManySink {
     return true;
   }
   Taken taken(const Entry& entry, bool leased = false) {
-    return {entry.kind, entry.run_count, references.data() + entry.first_run, data.data() + entry.offset,
-            entry.size, leased};
+    return {entry.kind, entry.run_count, references.data() + entry.first_run, data.data() + entry.offset, entry.size,
+            leased,     entry.sender};
   }
 };
 
@@ -136,7 +141,7 @@ Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline
     return Next::stop;
   }
   if (looked_for_lost()) return Next::retry;
-  if (pipe_fd_ >= 0 && peer_gone() && stream_.empty()) {
+  if (writers_gone() && stream_.empty()) {
     PyErr_SetNone(PyExc_EOFError);
     return Next::stop;
   }
@@ -144,19 +149,24 @@ Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline
     raise_empty();
     return Next::stop;
   }
+  const auto woken_by = wake_up();
   {
     const WithoutGil released;
-    wait_for_item(deadline.at, slices);
+    wait_for_item(deadline.at, slices, woken_by.get());
   }
-  if (PyErr_CheckSignals() != 0) {
+  if (!look_for_signals(slices)) {
     stream_.pass_on();
     return Next::stop;
   }
-  return Next::retry;
+  return closed_meanwhile() ? Next::stop : Next::retry;
 }
 
 template <class Sink>
 bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink, LeaseId* leases, std::size_t* taken) {
+  const PipeUse use(pipe_);
+  if (!use) return false;
+  if (unheard_.any() && unheard_.raise()) [[unlikely]]
+    return false;
   stream_.segment().note_getting();
   Patience patience(deadline);
   Slices slices;
@@ -176,7 +186,7 @@ bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink, Lease
         const WithoutGil released;
         stream_.await_consumers_lock(portion);
       }
-      if (PyErr_CheckSignals() != 0) return false;
+      if (!look_for_signals()) return false;
       continue;
     }
     if (status == Status::refused) return raise_refusal(sink.gate.refusal), false;
@@ -186,10 +196,16 @@ bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink, Lease
 
 nb::object Channel::decode_one(const Taken& taken, nb::object prepared) {
   if (taken.kind == Kind::buffers || taken.kind == Kind::custom) return unpack(stream_, taken, codec());
-  if (is_known(taken.kind) && taken.run_count == 0) return decode_inline(taken.kind, taken.data, taken.size);
+  if (is_known(taken.kind) && taken.run_count == 0) {
+    nb::object object = decode_inline(taken.kind, taken.data, taken.size);
+    if (!object.is_valid()) [[unlikely]]
+      keep_bytes(stream_, taken);
+    return object;
+  }
   nb::object object = is_known(taken.kind)
                           ? decode_run(taken.kind, taken.runs[0], std::move(prepared))
                           : raise("CorruptSegment", "an item in the queue is damaged: it is of no known kind");
+  if (!object.is_valid()) keep_bytes(stream_, taken);
   for (std::uint32_t i = 0; !taken.leased && i < taken.run_count; ++i) stream_.release(taken.runs[i]);
   return object;
 }
@@ -232,18 +248,46 @@ bool Channel::lease_some(std::size_t most, const Deadline& deadline, std::vector
   std::size_t done = 0;
   if (!take(most, deadline, sink, leases.data(), &done)) return false;
   nb::object failure;
+  bool interrupted = false;
   for (std::size_t i = 0; i < done; ++i) {
     nb::object item = decode_one(sink.taken(sink.entries[i], true), std::move(sink.entries[i].prepared));
     if (item.is_valid()) {
       into.push_back({std::move(item), leases[i]});
-    } else {
-      give_back_undecoded(leases[i]);
-      failure = take_exception();
+      continue;
     }
+    give_back_undecoded(leases[i]);
+    nb::object error = take_exception();
+    if (interrupted) continue;
+    interrupted = PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) == 0;
+    failure = std::move(error);
   }
-  // What could not be unpickled comes again, or has failed too often; the others need not wait for it.
+  // What could not be unpickled comes again, or has failed too often; the others need not wait for it. But Ctrl-C does
+  // not wait for them.
+  if (interrupted) {
+    for (const Leased& each : into) settle([&] { return stream_.give_back(each.lease, "interrupted", 0); }, false);
+    into.clear();
+  }
   if (into.empty() && failure.is_valid()) set_exception(failure);
   return !into.empty();
+}
+
+// True if it is in the dead letters now, False if there is no room, null with an error set.
+nb::object Channel::bury(const nb::object& item, const Failure& failure, std::uint32_t sender) {
+  nb::object letter = item, raw = nb::none(), buffers = nb::none();
+  if (!item.is_valid()) {
+    const nb::object error = take_exception();
+    const bool lasting = PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) != 0 &&
+                         PyErr_GivenExceptionMatches(error.ptr(), PyExc_MemoryError) == 0;
+    raw = attribute(error, "raw");
+    buffers = attribute(error, "buffers");
+    PyErr_Clear();
+    if (!lasting || !raw.is_valid() || !buffers.is_valid() || raw.is_none()) return set_exception(error), nb::object();
+    letter = raw;
+  }
+  const nb::object text =
+      nb::steal(PyUnicode_DecodeUTF8(failure.error.data(), static_cast<Py_ssize_t>(failure.error.size()), "replace"));
+  if (!text.is_valid()) return {};
+  return call(bury_, letter, nb::int_(failure.attempts), text, nb::int_(failure.pid), raw, buffers, nb::int_(sender));
 }
 
 bool Channel::move_failed() {
@@ -254,32 +298,28 @@ bool Channel::move_failed() {
     LeaseId lease;
     Failure failure;
     if (stream_.take_failed(sink, lease, failure) != Status::ok) return true;
-    const nb::object item = decode_one(sink.taken(true), std::move(sink.prepared));
-    nb::object moved;
-    if (item.is_valid()) {
-      const nb::object error = nb::steal(
-          PyUnicode_DecodeUTF8(failure.error.data(), static_cast<Py_ssize_t>(failure.error.size()), "replace"));
-      if (error.is_valid())
-        moved = nb::steal(
-            PyObject_CallFunction(bury_.ptr(), "OIOI", item.ptr(), failure.attempts, error.ptr(), failure.pid));
-    }
+    nb::object item = decode_one(sink.taken(true), std::move(sink.prepared));
+    const Last gone(item);
+    const nb::object moved = bury(item, failure, sink.sender);
     if (moved.ptr() == Py_True) {
       settle([&] { return stream_.acknowledge(lease); }, false);
       continue;
     }
     const nb::object error = take_exception();
-    const bool for_good = error.is_valid() && PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) != 0;
+    const bool interrupt = error.is_valid() && PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) == 0;
+    const bool for_good =
+        error.is_valid() && !interrupt && PyErr_GivenExceptionMatches(error.ptr(), PyExc_MemoryError) == 0;
     settle([&] { return stream_.put_back_failed(lease, for_good); }, false);
-    if (error.is_valid() && !for_good) {
-      set_exception(error);  // Ctrl-C
+    if (interrupt) {  // Ctrl-C
+      set_exception(error);
       return false;
     }
-    if (!for_good) {  // no room for it
+    if (!for_good) {  // no room for it, or no memory
       next_move_ = monotonic_now() + move_again;
       return true;
     }
     set_exception(error);
-    PyErr_WriteUnraisable(bury_.ptr());
+    foreign([&] { PyErr_WriteUnraisable(bury_.ptr()); });
   }
 }
 
@@ -303,21 +343,28 @@ nb::object Channel::get_many(std::size_t most, const Deadline& deadline) {
   ManySink sink(choice_.id());
   if (!take(most, deadline, sink)) return {};
   nb::list items;
-  nb::object failure;
+  nb::object interrupt;  // Ctrl-C, or the like
   for (ManySink::Entry& entry : sink.entries) {
     const nb::object item = decode_one(sink.taken(entry), std::move(entry.prepared));
     if (item.is_valid()) {
       items.append(item);
       continue;
     }
-    const nb::object error = take_exception();
-    if (!failure.is_valid()) failure = error;
+    nb::object error = take_exception();
+    if (!interrupt.is_valid() && PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) == 0) {
+      interrupt = std::move(error);
+    } else {
+      unheard_.add(std::move(error));
+    }
   }
-  if (!failure.is_valid()) return items;
-  // One could not be unpickled; the others are taken already and must not be lost.
-  if (PyObject_SetAttrString(failure.ptr(), "items_received", items.ptr()) != 0) PyErr_Clear();
-  set_exception(failure);
-  return {};
+  if (interrupt.is_valid()) {
+    // The items are taken already, and must not be lost.
+    if (PyObject_SetAttrString(interrupt.ptr(), "items_received", items.ptr()) != 0) PyErr_Clear();
+    set_exception(interrupt);
+    return {};
+  }
+  if (items.size() == 0 && unheard_.raise()) return {};
+  return items;
 }
 
 nb::object Channel::take_each(std::size_t most, nb::handle unreadable) {
@@ -328,7 +375,7 @@ nb::object Channel::take_each(std::size_t most, nb::handle unreadable) {
     nb::object item = decode_one(sink.taken(entry), std::move(entry.prepared));
     if (!item.is_valid()) {
       const nb::object error = take_exception();
-      item = nb::steal(PyObject_CallOneArg(unreadable.ptr(), error.ptr()));
+      item = call(unreadable, error);
       if (!item.is_valid()) return {};
     }
     items.append(item);

@@ -20,10 +20,10 @@ Nanoseconds after(Nanoseconds time) {
 bool Channel::parse_lease_time(nb::handle seconds, Nanoseconds& time) {
   time = stream_.segment().header().leases.lease_time;
   if (seconds.is_none()) return true;
-  const double wanted = PyFloat_AsDouble(seconds.ptr());
+  const double wanted = foreign([&] { return PyFloat_AsDouble(seconds.ptr()); });
   if (wanted == -1.0 && PyErr_Occurred() != nullptr) return false;
   if (std::isnan(wanted) || wanted <= 0) {
-    PyErr_Format(PyExc_ValueError, "lease_seconds is %R; it must be above 0, or None", seconds.ptr());
+    raise_format(PyExc_ValueError, "lease_seconds is %R; it must be above 0, or None", seconds.ptr());
     return false;
   }
   time = wanted < 9e9 ? static_cast<Nanoseconds>(wanted * 1e9) : forever;
@@ -35,7 +35,7 @@ void Channel::give_back_undecoded(const LeaseId& lease) {
   const nb::object error = take_exception();
   const std::string text = error_text(error);
   settle([&] { return stream_.give_back(lease, text, 0); }, false);
-  set_exception(error);
+  if (move_failed()) set_exception(error);  // else it is Ctrl-C that is to be raised
 }
 
 nb::object Channel::lease(nb::handle self, const Deadline& deadline, nb::handle seconds) {
@@ -73,11 +73,11 @@ nb::object Channel::lease_many(nb::handle self, std::size_t most, const Deadline
 }
 
 nb::object Channel::task_done() {
-  switch (settle([&] { return stream_.task_done(); }, true)) {
+  switch (const Status status = settle([&] { return stream_.task_done(); }, true)) {
     case Status::ok: return nb::bool_(true);
     case Status::empty: return nb::bool_(false);
     case Status::interrupted: return {};
-    default: return raise_status(Status::corrupt, stream_.segment(), 0);
+    default: return raise_status(status, stream_.segment(), 0);
   }
 }
 

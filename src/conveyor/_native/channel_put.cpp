@@ -18,7 +18,7 @@ Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, co
                                         Slices& slices) {
   switch (status) {
     case Status::busy:
-    case Status::interrupted: return PyErr_CheckSignals() == 0 ? Next::retry : Next::stop;
+    case Status::interrupted: return look_for_signals() ? Next::retry : Next::stop;
     case Status::full: break;
     default: raise_status(status, stream_.segment(), payload); return Next::stop;
   }
@@ -33,14 +33,15 @@ Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, co
   {
     const WithoutGil released;
     Nanoseconds until = deadline.at;
-    if (pipe_fd_ >= 0) until = std::min(until, monotonic_now() + peer_look);
+    if (pipe_ != nullptr || stream_.segment().has_closed(Segment::PipeSide::reading))
+      until = std::min(until, monotonic_now() + peer_look);
     stream_.wait_not_full(payload, until, slices);
   }
-  if (PyErr_CheckSignals() != 0) {
+  if (!look_for_signals(slices)) {
     stream_.pass_on();
     return Next::stop;
   }
-  return check_peer() ? Next::retry : Next::stop;
+  return !closed_meanwhile() && check_peer() ? Next::retry : Next::stop;
 }
 
 Channel::Next Channel::after_failed_allocation(int error, std::uint64_t payload, const Deadline& deadline) {
@@ -52,7 +53,7 @@ Channel::Next Channel::after_failed_allocation(int error, std::uint64_t payload,
     raise_full("the queue's memory could not be locked in time: a process is stopped (SIGSTOP?) inside put or get");
     return Next::stop;
   }
-  return PyErr_CheckSignals() == 0 ? Next::retry : Next::stop;
+  return look_for_signals() ? Next::retry : Next::stop;
 }
 
 bool Channel::deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline) {
@@ -94,7 +95,7 @@ bool Channel::await_room(std::uint64_t payload, const Deadline& deadline, Slices
 
 // A pipe's message above its bound is sent when it is received, as one above the kernel's would be.
 bool Channel::await_receipt(std::uint64_t payload, const Deadline& deadline, Slices& slices) {
-  while (pipe_fd_ >= 0 && payload > stream_.segment().header().max_bytes && !stream_.has_room(0)) {
+  while (pipe_ != nullptr && payload > stream_.segment().header().max_bytes && !stream_.has_room(0)) {
     if (after_failed_put(Status::full, 0, deadline, slices) == Next::stop) return false;
   }
   return true;
@@ -175,20 +176,22 @@ nb::object Channel::allocate(std::uint64_t size) {
 // concurrent.futures overrides _on_queue_feeder_error to learn of items that cannot be pickled, and
 // expects put to return. Whoever does not override it gets the error from put itself.
 bool Channel::handle_pickling_error(nb::handle self, nb::handle item) {
-  const nb::object error = take_exception();
-  const nb::object hook = nb::steal(PyObject_GetAttrString(self.ptr(), "_on_queue_feeder_error"));
-  const nb::object plain = nb::steal(PyObject_GetAttrString(self.ptr(), "_raise_in_put"));
+  nb::object error = take_exception();
+  const Last gone(error);
+  const nb::object hook = attribute(self, "_on_queue_feeder_error");
+  const nb::object plain = attribute(self, "_raise_in_put");
   PyErr_Clear();
   const bool overridden = hook.is_valid() && plain.is_valid() && hook.ptr() != plain.ptr();
   if (!overridden || PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) == 0) {
     set_exception(error);
     return false;
   }
-  return nb::steal(PyObject_CallFunctionObjArgs(hook.ptr(), error.ptr(), item.ptr(), nullptr)).is_valid();
+  return call(hook, error, item).is_valid();
 }
 
 nb::object Channel::put(nb::handle self, nb::handle item, const Deadline& deadline) {
-  if (!check_peer()) return {};
+  const PipeUse use(pipe_);
+  if (!use || !check_peer()) return {};
   Outgoing outgoing;
   Buffer encoded;
   if (!choice_.native()) {
@@ -224,7 +227,8 @@ nb::object Channel::put_bytes(nb::handle data, const Deadline& deadline) {
     PyErr_SetString(PyExc_TypeError, "send_bytes sends a pickle, and this queue has a codec; use put");
     return {};
   }
-  if (!check_peer() || !raw.add(data.ptr()) || !deliver_packed(raw, deadline)) return {};
+  const PipeUse use(pipe_);
+  if (!use || !check_peer() || !raw.add(data.ptr()) || !deliver_packed(raw, deadline)) return {};
   return nb::none();
 }
 
@@ -239,10 +243,12 @@ nb::object Channel::put_many(nb::handle self, nb::handle items, const Deadline& 
   Buffer encoded;
   std::vector<Packed> packed;
   std::vector<Entry> entries;
-  const nb::object iterator = nb::steal(PyObject_GetIter(items.ptr()));
+  nb::object iterator = nb::steal(foreign([&] { return PyObject_GetIter(items.ptr()); }));
+  const Last ended(iterator);
   if (!iterator.is_valid()) return {};
-  while (PyObject* const next = PyIter_Next(iterator.ptr())) {
-    const nb::object item = nb::steal(next);
+  while (PyObject* const next = foreign([&] { return PyIter_Next(iterator.ptr()); })) {
+    nb::object item = nb::steal(next);
+    const Last gone(item);
     const std::size_t offset = encoded.size();
     const bool raw = choice_.native() && PyBytes_CheckExact(next);
     if (raw && PyBytes_GET_SIZE(next) <= static_cast<Py_ssize_t>(inline_limit)) {

@@ -1,5 +1,6 @@
 #include "codec_choice.hpp"
 
+#include "errors.hpp"
 #include "pickling.hpp"
 
 namespace conveyor::python {
@@ -17,12 +18,15 @@ std::uint64_t hash_of(const nb::object& text) {
 }  // namespace
 
 CodecChoice::CodecChoice(nb::object codec) {
+  import_for_items();
   if (PyUnicode_Check(codec.ptr()) != 0) {
     native_ = PyUnicode_CompareWithASCIIString(codec.ptr(), "pickle") != 0;
     return;
   }
   native_ = false;
-  id_ = hash_of(codec.attr("name"));
+  const nb::object name = attribute(codec, "name");
+  if (!name.is_valid()) throw nb::python_error();
+  id_ = hash_of(name);
   codec_ = std::move(codec);
 }
 
@@ -33,16 +37,16 @@ bool CodecChoice::pack(nb::handle object, Packed& into) const {
 bool CodecChoice::pack_by_codec(nb::handle object, Packed& into) const {
   into.kind = Kind::custom;
   into.codec = id_;
-  const nb::object made = nb::steal(PyObject_CallMethodOneArg(codec_.ptr(), nb::str("dumps").ptr(), object.ptr()));
+  const nb::object made = call_method(codec_, "dumps", object);
   if (!made.is_valid()) return false;
   if (PyTuple_Check(made.ptr()) == 0 || PyTuple_GET_SIZE(made.ptr()) != 2) {
-    PyErr_Format(PyExc_TypeError, "dumps of %R returned %R; it must return a tuple (header, buffers)", codec_.ptr(),
+    raise_format(PyExc_TypeError, "dumps of %R returned %R; it must return a tuple (header, buffers)", codec_.ptr(),
                  made.ptr());
     return false;
   }
   if (!into.add(PyTuple_GET_ITEM(made.ptr(), 0))) return false;
-  const nb::object all =
-      nb::steal(PySequence_Fast(PyTuple_GET_ITEM(made.ptr(), 1), "buffers from dumps are no sequence"));
+  const nb::object all = nb::steal(
+      foreign([&] { return PySequence_Fast(PyTuple_GET_ITEM(made.ptr(), 1), "buffers from dumps are no sequence"); }));
   if (!all.is_valid()) return false;
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(all.ptr()); ++i) {
     if (!into.add_source(PySequence_Fast_GET_ITEM(all.ptr(), i))) return false;

@@ -13,10 +13,7 @@
 namespace conveyor::python {
 namespace {
 
-using namespace nb::literals;
 using Table = Shared<DictStore>;
-
-constexpr const char* what = "dict";
 
 nb::object no_key(nb::handle key) {
   PyErr_SetObject(PyExc_KeyError, key.ptr());
@@ -24,7 +21,7 @@ nb::object no_key(nb::handle key) {
 }
 
 nb::object failed(Table& self, StoreStatus status, std::size_t payload = 0) {
-  return raise_store(status, self.store, what, payload);
+  return raise_store(status, self.store, Table::what, payload);
 }
 
 // The value, null with an error set, or null without one: it is not there.
@@ -107,14 +104,10 @@ nb::object erase(Table& self, nb::handle key) {
   return done.is_valid() || PyErr_Occurred() != nullptr ? done : no_key(key);
 }
 
-nb::object pop(Table& self, nb::handle key, nb::args instead) {
-  if (instead.size() > 1) {
-    PyErr_Format(PyExc_TypeError, "pop expected at most 2 arguments, got %zu", instead.size() + 1);
-    return {};
-  }
+nb::object pop(Table& self, nb::handle key, nb::handle instead) {
   nb::object found = remove(self, key, true);
   if (found.is_valid() || PyErr_Occurred() != nullptr) return found;
-  return instead.size() == 1 ? nb::object(instead[0]) : no_key(key);
+  return instead.is_valid() ? nb::borrow(instead) : no_key(key);
 }
 
 nb::object pop_item(Table& self) {
@@ -208,20 +201,25 @@ struct HeldClaim {
     if (!was_wanted && PyErr_Occurred() == nullptr) warn();
   }
   void warn() const {
-    if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1,
-                         "update(%R) was never entered: it is for `with d.update(key) as v`; to take over the pairs of "
-                         "an iterable, call update(dict(pairs))",
-                         key.ptr()) != 0)
-      PyErr_WriteUnraisable(key.ptr());
+    foreign([this] {
+      if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1,
+                           "update(%R) was never entered: it is for `with d.update(key) as v`; to take over the pairs "
+                           "of an iterable, call update(dict(pairs))",
+                           key.ptr()) != 0)
+        PyErr_WriteUnraisable(key.ptr());
+    });
   }
   void give_back() {
     if (number == 0) return;
-    DictStore& store = nb::cast<Table&>(table).store;
+    DictStore& store = plain_cast<Table>(table.ptr()).store;
     const auto attempt = [&](Nanoseconds until) {
       return store.settle({}, number, DictStore::Outcome::keep, {}, until);
     };
     StoreStatus status = attempt(0);
+    const Nanoseconds end = monotonic_now() + grace;
     while (status == StoreStatus::busy || status == StoreStatus::interrupted) {
+      // Somebody is stopped who holds the dict's lock: it stays ours for now.
+      if (monotonic_now() >= end) return;
       const WithoutGil released;
       status = attempt(monotonic_now() + longest_portion);
     }
@@ -278,40 +276,46 @@ nb::object settle_value(Table& self, nb::handle key, HeldClaim& held, nb::handle
   return settle(self, key, held, same ? DictStore::Outcome::keep : DictStore::Outcome::write, made);
 }
 
+int contains_slot(PyObject* object, PyObject* key) {
+  return run_slot(-1, [&] {
+    Table* const self = value_in<Table>(object);
+    const nb::object found = self == nullptr ? nb::object() : contains(*self, key);
+    return found.is_valid() ? static_cast<int>(found.is(nb::bool_(true))) : -1;
+  });
+}
+
 }  // namespace
 
 void bind_shared_dict(nb::module_& module) {
+  using namespace nb::literals;
   module.def("region_size", &wanted_region_size);
   module.def("canonical_key", &canonical_bytes, "key"_a.none());
   nb::class_<HeldClaim>(module, "HeldClaim")
       .def(nb::init<nb::object, nb::object>(), "table"_a, "key"_a.none())
       .def_prop_ro("is_held", [](const HeldClaim& self) { return self.number != 0; })
       .def("give_back", &HeldClaim::give_back);
-  nb::class_<Table> table(module, "DictTable", nb::is_weak_referenceable(), nb::type_slots(Collected<Table>::slots));
-  table.attr("__class_getitem__") =
-      nb::module_::import_("builtins").attr("classmethod")(nb::module_::import_("types").attr("GenericAlias"));
-  bind_common<Table>(table, what);
-  table.def("get", &get, docs::DictTable_get, "key"_a.none(), "default"_a = nb::none())
-      .def("__getitem__", &subscript, "key"_a.none())
-      .def("__setitem__", &set, "key"_a.none(), "value"_a.none())
-      .def("__delitem__", &erase, "key"_a.none())
-      .def("__contains__", &contains, "key"_a.none())
-      .def("setdefault", &set_default, docs::DictTable_setdefault, "key"_a.none(), "default"_a = nb::none())
-      .def("pop", &pop, docs::DictTable_pop, "key"_a.none(), "default"_a)
-      .def("popitem", &pop_item, docs::DictTable_popitem)
-      .def("clear", &clear, docs::DictTable_clear)
-      .def("_snapshot", &snapshot_of, "keys"_a, "values"_a)
-      .def("_look", &look, "key"_a.none(), "known"_a)
-      .def("_claim", &claim, "key"_a.none(), "timeout"_a.none(), "claim"_a)
-      .def("_decode", &decode_raw, "raw"_a)
-      .def("_settle_value", &settle_value, "key"_a.none(), "claim"_a, "value"_a.none(), "before"_a.none())
-      .def(
-          "_settle",
-          [](Table& self, nb::handle key, HeldClaim& held, bool removes) {
-            const auto outcome = removes ? DictStore::Outcome::remove : DictStore::Outcome::keep;
-            return settle(self, key, held, outcome, {});
-          },
-          "key"_a.none(), "claim"_a, "removes"_a);
+  PlainType<Table> table("DictTable", docs::DictTable);
+  bind_common(table);
+  table.slot(Py_mp_subscript, subscript_slot<Table, &subscript>)
+      .slot(Py_mp_ass_subscript, assign_slot<Table, &set, &erase>)
+      .slot(Py_sq_contains, contains_slot)
+      .def("get", function<&get>, {"key"_p, "default"_p = nb::none()}, docs::DictTable_get)
+      .def("setdefault", function<&set_default>, {"key"_p, "default"_p = nb::none()}, docs::DictTable_setdefault)
+      .def("pop", function<&pop>, {"key"_p, "default"_p.optional()}, docs::DictTable_pop)
+      .def("popitem", function<&pop_item>, {}, docs::DictTable_popitem)
+      .def("clear", function<&clear>, {}, docs::DictTable_clear)
+      .def("_snapshot", function<&snapshot_of>, {"keys"_p, "values"_p})
+      .def("_look", function<&look>, {"key"_p, "known"_p})
+      .def("_claim", function<&claim>, {"key"_p, "timeout"_p, "claim"_p})
+      .def("_decode", function<&decode_raw>, {"raw"_p})
+      .def("_settle_value", function<&settle_value>, {"key"_p, "claim"_p, "value"_p, "before"_p})
+      .def("_settle",
+           [](Table& self, nb::handle key, HeldClaim& held, bool removes) {
+             const auto outcome = removes ? DictStore::Outcome::remove : DictStore::Outcome::keep;
+             return settle(self, key, held, outcome, {});
+           },
+           {"key"_p, "claim"_p, "removes"_p});
+  table.add_to(module);
 }
 
 }  // namespace conveyor::python

@@ -6,35 +6,32 @@
 namespace conveyor::python {
 namespace {
 
-PyObject* named(const char* module, const char* name) {
-  PyObject* const found = PyImport_ImportModule(module);
-  if (found == nullptr) return nullptr;
-  PyObject* const value = PyObject_GetAttrString(found, name);
-  Py_DECREF(found);
-  return value;
+nb::object named(const char* module, const char* name) {
+  const nb::object found = import_module(module);
+  return found.is_valid() ? attribute(found, name) : nb::object();
 }
 
 }  // namespace
 
+nb::object error_type(const char* name) { return named("conveyor.errors", name); }
+
 nb::object raise(const char* name, const char* text) {
-  if (PyObject* const type = named("conveyor.errors", name); type != nullptr) {
-    PyErr_SetString(type, text);
-    Py_DECREF(type);
-  }
+  // From 3.12 on the exception is made at once.
+  if (const nb::object type = error_type(name); type.is_valid()) foreign([&] { PyErr_SetString(type.ptr(), text); });
   return {};
 }
 
 nb::object raise_empty() {
   // Kept for the life of the process. No static initialiser: the import may let other threads run.
   static PyObject* type = nullptr;
-  if (type == nullptr) type = named("queue", "Empty");
+  if (type == nullptr) type = named("queue", "Empty").release().ptr();
   if (type != nullptr) PyErr_SetNone(type);
   return {};
 }
 
 nb::object raise_full(const char* text, std::uint64_t needed) {
   static PyObject* type = nullptr;
-  if (type == nullptr) type = named("queue", "Full");
+  if (type == nullptr) type = named("queue", "Full").release().ptr();
   if (type == nullptr) return {};
   if (text == nullptr) {
     PyErr_SetNone(type);
@@ -62,12 +59,14 @@ nb::object raise_status(Status status, const Segment& segment, std::uint64_t pay
                    ("the item takes " + size + " bytes and can never fit: max_bytes is " +
                     std::to_string(segment.header().max_bytes) + "; raise max_bytes or send smaller items")
                        .c_str());
-    case Status::no_memory:
-      return raise(
-          "OutOfMemory",
-          ("no memory for an item of " + size + " bytes (the queue holds " + std::to_string(segment.memory_held()) +
-           "; see free memory, ulimit -v, the cgroup's limit, or the size of /dev/shm for a named queue)")
-              .c_str());
+    case Status::no_memory: {
+      const std::string what = payload == 0 ? "no memory to look at the queue's items, which stay where they are"
+                                            : "no memory for an item of " + size + " bytes";
+      return raise("OutOfMemory",
+                   (what + " (the queue holds " + std::to_string(segment.memory_held()) +
+                    "; see free memory, ulimit -v, the cgroup's limit, or the size of /dev/shm for a named queue)")
+                       .c_str());
+    }
     case Status::too_many:
       return raise("TooManyLeases", ("as many items are leased as a queue can keep track of (" +
                                      std::to_string(lease_capacity(segment.page_count())) +
@@ -99,7 +98,7 @@ void rethrow(const SegmentError& error) {
 nb::object take_exception() {
   PyObject *type, *value, *trace;
   PyErr_Fetch(&type, &value, &trace);
-  PyErr_NormalizeException(&type, &value, &trace);
+  foreign([&] { PyErr_NormalizeException(&type, &value, &trace); });
   if (value != nullptr && trace != nullptr) PyException_SetTraceback(value, trace);
   Py_XDECREF(type);
   Py_XDECREF(trace);
@@ -108,6 +107,19 @@ nb::object take_exception() {
 
 void set_exception(const nb::object& error) {
   PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
+}
+
+void raise_unready() {
+  if (errno == EMFILE || errno == ENFILE) {
+    const nb::object arguments = nb::make_tuple(
+        errno,
+        "there is no descriptor left for this queue to be watched by, or there was none when the process was forked; "
+        "raise ulimit -n");
+    PyErr_SetObject(PyExc_OSError, arguments.ptr());
+  } else {
+    PyErr_SetFromErrno(PyExc_OSError);
+  }
+  throw nb::python_error();
 }
 
 }  // namespace conveyor::python

@@ -8,22 +8,34 @@
 
 #include "conveyor/segment.hpp"
 #include "conveyor/stream.hpp"
+#include "gil.hpp"
 
 namespace conveyor::python {
 
 namespace nb = nanobind;
 
+// The pending Python exception, whole, and no longer pending; null if there is none.
+nb::object take_exception();
+void set_exception(const nb::object& error);
 // What a put is told.
 inline constexpr const char* shut_down_text = "the queue was shut down";
-nb::object raise(const char* name, const char* text);  // an exception of conveyor.errors
+// An exception of conveyor.errors, by its text, or by what it is made of.
+nb::object raise(const char* name, const char* text);
+nb::object error_type(const char* name);  // null with a Python error set
+template <class... Arguments>
+nb::object raise_with(const char* name, const Arguments&... arguments) {
+  const nb::object type = error_type(name);
+  const nb::object error = type.is_valid() ? call(type, arguments...) : nb::object();
+  if (error.is_valid()) set_exception(error);
+  return {};
+}
 nb::object raise_empty();
 // `needed`: bytes that there was no room for, as an attribute of that name; 0: not said.
 nb::object raise_full(const char* text = nullptr, std::uint64_t needed = 0);
 std::string crowded_producers_text();
 nb::object raise_status(Status status, const Segment& segment, std::uint64_t payload);
-// The pending Python exception, whole, and no longer pending; null if there is none.
-nb::object take_exception();
-void set_exception(const nb::object& error);
 [[noreturn]] void rethrow(const SegmentError& error);
+// OSError: errno says why a queue has no ready descriptor.
+[[noreturn]] void raise_unready();
 
 }  // namespace conveyor::python

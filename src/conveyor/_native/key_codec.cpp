@@ -70,10 +70,10 @@ class Canonical {
   bool other(PyObject* object, int depth) {
     if (depth > deepest) return too_large();
     exact = false;
-    const nb::object module = nb::steal(PyImport_ImportModule("conveyor._keys"));
+    const nb::object module = import_module("conveyor._keys");
     if (!module.is_valid()) return false;
     // (whether it equals the key, what is to be compared in its place)
-    const nb::object told = nb::steal(PyObject_CallMethodOneArg(module.ptr(), nb::str("comparable").ptr(), object));
+    const nb::object told = call_method(module, "comparable", nb::handle(object));
     if (!told.is_valid()) return false;
     if (PyTuple_GET_ITEM(told.ptr(), 0) != Py_True) out_.put(told_otherwise);
     return value(PyTuple_GET_ITEM(told.ptr(), 1), depth + 1);
@@ -100,7 +100,7 @@ bool encode_key(const DictStore& store, const ValueCodec& codec, nb::handle key,
     static const ValueCodec* const plain = new ValueCodec(nb::str("auto"));  // never destroyed
     if (!plain->encode(key, into.original)) return false;
     if (codec.is_users() && into.original.bytes.kind == static_cast<std::uint8_t>(Kind::pickle)) {
-      PyErr_Format(PyExc_TypeError,
+      raise_format(PyExc_TypeError,
                    "key is %R, a %s, which only pickle can carry, and this dict has a codec that does without; "
                    "use a str, bytes, number or tuple of them",
                    key.ptr(), Py_TYPE(key.ptr())->tp_name);

@@ -62,13 +62,13 @@ template <class Operation>
 PyObject* settle_as(Lease* self, Stage wanted, Operation operation) {
   bool done = false;
   if (!may_settle(self, wanted, done)) return done ? Py_NewRef(Py_None) : nullptr;
-  switch (self->channel->settle(operation, true)) {
+  switch (const Status status = self->channel->settle(operation, true)) {
     case Status::ok: self->stage = wanted; break;
     case Status::interrupted: return nullptr;
     case Status::lost:
       self->stage = Stage::lost;
       return raise_lost("the lease was over: the item went back to the queue, and somebody else may have it");
-    default: raise_status(Status::corrupt, self->channel->stream().segment(), 0); return nullptr;
+    default: raise_status(status, self->channel->stream().segment(), 0); return nullptr;
   }
   if (wanted != Stage::acknowledged && !self->channel->move_failed()) return nullptr;
   Py_RETURN_NONE;
@@ -102,6 +102,12 @@ PyObject* reject(Lease* self, PyObject* arguments, PyObject* names) {
   std::string text = "rejected";
   if (reason != nullptr && reason != Py_None) text = error_text(reason);
   return settle_as(self, Stage::rejected, [&] { return self->channel->stream().reject(self->id, text); });
+}
+
+PyObject* reduce(Lease*, PyObject*) {
+  PyErr_SetString(PyExc_TypeError,
+                  "the lease is this process's, and cannot be pickled: pass its item, and settle the lease here");
+  return nullptr;
 }
 
 PyObject* enter(Lease* self, PyObject*) { return Py_NewRef(self->item == nullptr ? Py_None : self->item); }
@@ -177,7 +183,7 @@ std::string error_text(nb::handle error) {
   std::string text;
   const bool plain = PyUnicode_Check(error.ptr()) != 0;
   if (!plain) text = Py_TYPE(error.ptr())->tp_name;
-  const nb::object words = nb::steal(PyObject_Str(error.ptr()));
+  const nb::object words = nb::steal(foreign([&] { return PyObject_Str(error.ptr()); }));
   Py_ssize_t size = 0;
   const char* const utf8 = words.is_valid() ? PyUnicode_AsUTF8AndSize(words.ptr(), &size) : nullptr;
   PyErr_Clear();
@@ -213,6 +219,7 @@ void bind_leases(nb::module_& module) {
   static PyMethodDef methods[] = {{"acknowledge", method(acknowledge), METH_NOARGS, acknowledge_doc.c_str()},
                                   {"release", method(release), METH_VARARGS | METH_KEYWORDS, release_doc.c_str()},
                                   {"reject", method(reject), METH_VARARGS | METH_KEYWORDS, reject_doc.c_str()},
+                                  {"__reduce__", method(reduce), METH_NOARGS, nullptr},
                                   {"__enter__", method(enter), METH_NOARGS, nullptr},
                                   {"__exit__", method(leave), METH_FASTCALL, nullptr},
                                   {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, nullptr},

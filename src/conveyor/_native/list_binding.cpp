@@ -15,13 +15,10 @@
 namespace conveyor::python {
 namespace {
 
-using namespace nb::literals;
 using Sequence = Shared<ListStore>;
 
-constexpr const char* what = "list";
-
 nb::object failed(Sequence& self, StoreStatus status, std::size_t payload = 0) {
-  return raise_store(status, self.store, what, payload);
+  return raise_store(status, self.store, Sequence::what, payload);
 }
 
 nb::object out_of_range(const char* text) {
@@ -35,13 +32,13 @@ bool parse_index(nb::handle index, std::int64_t& into) {
     PyErr_Format(PyExc_TypeError, "list indices must be integers or slices, not %s", Py_TYPE(index.ptr())->tp_name);
     return false;
   }
-  into = PyNumber_AsSsize_t(index.ptr(), PyExc_IndexError);
+  into = foreign([&] { return PyNumber_AsSsize_t(index.ptr(), PyExc_IndexError); });
   return into != -1 || PyErr_Occurred() == nullptr;
 }
 
 bool parse_range(nb::handle slice, ListStore::Range& range) {
   Py_ssize_t start, stop, step;
-  if (PySlice_Unpack(slice.ptr(), &start, &stop, &step) != 0) return false;
+  if (foreign([&] { return PySlice_Unpack(slice.ptr(), &start, &stop, &step); }) != 0) return false;
   range = {start, stop, step};
   return true;
 }
@@ -84,7 +81,8 @@ nb::object get(Sequence& self, nb::handle index) {
 }
 
 nb::object replace(Sequence& self, const ListStore::Range& range, nb::handle items) {
-  const nb::object all = nb::steal(PySequence_Fast(items.ptr(), "can only assign an iterable"));
+  const nb::object all =
+      nb::steal(foreign([&] { return PySequence_Fast(items.ptr(), "can only assign an iterable"); }));
   if (!all.is_valid()) return {};
   std::deque<Encoded> encoded;
   std::vector<Bytes> bytes;
@@ -172,65 +170,69 @@ nb::object told(Sequence& self, StoreStatus status) {
   return status == StoreStatus::ok ? nb::object(nb::bool_(true)) : failed(self, status);
 }
 
+// By its number, as what asks for a sequence does (NumPy, for one).
+PyObject* item_slot(PyObject* object, Py_ssize_t at) {
+  return run_slot<PyObject*>(nullptr, [&] {
+    Sequence* const self = value_in<Sequence>(object);
+    return self == nullptr ? nullptr : get(*self, nb::int_(at)).release().ptr();
+  });
+}
+
 }  // namespace
 
 void bind_shared_list(nb::module_& module) {
-  nb::class_<Sequence> sequence(module, "ListSequence", nb::is_weak_referenceable(),
-                                nb::type_slots(Collected<Sequence>::slots));
-  sequence.attr("__class_getitem__") =
-      nb::module_::import_("builtins").attr("classmethod")(nb::module_::import_("types").attr("GenericAlias"));
-  bind_common<Sequence>(sequence, what);
-  sequence.def("__getitem__", &get, "index"_a)
-      .def("__setitem__", &set, "index"_a, "value"_a.none())
-      .def("__delitem__", &erase, "index"_a)
+  PlainType<Sequence> sequence("ListSequence", docs::ListSequence);
+  bind_common(sequence);
+  sequence.slot(Py_sq_length, length_slot<Sequence>)
+      .slot(Py_sq_item, item_slot)
+      .slot(Py_mp_subscript, subscript_slot<Sequence, &get>)
+      .slot(Py_mp_ass_subscript, assign_slot<Sequence, &set, &erase>)
       .def(
-          "append", [](Sequence& self, nb::handle value) { return insert(self, INT64_MAX, value); },
-          docs::ListSequence_append, "value"_a.none())
+          "append", [](Sequence& self, nb::handle value) { return insert(self, INT64_MAX, value); }, {"value"_p},
+          docs::ListSequence_append)
       .def(
           "insert",
           [](Sequence& self, nb::handle index, nb::handle value) {
             std::int64_t at;
             return parse_index(index, at) ? insert(self, at, value) : nb::object();
           },
-          docs::ListSequence_insert, "index"_a, "value"_a.none())
-      .def("pop", &pop, docs::ListSequence_pop, "index"_a = -1)
-      .def(
-          "_extend", [](Sequence& self, nb::handle items) { return replace(self, {INT64_MAX}, items); }, "items"_a)
+          {"index"_p, "value"_p}, docs::ListSequence_insert)
+      .def("pop", function<&pop>, {"index"_p = -1}, docs::ListSequence_pop)
+      .def("_extend", [](Sequence& self, nb::handle items) { return replace(self, {INT64_MAX}, items); }, {"items"_p})
       .def(
           "clear",
           [](Sequence& self) {
             const StoreStatus status = insist([&](Nanoseconds deadline) { return self.store.clear(deadline); });
             return status == StoreStatus::ok ? nb::none() : failed(self, status);
           },
-          docs::ListSequence_clear)
+          {}, docs::ListSequence_clear)
       .def(
           "reverse",
           [](Sequence& self) {
             const StoreStatus status = insist([&](Nanoseconds deadline) { return self.store.reverse(deadline); });
             return status == StoreStatus::ok ? nb::none() : failed(self, status);
           },
-          docs::ListSequence_reverse)
+          {}, docs::ListSequence_reverse)
       .def("_snapshot",
            [](Sequence& self) {
              std::uint64_t version = 0;
              const nb::object items = copy_range(self, {}, version);
              return items.is_valid() ? nb::object(nb::make_tuple(items, version)) : items;
            })
-      .def(
-          "_remove_at",
-          [](Sequence& self, std::int64_t index, std::uint64_t version) {
-            return told(self, insist([&](Nanoseconds deadline) {
-                          return self.store.remove(index, deadline, nullptr, nullptr, version);
-                        }));
-          },
-          "index"_a, "version"_a)
-      .def(
-          "_reorder",
-          [](Sequence& self, const std::vector<std::uint64_t>& order, std::uint64_t version) {
-            return told(self,
-                        insist([&](Nanoseconds deadline) { return self.store.reorder(order, version, deadline); }));
-          },
-          "order"_a, "version"_a);
+      .def("_remove_at",
+           [](Sequence& self, std::int64_t index, std::uint64_t version) {
+             return told(self, insist([&](Nanoseconds deadline) {
+                           return self.store.remove(index, deadline, nullptr, nullptr, version);
+                         }));
+           },
+           {"index"_p, "version"_p})
+      .def("_reorder",
+           [](Sequence& self, std::vector<std::uint64_t> order, std::uint64_t version) {
+             return told(self,
+                         insist([&](Nanoseconds deadline) { return self.store.reorder(order, version, deadline); }));
+           },
+           {"order"_p, "version"_p});
+  sequence.add_to(module);
 }
 
 }  // namespace conveyor::python

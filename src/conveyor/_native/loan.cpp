@@ -34,19 +34,26 @@ int get_buffer(PyObject* exporter, Py_buffer* view, int flags) {
 
 Loan::Loan(std::shared_ptr<Segment> segment, const RunReference* runs, std::uint32_t count)
     : stream_(std::move(segment)), runs_(runs, runs + count), state_(State::received), generation_(fork_generation()) {
+  find_places();
   for (std::uint32_t i = 0; i < count; ++i) received_runs()[data(i)] = {this, i};
 }
 
 std::shared_ptr<Loan> Loan::borrowed(std::shared_ptr<Segment> segment, const RunReference& run) {
   auto loan = std::make_shared<Loan>(std::move(segment), nullptr, 0);
   loan->runs_ = {run};
+  loan->find_places();
   loan->state_ = State::put;
   return loan;
 }
 
 Loan::Loan(std::shared_ptr<Segment> segment, const RunReference& run)
     : stream_(std::move(segment)), runs_{run}, state_(State::fresh), generation_(fork_generation()) {
+  find_places();
   fresh_loans()[data(0)] = this;
+}
+
+void Loan::find_places() {
+  for (const RunReference& run : runs_) places_.push_back(stream_.run_data(run));
 }
 
 Loan::~Loan() {
@@ -129,9 +136,11 @@ void keep_segment(const std::shared_ptr<Segment>& segment) {
 struct BufferView {
   Py_buffer view{};
   explicit BufferView(nb::handle object) {
-    if (PyObject_GetBuffer(object.ptr(), &view, PyBUF_SIMPLE) != 0) throw nb::python_error();
+    if (foreign([&] { return PyObject_GetBuffer(object.ptr(), &view, PyBUF_SIMPLE); }) != 0) throw nb::python_error();
   }
-  ~BufferView() { PyBuffer_Release(&view); }
+  ~BufferView() {
+    foreign([this] { PyBuffer_Release(&view); });
+  }
   BufferView(const BufferView&) = delete;
 };
 
@@ -162,6 +171,11 @@ nb::object borrow(std::uint64_t device, std::uint64_t inode, OwnerId owner, int 
   const std::uint64_t room = std::uint64_t{pages} * page_size;
   if (first >= segment->page_count() || pages > segment->page_count() - first || offset > room || size > room - offset)
     return raise("CorruptSegment", "a borrowed buffer does not lie within its segment");
+  switch (segment->reach(first, pages)) {
+    case Reach::ok: break;
+    case Reach::no_memory: return raise("OutOfMemory", "no address space for a borrowed buffer (see ulimit -v)");
+    case Reach::corrupt: return raise("CorruptSegment", "a borrowed buffer lies where no item ever did");
+  }
   keep_segment(segment);
   const RunReference run{first, pages, room};
   std::byte* const data = segment->page(first) + offset;

@@ -27,7 +27,8 @@ class Loan {
   ~Loan();
   Loan(const Loan&) = delete;
 
-  std::byte* data(std::uint32_t run) const { return stream_.run_data(runs_[run]); }
+  // The same at any time: a segment may be mapped once more when it grows, and then lies there as well.
+  std::byte* data(std::uint32_t run) const { return places_[run]; }
   const RunReference& run(std::uint32_t index) const { return runs_[index]; }
 
   // The loan to be put that is all of these bytes, made by this very process for this segment; or null.
@@ -44,9 +45,11 @@ class Loan {
 
  private:
   enum class State { received, fresh, moving, put };
+  void find_places();
 
   Stream stream_;
   std::vector<RunReference> runs_;
+  std::vector<std::byte*> places_;
   State state_;
   std::uint32_t generation_;
 };

@@ -3,11 +3,11 @@
 
 #include <structmember.h>
 
-#include <cstddef>
 #include <new>
 
 #include "conveyor/mutex.hpp"
 #include "docs.hpp"
+#include "plain_type.hpp"
 
 namespace conveyor::python {
 namespace {
@@ -29,6 +29,7 @@ struct BoundCall {
   std::shared_ptr<Held> held;
 };
 PyTypeObject* bound_call_type = nullptr;
+PyTypeObject* lock_type = nullptr;  // LockBase
 
 struct LockObject {
   PyObject_HEAD Held* held;  // null until it is initialised
@@ -61,9 +62,9 @@ Locked try_harder(Held* held) {
 template <bool recursive>
 int wait_for(Held* held, Nanoseconds deadline) {
   Locked how = Locked::busy;
-  if (!wait_without_gil(Locked::interrupted, how, [&] {
-        if constexpr (recursive) return held->recursive.acquire(this_thread(), deadline);
-        return held->mutex.acquire(deadline);
+  if (!wait_without_gil(Locked::interrupted, how, [&](Slices& slices) {
+        if constexpr (recursive) return held->recursive.acquire(this_thread(), deadline, slices);
+        return held->mutex.acquire(deadline, slices);
       }))
     return -1;
   if (how == Locked::busy) return 0;
@@ -107,12 +108,12 @@ PyObject* acquire_method(LockObject* self, PyObject* const* arguments, Py_ssize_
       if (PyUnicode_CompareWithASCIIString(name, known[k]) == 0) which = k;
     }
     if (which < count) {
-      PyErr_Format(PyExc_TypeError, "acquire() got an unexpected or a second argument %R", name);
+      raise_format(PyExc_TypeError, "acquire() got an unexpected or a second argument %R", name);
       return nullptr;
     }
     values[which] = arguments[count + i];
   }
-  const int block = PyObject_IsTrue(values[0]);
+  const int block = foreign([&] { return PyObject_IsTrue(values[0]); });
   if (block < 0) return nullptr;
   return check_ready(self) ? truth(acquire_by<recursive>(self->held, block != 0, values[1])) : nullptr;
 }
@@ -155,6 +156,24 @@ bool bind_call(BoundCall*& bound, const std::shared_ptr<Held>& held, vectorcallf
   return true;
 }
 
+// As a bound method: (getattr, lock, name), of an object that stands for the same lock.
+PyObject* reduce_call(BoundCall* self, PyObject*) {
+  const bool recursive = self->call == enter_block<true> || self->call == leave_block<true>;
+  const bool enters = self->call == enter_block<true> || self->call == enter_block<false>;
+  try {
+    const nb::object lock = nb::module_::import_("conveyor.locks")
+                                .attr(recursive ? "RLock" : "Lock")
+                                .attr("_at")(nb::cast(self->held->cell.tell()), self->held->cell.offset());
+    return nb::make_tuple(nb::module_::import_("builtins").attr("getattr"),
+                          nb::make_tuple(lock, enters ? "__enter__" : "__exit__"))
+        .release()
+        .ptr();
+  } catch (nb::python_error& error) {
+    error.restore();
+    return nullptr;
+  }
+}
+
 void deallocate_call(BoundCall* self) {
   PyTypeObject* const type = Py_TYPE(self);
   self->held.~shared_ptr();
@@ -172,6 +191,16 @@ PyObject* get_call(PyObject* self, PyObject* object, PyObject*) {
   auto* const lock = reinterpret_cast<LockObject*>(object);
   if (!check_ready(lock)) return nullptr;
   return Py_NewRef(reinterpret_cast<CallDescriptor*>(self)->is_enter ? lock->enter : lock->leave);
+}
+
+// As `type(lock).__enter__(lock)`, which contextlib.ExitStack says.
+PyObject* call_on_class(PyObject* self, PyObject* arguments, PyObject* names) {
+  PyObject* const object = PyTuple_GET_SIZE(arguments) > 0 ? PyTuple_GET_ITEM(arguments, 0) : Py_None;
+  if (PyObject_TypeCheck(object, lock_type) == 0) return PyErr_SetString(PyExc_TypeError, "it is no lock"), nullptr;
+  const nb::object bound = nb::steal(get_call(self, object, nullptr));
+  const nb::object rest = nb::steal(PyTuple_GetSlice(arguments, 1, PyTuple_GET_SIZE(arguments)));
+  const bool fine = bound.is_valid() && rest.is_valid();
+  return fine ? foreign([&] { return PyObject_Call(bound.ptr(), rest.ptr(), names); }) : nullptr;
 }
 
 void deallocate_descriptor(PyObject* self) {
@@ -316,7 +345,7 @@ nb::object bind(nb::module_& module, const char* name, const char* spec_name, nb
       {"_region", reinterpret_cast<getter>(region), nullptr, nullptr, nullptr},
       {"_offset", reinterpret_cast<getter>(offset), nullptr, nullptr, nullptr},
       {nullptr, nullptr, nullptr, nullptr, nullptr}};
-  static PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(PyType_GenericNew)},
+  static PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(make_object)},
                                 {Py_tp_init, reinterpret_cast<void*>(initialise<recursive>)},
                                 {Py_tp_methods, methods},
                                 {Py_tp_members, members},
@@ -341,7 +370,10 @@ nb::object bind(nb::module_& module, const char* name, const char* spec_name, nb
 void bind_locks(nb::module_& module) {
   static PyMemberDef call_members[] = {
       {"__vectorcalloffset__", T_PYSSIZET, offsetof(BoundCall, call), READONLY, nullptr}, {nullptr, 0, 0, 0, nullptr}};
-  static PyType_Slot call_slots[] = {{Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+  static PyMethodDef call_methods[] = {{"__reduce__", method(reduce_call), METH_NOARGS, nullptr},
+                                       {nullptr, nullptr, 0, nullptr}};
+  static PyType_Slot call_slots[] = {{Py_tp_methods, call_methods},
+                                     {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
                                      {Py_tp_members, call_members},
                                      {Py_tp_dealloc, reinterpret_cast<void*>(deallocate_call)},
                                      {0, nullptr}};
@@ -349,6 +381,7 @@ void bind_locks(nb::module_& module) {
   static PyType_Spec call_spec = {"conveyor._native._LockCall", sizeof(BoundCall), 0,
                                   flags | Py_TPFLAGS_HAVE_VECTORCALL, call_slots};
   static PyType_Slot descriptor_slots[] = {{Py_tp_descr_get, reinterpret_cast<void*>(get_call)},
+                                           {Py_tp_call, reinterpret_cast<void*>(call_on_class)},
                                            {Py_tp_dealloc, reinterpret_cast<void*>(deallocate_descriptor)},
                                            {0, nullptr}};
   static PyType_Spec descriptor_spec = {"conveyor._native._LockCallDescriptor", sizeof(CallDescriptor), 0, flags,
@@ -359,6 +392,7 @@ void bind_locks(nb::module_& module) {
   bound_call_type = reinterpret_cast<PyTypeObject*>(Py_NewRef(call.ptr()));
   auto* const descriptors = reinterpret_cast<PyTypeObject*>(descriptor.ptr());
   const nb::object lock = bind<false>(module, "LockBase", "conveyor._native.LockBase", {}, descriptors);
+  lock_type = reinterpret_cast<PyTypeObject*>(Py_NewRef(lock.ptr()));
   bind<true>(module, "RLockBase", "conveyor._native.RLockBase", lock, descriptors);
 }
 

@@ -10,12 +10,11 @@
 #include <nanobind/stl/string.h>
 
 #include "conveyor/number.hpp"
+#include "plain_type.hpp"
 #include "state.hpp"
 
 namespace conveyor::python {
 namespace {
-
-using namespace nb::literals;
 
 // Of the letters of Python's struct module; 0: no number has it.
 std::size_t size_of(char code) {
@@ -41,17 +40,18 @@ std::size_t size_of(char code) {
 template <class T>
 bool convert(PyObject* object, T& value) {
   if constexpr (std::is_floating_point_v<T>) {
-    const double wide = PyFloat_AsDouble(object);
+    const double wide = foreign([&] { return PyFloat_AsDouble(object); });
     if (wide == -1.0 && PyErr_Occurred() != nullptr) return false;
     value = static_cast<T>(wide);
     if (std::isinf(value) && std::isfinite(wide)) {
-      PyErr_Format(PyExc_OverflowError, "%R is too large for a 32-bit float", object);
+      raise_format(PyExc_OverflowError, "%R is too large for a 32-bit float", object);
       return false;
     }
     return true;
   } else {
     int overflow = 0;
-    const nb::object index = PyLong_Check(object) != 0 ? nb::borrow(object) : nb::steal(PyNumber_Index(object));
+    const nb::object index =
+        PyLong_Check(object) != 0 ? nb::borrow(object) : nb::steal(foreign([&] { return PyNumber_Index(object); }));
     if (!index.is_valid()) return false;
     const long long narrow = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
     bool fits = overflow == 0 && std::in_range<T>(narrow);
@@ -64,7 +64,7 @@ bool convert(PyObject* object, T& value) {
       }
     }
     if (fits) return true;
-    PyErr_Format(PyExc_OverflowError, "%R does not fit: the number must be from %lld to %llu", index.ptr(),
+    raise_format(PyExc_OverflowError, "%R does not fit: the number must be from %lld to %llu", index.ptr(),
                  static_cast<long long>(std::numeric_limits<T>::min()),
                  static_cast<unsigned long long>(std::numeric_limits<T>::max()));
     return false;
@@ -110,12 +110,12 @@ struct Operations {
   PyObject* present(PyObject* value) const {
     if (code != '?' || value == nullptr) return value;
     const nb::object number = nb::steal(value);
-    return PyBool_FromLong(PyObject_IsTrue(number.ptr()));
+    return PyBool_FromLong(foreign([&] { return PyObject_IsTrue(number.ptr()); }));
   }
   template <class T>
   bool read(PyObject* object, T& value) const {
     if (code != '?') return convert(object, value);
-    const int truth = PyObject_IsTrue(object);
+    const int truth = foreign([&] { return PyObject_IsTrue(object); });
     value = static_cast<T>(truth > 0 ? 1 : 0);
     return truth >= 0;
   }
@@ -161,21 +161,16 @@ struct Operations {
   }
   template <class T>
   static PyObject* subtract(Number<T> number, PyObject* object) {
-    const nb::object positive = nb::steal(PyNumber_Negative(object));
+    const nb::object positive = nb::steal(foreign([&] { return PyNumber_Negative(object); }));
     T amount{}, difference{};
     if (!positive.is_valid() || !convert(positive.ptr(), amount)) return nullptr;
     return number.subtract(amount, difference) ? to_python(difference) : overflow(object);
   }
   static PyObject* overflow(PyObject* amount) {
-    PyErr_Format(PyExc_OverflowError, "the sum with %R does not fit; nothing was changed", amount);
+    raise_format(PyExc_OverflowError, "the sum with %R does not fit; nothing was changed", amount);
     return nullptr;
   }
 };
-
-nb::object given(PyObject* value) {
-  if (value == nullptr) throw nb::python_error();
-  return nb::steal(value);
-}
 
 char checked_code(const std::string& code) {
   if (code.size() == 1 && size_of(code[0]) != 0) return code[0];
@@ -200,9 +195,8 @@ class Changing {
   bool sleep(std::uint32_t epoch, double until) const {
     const Nanoseconds deadline = until < 0 || until > 9e9 ? forever : static_cast<Nanoseconds>(until * 1e9);
     Waited how = Waited::timed_out;
-    if (!wait_without_gil(Waited::interrupted, how,
-                          [&] { return sleep_until_changed(cell().changed, epoch, deadline); }))
-      throw nb::python_error();
+    const auto wait = [&](Slices& slices) { return cell().changed.sleep(epoch, deadline, slices); };
+    if (!wait_without_gil(Waited::interrupted, how, wait)) throw nb::python_error();
     return how == Waited::again;
   }
 
@@ -239,21 +233,23 @@ struct RecordHandle : Changing<RecordCell> {
 };
 
 int get_buffer(PyObject* self, Py_buffer* view, int flags) {
-  const RecordHandle& record = *nb::inst_ptr<RecordHandle>(self);
-  return PyBuffer_FillInfo(view, self, record.data(), static_cast<Py_ssize_t>(record.size), 0, flags);
+  const RecordHandle* const record = value_in<RecordHandle>(self);
+  if (record == nullptr) {
+    view->obj = nullptr;
+    return -1;
+  }
+  return PyBuffer_FillInfo(view, self, record->data(), static_cast<Py_ssize_t>(record->size), 0, flags);
 }
-PyType_Slot record_slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(get_buffer)}, {0, nullptr}};
 
-template <class Handle, class... Extra>
-nb::class_<Handle> bind_changing(nb::module_& module, const char* name, Extra... extra) {
-  nb::class_<Handle> bound(module, name, nb::is_weak_referenceable(), extra...);
-  bound.def_prop_ro("_region", [](Handle& self) { return self.held().tell(); })
-      .def_prop_ro("_offset", [](Handle& self) { return self.held().offset(); })
-      .def_prop_ro("_lock_offset", [](Handle& self) { return self.lock_offset(); })
+template <class Handle>
+PlainType<Handle> changing_type(const char* name) {
+  PlainType<Handle> bound(name);
+  bound.property("_region", [](Handle& self) { return self.held().tell(); })
+      .property("_offset", [](Handle& self) { return self.held().offset(); })
+      .property("_lock_offset", [](Handle& self) { return self.lock_offset(); })
       .def("_announce", [](Handle& self) { return self.announce(); })
-      .def(
-          "_sleep", [](Handle& self, std::uint32_t epoch, double until) { return self.sleep(epoch, until); }, "epoch"_a,
-          "until"_a)
+      .def("_sleep", [](Handle& self, std::uint32_t epoch, double until) { return self.sleep(epoch, until); },
+           {"epoch"_p, "until"_p})
       .def("_notify", [](Handle& self) { self.cell().changed.notify(INT_MAX); });
   return bound;
 }
@@ -261,67 +257,51 @@ nb::class_<Handle> bind_changing(nb::module_& module, const char* name, Extra...
 }  // namespace
 
 void bind_numbers(nb::module_& module) {
-  bind_changing<NumberHandle>(module, "NumberBase")
-      .def(
-          "__init__", [](NumberHandle* self, const std::string& code) { new (self) NumberHandle(checked_code(code)); },
-          "code"_a)
-      .def(
-          "__init__",
-          [](NumberHandle* self, const std::string& code, std::shared_ptr<Region> region, std::uint64_t offset) {
-            new (self) NumberHandle(checked_code(code), std::move(region), offset);
-          },
-          "code"_a, "region"_a, "offset"_a)
-      .def_prop_ro("_code", [](NumberHandle& self) { return std::string(1, self.code); })
-      .def_prop_rw(
-          "value", [](NumberHandle& self) { return given(self.operations().load()); },
-          [](NumberHandle& self, nb::handle value) { given(self.operations().exchange(value.ptr())); })
-      .def(
-          "add", [](NumberHandle& self, nb::handle amount) { return given(self.operations().add(amount.ptr())); },
-          "amount"_a = 1)
-      .def(
-          "exchange",
-          [](NumberHandle& self, nb::handle value) { return given(self.operations().exchange(value.ptr())); },
-          "value"_a)
-      .def(
-          "compare_exchange",
-          [](NumberHandle& self, nb::handle expected, nb::handle value) {
-            return given(self.operations().compare_exchange(expected.ptr(), value.ptr()));
-          },
-          "expected"_a, "value"_a);
+  changing_type<NumberHandle>("NumberBase")
+      .init([](void* at, std::string code) { new (at) NumberHandle(checked_code(code)); }, {"code"_p})
+      .init([](void* at, std::string code, std::shared_ptr<Region> region,
+               std::uint64_t offset) { new (at) NumberHandle(checked_code(code), std::move(region), offset); },
+            {"code"_p, "region"_p, "offset"_p})
+      .property("_code", [](NumberHandle& self) { return std::string(1, self.code); })
+      .property(
+          "value", [](NumberHandle& self) { return self.operations().load(); },
+          [](NumberHandle& self, nb::handle value) { return self.operations().exchange(value.ptr()); })
+      .def("add", [](NumberHandle& self, nb::handle amount) { return self.operations().add(amount.ptr()); },
+           {"amount"_p = 1})
+      .def("exchange", [](NumberHandle& self, nb::handle value) { return self.operations().exchange(value.ptr()); },
+           {"value"_p})
+      .def("compare_exchange",
+           [](NumberHandle& self, nb::handle expected, nb::handle value) {
+             return self.operations().compare_exchange(expected.ptr(), value.ptr());
+           },
+           {"expected"_p, "value"_p})
+      .add_to(module);
 
-  bind_changing<RecordHandle>(module, "RecordBase", nb::type_slots(record_slots))
-      .def(
-          "__init__", [](RecordHandle* self, std::size_t size) { new (self) RecordHandle(size); }, "size"_a)
-      .def(
-          "__init__",
-          [](RecordHandle* self, std::size_t size, std::shared_ptr<Region> region, std::uint64_t offset) {
-            new (self) RecordHandle(std::move(region), offset, size);
-          },
-          "size"_a, "region"_a, "offset"_a)
-      .def(
-          "_load",
-          [](RecordHandle& self, const std::string& code, std::size_t at) {
-            return given(self.operations(code, at).load());
-          },
-          "code"_a, "at"_a)
-      .def(
-          "_add",
-          [](RecordHandle& self, const std::string& code, std::size_t at, nb::handle amount) {
-            return given(self.operations(code, at).add(amount.ptr()));
-          },
-          "code"_a, "at"_a, "amount"_a)
-      .def(
-          "_exchange",
-          [](RecordHandle& self, const std::string& code, std::size_t at, nb::handle value) {
-            return given(self.operations(code, at).exchange(value.ptr()));
-          },
-          "code"_a, "at"_a, "value"_a)
-      .def(
-          "_compare_exchange",
-          [](RecordHandle& self, const std::string& code, std::size_t at, nb::handle expected, nb::handle value) {
-            return given(self.operations(code, at).compare_exchange(expected.ptr(), value.ptr()));
-          },
-          "code"_a, "at"_a, "expected"_a, "value"_a);
+  changing_type<RecordHandle>("RecordBase")
+      .init([](void* at, std::size_t size) { new (at) RecordHandle(size); }, {"size"_p})
+      .init([](void* at, std::size_t size, std::shared_ptr<Region> region,
+               std::uint64_t offset) { new (at) RecordHandle(std::move(region), offset, size); },
+            {"size"_p, "region"_p, "offset"_p})
+      .slot(Py_bf_getbuffer, get_buffer)
+      .def("_load",
+           [](RecordHandle& self, std::string code, std::size_t at) { return self.operations(code, at).load(); },
+           {"code"_p, "at"_p})
+      .def("_add",
+           [](RecordHandle& self, std::string code, std::size_t at, nb::handle amount) {
+             return self.operations(code, at).add(amount.ptr());
+           },
+           {"code"_p, "at"_p, "amount"_p})
+      .def("_exchange",
+           [](RecordHandle& self, std::string code, std::size_t at, nb::handle value) {
+             return self.operations(code, at).exchange(value.ptr());
+           },
+           {"code"_p, "at"_p, "value"_p})
+      .def("_compare_exchange",
+           [](RecordHandle& self, std::string code, std::size_t at, nb::handle expected, nb::handle value) {
+             return self.operations(code, at).compare_exchange(expected.ptr(), value.ptr());
+           },
+           {"code"_p, "at"_p, "expected"_p, "value"_p})
+      .add_to(module);
 }
 
 }  // namespace conveyor::python

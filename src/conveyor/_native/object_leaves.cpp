@@ -48,7 +48,8 @@ void keep(Leaf leaf, PyTypeObject* type) {
 
 bool find_datetime() {
   if (PyDateTimeAPI != nullptr) return true;
-  PyObject* const capsule = of_module("datetime", "datetime_CAPI");
+  PyObject* capsule = of_module("_datetime", "datetime_CAPI");
+  if (capsule == nullptr) capsule = of_module("datetime", "datetime_CAPI");
   if (capsule == nullptr || !PyCapsule_IsValid(capsule, PyDateTime_CAPSULE_NAME)) return false;
   PyDateTimeAPI = static_cast<PyDateTime_CAPI*>(PyCapsule_GetPointer(capsule, PyDateTime_CAPSULE_NAME));
   keep(leaf_date, PyDateTimeAPI->DateType);
@@ -223,7 +224,8 @@ PyObject* read_decimal(const char* from, std::size_t size) {
   if (!is_decimal(text, text + size)) return nullptr;
   PyObject* const string = PyUnicode_FromStringAndSize(text, static_cast<Py_ssize_t>(size));
   if (string == nullptr) return nullptr;
-  PyObject* const made = PyObject_CallOneArg(reinterpret_cast<PyObject*>(leaf_types[leaf_decimal]), string);
+  PyObject* const made =
+      foreign([&] { return PyObject_CallOneArg(reinterpret_cast<PyObject*>(leaf_types[leaf_decimal]), string); });
   Py_DECREF(string);
   if (made == nullptr && PyErr_ExceptionMatches(PyExc_ArithmeticError)) PyErr_Clear();  // an endless exponent
   return made;
@@ -254,22 +256,30 @@ bool load(Leaf leaf) {
     case leaf_decimal:
     case leaf_uuid: {
       if (leaf_types[leaf] != nullptr) return true;
-      PyObject* const module = PyImport_ImportModule(leaf == leaf_uuid ? "uuid" : "decimal");
-      if (module == nullptr) return false;
-      Py_DECREF(module);
+      if (!import_module(leaf == leaf_uuid ? "uuid" : "decimal").is_valid()) return false;
       return leaf == leaf_uuid ? find_uuid() : find_decimal();
     }
     default: {
       if (PyDateTimeAPI != nullptr) return true;
-      PyObject* const module = PyImport_ImportModule("datetime");
-      if (module == nullptr) return false;
-      Py_DECREF(module);
+      if (!import_module("datetime").is_valid()) return false;
       return find_datetime();
     }
   }
 }
 
 }  // namespace
+
+// The two that are written in C by their own names: a program may be called datetime.py.
+bool load_leaves() {
+  for (const char* const name : {"_datetime", "_decimal"}) {
+    if (import_module(name).is_valid()) continue;
+    if (PyErr_ExceptionMatches(PyExc_ImportError) == 0) return false;
+    PyErr_Clear();  // whoever needs it is told
+  }
+  find_datetime();
+  find_decimal();
+  return true;
+}
 
 Leaf find_leaf(PyTypeObject* type) {
   const std::string_view name = type->tp_name;

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "gil.hpp"
 #include "object_codec.hpp"
 #include "object_ops.hpp"
 
@@ -32,6 +33,9 @@ inline std::uint8_t op_of(Leaf leaf) { return static_cast<std::uint8_t>(op_compl
 
 // Those found so far. Kept for the life of the process.
 extern PyTypeObject* leaf_types[leaf_none];
+
+// Imports what the decoder needs, as far as it is there; see import_for_items. False: a Python error is set.
+bool load_leaves();
 
 // Of an object of exactly this type. Looks for the type in the loaded modules when it has the right name.
 Leaf find_leaf(PyTypeObject* type);

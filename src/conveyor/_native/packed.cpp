@@ -15,15 +15,15 @@ Packed::Packed(Packed&& other) noexcept
       joined_(std::move(other.joined_)) {}
 
 Packed::~Packed() {
-  for (Py_buffer& piece : pieces_) PyBuffer_Release(&piece);
+  for (Py_buffer& piece : pieces_) foreign([&] { PyBuffer_Release(&piece); });
   for (Source& source : sources_) {
-    if (!source.writer.is_valid()) PyBuffer_Release(&source.view);
+    if (!source.writer.is_valid()) foreign([&] { PyBuffer_Release(&source.view); });
   }
 }
 
 bool Packed::add(PyObject* piece) {
   Py_buffer view;
-  if (PyObject_GetBuffer(piece, &view, PyBUF_SIMPLE) != 0) return false;
+  if (foreign([&] { return PyObject_GetBuffer(piece, &view, PyBUF_SIMPLE); }) != 0) return false;
   pieces_.push_back(view);
   head_size_ += static_cast<std::size_t>(view.len);
   return true;
@@ -33,17 +33,17 @@ void Packed::add_buffer(const Py_buffer& view) { sources_.push_back({view, {}});
 
 bool Packed::add_source(nb::handle source) {
   Source made{};
-  const nb::object write = nb::steal(PyObject_GetAttrString(source.ptr(), "write_into"));
+  const nb::object write = attribute(source, "write_into");
   if (!write.is_valid()) {
     PyErr_Clear();
-    if (PyObject_GetBuffer(source.ptr(), &made.view, PyBUF_SIMPLE) != 0) return false;
+    if (foreign([&] { return PyObject_GetBuffer(source.ptr(), &made.view, PyBUF_SIMPLE); }) != 0) return false;
   } else {
-    const nb::object size = nb::steal(PyObject_GetAttrString(source.ptr(), "nbytes"));
+    const nb::object size = attribute(source, "nbytes");
     if (!size.is_valid()) return false;
-    made.view.len = PyNumber_AsSsize_t(size.ptr(), PyExc_OverflowError);
+    made.view.len = foreign([&] { return PyNumber_AsSsize_t(size.ptr(), PyExc_OverflowError); });
     if (made.view.len == -1 && PyErr_Occurred() != nullptr) return false;
     if (made.view.len < 0) {
-      PyErr_Format(PyExc_ValueError, "nbytes of %R is %zd; it must be at least 0", source.ptr(), made.view.len);
+      raise_format(PyExc_ValueError, "nbytes of %R is %zd; it must be at least 0", source.ptr(), made.view.len);
       return false;
     }
     made.writer = write;

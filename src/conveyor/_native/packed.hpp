@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "conveyor/stream.hpp"
+#include "gil.hpp"
 #include "loan.hpp"
 #include "object_codec.hpp"
 
@@ -124,6 +125,7 @@ struct Taken {
   const std::byte* data = nullptr;
   std::size_t size = 0;
   bool leased = false;  // the runs stay what they are: what becomes of them is the lease's business
+  std::uint32_t sender = 0;  // pid of the process that put it
 };
 
 // Turns a message with an index into the object; the runs are released, or lent to the object. Null with

@@ -3,6 +3,9 @@
 #include <cstring>
 #include <memory>
 
+#include "errors.hpp"
+#include "object_leaves.hpp"
+
 namespace conveyor::python {
 namespace {
 
@@ -16,8 +19,9 @@ struct Reducers {
 
   nb::object find(nb::handle type) const {
     for (const nb::dict* table : {&registered, &copyreg, &ours}) {
-      if (PyObject* const found = PyDict_GetItemWithError(table->ptr(), type.ptr()); found != nullptr)
-        return nb::borrow(found);
+      // A metaclass may have its own hash.
+      PyObject* const found = foreign([&] { return PyDict_GetItemWithError(table->ptr(), type.ptr()); });
+      if (found != nullptr) return nb::borrow(found);
       if (PyErr_Occurred() != nullptr) return {};
     }
     if (const nb::object late = late_reducer(type); late.is_valid() || PyErr_Occurred() != nullptr) return late;
@@ -29,9 +33,8 @@ struct Reducers {
   // NumPy is not imported for our sake: its reducer is made when its first array comes by.
   static nb::object late_reducer(nb::handle type) {
     if (std::strcmp(reinterpret_cast<PyTypeObject*>(type.ptr())->tp_name, "numpy.ndarray") != 0) return {};
-    const nb::object module = nb::steal(PyImport_ImportModule("conveyor._reducers"));
-    if (!module.is_valid()) return {};
-    return nb::steal(PyObject_CallMethod(module.ptr(), "late_reducer", "O", type.ptr()));
+    const nb::object module = import_module("conveyor._reducers");
+    return module.is_valid() ? call_method(module, "late_reducer", type) : nb::object();
   }
 };
 
@@ -55,13 +58,13 @@ PyObject* machine_buffer(PyObject* self, PyObject* buffer) {
   Packed& target = *machine->target;
   if (target.target == nullptr && !target.for_topic) Py_RETURN_TRUE;
   Py_buffer view;
-  if (PyObject_GetBuffer(buffer, &view, PyBUF_FULL_RO) != 0) return nullptr;
+  if (foreign([&] { return PyObject_GetBuffer(buffer, &view, PyBUF_FULL_RO); }) != 0) return nullptr;
   const bool ours =
       PyBuffer_IsContiguous(&view, 'A') != 0 &&
       (view.len >= least_buffer || (target.target != nullptr && Loan::find(view.buf, static_cast<std::size_t>(view.len),
                                                                            *target.target) != nullptr));
   if (!ours) {
-    PyBuffer_Release(&view);
+    foreign([&] { PyBuffer_Release(&view); });
     Py_RETURN_TRUE;
   }
   target.add_buffer(view);
@@ -77,31 +80,35 @@ struct Tools {
   nb::object buffers_word = nb::make_tuple("buffers");  // the name of loads' second argument
 };
 
+// Throws the Python error.
+nb::object of_module(const char* module, const char* name) {
+  const nb::object found = import_module(module);
+  nb::object wanted = found.is_valid() ? attribute(found, name) : nb::object();
+  if (!wanted.is_valid()) throw nb::python_error();
+  return wanted;
+}
+
 Tools* make_tools() {
   auto fresh = std::make_unique<Tools>();
-  const nb::module_ module = nb::module_::import_("pickle");
-  fresh->pickler = module.attr("Pickler");
-  fresh->loads = module.attr("loads");
-  fresh->namespace_type = nb::module_::import_("types").attr("SimpleNamespace");
-  const nb::object registered =
-      nb::module_::import_("multiprocessing.reduction").attr("ForkingPickler").attr("_extra_reducers");
-  const nb::object copyreg = nb::module_::import_("copyreg").attr("dispatch_table");
-  fresh->reducers =
-      nb::module_::import_("conveyor._native")
-          .attr("_Reducers")(registered, copyreg, nb::module_::import_("conveyor._reducers").attr("TABLE"));
+  fresh->pickler = of_module("pickle", "Pickler");
+  fresh->loads = of_module("pickle", "loads");
+  fresh->namespace_type = of_module("types", "SimpleNamespace");
+  const nb::object registered = attribute(of_module("multiprocessing.reduction", "ForkingPickler"), "_extra_reducers");
+  const nb::object copyreg = of_module("copyreg", "dispatch_table");
+  const nb::object ours = of_module("conveyor._reducers", "TABLE");
+  if (!call(of_module("conveyor._reducers", "import_uuid")).is_valid()) throw nb::python_error();
+  if (registered.is_valid())
+    fresh->reducers = call(of_module("conveyor._native", "_Reducers"), registered, copyreg, ours);
+  if (!fresh->reducers.is_valid()) throw nb::python_error();
   return fresh.release();
 }
 
+// Never destroyed: it would outlive the interpreter.
+Tools* the_tools = nullptr;
+
 Tools& tools() {
-  // Not a static with an initialiser: the imports let other threads run, and one that came here
-  // would wait for the initialiser with the GIL in its hand. Two may make one; one of them stays.
-  // Never destroyed: it would outlive the interpreter.
-  static Tools* made = nullptr;
-  if (made == nullptr) {
-    Tools* const fresh = make_tools();
-    if (made == nullptr) made = fresh;
-  }
-  return *made;
+  import_for_items();
+  return *the_tools;
 }
 
 std::unique_ptr<Machine> make_machine() {
@@ -119,6 +126,15 @@ std::unique_ptr<Machine> make_machine() {
 
 }  // namespace
 
+void import_for_items() {
+  if (the_tools != nullptr) [[likely]]
+    return;
+  // The imports let others run, who may come here, too. So more than one may make them; one stays.
+  if (!load_leaves()) throw nb::python_error();
+  Tools* const fresh = make_tools();
+  if (the_tools == nullptr) the_tools = fresh;
+}
+
 bool pickle(PyObject* object, Packed& into) {
   Tools& all = tools();
   std::unique_ptr<Machine> machine;
@@ -129,7 +145,7 @@ bool pickle(PyObject* object, Packed& into) {
     all.idle.pop_back();
   }
   machine->target = &into;
-  PyObject* const done = PyObject_CallOneArg(machine->dump.ptr(), object);
+  PyObject* const done = foreign([&] { return PyObject_CallOneArg(machine->dump.ptr(), object); });
   machine->target = nullptr;
   if (done == nullptr) {
     // A Pickler stopped half-way is thrown away; the C object that its `write` points to must outlive it.
@@ -138,7 +154,7 @@ bool pickle(PyObject* object, Packed& into) {
     return false;
   }
   Py_DECREF(done);
-  PyObject* const cleared = PyObject_CallNoArgs(machine->clear_memo.ptr());
+  PyObject* const cleared = foreign([&] { return PyObject_CallNoArgs(machine->clear_memo.ptr()); });
   if (cleared == nullptr) return false;
   Py_DECREF(cleared);
   all.idle.push_back(std::move(machine));
@@ -148,9 +164,9 @@ bool pickle(PyObject* object, Packed& into) {
 
 PyObject* unpickle(PyObject* data, PyObject* buffers) {
   Tools& all = tools();
-  if (buffers == nullptr) return PyObject_CallOneArg(all.loads.ptr(), data);
   PyObject* const arguments[] = {data, buffers};
-  return PyObject_Vectorcall(all.loads.ptr(), arguments, 1, all.buffers_word.ptr());
+  PyObject* const names = buffers == nullptr ? nullptr : all.buffers_word.ptr();
+  return foreign([&] { return PyObject_Vectorcall(all.loads.ptr(), arguments, 1, names); });
 }
 
 void bind_pickling(nb::module_& module) {

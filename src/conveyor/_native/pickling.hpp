@@ -12,6 +12,11 @@
 
 namespace conveyor::python {
 
+// Imports what is needed to pickle and to decode items, whatever they are. By whoever makes an object that items come
+// out of: an import runs Python code, and so signal handlers, in which somebody may want an item. In the midst of an
+// import that item could not be made, and would be lost. Throws the Python error.
+void import_for_items();
+
 // Into the head, and large buffers beside it if there is a target. False with a Python error set.
 bool pickle(PyObject* object, Packed& into);
 // New reference, or null with a Python error set. `data`: anything with a buffer; `buffers`: those that

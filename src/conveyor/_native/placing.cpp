@@ -83,9 +83,9 @@ bool Placing::write(std::byte* base) {
                                           base + index_[i].offset, source.size());
     const nb::object view = memory.is_valid() ? view_of(memory) : nb::object();
     if (!view.is_valid()) return false;
-    const nb::object done = nb::steal(PyObject_CallOneArg(source.writer.ptr(), view.ptr()));
+    const nb::object done = call(source.writer, view);
     if (!done.is_valid()) return false;
-    if (!nb::steal(PyObject_CallMethod(view.ptr(), "release", nullptr)).is_valid()) {
+    if (!call_method(view, "release").is_valid()) {
       if (PyErr_ExceptionMatches(PyExc_BufferError) == 0) return false;
       PyErr_Clear();  // a part of it was kept: the memory is there as long as the part is
     }

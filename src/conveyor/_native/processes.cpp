@@ -2,11 +2,14 @@
 #include <nanobind/nanobind.h>
 #include <sys/prctl.h>
 
+#include <cstdlib>
 #include <vector>
 
 #include <conveyor/meter.hpp>
+#include <conveyor/normal_end.hpp>
 
 #include "channel.hpp"
+#include "plain_type.hpp"
 
 namespace nb = nanobind;
 
@@ -19,15 +22,18 @@ using namespace nb::literals;
 class LentMeter {
  public:
   explicit LentMeter(const nb::handle memory) {
-    if (PyObject_GetBuffer(memory.ptr(), &view_, PyBUF_WRITABLE) != 0) throw nb::python_error();
+    if (foreign([&] { return PyObject_GetBuffer(memory.ptr(), &view_, PyBUF_WRITABLE); }) != 0)
+      throw nb::python_error();
     if (view_.len < static_cast<Py_ssize_t>(sizeof(MeterWords)) ||
         reinterpret_cast<std::uintptr_t>(view_.buf) % alignof(MeterWords) != 0) {
-      PyBuffer_Release(&view_);
+      foreign([&] { PyBuffer_Release(&view_); });
       throw nb::value_error("memory must be aligned, and hold the words of a meter");
     }
     meter_ = new (storage_) Meter(*static_cast<MeterWords*>(view_.buf));
   }
-  ~LentMeter() { PyBuffer_Release(&view_); }
+  ~LentMeter() {
+    foreign([this] { PyBuffer_Release(&view_); });
+  }
   LentMeter(const LentMeter&) = delete;
   LentMeter& operator=(const LentMeter&) = delete;
   Meter& meter() { return *meter_; }
@@ -41,7 +47,7 @@ class LentMeter {
 // Looks whether any of these has an item, for so long; no wake-up is awaited, and none is asked for.
 bool spin_for_any(const nb::list& channels, double seconds) {
   std::vector<const Stream*> streams;
-  for (const nb::handle channel : channels) streams.push_back(&nb::cast<Channel&>(channel).stream());
+  for (const nb::handle channel : channels) streams.push_back(&plain_cast<Channel>(channel.ptr()).stream());
   const auto any = [&streams] {
     for (const Stream* stream : streams)
       if (!stream->empty()) return true;
@@ -64,10 +70,14 @@ bool spin_for_any(const nb::list& channels, double seconds) {
 }  // namespace
 
 void bind_processes(nb::module_& module) {
+  // At the very end of an interpreter that returns or exits. What ends by os._exit comes by `end_normally`.
+  std::atexit(end_normally);
+  module.def("end_normally", &end_normally);
   nb::class_<LentMeter>(module, "Meter")
       .def(nb::init<nb::handle>(), "memory"_a)
       .def("idle", [](LentMeter& self) { self.meter().idle(); })
       .def("begin", [](LentMeter& self) { self.meter().begin(); })
+      .def("pause", [](LentMeter& self) { self.meter().pause(); })
       .def("lap", [](LentMeter& self) { return self.meter().lap(); });
   module.def("spin_for_any", &spin_for_any, "channels"_a, "seconds"_a);
   module.def(

@@ -51,14 +51,18 @@ void reserve(Region& self, std::uint64_t offset, std::uint64_t size) {
                               .c_str());
   }
   raise("OutOfMemory", ("no memory for " + bytes + " bytes: " + std::strerror(error) +
-                        " (see free memory, the cgroup's limit, or the size of /dev/shm for what is named)")
+                        " (see free memory, ulimit -v, the cgroup's limit, or the size of /dev/shm for what is named)")
                            .c_str());
   throw nb::python_error();
 }
 
 // The payload, writable. Whoever has the buffer keeps the region.
 int get_buffer(PyObject* self, Py_buffer* view, int flags) {
-  const Region& region = *nb::inst_ptr<Region>(self);
+  Region& region = *nb::inst_ptr<Region>(self);
+  if (region.reach(region.size()) != 0) {
+    raise("OutOfMemory", "no address space for all of the region (see ulimit -v)");
+    return -1;
+  }
   return PyBuffer_FillInfo(view, self, region.data(), static_cast<Py_ssize_t>(region.size()), 0, flags);
 }
 PyType_Slot slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(get_buffer)}, {0, nullptr}};

@@ -8,6 +8,7 @@
 
 #include "channel.hpp"
 #include "conveyor/arena.hpp"
+#include "conveyor/mutex.hpp"
 #include "errors.hpp"
 
 namespace conveyor::python {
@@ -25,9 +26,11 @@ auto guarded(Action action) {
 // A cell that a handle holds. When the handle goes and was never pickled, nobody else can have the cell.
 class HeldCell {
  public:
-  HeldCell(CellType type, std::size_t size) : place_(guarded([&] { return carve(type, size); })) {}
+  HeldCell(CellType type, std::size_t size) : place_(guarded([&] { return carve(type, size); })) { note(); }
   HeldCell(std::shared_ptr<Region> region, std::uint64_t offset, CellType type, std::size_t least)
-      : place_(guarded([&] { return checked_place(std::move(region), offset, type, least); })), known_(true) {}
+      : place_(guarded([&] { return checked_place(std::move(region), offset, type, least); })), known_(true) {
+    note();
+  }
   HeldCell(const HeldCell&) = delete;
   HeldCell& operator=(const HeldCell&) = delete;
   ~HeldCell() {
@@ -45,22 +48,37 @@ class HeldCell {
   }
 
  private:
+  void note() const { place_.region->noted_cells().note(place_.offset); }
+
   Place place_;
   bool known_ = false;
 };
 
-// Calls `wait` without the GIL until it says something else than `interrupted`; in between, signal handlers run. False:
-// one raised, and that is the Python error.
+// Calls `wait(slices)` without the GIL until it says something else than `interrupted`; in between, signal handlers run.
+// False: one raised, and that is the Python error.
 template <class How, class Wait>
 bool wait_without_gil(How interrupted, How& how, Wait wait) {
-  for (;;) {
+  for (Slices slices(longest_look);;) {
     {
       const WithoutGil released;
-      how = wait();
+      how = wait(slices);
     }
     if (how != interrupted) return true;
-    if (PyErr_CheckSignals() != 0) return false;
+    if (!look_for_signals(slices)) return false;
   }
+}
+
+// The same where it must be done, whatever a handler raises: that is raised afterwards. Throws it.
+template <class How, class Attempt>
+How insist_without_gil(How interrupted, Attempt attempt) {
+  How how = interrupted;
+  nb::object raised;
+  while (!wait_without_gil(interrupted, how, [&](Slices&) { return attempt(); })) raised = take_exception();
+  if (raised.is_valid()) {
+    set_exception(raised);
+    throw nb::python_error();
+  }
+  return how;
 }
 
 // None: for ever; at most 0: at once. Throws the Python error.

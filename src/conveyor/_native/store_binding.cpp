@@ -42,18 +42,17 @@ nb::object raise_store(StoreStatus status, const Store& store, const char* what,
   }
 }
 
-// Twice the machine's memory, so that it is memory and not address space that ends a dict; less under rlimits.
+// Twice the machine's memory, so that it is memory that ends a dict. It is mapped as it is used; only a bound on the size
+// of files makes it smaller.
 std::uint64_t wanted_region_size() {
   constexpr std::uint64_t least = 16ULL << 20;
   struct sysinfo info{};
   std::uint64_t wanted = 32ULL << 30;
   if (sysinfo(&info) == 0)
     wanted = std::bit_ceil(static_cast<std::uint64_t>(info.totalram + info.totalswap) * info.mem_unit * 2);
-  for (const int resource : {RLIMIT_AS, RLIMIT_FSIZE}) {
-    rlimit limit{};
-    if (getrlimit(static_cast<__rlimit_resource>(resource), &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-      wanted = std::min<std::uint64_t>(wanted, std::bit_floor(std::max<std::uint64_t>(limit.rlim_cur / 8, least)));
-  }
+  rlimit limit{};
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+    wanted = std::min<std::uint64_t>(wanted, std::bit_floor(std::max<std::uint64_t>(limit.rlim_cur / 8, least)));
   return std::max(wanted, least);
 }
 

@@ -5,6 +5,7 @@
 
 #include "channel.hpp"
 #include "conveyor/store.hpp"
+#include "plain_type.hpp"
 #include "value_codec.hpp"
 
 namespace conveyor::python {
@@ -19,7 +20,7 @@ StoreStatus insist(Operation operation) {
       const WithoutGil released;
       status = operation(monotonic_now() + longest_portion);
     }
-    if ((status == StoreStatus::busy || status == StoreStatus::interrupted) && PyErr_CheckSignals() != 0)
+    if ((status == StoreStatus::busy || status == StoreStatus::interrupted) && !look_for_signals())
       return StoreStatus::interrupted;
   }
   return status;
@@ -30,17 +31,15 @@ template <class Operation>
 StoreStatus insist_on_claimed(Store& store, const Deadline& until, Operation operation) {
   // How long a wait may last before somebody looks again whether the claimant lives.
   constexpr Nanoseconds look = 50'000'000;
-  for (;;) {
+  for (Slices slices(look);;) {
     const std::uint64_t seen = store.claims_now();
     const StoreStatus status = insist(operation);
     if ((status != StoreStatus::claimed && status != StoreStatus::crowded) || until.passed()) return status;
     {
       const WithoutGil released;
-      Slices slices;
-      const Nanoseconds soon = monotonic_now() + look;
-      store.wait_released(seen, until.at < soon ? until.at : soon, slices);
+      store.wait_released(seen, until.at, slices);
     }
-    if (PyErr_CheckSignals() != 0) return StoreStatus::interrupted;
+    if (!look_for_signals(slices)) return StoreStatus::interrupted;
   }
 }
 
@@ -56,36 +55,28 @@ struct Shared {
       : store(std::move(region), max_bytes), codec(std::move(its_codec)) {
     const StoreStatus status = insist([&](Nanoseconds deadline) { return store.open(deadline); });
     if (status != StoreStatus::ok) {
-      raise_store(status, store, Kind::type.kind == RegionKind::dict ? "dict" : "list");
+      raise_store(status, store, what);
       throw nb::python_error();
     }
   }
+  // For the garbage collector: a user's codec may refer to what it is a codec of.
+  int traverse(visitproc visit, void* arg) {
+    Py_VISIT(codec.codec().ptr());
+    return 0;
+  }
+  void forget() { codec.forget(); }
+
+  static constexpr const char* what = Kind::type.kind == RegionKind::dict ? "dict" : "list";
   Kind store;
   ValueCodec codec;
 };
 
-// A user's codec may refer to what it is a codec of: the garbage collector must see it.
 template <class Type>
-struct Collected {
-  static int traverse(PyObject* self, visitproc visit, void* arg) {
-    Py_VISIT(Py_TYPE(self));
-    if (nb::inst_ready(self)) Py_VISIT(nb::inst_ptr<Type>(self)->codec.codec().ptr());
-    return 0;
-  }
-  static int clear(PyObject* self) {
-    if (nb::inst_ready(self)) nb::inst_ptr<Type>(self)->codec.forget();
-    return 0;
-  }
-  static inline PyType_Slot slots[] = {
-      {Py_tp_traverse, reinterpret_cast<void*>(traverse)}, {Py_tp_clear, reinterpret_cast<void*>(clear)}, {0, nullptr}};
-};
-
-template <class Type>
-nb::object figures(Type& self, const char* what) {
+nb::object figures(Type& self) {
   std::uint64_t length = 0, version = 0, used = 0;
   const StoreStatus status =
       insist([&](Nanoseconds deadline) { return self.store.figures(deadline, length, version, used); });
-  if (status != StoreStatus::ok) return raise_store(status, self.store, what);
+  if (status != StoreStatus::ok) return raise_store(status, self.store, Type::what);
   return nb::make_tuple(length, version, used);
 }
 
@@ -101,28 +92,51 @@ nb::object wait_changed(Type& self, std::uint64_t version, nb::handle timeout) {
       const WithoutGil released;
       self.store.wait_changed(version, deadline.at, slices);
     }
-    if (PyErr_CheckSignals() != 0) return {};
+    if (!look_for_signals(slices)) return {};
   }
   return nb::bool_(true);
 }
 
-template <class Type, class Class>
-void bind_common(Class& bound, const char* what) {
-  using namespace nb::literals;
-  bound.def(nb::init<std::shared_ptr<Region>, nb::object, std::uint64_t>(), "region"_a, "codec"_a, "max_bytes"_a)
-      .def_prop_ro("_region", [](Type& self) { return self.store.shared_region(); })
-      .def_prop_ro("_max_bytes", [](Type& self) { return self.store.max_bytes(); })
-      .def("_figures", [what](Type& self) { return figures(self, what); })
-      .def("_wait_changed", &wait_changed<Type>, "version"_a, "timeout"_a.none())
+// Slots, which a subclass takes over: a method of that name would be looked up at each use.
+template <class Type>
+Py_ssize_t length_slot(PyObject* object) {
+  Type* const self = value_in<Type>(object);
+  if (self == nullptr) return -1;
+  std::uint64_t length = 0, version = 0, used = 0;
+  const StoreStatus status =
+      insist([&](Nanoseconds deadline) { return self->store.figures(deadline, length, version, used); });
+  if (status == StoreStatus::ok) return static_cast<Py_ssize_t>(length);
+  raise_store(status, self->store, Type::what);
+  return -1;
+}
+template <class Type, auto get>
+PyObject* subscript_slot(PyObject* object, PyObject* key) {
+  return run_slot<PyObject*>(nullptr, [&] {
+    Type* const self = value_in<Type>(object);
+    return self == nullptr ? nullptr : get(*self, key).release().ptr();
+  });
+}
+template <class Type, auto set, auto erase>
+int assign_slot(PyObject* object, PyObject* key, PyObject* value) {
+  return run_slot(-1, [&] {
+    Type* const self = value_in<Type>(object);
+    if (self == nullptr) return -1;
+    return (value == nullptr ? erase(*self, key) : set(*self, key, value)).is_valid() ? 0 : -1;
+  });
+}
+
+template <class Type>
+void bind_common(PlainType<Type>& bound) {
+  bound.generic()
+      .init([](void* at, std::shared_ptr<Region> region, nb::object codec,
+               std::uint64_t max_bytes) { new (at) Type(std::move(region), std::move(codec), max_bytes); },
+            {"region"_p, "codec"_p, "max_bytes"_p})
+      .property("_region", [](Type& self) { return self.store.shared_region(); })
+      .property("_max_bytes", [](Type& self) { return self.store.max_bytes(); })
+      .def("_figures", function<&figures<Type>>)
+      .def("_wait_changed", function<&wait_changed<Type>>, {"version"_p, "timeout"_p})
       .def("_check", [](Type& self) { return self.store.check(monotonic_now() + 10'000'000'000); })
-      .def("__len__", [what](Type& self) -> Py_ssize_t {
-        std::uint64_t length = 0, version = 0, used = 0;
-        const StoreStatus status =
-            insist([&](Nanoseconds deadline) { return self.store.figures(deadline, length, version, used); });
-        if (status == StoreStatus::ok) return static_cast<Py_ssize_t>(length);
-        raise_store(status, self.store, what);
-        throw nb::python_error();
-      });
+      .slot(Py_mp_length, length_slot<Type>);
 }
 
 }  // namespace conveyor::python

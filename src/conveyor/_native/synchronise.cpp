@@ -1,23 +1,20 @@
 // Semaphores, events, conditions and barriers; their Python names are in conveyor/synchronize.py.
 #include <nanobind/stl/optional.h>
-#include <nanobind/stl/tuple.h>
 
 #include <climits>
 #include <optional>
 #include <string>
-#include <tuple>
 
 #include "conveyor/barrier.hpp"
 #include "conveyor/condition.hpp"
 #include "conveyor/flag.hpp"
 #include "conveyor/semaphore.hpp"
 #include "docs.hpp"
+#include "plain_type.hpp"
 #include "state.hpp"
 
 namespace conveyor::python {
 namespace {
-
-using namespace nb::literals;
 
 template <class Core, class Cell, CellType type>
 class Handle {
@@ -52,12 +49,16 @@ struct BarrierHandle : Handle<Barrier, BarrierCell, CellType::barrier> {
   }
 };
 
-template <class H>
-nb::class_<H> bind_handle(nb::module_& module, const char* name) {
-  nb::class_<H> bound(module, name, nb::is_weak_referenceable());
-  bound.def_prop_ro("_region", [](H& self) { return self.held().tell(); }).def_prop_ro("_offset", [](H& self) {
-    return self.held().offset();
-  });
+// `make`: puts a new one there. The other way is to attach to one that exists.
+template <class H, class F>
+PlainType<H> handle_type(const char* name, F make, const std::vector<Parameter>& parameters = {}) {
+  PlainType<H> bound(name);
+  bound.init(make, parameters)
+      .init(
+          [](void* at, std::shared_ptr<Region> region, std::uint64_t offset) { new (at) H(std::move(region), offset); },
+          {"region"_p, "offset"_p})
+      .property("_region", [](H& self) { return self.held().tell(); })
+      .property("_offset", [](H& self) { return self.held().offset(); });
   return bound;
 }
 
@@ -66,8 +67,9 @@ bool acquire_semaphore(SemaphoreHandle& self, nb::handle block, nb::handle timeo
   if (!parse_deadline(block, timeout, deadline)) throw nb::python_error();
   Semaphore semaphore = self.core();
   Acquired how = Acquired::none;
-  if (!wait_without_gil(Acquired::interrupted, how,
-                        [&] { return deadline.immediate ? semaphore.try_acquire() : semaphore.acquire(deadline.at); }))
+  if (!wait_without_gil(Acquired::interrupted, how, [&](Slices& slices) {
+        return deadline.immediate ? semaphore.try_acquire() : semaphore.acquire(deadline.at, slices);
+      }))
     throw nb::python_error();
   if (how == Acquired::none) return false;
   self.recovered = how == Acquired::after_death;
@@ -79,120 +81,153 @@ void release_semaphore(SemaphoreHandle& self, std::int64_t n) {
   const auto count = static_cast<std::uint32_t>(n);
   Semaphore semaphore = self.core();
   Semaphore::Released how = Semaphore::Released::done;
-  if (!wait_without_gil(Semaphore::Released::interrupted, how, [&] { return semaphore.release(count); }))
+  if (!wait_without_gil(Semaphore::Released::interrupted, how, [&](Slices&) { return semaphore.release(count); }))
     throw nb::python_error();
   if (how == Semaphore::Released::too_many) throw nb::value_error("semaphore or lock released too many times");
 }
 
-using Arrived = std::tuple<std::uint32_t, std::uint32_t, bool>;
+// The others are told, whatever the handlers of signals raise meanwhile; `raised` is raised in the end.
+[[noreturn]] void break_off(BarrierHandle& self, nb::object raised) {
+  insist_without_gil(false, [&] { return self.barrier.spoil(); });
+  set_exception(raised);
+  throw nb::python_error();
+}
 
-// (generation, index, whether it is the last); None: the barrier is broken.
-std::optional<Arrived> wait_barrier(BarrierHandle& self, nb::handle timeout) {
+// A number that no other party gets; None: the barrier is broken. Once all have come, it is open or broken before any
+// Python code but `action` runs.
+std::optional<std::uint32_t> wait_barrier(BarrierHandle& self, nb::handle timeout, nb::handle action) {
   const Nanoseconds deadline = deadline_after(timeout);
   Barrier::Arrival arrival;
   Met met = Met::broken;
-  if (!wait_without_gil(Met::interrupted, met, [&] { return self.barrier.wait(arrival, deadline); })) {
-    // The others cannot become complete any more.
+  if (!wait_without_gil(Met::interrupted, met,
+                        [&](Slices& slices) { return self.barrier.wait(arrival, deadline, slices); })) {
     nb::object raised = take_exception();
-    if (arrival.arrived) self.barrier.spoil();
+    if (arrival.arrived) break_off(self, std::move(raised));  // the others cannot become complete any more
     set_exception(raised);
     throw nb::python_error();
   }
-  if (met == Met::broken || met == Met::timed_out) return std::nullopt;
-  return Arrived{arrival.generation, arrival.index, met == Met::last};
+  if (met == Met::last) {
+    if (!action.is_none() && !call(action).is_valid()) break_off(self, take_exception());
+    met = insist_without_gil(Met::interrupted, [&] { return self.barrier.open(arrival); });
+  }
+  return met == Met::all ? std::optional(arrival.index) : std::nullopt;
+}
+
+// ---- a condition's lock: of ours, or a semaphore of multiprocessing's. All of this is C, which no handler interrupts.
+
+// How often it was taken; null with a Python error set.
+nb::object give_up(nb::handle lock, bool ours) {
+  if (ours) return call_method(lock, "_give_up");
+  nb::object depth = call_method(lock, "_count");
+  for (long i = depth.is_valid() ? PyLong_AsLong(depth.ptr()) : 0; i > 0; --i) {
+    if (!call_method(lock, "release").is_valid()) return {};
+  }
+  return depth;
+}
+
+// What handlers raise meanwhile comes into `raised`.
+void take_back(nb::handle lock, bool ours, const nb::object& depth, nb::object& raised) {
+  if (ours) {
+    if (!call_method(lock, "_take_back", depth).is_valid()) raised = take_exception();
+    return;
+  }
+  for (long i = PyLong_AsLong(depth.ptr()); i > 0;) {
+    if (call_method(lock, "acquire").is_valid()) {
+      --i;
+    } else {
+      raised = take_exception();
+    }
+  }
+}
+
+// Whether we were notified. From the moment we can be chosen until we cannot any more, no Python code runs but that of
+// signal handlers: should one raise, what we were told is for somebody who acts on it.
+bool wait_condition(ConditionHandle& self, nb::handle lock, bool ours, nb::handle timeout) {
+  const Nanoseconds deadline = deadline_after(timeout);
+  const nb::object owned = call_method(lock, "_is_mine");
+  if (!owned.is_valid()) throw nb::python_error();
+  if (owned.ptr() != Py_True) {
+    PyErr_SetString(PyExc_AssertionError, "lock is not owned: acquire the condition before wait()");
+    throw nb::python_error();
+  }
+  Condition condition = self.core();
+  const Condition::Waiter waiter = condition.enter();
+  const nb::object depth = give_up(lock, ours);
+  if (!depth.is_valid()) {
+    condition.leave(waiter);
+    throw nb::python_error();
+  }
+  Waited how = Waited::timed_out;
+  nb::object raised;
+  if (!wait_without_gil(Waited::interrupted, how,
+                        [&](Slices& slices) { return condition.wait(waiter, deadline, slices); }))
+    raised = take_exception();
+  take_back(lock, ours, depth, raised);
+  const bool told = condition.leave(waiter);
+  if (!raised.is_valid()) return told || how == Waited::again;
+  if (told) condition.notify(1);
+  set_exception(raised);
+  throw nb::python_error();
+}
+
+bool wait_event(EventHandle& self, nb::handle timeout) {
+  Flag flag = self.core();
+  const std::uint64_t times_set = flag.times_set();
+  if (flag.is_set()) return true;
+  const Nanoseconds deadline = deadline_after(timeout);
+  Waited how = Waited::timed_out;
+  const auto wait = [&](Slices& slices) { return flag.wait(times_set, deadline, slices); };
+  if (!wait_without_gil(Waited::interrupted, how, wait)) throw nb::python_error();
+  return how == Waited::again;
 }
 
 }  // namespace
 
 void bind_synchronise(nb::module_& module) {
-  bind_handle<SemaphoreHandle>(module, "SemaphoreBase")
+  handle_type<SemaphoreHandle>("SemaphoreBase",
+                               [](void* at, std::uint32_t value, std::uint32_t bound) {
+                                 auto* const self = new (at) SemaphoreHandle();
+                                 self->core().initialise(value, bound);
+                               },
+                               {"value"_p, "bound"_p})
+      .def("acquire", function<&acquire_semaphore>, {"block"_p = true, "timeout"_p = nb::none()},
+           docs::SemaphoreBase_acquire)
+      .def("release", function<&release_semaphore>, {"n"_p = 1}, docs::SemaphoreBase_release)
       .def(
-          "__init__",
-          [](SemaphoreHandle* self, std::uint32_t value, std::uint32_t bound) {
-            new (self) SemaphoreHandle();
-            self->core().initialise(value, bound);
-          },
-          "value"_a, "bound"_a)
-      .def(nb::init<std::shared_ptr<Region>, std::uint64_t>(), "region"_a, "offset"_a)
-      .def("acquire", &acquire_semaphore, docs::SemaphoreBase_acquire, "block"_a = true, "timeout"_a = nb::none())
-      .def("release", &release_semaphore, docs::SemaphoreBase_release, "n"_a = 1)
-      .def(
-          "get_value", [](SemaphoreHandle& self) { return self.core().value(); }, docs::SemaphoreBase_get_value)
-      .def_ro("recovered", &SemaphoreHandle::recovered, docs::SemaphoreBase_recovered)
+          "get_value", [](SemaphoreHandle& self) { return self.core().value(); }, {}, docs::SemaphoreBase_get_value)
+      .property(
+          "recovered", [](SemaphoreHandle& self) { return self.recovered; }, docs::SemaphoreBase_recovered)
       .def("__enter__", [](SemaphoreHandle& self) { return acquire_semaphore(self, Py_True, nb::none()); })
-      .def(
-          "__exit__", [](SemaphoreHandle& self, nb::handle, nb::handle, nb::handle) { release_semaphore(self, 1); },
-          nb::arg().none(), nb::arg().none(), nb::arg().none())
-      .def_prop_ro("_bound", [](SemaphoreHandle& self) { return snapshot(self.cell().bound); });
+      .def("__exit__", [](SemaphoreHandle& self, nb::handle, nb::handle, nb::handle) { release_semaphore(self, 1); },
+           {"kind"_p, "error"_p, "trace"_p})
+      .property("_bound", [](SemaphoreHandle& self) { return snapshot(self.cell().bound); })
+      .add_to(module);
 
-  bind_handle<EventHandle>(module, "EventBase")
-      .def(nb::init<>())
-      .def(nb::init<std::shared_ptr<Region>, std::uint64_t>(), "region"_a, "offset"_a)
+  handle_type<EventHandle>("EventBase", [](void* at) { new (at) EventHandle(); })
       .def(
-          "is_set", [](EventHandle& self) { return self.core().is_set(); }, docs::EventBase_is_set)
+          "is_set", [](EventHandle& self) { return self.core().is_set(); }, {}, docs::EventBase_is_set)
       .def(
-          "set", [](EventHandle& self) { self.core().set(); }, docs::EventBase_set)
+          "set", [](EventHandle& self) { self.core().set(); }, {}, docs::EventBase_set)
       .def(
-          "clear", [](EventHandle& self) { self.core().clear(); }, docs::EventBase_clear)
-      .def(
-          "wait",
-          [](EventHandle& self, nb::handle timeout) {
-            if (self.core().is_set()) return true;
-            const Nanoseconds deadline = deadline_after(timeout);
-            Waited how = Waited::timed_out;
-            if (!wait_without_gil(Waited::interrupted, how, [&] { return self.core().wait(deadline); }))
-              throw nb::python_error();
-            return how == Waited::again;
-          },
-          docs::EventBase_wait, "timeout"_a = nb::none());
+          "clear", [](EventHandle& self) { self.core().clear(); }, {}, docs::EventBase_clear)
+      .def("wait", function<&wait_event>, {"timeout"_p = nb::none()}, docs::EventBase_wait)
+      .add_to(module);
 
-  bind_handle<ConditionHandle>(module, "ConditionBase")
-      .def(nb::init<>())
-      .def(nb::init<std::shared_ptr<Region>, std::uint64_t>(), "region"_a, "offset"_a)
-      .def("_enter",
-           [](ConditionHandle& self) {
-             const Condition::Waiter waiter = self.core().enter();
-             return std::tuple(waiter.place, waiter.epoch);
-           })
-      .def(
-          "_sleep",
-          [](ConditionHandle& self, std::tuple<std::uint32_t, std::uint32_t> waiter, nb::handle timeout) {
-            const auto [place, epoch] = waiter;
-            if (place > condition_places) throw nb::value_error("no such place");
-            const Nanoseconds deadline = deadline_after(timeout);
-            Waited how = Waited::timed_out;
-            if (!wait_without_gil(Waited::interrupted, how, [&] { return self.core().wait({place, epoch}, deadline); }))
-              throw nb::python_error();
-            return how == Waited::again;
-          },
-          "waiter"_a, "timeout"_a.none())
-      .def(
-          "_leave",
-          [](ConditionHandle& self, std::tuple<std::uint32_t, std::uint32_t> waiter) {
-            const auto [place, epoch] = waiter;
-            if (place > condition_places) throw nb::value_error("no such place");
-            return self.core().leave({place, epoch});
-          },
-          "waiter"_a)
-      .def(
-          "_notify", [](ConditionHandle& self, std::uint32_t count) { self.core().notify(count); }, "n"_a)
-      .def_prop_ro("_waiting", [](ConditionHandle& self) { return self.core().waiting(); });
+  handle_type<ConditionHandle>("ConditionBase", [](void* at) { new (at) ConditionHandle(); })
+      .def("_wait", function<&wait_condition>, {"lock"_p, "ours"_p, "timeout"_p})
+      .def("_notify", [](ConditionHandle& self, std::uint32_t count) { self.core().notify(count); }, {"n"_p})
+      .property("_waiting", [](ConditionHandle& self) { return self.core().waiting(); })
+      .add_to(module);
 
-  bind_handle<BarrierHandle>(module, "BarrierBase")
-      .def(nb::init<std::uint32_t>(), "parties"_a)
-      .def(nb::init<std::shared_ptr<Region>, std::uint64_t>(), "region"_a, "offset"_a)
-      .def("_wait", &wait_barrier, "timeout"_a.none())
-      .def(
-          "_open",
-          [](BarrierHandle& self, std::uint32_t generation, std::uint32_t index) {
-            return self.barrier.open({generation, index, true}) == Met::all;
-          },
-          "generation"_a, "index"_a)
-      .def("abort", [](BarrierHandle& self) { self.barrier.spoil(); })
-      .def("reset", [](BarrierHandle& self) { self.barrier.reset(); })
-      .def_prop_ro("parties", [](BarrierHandle& self) { return self.barrier.parties(); })
-      .def_prop_ro("n_waiting", [](BarrierHandle& self) { return self.barrier.waiting(); })
-      .def_prop_ro("broken", [](BarrierHandle& self) { return self.barrier.is_broken(); });
+  handle_type<BarrierHandle>("BarrierBase", [](void* at, std::uint32_t parties) { new (at) BarrierHandle(parties); },
+                             {"parties"_p})
+      .def("_wait", function<&wait_barrier>, {"timeout"_p, "action"_p})
+      .def("abort", [](BarrierHandle& self) { insist_without_gil(false, [&] { return self.barrier.spoil(); }); })
+      .def("reset", [](BarrierHandle& self) { insist_without_gil(false, [&] { return self.barrier.reset(); }); })
+      .property("parties", [](BarrierHandle& self) { return self.barrier.parties(); })
+      .property("n_waiting", [](BarrierHandle& self) { return self.barrier.waiting(); })
+      .property("broken", [](BarrierHandle& self) { return self.barrier.is_broken(); })
+      .add_to(module);
 }
 
 }  // namespace conveyor::python

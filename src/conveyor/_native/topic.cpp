@@ -7,12 +7,18 @@
 
 #include "docs.hpp"
 #include "errors.hpp"
+#include "plain_type.hpp"
+#include "state.hpp"
 #include "topic_channel.hpp"
 
 namespace conveyor::python {
-namespace {
 
-using namespace nb::literals;
+template <>
+inline constexpr bool is_plain<TopicChannel> = true;
+
+void bind_topic_ending(PlainType<TopicChannel>& topic);
+
+namespace {
 
 int get_buffer(PyObject* exporter, Py_buffer* view, int flags) {
   const EventMemory& memory = *nb::inst_ptr<EventMemory>(exporter);
@@ -20,19 +26,11 @@ int get_buffer(PyObject* exporter, Py_buffer* view, int flags) {
                            flags);
 }
 
-// A filter may refer to its subscription: the garbage collector must see it.
-int traverse(PyObject* self, visitproc visit, void* arg) {
-  Py_VISIT(Py_TYPE(self));
-  if (nb::inst_ready(self)) Py_VISIT(nb::inst_ptr<SubscriptionChannel>(self)->filter().ptr());
-  return 0;
-}
-int clear(PyObject* self) {
-  if (nb::inst_ready(self)) nb::inst_ptr<SubscriptionChannel>(self)->forget();
-  return 0;
-}
 // As a slot: a method of that name would cost as much again as reading an event.
-PyObject* iterate(PyObject* self) { return Py_NewRef(self); }
-PyObject* next(PyObject* self) { return nb::inst_ptr<SubscriptionChannel>(self)->next().release().ptr(); }
+PyObject* next(PyObject* object) {
+  SubscriptionChannel* const self = value_in<SubscriptionChannel>(object);
+  return self == nullptr ? nullptr : self->next().release().ptr();
+}
 
 nb::dict statistics(TopicChannel& channel) {
   const FanoutFigures seen = channel.fanout().figures();
@@ -53,98 +51,73 @@ nb::dict statistics(TopicChannel& channel) {
   return result;
 }
 
-}  // namespace
+void make_topic(void* at, std::shared_ptr<Region> region, std::uint64_t keep) {
+  guarded([&] { new (at) TopicChannel(std::move(region), keep); });
+}
 
-void bind_topics(nb::module_& module) {
-  static PyType_Slot memory_slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(get_buffer)}, {0, nullptr}};
-  nb::class_<EventMemory>(module, "EventMemory", nb::type_slots(memory_slots))
-      .def("__len__", [](const EventMemory& self) { return self.size; });
-
-  const nb::object subscript =
-      nb::module_::import_("builtins").attr("classmethod")(nb::module_::import_("types").attr("GenericAlias"));
-  module.attr("TOPIC_HEADER") = sizeof(FanoutHeader);
-  module.attr("TOPIC_LAYOUT") = fanout_layout_version;
-  nb::class_<TopicChannel> topic(module, "TopicChannel", nb::is_weak_referenceable());
-  topic.attr("__class_getitem__") = subscript;
+void bind_topic(nb::module_& module) {
+  PlainType<TopicChannel> topic("TopicChannel", docs::TopicChannel);
   bind_topic_ending(topic);
-  topic
-      .def(
-          "__init__",
-          [](TopicChannel* self, std::shared_ptr<Region> region, std::uint64_t keep) {
-            try {
-              new (self) TopicChannel(std::move(region), keep);
-            } catch (const SegmentError& error) {
-              rethrow(error);
-            }
-          },
-          "region"_a, "keep"_a)
-      .def_prop_ro("_region", [](TopicChannel& self) { return self.region(); })
-      .def_prop_ro("_tail", [](TopicChannel& self) { return self.fanout().tail(); })
-      .def_prop_ro("_keep", [](TopicChannel& self) { return self.fanout().header().keep; })
-      .def("_statistics", &statistics)
-      .def("_check", &TopicChannel::check, "patience"_a = 10.0)
+  topic.generic()
+      .init(function<&make_topic>, {"region"_p, "keep"_p})
+      .property("_region", [](TopicChannel& self) { return self.region(); })
+      .property("_tail", [](TopicChannel& self) { return self.fanout().tail(); })
+      .property("_keep", [](TopicChannel& self) { return self.fanout().header().keep; })
+      .def("_statistics", function<&statistics>)
+      .def("_check", function<&TopicChannel::check>, {"patience"_p = 10.0})
       .def(
           "publish",
           [](TopicChannel& self, nb::handle event, nb::handle key, nb::handle timeout) {
             Deadline deadline;
-            return parse_deadline(nb::handle(Py_True), timeout, deadline) ? self.publish(event, key, deadline)
-                                                                          : nb::object();
+            return parse_deadline(Py_True, timeout, deadline) ? self.publish(event, key, deadline) : nb::object();
           },
-          docs::TopicChannel_publish, "event"_a.none(), "key"_a = nb::none(), "timeout"_a = nb::none())
+          {"event"_p, "key"_p = nb::none(), "timeout"_p = nb::none()}, docs::TopicChannel_publish)
       .def(
           "publish_many",
           [](TopicChannel& self, nb::handle events, nb::handle key, nb::handle timeout) {
             Deadline deadline;
-            return parse_deadline(nb::handle(Py_True), timeout, deadline) ? self.publish_many(events, key, deadline)
-                                                                          : nb::object();
+            return parse_deadline(Py_True, timeout, deadline) ? self.publish_many(events, key, deadline) : nb::object();
           },
-          docs::TopicChannel_publish_many, "events"_a, "key"_a = nb::none(), "timeout"_a = nb::none())
-      .def(
-          "_wait_room",
-          [](TopicChannel& self, nb::handle timeout) {
-            Deadline deadline;
-            return parse_deadline(nb::handle(Py_True), timeout, deadline) ? self.wait_room(deadline) : nb::object();
-          },
-          "timeout"_a = nb::none())
-      .def(
-          "_wait_event",
-          [](TopicChannel& self, std::uint64_t position, nb::handle timeout) {
-            Deadline deadline;
-            return parse_deadline(nb::handle(Py_True), timeout, deadline) ? self.wait_event(position, deadline)
-                                                                          : nb::object();
-          },
-          "position"_a, "timeout"_a = nb::none());
+          {"events"_p, "key"_p = nb::none(), "timeout"_p = nb::none()}, docs::TopicChannel_publish_many)
+      .def("_wait_room",
+           [](TopicChannel& self, nb::handle timeout) {
+             Deadline deadline;
+             return parse_deadline(Py_True, timeout, deadline) ? self.wait_room(deadline) : nb::object();
+           },
+           {"timeout"_p = nb::none()})
+      .def("_wait_event",
+           [](TopicChannel& self, std::uint64_t position, nb::handle timeout) {
+             Deadline deadline;
+             return parse_deadline(Py_True, timeout, deadline) ? self.wait_event(position, deadline) : nb::object();
+           },
+           {"position"_p, "timeout"_p = nb::none()});
+  topic.add_to(module);
+}
 
-  static PyType_Slot slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse)},
-                                {Py_tp_clear, reinterpret_cast<void*>(clear)},
-                                {Py_tp_iter, reinterpret_cast<void*>(iterate)},
-                                {Py_tp_iternext, reinterpret_cast<void*>(next)},
-                                {0, nullptr}};
-  nb::class_<SubscriptionChannel> subscription(module, "SubscriptionChannel", nb::is_weak_referenceable(),
-                                               nb::type_slots(slots));
-  subscription.attr("__class_getitem__") = subscript;
-  subscription
-      .def(
-          "__init__",
-          [](SubscriptionChannel* self, TopicChannel& of, const std::vector<std::string>& patterns, int mode, int from,
-             std::uint64_t number, nb::object filter) {
-            std::vector<KeyPattern> compiled(patterns.begin(), patterns.end());
-            new (self) SubscriptionChannel(of.shared(), std::move(compiled), std::move(filter));
-            if (!self->join(static_cast<SeatMode>(mode), static_cast<From>(from), number)) {
-              self->~SubscriptionChannel();
-              throw nb::python_error();
-            }
-          },
-          "topic"_a, "patterns"_a, "mode"_a, "from_"_a, "number"_a, "filter"_a.none())
+void make_subscription(void* at, TopicChannel& of, std::vector<std::string> patterns, int mode, int from,
+                       std::uint64_t number, nb::object filter) {
+  std::vector<KeyPattern> compiled(patterns.begin(), patterns.end());
+  auto* const self = new (at) SubscriptionChannel(of.shared(), std::move(compiled), std::move(filter));
+  if (self->join(static_cast<SeatMode>(mode), static_cast<From>(from), number)) return;
+  self->~SubscriptionChannel();
+  throw nb::python_error();
+}
+
+void bind_subscription(nb::module_& module) {
+  PlainType<SubscriptionChannel> subscription("SubscriptionChannel", docs::SubscriptionChannel);
+  subscription.generic()
+      .init(function<&make_subscription>, {"topic"_p, "patterns"_p, "mode"_p, "from_"_p, "number"_p, "filter"_p})
+      .slot(Py_tp_iter, PyObject_SelfIter)
+      .slot(Py_tp_iternext, next)
       .def(
           "get",
           [](SubscriptionChannel& self, nb::handle timeout) {
             Deadline deadline;
-            return parse_deadline(nb::handle(Py_True), timeout, deadline) ? self.get(deadline) : nb::object();
+            return parse_deadline(Py_True, timeout, deadline) ? self.get(deadline) : nb::object();
           },
-          docs::SubscriptionChannel_get, "timeout"_a = nb::none())
+          {"timeout"_p = nb::none()}, docs::SubscriptionChannel_get)
       .def(
-          "get_nowait", [](SubscriptionChannel& self) { return self.get({forever, true}); },
+          "get_nowait", [](SubscriptionChannel& self) { return self.get({forever, true}); }, {},
           docs::SubscriptionChannel_get_nowait)
       .def(
           "get_many",
@@ -154,20 +127,33 @@ void bind_topics(nb::module_& module) {
               return nb::object();
             }
             Deadline deadline;
-            return parse_deadline(nb::handle(Py_True), timeout, deadline)
+            return parse_deadline(Py_True, timeout, deadline)
                        ? self.get_many(static_cast<std::size_t>(max_events), deadline)
                        : nb::object();
           },
-          docs::SubscriptionChannel_get_many, "max_events"_a = 100, "timeout"_a = nb::none())
-      .def("close", &SubscriptionChannel::close, docs::SubscriptionChannel_close)
-      .def_prop_ro("closed", [](SubscriptionChannel& self) { return !self.subscriber().joined(); })
-      .def_prop_ro("seq", [](SubscriptionChannel& self) { return self.subscriber().number(); })
-      .def_prop_ro("missed", [](SubscriptionChannel& self) { return self.subscriber().missed(); })
-      .def_prop_ro("lag", [](SubscriptionChannel& self) { return self.subscriber().lag(); })
-      .def_prop_ro("_position", [](SubscriptionChannel& self) { return self.subscriber().position(); })
+          {"max_events"_p = 100, "timeout"_p = nb::none()}, docs::SubscriptionChannel_get_many)
+      .def("close", function<&SubscriptionChannel::close>, {}, docs::SubscriptionChannel_close)
+      .property("closed", [](SubscriptionChannel& self) { return !self.subscriber().joined(); })
+      .property("seq", [](SubscriptionChannel& self) { return self.subscriber().number(); })
+      .property("missed", [](SubscriptionChannel& self) { return self.subscriber().missed(); })
+      .property("lag", [](SubscriptionChannel& self) { return self.subscriber().lag(); })
+      .property("_position", [](SubscriptionChannel& self) { return self.subscriber().position(); })
       .def("_settle", [](SubscriptionChannel& self) {
         if (self.usable()) self.subscriber().settle();
       });
+  subscription.add_to(module);
+}
+
+}  // namespace
+
+void bind_topics(nb::module_& module) {
+  static PyType_Slot memory_slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(get_buffer)}, {0, nullptr}};
+  nb::class_<EventMemory>(module, "EventMemory", nb::type_slots(memory_slots))
+      .def("__len__", [](const EventMemory& self) { return self.size; });
+  module.attr("TOPIC_HEADER") = sizeof(FanoutHeader);
+  module.attr("TOPIC_LAYOUT") = fanout_layout_version;
+  bind_topic(module);
+  bind_subscription(module);
 }
 
 }  // namespace conveyor::python

@@ -10,6 +10,7 @@
 #include "conveyor/region.hpp"
 #include "conveyor/subscriber.hpp"
 #include "packed.hpp"
+#include "unreadable.hpp"
 
 namespace conveyor::python {
 
@@ -68,12 +69,23 @@ class SubscriptionChannel {
   nb::object get_many(std::size_t most, const Deadline& deadline);
   // Null without an error at the end, unless a producer was lost.
   nb::object next();
-  void close() { subscriber_.leave(); }
+  void close() {
+    subscriber_.leave();
+    unheard_.give_up();
+  }
   bool usable();
 
   Subscriber& subscriber() { return subscriber_; }
-  nb::handle filter() const { return filter_; }
-  void forget() { filter_.reset(); }
+  // For the garbage collector: a filter may refer to its subscription.
+  int traverse(visitproc visit, void* arg) {
+    Py_VISIT(filter_.ptr());
+    return unheard_.traverse(visit, arg);
+  }
+  void finalize() { unheard_.give_up(); }
+  void forget() {
+    filter_.reset();
+    unheard_.forget();
+  }
 
  private:
   // The next that passes the filter. Null with a Python error set, or `ended`.
@@ -88,6 +100,7 @@ class SubscriptionChannel {
 
   Subscriber subscriber_;
   nb::object filter_;
+  Unheard unheard_;
 };
 
 // Bytes of the log that are kept as long as somebody in this process looks at them.
@@ -115,7 +128,6 @@ struct EventMemory {
 
 // Whether the producers were looked after just now, so that the topic may have ended.
 bool looked_for_lost(Fanout& fanout);
-void bind_topic_ending(nb::class_<TopicChannel>& topic);
 
 nb::object raise_topic_status(Status status, const Fanout& fanout, std::uint64_t payload, std::size_t key_size);
 

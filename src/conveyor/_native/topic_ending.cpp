@@ -2,11 +2,10 @@
 #include <nanobind/stl/pair.h>
 
 #include "errors.hpp"
+#include "plain_type.hpp"
 #include "topic_channel.hpp"
 
 namespace conveyor::python {
-
-using namespace nb::literals;
 
 nb::object SubscriptionChannel::raise_end() {
   const std::vector<LostProducer> lost = subscriber_.fanout().lost();
@@ -31,7 +30,7 @@ nb::object TopicChannel::shutdown() {
       status = fanout_->end(portion);
     }
     if (status == Status::ok) return nb::none();
-    if (PyErr_CheckSignals() != 0) return {};
+    if (!look_for_signals()) return {};
     if (portion == 0) return raise_topic_status(Status::busy, *fanout_, 0, 0);
   }
 }
@@ -54,21 +53,20 @@ nb::object TopicChannel::expect_producers(nb::handle count) {
   return status == Status::ok ? nb::none() : raise_topic_status(status, *fanout_, 0, 0);
 }
 
-void bind_topic_ending(nb::class_<TopicChannel>& topic) {
-  topic.def("_shutdown", &TopicChannel::shutdown)
-      .def_prop_ro("_is_shut_down", [](TopicChannel& self) { return self.fanout().ended(); })
-      .def_prop_ro("_identity",
-                   [](TopicChannel& self) {
-                     const Identity& identity = self.region()->identity();
-                     return std::pair(identity.device, identity.inode);
-                   })
-      .def("_enter_producing", &TopicChannel::enter_producing, "counts"_a)
+void bind_topic_ending(PlainType<TopicChannel>& topic) {
+  topic.def("_shutdown", function<&TopicChannel::shutdown>)
+      .property("_is_shut_down", [](TopicChannel& self) { return self.fanout().ended(); })
+      .property("_identity",
+                [](TopicChannel& self) {
+                  const Identity& identity = self.region()->identity();
+                  return std::pair(identity.device, identity.inode);
+                })
+      .def("_enter_producing", function<&TopicChannel::enter_producing>, {"counts"_p})
       .def("_leave_producing",
            [](TopicChannel& self) {
-             const WithoutGil released;
-             self.fanout().leave_producing();
+             return insist_on_leaving([&](Nanoseconds patience) { return self.fanout().leave_producing(patience); });
            })
-      .def("_expect_producers", &TopicChannel::expect_producers, "n"_a);
+      .def("_expect_producers", function<&TopicChannel::expect_producers>, {"n"_p});
 }
 
 }  // namespace conveyor::python

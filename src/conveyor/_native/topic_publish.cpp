@@ -20,7 +20,7 @@ constexpr std::uint64_t align(std::uint64_t size, std::uint64_t to) { return (si
 bool key_of(nb::handle key, std::string_view& into) {
   if (key.is_none()) return true;
   if (PyUnicode_Check(key.ptr()) == 0) {
-    PyErr_Format(PyExc_TypeError, "key is %R; it must be a str, as in \"prices.eur\", or None", key.ptr());
+    raise_format(PyExc_TypeError, "key is %R; it must be a str, as in \"prices.eur\", or None", key.ptr());
     return false;
   }
   Py_ssize_t size = 0;
@@ -32,7 +32,7 @@ bool key_of(nb::handle key, std::string_view& into) {
     return false;
   }
   if (into.find_first_of("*#") != std::string_view::npos) {
-    PyErr_Format(PyExc_ValueError, "key is %R; '*' and '#' are for the patterns of subscribe()", key.ptr());
+    raise_format(PyExc_ValueError, "key is %R; '*' and '#' are for the patterns of subscribe()", key.ptr());
     return false;
   }
   return true;
@@ -95,6 +95,7 @@ Publication EventLayout::publication(std::string_view key) const {
 }
 
 TopicChannel::TopicChannel(std::shared_ptr<Region> region, std::uint64_t keep) : region_(std::move(region)) {
+  import_for_items();
   const auto reserve = [kept = region_](std::uint64_t offset, std::uint64_t size) {
     return kept->reserve(offset, size);
   };
@@ -123,7 +124,7 @@ bool TopicChannel::await_room(const Deadline& deadline, std::uint64_t gate) {
   if (fanout_->ended()) return raise("ShutDown", topic_shut_down_text), false;
   if (deadline.passed() && !fanout_->dead_may_be_due()) return raise_full(), false;
   pause_for_room(deadline, gate);
-  return PyErr_CheckSignals() == 0;
+  return look_for_signals();
 }
 
 bool TopicChannel::deliver(const Publication* events, std::size_t count, std::size_t& done, const Deadline& deadline) {
@@ -151,7 +152,7 @@ bool TopicChannel::deliver(const Publication* events, std::size_t count, std::si
       case Status::ok: break;
       case Status::busy:
       case Status::interrupted:
-        if (PyErr_CheckSignals() != 0) return false;
+        if (!look_for_signals()) return false;
         break;
       case Status::full:
         // With some of a batch in, there is room again for the rest, or nobody is in the way but those.
@@ -211,8 +212,10 @@ bool TopicChannel::publish_batch(nb::handle iterator, std::string_view key, cons
   Buffer encoded;
   std::vector<Entry> entries;
   nb::object alone;
+  const Last alone_gone(alone);
   while (entries.size() < batch_events && encoded.size() < batch_bytes) {
-    nb::object event = nb::steal(PyIter_Next(iterator.ptr()));
+    nb::object event = nb::steal(foreign([&] { return PyIter_Next(iterator.ptr()); }));
+    const Last gone(event);
     if (!event.is_valid()) {
       more = false;
       break;
@@ -253,7 +256,8 @@ bool TopicChannel::publish_batch(nb::handle iterator, std::string_view key, cons
 nb::object TopicChannel::publish_many(nb::handle events, nb::handle key, const Deadline& deadline) {
   std::string_view name;
   if (!key_of(key, name)) return {};
-  const nb::object iterator = nb::steal(PyObject_GetIter(events.ptr()));
+  nb::object iterator = nb::steal(foreign([&] { return PyObject_GetIter(events.ptr()); }));
+  const Last ended(iterator);
   if (!iterator.is_valid()) return {};
   std::size_t done = 0;
   for (bool more = true; more;) {
@@ -282,7 +286,7 @@ nb::object TopicChannel::wait_room(const Deadline& deadline) {
     if (fanout_->gate() != gate || fanout_->ended()) return nb::bool_(true);
     if (deadline.passed()) return nb::bool_(false);
     pause_for_room(deadline, gate);
-    if (PyErr_CheckSignals() != 0) return {};
+    if (!look_for_signals()) return {};
   }
 }
 
@@ -295,7 +299,7 @@ nb::object TopicChannel::wait_event(std::uint64_t position, const Deadline& dead
       const WithoutGil released;
       fanout_->wait_event(position, deadline.at, slices);
     }
-    if (PyErr_CheckSignals() != 0) return {};
+    if (!look_for_signals(slices)) return {};
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include "errors.hpp"
 #include "topic_channel.hpp"
+#include "unreadable.hpp"
 
 namespace conveyor::python {
 namespace {
@@ -10,6 +11,7 @@ namespace {
 // Runs without Python code, so that nobody else uses the subscription meanwhile.
 struct EventSink {
   Kind kind = Kind::pickle;
+  std::uint32_t sender = 0;
   const std::byte* data = nullptr;
   std::size_t size = 0;
   PinId pin;
@@ -18,12 +20,14 @@ struct EventSink {
 
   void message(const RecordView& record) {
     kind = static_cast<Kind>(record.kind);
+    sender = record.sender;
     size = record.size;
     data = small;
     std::memcpy(small, record.payload, record.size);
   }
   bool large(const RecordView& record, PinId pinned) {
     kind = static_cast<Kind>(record.kind);
+    sender = record.sender;
     size = record.size;
     pin = pinned;
     data = record.payload;
@@ -113,6 +117,17 @@ nb::object decode_event(const EventSink& sink, const std::shared_ptr<PinnedRecor
   }
 }
 
+// The pending error says why the event could not be made; with it go the bytes, and who published them.
+void keep_event(const EventSink& sink) {
+  const Piece whole{sink.data, sink.size};
+  Index index;
+  if (sink.kind != Kind::buffers || !read_index(sink.data, sink.size, index)) return keep_bytes(sink.sender, whole, {});
+  std::vector<Piece> buffers;
+  for (const PackedBuffer& each : index.buffers) buffers.push_back({sink.data + each.offset, each.size});
+  const std::uint64_t front = sizeof(PackedHead) + index.buffers.size() * sizeof(PackedBuffer);
+  keep_bytes(sink.sender, {sink.data + front, index.head.head_size}, buffers);
+}
+
 // What was read before the error that is set must not be lost.
 nb::object leave_received(const nb::list& events) {
   const nb::object error = take_exception();
@@ -136,7 +151,7 @@ bool SubscriptionChannel::join(SeatMode mode, From from, std::uint64_t number) {
       case Status::ok: return true;
       case Status::busy:
       case Status::interrupted:
-        if (PyErr_CheckSignals() != 0) return false;
+        if (!look_for_signals()) return false;
         if (portion != 0) continue;
         break;
       case Status::refused:
@@ -163,17 +178,11 @@ bool SubscriptionChannel::usable() {
   return false;
 }
 
-nb::object SubscriptionChannel::raise_lagged() {
-  const nb::object type = nb::module_::import_("conveyor.errors").attr("Lagged");
-  const nb::object error =
-      nb::steal(PyObject_CallFunction(type.ptr(), "K", static_cast<unsigned long long>(subscriber_.missed())));
-  if (error.is_valid()) set_exception(error);
-  return {};
-}
+nb::object SubscriptionChannel::raise_lagged() { return raise_with("Lagged", nb::int_(subscriber_.missed())); }
 
 bool SubscriptionChannel::passes(nb::handle event) {
-  const nb::object verdict = nb::steal(PyObject_CallOneArg(filter_.ptr(), event.ptr()));
-  return verdict.is_valid() && PyObject_IsTrue(verdict.ptr()) == 1;
+  const nb::object verdict = call(filter_, event);
+  return verdict.is_valid() && foreign([&] { return PyObject_IsTrue(verdict.ptr()); }) == 1;
 }
 
 nb::object SubscriptionChannel::take(Status& status) {
@@ -182,7 +191,10 @@ nb::object SubscriptionChannel::take(Status& status) {
   if (status != Status::ok) return {};
   std::shared_ptr<PinnedRecord> pinned;
   if (sink.pin.valid()) pinned = std::make_shared<PinnedRecord>(subscriber_.shared_fanout(), sink.pin);
-  return decode_event(sink, pinned);
+  nb::object event = decode_event(sink, pinned);
+  if (!event.is_valid()) [[unlikely]]
+    keep_event(sink);
+  return event;
 }
 
 // Nothing is there: waits, or says so. False: a Python error is set, but not at the `ended`.
@@ -191,7 +203,7 @@ bool SubscriptionChannel::await(const Deadline& deadline, Slices& slices, bool& 
     ended = true;
     return false;
   }
-  if (looked_for_lost(subscriber_.fanout())) return PyErr_CheckSignals() == 0 && usable();
+  if (looked_for_lost(subscriber_.fanout())) return look_for_signals() && usable();
   if (deadline.passed()) return raise_empty(), false;
   subscriber_.settle();
   const std::uint64_t position = subscriber_.position();
@@ -199,11 +211,13 @@ bool SubscriptionChannel::await(const Deadline& deadline, Slices& slices, bool& 
     const WithoutGil released;
     subscriber_.fanout().wait_event(position, deadline.at, slices);
   }
-  return PyErr_CheckSignals() == 0 && usable();
+  return look_for_signals(slices) && usable();
 }
 
 nb::object SubscriptionChannel::read(const Deadline& deadline, bool& ended) {
   if (!usable()) return {};
+  if (unheard_.any() && unheard_.raise()) [[unlikely]]
+    return {};
   for (Slices slices;;) {
     Status status = Status::ok;
     nb::object event = take(status);
@@ -211,13 +225,13 @@ nb::object SubscriptionChannel::read(const Deadline& deadline, bool& ended) {
       case Status::ok:
         if (!event.is_valid() || !filter_.is_valid() || filter_.is_none() || passes(event)) return event;
         if (PyErr_Occurred() != nullptr || !usable()) return {};
-        if (PyErr_CheckSignals() != 0) return {};
+        if (!look_for_signals()) return {};
         continue;
       case Status::empty:
         if (await(deadline, slices, ended)) continue;
         return {};
       case Status::interrupted:
-        if (PyErr_CheckSignals() != 0 || !usable()) return {};
+        if (!look_for_signals() || !usable()) return {};
         continue;
       case Status::lost: return raise_lagged();
       case Status::no_memory:
@@ -250,10 +264,14 @@ nb::object SubscriptionChannel::get_many(std::size_t most, const Deadline& deadl
   events.append(first);
   while (events.size() < most) {
     Status status = Status::ok;
-    if (events.size() % 1024 == 0 && PyErr_CheckSignals() != 0) return leave_received(events);
+    if (events.size() % 1024 == 0 && !look_for_signals()) return leave_received(events);
     if (!subscriber_.joined()) break;  // closed by the filter, or in unpickling
     nb::object event = take(status);
     if (status != Status::ok) break;   // the next call tells
+    if (!event.is_valid() && PyErr_ExceptionMatches(PyExc_Exception) != 0) {
+      unheard_.add(take_exception());
+      break;  // and that
+    }
     const bool fine = event.is_valid();
     if (fine && (!filter_.is_valid() || filter_.is_none() || passes(event))) {
       events.append(event);

@@ -5,6 +5,7 @@
 #include "errors.hpp"
 #include "packed.hpp"
 #include "pickling.hpp"
+#include "unreadable.hpp"
 
 namespace conveyor::python {
 namespace {
@@ -81,7 +82,7 @@ class Unpacking {
     const nb::object bytes = nb::steal(PyBytes_FromStringAndSize(content, head_size));
     const nb::object header = bytes.is_valid() ? view_of(bytes) : nb::object();
     if (!header.is_valid()) return {};
-    return nb::steal(PyObject_CallMethod(codec.ptr(), "loads", "OO", header.ptr(), buffers.ptr()));
+    return call_method(codec, "loads", header, buffers);
   }
 
  private:
@@ -89,12 +90,12 @@ class Unpacking {
 
   nb::object make_buffer(const PackedBuffer& place) {
     const bool inside = place.run == in_message;
-    const std::byte* const from = (inside ? taken_.data : stream_.run_data(taken_.runs[place.run])) + place.offset;
     if (inside || loan_ == nullptr) {
       // Not made in its size at once: without memory for that, CPython frees a half-made one and complains.
       const nb::object copy = nb::steal(PyByteArray_FromStringAndSize(nullptr, 0));
       if (copy.is_valid() && PyByteArray_Resize(copy.ptr(), static_cast<Py_ssize_t>(place.size)) == 0) {
         char* const to = PyByteArray_AS_STRING(copy.ptr());
+        const std::byte* const from = (inside ? taken_.data : stream_.run_data(taken_.runs[place.run])) + place.offset;
         if (place.size <= copy_with_gil) {
           copy_bytes(to, from, place.size);
         } else {
@@ -109,7 +110,7 @@ class Unpacking {
       stream_.lend_anyway(taken_.runs, taken_.run_count);
       borrow();
     }
-    return make_memory(loan_, const_cast<std::byte*>(from), place.size);
+    return make_memory(loan_, loan_->data(place.run) + place.offset, place.size);
   }
 
   Stream& stream_;
@@ -119,6 +120,28 @@ class Unpacking {
 
 }  // namespace
 
-nb::object unpack(Stream& stream, const Taken& taken, nb::handle codec) { return Unpacking(stream, taken).run(codec); }
+nb::object unpack(Stream& stream, const Taken& taken, nb::handle codec) {
+  Unpacking unpacking(stream, taken);
+  nb::object object = unpacking.run(codec);
+  if (!object.is_valid()) keep_bytes(stream, taken);  // the runs are there as long as `unpacking`
+  return object;
+}
+
+void keep_bytes(const Stream& stream, const Taken& taken) {
+  const Piece whole{taken.data, taken.size};
+  if (taken.kind != Kind::buffers && taken.kind != Kind::custom) {
+    keep_bytes(taken.sender, taken.run_count == 0 ? whole : Piece{stream.run_data(taken.runs[0]), taken.runs[0].size},
+               {});
+    return;
+  }
+  Index index;
+  std::vector<Piece> buffers;
+  if (!read_index(stream, taken, index)) return keep_bytes(taken.sender, whole, {});
+  for (const PackedBuffer& each : index.buffers) {
+    const std::byte* const from = each.run == in_message ? taken.data : stream.run_data(taken.runs[each.run]);
+    buffers.push_back({from + each.offset, each.size});
+  }
+  keep_bytes(taken.sender, {index.content, index.head.head_size}, buffers);
+}
 
 }  // namespace conveyor::python

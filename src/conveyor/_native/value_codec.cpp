@@ -20,8 +20,8 @@ void point_at(Encoded& made, const void* data, std::size_t size, Kind kind) {
 bool write_into(nb::handle writer, std::byte* at, std::size_t size) {
   const nb::object view =
       nb::steal(PyMemoryView_FromMemory(reinterpret_cast<char*>(at), static_cast<Py_ssize_t>(size), PyBUF_WRITE));
-  if (!view.is_valid() || !nb::steal(PyObject_CallOneArg(writer.ptr(), view.ptr())).is_valid()) return false;
-  return nb::steal(PyObject_CallMethod(view.ptr(), "release", nullptr)).is_valid();
+  if (!view.is_valid() || !call(writer, view).is_valid()) return false;
+  return call_method(view, "release").is_valid();
 }
 
 }  // namespace
@@ -122,7 +122,7 @@ nb::object ValueCodec::decode_by_codec(const std::byte* data, std::size_t size) 
     const nb::object view = copy.is_valid() ? view_of(copy) : nb::object();
     if (!view.is_valid() || PyList_Append(buffers.ptr(), view.ptr()) != 0) return {};
   }
-  return nb::steal(PyObject_CallMethod(codec().ptr(), "loads", "OO", header.ptr(), buffers.ptr()));
+  return call_method(codec(), "loads", header, buffers);
 }
 
 }  // namespace conveyor::python

@@ -125,7 +125,7 @@ class MapRun:
 
     def _item_failed(self, failure: Failure) -> None:
         if self._halt == "now":
-            self._engine.stop()
+            self._engine.halt()
         elif self._halt == "soon":
             self._engine.finish_begun()
 
@@ -144,7 +144,7 @@ class MapRun:
                         report = self._figures.now()
                         self._terminal.draw(report, self._fraction(report))
             except _OutputFailed as failed:
-                self._engine.stop()
+                self._engine.halt()
                 if failed.reader_left:
                     return None
                 self._verdict = f"cannot write the results: {failed}"
@@ -199,7 +199,7 @@ class MapRun:
                 on = "with no item"
             else:
                 on = f"on item {event.number + 1:,} {self._name(event.item)}, which counts as failed"
-            say(f"conveyor map: worker {event.pid} {_died(event)} {on}")
+            say(f"conveyor map: worker {event.pid} {event.fate} {on}")
             if event.calls:
                 say(f"  at {', called from '.join(event.calls)}")
         elif isinstance(event, WorkerStuck):
@@ -215,7 +215,7 @@ class MapRun:
     def _crash_loop(self, event: CrashLoop) -> None:
         self._verdict = (
             f"giving up: {event.deaths} workers died one after another and none finished an item; "
-            f"the last {_died(event.last)}"
+            f"the last {event.last.fate}"
         )
 
     def _name(self, item: bytes) -> str:
@@ -249,10 +249,6 @@ class _OutputFailed(Exception):
     def __init__(self, error: OSError) -> None:
         super().__init__(error.strerror or str(error))
         self.reader_left = error.errno == errno.EPIPE
-
-
-def _died(event: WorkerDied) -> str:
-    return event.reason if event.exitcode >= 0 else f"was {event.reason}"
 
 
 def _figures(report: Figures) -> str:

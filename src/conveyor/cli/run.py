@@ -159,7 +159,7 @@ def _traceback(error: BaseException) -> str:
     import traceback
 
     cause = error.__cause__
-    if cause is not None and type(cause).__name__ == "_InWorker":
+    if cause is not None and type(cause).__name__ == "InWorker":
         return str(cause).strip().strip('"').strip()
     package = str(Path(__file__).parent.parent)
     made = traceback.TracebackException.from_exception(error)

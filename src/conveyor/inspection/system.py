@@ -121,7 +121,7 @@ def _address_space() -> Finding:
     limit = _limit(resource.RLIMIT_AS)
     if limit is None:
         return _finding("ulimit -v", Level.OK, "unlimited", limit=None)
-    text = f"{size_text(limit)} of addresses: a queue's backlog may take an eighth of it"
+    text = f"{size_text(limit)} of addresses: a queue takes 1 MiB, and what its backlog grows to"
     if limit < _LEAST_ADDRESSES:
         return _finding("ulimit -v", Level.PROBLEM, text, "ulimit -v unlimited", limit=limit)
     return _finding("ulimit -v", Level.NOTE, text, "ulimit -v unlimited", limit=limit)
@@ -131,7 +131,7 @@ def _descriptors() -> Finding:
     limit = _limit(resource.RLIMIT_NOFILE)
     if limit is None:
         return _finding("ulimit -n", Level.OK, "unlimited", limit=None)
-    text = f"{limit:,} descriptors; a queue takes two"
+    text = f"{limit:,} descriptors; a queue takes one, and another once two processes have it"
     level = Level.OK if limit >= _LEAST_DESCRIPTORS else Level.PROBLEM
     return _finding("ulimit -n", level, text, "" if level is Level.OK else "ulimit -n 4096", limit=limit)
 

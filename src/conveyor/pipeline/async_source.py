@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any
 
-from .coroutine_hand import Loop
 from .fed import Fed
+from .loop import Loop
 
 __all__ = ["AsyncSource"]
 
@@ -25,9 +25,10 @@ class AsyncSource(Fed):
     def __init__(self, items: AsyncIterable[Any], tell: Callable[[], None], loop: Loop) -> None:
         super().__init__(tell)
         self._iterable = items
-        self._loop = loop.loop
+        self._loop = loop
         self._more: asyncio.Event | None = None
         self._task: Any = None
+        self._closed = False
 
     def fill(self, want: int) -> None:
         """Have so many items fetched; what the iterable raised comes after what it gave."""
@@ -35,9 +36,9 @@ class AsyncSource(Fed):
         self._wanted = want
         if self._task is None:
             self._more = asyncio.Event()
-            self._task = asyncio.run_coroutine_threadsafe(self._fetch(self._more), self._loop)
+            self._task = asyncio.run_coroutine_threadsafe(self._fetch(self._more), self._loop.loop)
         elif self._more is not None:
-            self._loop.call_soon_threadsafe(self._more.set)
+            self._loop.loop.call_soon_threadsafe(self._more.set)
 
     async def _fetch(self, more: asyncio.Event) -> None:
         try:
@@ -53,15 +54,15 @@ class AsyncSource(Fed):
                 close: Any = getattr(iterator, "aclose", None)
                 if callable(close):
                     await close()  # pyright: ignore[reportGeneralTypeIssues]
-        except asyncio.CancelledError:
-            self._end()
         except BaseException as error:
-            self._end(error)
+            # Cancelled by us, it has ended. Else it was something of its own, and what it had to give is missing.
+            self._end(None if self._closed else error)
         else:
             self._end()
 
     def close(self) -> None:
         """Nothing more is wanted."""
+        self._closed = True
         if self._task is None:
             self._ended = True
             return

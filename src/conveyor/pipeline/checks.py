@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import io
 import multiprocessing
 from collections.abc import AsyncIterable, Iterable
 from multiprocessing.context import get_spawning_popen, set_spawning_popen
 from multiprocessing.reduction import ForkingPickler
+from types import FunctionType
 from typing import Any, cast
 
 from ..errors import PipelineError
 from ..workers.chain import is_worker_class
+from ..workers.main_module import not_importable, refuse_while_importing_main
 from .spec import StageSpec
 
 __all__ = [
@@ -109,8 +112,9 @@ def check_sendable(spec: StageSpec, start_method: str | None) -> None:
     method = start_method or multiprocessing.get_start_method()
     if spec.where != "processes" or method == "fork":
         return
+    refuse_while_importing_main()
     try:
-        _try_to_send(spec.function)
+        of_main = _try_to_send(spec.function)
     except Exception as error:
         what = "a lambda" if name_of(spec.function) == "<lambda>" else "its function"
         raise PipelineError(
@@ -118,6 +122,12 @@ def check_sendable(spec: StageSpec, start_method: str | None) -> None:
             f"be pickled ({error}); define it by def at the top of a module, use threads=, "
             'or start_method="fork"'
         ) from None
+    if of_main and (where := not_importable()):
+        raise PipelineError(
+            f"stage {spec.name!r} cannot be sent to worker processes that are started by {method}: they import what "
+            f"they do, and {of_main} is defined in {where}, which cannot be imported; define it in a file and import "
+            'it from there, use threads=, or start_method="fork"'
+        )
 
 
 class _Nobody:
@@ -130,13 +140,27 @@ class _Nobody:
         return fd
 
 
-def _try_to_send(function: Any) -> None:
+class _Noting(ForkingPickler):
+    """Notes the first function or class of the main module that the pickle refers to."""
+
+    of_main = ""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if not self.of_main and isinstance(obj, (type, FunctionType)) and obj.__module__ == "__main__":
+            self.of_main = obj.__qualname__
+        return NotImplemented
+
+
+def _try_to_send(function: Any) -> str:
+    """Pickle it for a process that is being started; returns what of the main module is in it, or nothing."""
     before = get_spawning_popen()
     set_spawning_popen(cast("Any", _Nobody()))
     try:
-        ForkingPickler.dumps(function)
+        pickler = _Noting(io.BytesIO())
+        pickler.dump(function)
     finally:
         set_spawning_popen(before)
+    return pickler.of_main
 
 
 def check_source(source: Any) -> None:
@@ -150,6 +174,13 @@ def check_source(source: Any) -> None:
             f"the source is {source!r:.40}, which would be taken apart into characters; "
             "for the lines of a file say read_lines(path), for one item [item]"
         )
+    if isinstance(source, (list, tuple)) and source and all(map(_is_queue, source)):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        kind = type(source).__name__  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        raise TypeError(
+            f"the source is a {kind} of {len(source)} queues, and they themselves would be the items; "  # pyright: ignore[reportUnknownArgumentType]
+            "give one queue that all producers put into, or itertools.chain(*queues) to read one after the other; "
+            "if they are to be the items, give iter(queues)"
+        )
     if isinstance(source, (Iterable, AsyncIterable)) or hasattr(source, "__getitem__"):
         return
     if callable(getattr(source, "subscribe", None)) or callable(getattr(source, "fill", None)):
@@ -159,5 +190,10 @@ def check_source(source: Any) -> None:
         return
     raise TypeError(
         f"the source is {source!r:.60}, a {type(source).__name__}; it must be an iterable, an async iterable, "
-        "a generator function without arguments, or a queue"
+        "a generator function without arguments, or a queue of conveyor's"
+        + ("; iter(queue.get, None) reads this one until None comes" if _is_queue(source) else "")
     )
+
+
+def _is_queue(source: Any) -> bool:
+    return callable(getattr(source, "get", None)) and callable(getattr(source, "put", None))

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ItemTimeout, WorkerLost, WorkersLost
-from ..workers.serve import Job
+from ..workers.messages import STRANDED
 from ..workers.slate import STEPS
 from .account import WorkerAccount, account_of, peak_memory
 from .deferred_signals import deferred_signals
 from .desk import Desk
 from .events import CrashLoop, FewerWorkers, WorkerDied
-from .failure import Failure
 from .hand import Hand
+from .leaving import Leaving
+from .lifecycle import own_links
+from .limits import Limits, Stint
 from .process_hand import ProcessHand
+from .stillborn import error_at_start, error_of_stranded
 
 if TYPE_CHECKING:
-    from .spec import StageSpec
     from .work_node import WorkNode
 
 __all__ = ["Crew"]
@@ -62,6 +65,8 @@ class Crew:
         self.deaths_in_a_row = self.starts_in_vain = 0
         self.started = self.deaths = 0
         self._not_before = self._checked = 0.0
+        self.limits = Limits(node.spec)
+        self._leaving = Leaving(desk, node.specs, self.limits)
         self.accounts: list[WorkerAccount] = []
         """Of those that are gone."""
         self._histogram = [0] * STEPS
@@ -72,11 +77,13 @@ class Crew:
 
     def need(self) -> int:
         """Items that are needed soon, so that nobody waits."""
-        need = max(self.size - len(self.hands), 0)
+        need = 0
+        missing = self.size
         for hand in self.hands:
+            missing -= not hand.dismissed
             if hand.appetite > hand.outstanding:
                 need += hand.appetite - hand.outstanding
-        return need
+        return need + max(missing, 0)
 
     @property
     def present(self) -> int:
@@ -102,15 +109,13 @@ class Crew:
             return False
         if now < self._not_before or now < self._second_not_before() or self._desk.ending:
             return False
-        spec = self._node.spec
-        job = Job(
-            tuple(one.link for one in self._node.specs),
-            retries=spec.retries if self._node.keyed else 0,
-            backoff=spec.backoff,
-        )
+        node = self._node
+        job = node.job
+        if node.spec.where != "processes":
+            job = dataclasses.replace(job, links=own_links(node.specs, self.most))
         try:
             with deferred_signals():
-                hand = self._desk.hire(self._node, job, spec.where)
+                hand = self._desk.hire(node, job, node.spec.where)
                 self.hands.append(hand)
         except OSError as error:  # no memory, or no more processes allowed
             if not self.hands:
@@ -163,33 +168,43 @@ class Crew:
         not_before = max(self._not_before, self._second_not_before())
         if not_before > now and self._node.waiting:
             times.append(not_before)
-        limit = self._node.spec.timeout
-        if limit is not None:
-            for hand in self.hands:
-                since = hand.slate.since
-                times.append((max(since, hand.held_up_at) if since else now) + limit)
+        shortest = self.limits.shortest
+        if shortest is not None:
+            # What has not begun yet may begin now.
+            alive = [hand for hand in self.hands if hand.overdue_in is None]
+            times += [min(self.limits.due(hand)[0], now + shortest) for hand in alive]
         return times
 
-    def check_timeouts(self, now: float) -> None:
-        """Kill those workers that take too long for an item."""
-        limit = self._node.spec.timeout
-        if limit is None:
+    def check_limits(self, now: float, look: bool) -> None:
+        """Kill those workers that take too long for what they are at.
+
+        Args:
+            now: the time.
+            look: it is time to look after everything.
+        """
+        if self.limits.shortest is None and not look:
             return
         # A worker that waits for its results to be taken is not late; whoever takes none, or was away, is.
         late = now - self._checked > _AWAY_SECONDS
         self._checked = now
-        for hand in self.hands:
+        for hand in list(self.hands):
             if (late or not self._node.listens_to(hand)) and hand.has_results():
                 hand.held_up_at = now
-            since = hand.slate.since
-            if (
-                since
-                and now - max(since, hand.held_up_at) > limit
-                and hand.outstanding
-                and not hand.timed_out
-            ):
-                hand.timed_out = True
-                hand.kill()
+            due, stint = self.limits.due(hand)
+            if now > due and hand.overdue_in is not stint:
+                self._end_overdue(hand, stint)
+
+    def _end_overdue(self, hand: Hand, stint: Stint) -> None:
+        hand.overdue_in = stint
+        hand.kill()
+        if stint is Stint.ITEM:
+            hand.timed_out = True
+        elif stint is Stint.SETUP:
+            self.broken(hand, self._leaving.too_long(hand, stint))
+        elif stint is Stint.TEARDOWN:
+            hand.torn.append(self._leaving.too_long(hand, stint))
+        else:
+            self._leaving.stuck(hand)
 
     def supervise(self, found: set[Any], look: bool) -> None:
         """Bury the dead."""
@@ -204,15 +219,18 @@ class Crew:
         node = self._node
         hand.collect()
         node.gather()
-        if hand.broken is not None:
-            self.broken(hand)
+        self.hear(hand)
+        if hand not in self.hands:
+            return
+        if not_begun := error_at_start(hand, node.specs[0].name):
+            self._give_up(hand, not_begun)
             return
         back = hand.take_back()
         culprit = hand.culprit()
         slot = self._slot_of(hand)
         if hand.dismissed and culprit is None:
             node.come_back(back, slot)
-            self._remove(hand)
+            self._part_with(hand)
             return
         where = ""
         link = hand.slate.link if culprit is not None and hand.slate.link < len(node.specs) else 0
@@ -223,17 +241,16 @@ class Crew:
             )
         else:
             exitcode = hand.process.exitcode if isinstance(hand, ProcessHand) else 0
-            exitcode = exitcode or 0
             calls = hand.slate.crash() if hand.pid else ()
             cause = self._desk.likely_cause(exitcode)
             number, item = culprit or (None, None)
             death = WorkerDied(node.specs[link].name, hand.pid, exitcode, number, item, calls, cause)
             end = death.reason
-            was = "was " if exitcode < 0 else ""
-            error = WorkerLost(f"its worker process {hand.pid} {was}{end}", hand.pid, exitcode)
+            error = WorkerLost(f"its worker process {hand.pid} {death.fate}", hand.pid, exitcode)
             where = ", called from ".join(calls)
             self._desk.tell(death)
             self._count_death(death)
+            hand.end_programs()
         back = hand.bury(error, where, link) + back
         node.come_back(back, slot)
         node.gather()
@@ -247,42 +264,49 @@ class Crew:
             self._not_before = monotonic() + pause
         if self.deaths_in_a_row >= self.crash_limit:
             self._desk.tell(CrashLoop(self.deaths_in_a_row, death))
-            was = "was " if death.exitcode < 0 else ""
             self._desk.fail(
                 WorkersLost(
                     f"{self.deaths_in_a_row} workers of stage {death.stage!r} died one after another and none "
-                    f"finished an item; the last {was}{death.reason}"
+                    f"finished an item; the last {death.fate}"
                 )
             )
 
-    def broken(self, hand: Hand) -> None:
-        """A worker could not be set up; it has ended, or does so now."""
-        assert hand.broken is not None
-        link, attempts, pickled, kind, message, where, traceback = hand.broken
-        specs: list[StageSpec] = self._node.specs
-        spec = specs[int(link)]
+    def hear(self, hand: Hand) -> None:
+        """Act on what a worker said of its setup or teardown."""
+        if hand.broken is not None and hand.broken[0] == STRANDED:
+            self._give_up(hand, error_of_stranded(self._node.specs[0].name, *hand.broken[1:]))
+        elif hand.broken is not None:
+            self.broken(hand, hand.broken[1:])
+        if hand.torn:
+            self._leaving.hear(hand)
+
+    def broken(self, hand: Hand, words: tuple[Any, ...]) -> None:
+        """A worker could not be set up; it has ended, or does so soon, and another may take its place.
+
+        Args:
+            hand: the worker.
+            words: what it said, or what is to be said of it: fields of a failure.
+        """
+        hand.broken = None
+        hand.end = "could not be set up"
         back = hand.take_back()
-        self._node.come_back(hand.bury_quietly() + back, self._slot_of(hand))
-        self._remove(hand, "could not be set up")
+        slot = self._slot_of(hand)
+        hand.dismiss()
+        if slot is not None:
+            del self._slots[slot]
+        self._node.come_back(hand.bury_quietly() + back, slot)
         self.starts_in_vain += 1
-        if self.starts_in_vain > spec.retries:
-            failure = Failure(
-                spec.name,
-                0,
-                None,
-                attempts,
-                kind,
-                message,
-                where,
-                traceback,
-                hand.pid,
-                pickled,
-            )
-            error = failure.exception()
-            error.__notes__[-1:] = [f"in the setup of a worker of stage {spec.name!r}"]
-            self._desk.fail(error)
+        if self.starts_in_vain > self._node.specs[int(words[0])].retries:
+            self._desk.fail(self._leaving.error_of(hand, words, "setup"))
         else:
             self._not_before = monotonic() + _REPLACE_SECONDS * 2.0**self.starts_in_vain
+
+    def _give_up(self, hand: Hand, error: Exception) -> None:
+        """No worker would fare better than this one."""
+        back = hand.take_back()
+        self._node.come_back(hand.bury_quietly() + back, self._slot_of(hand))
+        self._remove(hand, "could not begin")
+        self._desk.fail(error)
 
     # -- the end --------------------------------------------------------------------------------------------
 
@@ -300,19 +324,33 @@ class Crew:
                     self._memory[hand.pid] = peak_memory(hand.pid)
                 hand.dismiss()
 
-    def remove_gone(self) -> None:
-        """Account for those that have left as they were told."""
+    def cut_short(self) -> None:
+        """Nobody wants what else comes of the items in hand."""
+        self.limits.cut_short_at = monotonic()
+        for hand in self.hands:
+            hand.slate.tell_unwanted()
+
+    def see_off(self, now: float) -> None:
+        """Hear what those say that leave, end those that take too long, and account for those that are gone."""
+        for hand in list(self.hands):
+            hand.take_leave()
+            self._leaving.hear(hand)
+        self.check_limits(now, look=True)
         for hand in list(self.hands):
             if hand.gone():
-                hand.collect()  # of its last item it may have said how slow it was
-                self._remove(hand)
+                hand.take_leave()
+                self._part_with(hand)
+
+    def _part_with(self, hand: Hand) -> None:
+        self._leaving.gone(hand)
+        self._remove(hand, hand.end)
 
     def kill_all(self) -> None:
         """End all at once."""
         for hand in self.hands:
             hand.kill()
         for hand in list(self.hands):
-            self._remove(hand, "" if hand.dismissed else "stopped")
+            self._remove(hand, hand.end or ("" if hand.left_at else "stopped"))
 
     def _slot_of(self, hand: Hand) -> int | None:
         return next((slot for slot, other in self._slots.items() if other is hand), None)

@@ -137,6 +137,10 @@ def _detail(step: Step) -> str:
             words.append(f"{step.retries} {'retry' if step.retries == 1 else 'retries'}")
         if step.timeout is not None:
             words.append(f"at most {step.timeout:g} s")
+        if step.setup_timeout is not None:
+            words.append(f"setup at most {step.setup_timeout:g} s")
+        if step.teardown_timeout is not None:
+            words.append(f"teardown at most {step.teardown_timeout:g} s")
         if step.on_error != "stop":
             word = step.on_error if isinstance(step.on_error, str) else checks.name_of(step.on_error)
             words.append(f"errors: {word}")

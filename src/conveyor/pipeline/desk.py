@@ -33,6 +33,10 @@ class Desk(Protocol):
         """Raise this when all that was taken in is finished."""
         ...
 
+    def drain(self) -> object:
+        """Take no more input, finish what was taken in, and end."""
+        ...
+
     def begun(self, origins: list[Any] | None) -> None:
         """Values have come out of the source."""
         ...
@@ -59,6 +63,6 @@ class Desk(Protocol):
         """Whether nothing new is to be begun."""
         ...
 
-    def likely_cause(self, exitcode: int) -> str:
+    def likely_cause(self, exitcode: int | None) -> str:
         """What is likely to have killed a worker just now; empty if nothing is known."""
         ...

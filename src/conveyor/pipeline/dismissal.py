@@ -1,39 +1,44 @@
-"""How the workers of a run leave when all is done."""
+"""How the workers of a run leave when all is done, or when the run is over before that."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import wait as wait_for_sentinels
 from time import monotonic
 
-from .events import Event, WorkerStuck
-from .process_hand import ProcessHand
 from .watch import Watch
 from .work_node import WorkNode
 
 __all__ = ["dismiss"]
 
-_DISMISS_SECONDS = 5.0
+_LOOK_SECONDS = 0.1
+_LOOK_SOON_SECONDS = 0.005
 
 
-def dismiss(works: list[WorkNode], watch: Watch, is_stopped: Callable[[], bool]) -> Iterator[Event]:
-    """Have all workers leave; those that do not in good time are killed."""
+def dismiss(
+    works: list[WorkNode], watch: Watch, is_stopped: Callable[[], bool], cut_short: bool
+) -> Iterator[None]:
+    """Have all workers tear down and leave. That may take as long as their stages allow; who takes longer is killed.
+
+    Args:
+        works: whose workers they are.
+        watch: what is waited by.
+        is_stopped: whether to wait no longer.
+        cut_short: they may be at items, which they finish only if that does not take long.
+
+    Yields:
+        After each look at them.
+    """
     for node in works:
+        if cut_short:
+            node.crew.cut_short()
         node.crew.dismiss_all()
-    until = monotonic() + _DISMISS_SECONDS
     while not is_stopped():
         for node in works:
-            node.crew.remove_gone()
+            node.crew.see_off(monotonic())
+        yield
         hands = [hand for node in works for hand in node.crew.hands]
         if not hands:
             return
-        left = until - monotonic()
-        if left <= 0:
-            for hand in hands:
-                yield WorkerStuck(hand.pid, _DISMISS_SECONDS)
-            return
-        processes = [hand.sentinel for hand in hands if isinstance(hand, ProcessHand)]
-        if processes:
-            wait_for_sentinels(processes, min(left, 0.1))
-        else:
-            watch.wait(0.005)
+        # A thread tells its last word a little before it is gone.
+        soon = any(hand.left_at and not hand.pid for hand in hands)
+        watch.wait(_LOOK_SOON_SECONDS if soon else _LOOK_SECONDS)

@@ -8,34 +8,31 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from multiprocessing import util
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..workers.serve import Job
 from .autoscale import Autoscale
 from .deferred_signals import surely
 from .dismissal import dismiss
-from .events import Event, ItemFailed, OutletClosed, Tick
+from .events import Event, OutletClosed, Tick
 from .failure import Failure
-from .failure_limit import too_many
+from .failure_policy import FailurePolicy
 from .hand import Hand
+from .hiring import Hiring
 from .inline import SinkNode
 from .likely_cause import LikelyCause
 from .lone import LoneLane
 from .node import Node
 from .owner import Owner
+from .passable import passable
 from .phase import Phase
 from .process_hand import ProcessHand
 from .quick import nap, take_quickly
-from .run import GAP, LOST
 from .source_node import SourceNode
-from .spec import OnError, Where
-from .thread_hand import ThreadHand
+from .spec import Where
 from .tracker import Tracker
 from .watch import Watch
 from .work_node import WorkNode
-
-if TYPE_CHECKING:
-    from .coroutine_hand import Loop
 
 __all__ = ["Engine", "Phase"]
 
@@ -45,7 +42,7 @@ _LOOK_SECONDS = 0.5
 _CARE_SECONDS = 0.002
 
 
-class Engine:
+class Engine(FailurePolicy):
     """Nodes, their workers, and the loop that moves values between them.
 
     Iterate over `run()` and act on each event; the run goes on only while you do, which is the back-pressure.
@@ -75,13 +72,9 @@ class Engine:
         jobs: int = 1,
         bury: Callable[[Failure], None] | None = None,
     ) -> None:
-        self._bury = bury
-        self._context = multiprocessing.get_context(start_method)
-        self._halt_now = halt_now
-        self._max_failures = max_failures
+        super().__init__(halt_now, max_failures, bury)
         self._tick = tick
         self._outlet = outlet
-        self._stdout_to_stderr = stdout_to_stderr
         self._tracker = tracker
         self.watch = Watch(outlet)
         self.nodes: list[Node] = []
@@ -90,12 +83,12 @@ class Engine:
         self.sinks: list[SinkNode] = []
         self._news: deque[Event] = deque()
         self._speaking: deque[Hand] = deque()
-        self._loop_thread: Loop | None = None
         self._likely = LikelyCause()
+        self.hiring = Hiring(
+            multiprocessing.get_context(start_method), stdout_to_stderr, self._spoke, self.fail
+        )
         self._autoscale = Autoscale(jobs)
         self.phase = Phase.RUNNING
-        self.error: BaseException | None = None
-        self.failed = self.lost = 0
         self.began = self.ended = 0.0
         self._looked = self._ticked = self._cared = 0.0
         self._hurry = False
@@ -133,6 +126,11 @@ class Engine:
                 node.cut()
             self.watch.wake()
 
+    def halt(self) -> None:
+        """End now: what comes is dropped, and workers leave. Safe in a signal handler."""
+        self.phase = max(self.phase, Phase.HALTED)
+        self.watch.wake()
+
     def stop(self) -> None:
         """End at once: the workers are killed. Safe in a signal handler."""
         self.phase = Phase.STOPPED
@@ -149,45 +147,6 @@ class Engine:
         """Pass on news to the caller of the run."""
         self._news.append(event)
 
-    def item_failed(self, failure: Failure, on_error: OnError) -> Any:
-        """An item is given up; returns what takes its place among the results, or `GAP`."""
-        self.failed += 1
-        if failure.kind == "WorkerLost":
-            self.lost += 1
-        self.tell(ItemFailed(failure))
-        if on_error == "stop":
-            self.fail(failure.exception(), now=self._halt_now)
-            return LOST
-        if on_error == "yield":
-            return failure
-        told = self._bury if on_error == "dead_letter" else on_error
-        if callable(told):
-            try:
-                told(failure)
-            except Exception as error:
-                error.add_note(f"while stage {failure.stage!r} told of the failure of {failure.item!r:.80}")
-                self.fail(error)
-                return LOST
-        self._check_failures(failure)
-        return GAP
-
-    def _check_failures(self, failure: Failure) -> None:
-        taken = sum(source.given for source in self.sources)
-        if (error := too_many(self._max_failures, self.failed, taken, failure)) is not None:
-            self.fail(error, now=self._halt_now)
-
-    def fail(self, error: BaseException, now: bool = True) -> None:
-        """The run cannot go on: end it, and raise this."""
-        self.error = self.error or error
-        if now:
-            self.stop()
-        else:
-            self.finish_begun()
-
-    def fail_after(self, error: BaseException) -> None:
-        """Raise this when all that was taken in is finished."""
-        self.error = self.error or error
-
     def begun(self, origins: list[Any] | None) -> None:
         """Values have come out of the source."""
         if self._tracker is not None and origins is not None:
@@ -198,7 +157,7 @@ class Engine:
         if self._tracker is not None:
             self._tracker.spread(origin, count)
 
-    def likely_cause(self, exitcode: int) -> str:
+    def likely_cause(self, exitcode: int | None) -> str:
         """What is likely to have killed a worker just now; empty if nothing is known."""
         return self._likely.of(exitcode)
 
@@ -207,26 +166,11 @@ class Engine:
         """Whether nothing new is to be begun."""
         return self.phase >= Phase.LAST
 
-    def loop(self) -> Loop:
-        """The event loop for coroutines."""
-        from .coroutine_hand import Loop  # asyncio takes long to import
-
-        if self._loop_thread is None:
-            self._loop_thread = Loop()
-        return self._loop_thread
-
     def hire(self, owner: Owner, job: Job, where: Where) -> Hand:
         """Start a worker."""
-        if where == "threads":
-            return ThreadHand(owner, job, self._spoke)
-        if where == "coroutines":
-            from .coroutine_hand import CoroutineHand
-
-            return CoroutineHand(owner, job, self.loop(), self._spoke)
-        if self._stdout_to_stderr:
-            job = Job(job.links, True, True, job.retries, job.backoff)
-        hand = ProcessHand.start(owner, job, self._context)
-        self.watch.add(hand.token, hand.sentinel)
+        hand = self.hiring.hire(owner, job, where)
+        if isinstance(hand, ProcessHand):
+            self.watch.add(hand.token, hand.sentinel)
         return hand
 
     def unwatch(self, hand: Hand) -> None:
@@ -252,19 +196,40 @@ class Engine:
         # A run that nobody closes must not keep the interpreter from ending: it waits for our workers.
         last_call = util.Finalize(self, _stop, args=(weakref.ref(self),), exitpriority=20)
         try:
+            self.hiring.get_ready([node.job for node in self.works if node.spec.where == "processes"])
             yield from self._loop()
             for node in self.works:
                 node.cut()
                 node.flush()
             self._pump(to_the_end=True)
             yield from self._told()
-            if self.phase is not Phase.STOPPED:
-                yield from dismiss(self.works, self.watch, lambda: self.phase is Phase.STOPPED)
+            for _ in self._dismiss():
+                yield from self._told()
+        except BaseException as error:  # the caller iterates no longer, or something of ours failed
+            self._leave(error)
+            raise
         finally:
             surely(lambda: self._end(last_call))
         yield from self._told()
         if self.error is not None:
-            raise self.error
+            raise passable(self.error)
+
+    def _dismiss(self) -> Iterator[None]:
+        cut_short = self.phase >= Phase.HALTED
+        return dismiss(self.works, self.watch, lambda: self.phase is Phase.STOPPED, cut_short)
+
+    def _leave(self, why: BaseException) -> None:
+        """Have the workers leave though nobody is told of it any more."""
+        before = self.error
+        if before is None and not isinstance(why, GeneratorExit):
+            self.error = why
+        self.halt()
+        for node in self.works:
+            node.cut()
+        for _ in self._dismiss():
+            pass
+        if before is None and self.error is not None and self.error is not why:
+            raise passable(self.error)
 
     def _told(self) -> Iterator[Event]:
         while self._news:
@@ -283,7 +248,7 @@ class Engine:
                 yield from self._told()
                 if self._lane is not None and self._may_carry():
                     continue
-            if self.phase is Phase.STOPPED or self._all_done():
+            if self.phase >= Phase.HALTED or self._all_done():
                 return
             # Starting a process takes as long as thousands of items: after they have been moved, and one at a time.
             started = any(node.staff(monotonic()) for node in self.works)
@@ -305,7 +270,7 @@ class Engine:
                     source.read()
             for node in self.works:
                 if node.crew.hands:
-                    node.crew.check_timeouts(now)
+                    node.crew.check_limits(now, look)
                     node.collect(found)
                     node.crew.supervise(found, look)
             if self._tracker is not None:
@@ -326,7 +291,7 @@ class Engine:
         now = monotonic()
         again = True
         rounds = 0
-        while again and rounds < 64 and (to_the_end or self.phase is not Phase.STOPPED):
+        while again and rounds < 64 and (to_the_end or self.phase < Phase.HALTED):
             rounds += 1
             moved = False
             for node in self.nodes:
@@ -385,9 +350,8 @@ class Engine:
             source.source.close()
         for node in self.works:
             node.crew.kill_all()
-        if self._loop_thread is not None:
-            self._loop_thread.close()
-            self._loop_thread = None
+        self.hiring.end_processes()
+        self.hiring.end_loop()
         self.watch.close()
         last_call.cancel()
 
@@ -397,3 +361,5 @@ def _stop(reference: weakref.ref[Engine]) -> None:
     for node in engine.works if engine is not None else ():
         for hand in node.crew.hands:
             hand.kill()
+    if engine is not None:
+        engine.hiring.end_processes()

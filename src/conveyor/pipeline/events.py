@@ -52,8 +52,8 @@ class WorkerDied:
 
     stage: str
     pid: int
-    exitcode: int
-    """As of `multiprocessing.Process`: minus the signal's number, or the exit status."""
+    exitcode: int | None
+    """As of `multiprocessing.Process`: minus the signal's number, or the exit status; None: it cannot be known."""
     number: int | None
     """Place in the stage's input of the item that it was working on; None: it had none."""
     item: Any
@@ -66,6 +66,11 @@ class WorkerDied:
     def reason(self) -> str:
         """How it ended, in words."""
         return describe_exit(self.exitcode, self.cause)
+
+    @property
+    def fate(self) -> str:
+        """The same as a predicate: `was killed by SIGKILL`, `exited with status 3`."""
+        return f"was {self.reason}" if self.exitcode is not None and self.exitcode < 0 else self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +130,15 @@ _LIKELY = {
 }
 
 
-def describe_exit(exitcode: int, cause: str = "") -> str:
+def describe_exit(exitcode: int | None, cause: str = "") -> str:
     """Say how a process ended: `killed by SIGKILL (…)` or `exited with status 3`.
 
     Args:
-        exitcode: as of `multiprocessing.Process`.
+        exitcode: as of `multiprocessing.Process`; None: it cannot be known.
         cause: what is known better than what the signal suggests.
     """
+    if exitcode is None:
+        return "ended, exit code unknown (the program ignores SIGCHLD, or waits for any child)"
     if exitcode >= 0:
         return f"exited with status {exitcode}"
     try:

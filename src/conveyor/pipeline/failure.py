@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import StageError
+from ..workers.weight import weigh
 from .words import short
 
-__all__ = ["Failure"]
+__all__ = ["Failure", "InWorker"]
+
+# Bytes of a pickled exception that a report keeps.
+_LIGHT = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +40,8 @@ class Failure:
     """The traceback in the worker, formatted; empty if there was none."""
     pid: int = 0
     """The process that had it; 0: this one."""
-    pickled: bytes | None = field(default=None, repr=False)
-    """The exception itself, if it could be pickled."""
+    pickled: bytes | BaseException | None = field(default=None, repr=False, compare=False)
+    """The exception itself: as it is, if it was raised in this process, else pickled, if it could be."""
 
     @classmethod
     def here(cls, stage: str, number: int, item: Any, error: Exception, what: str) -> Failure:
@@ -54,6 +59,21 @@ class Failure:
             pickled = None
         return cls(stage, number, item, 1, type(error).__name__, f"{what}: {error}", pickled=pickled)
 
+    def lightened(self) -> Failure:
+        """This failure as a report may keep it: without its exception, if that carries very much."""
+        carried = self.pickled.args if isinstance(self.pickled, BaseException) else [self.pickled]
+        heavy = self.pickled is not None and weigh(carried) > _LIGHT
+        return dataclasses.replace(self, pickled=None) if heavy else self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = [getattr(self, one.name) for one in dataclasses.fields(self)]
+        if isinstance(self.pickled, BaseException):
+            try:
+                values[-1] = pickle.dumps(self.pickled)
+            except Exception:
+                values[-1] = None
+        return Failure, tuple(values)
+
     def __str__(self) -> str:
         text = f"{self.kind}: {self.message}" if self.message else self.kind
         return f"{text} ({self.where})" if self.where else text
@@ -64,7 +84,9 @@ class Failure:
         Its `__cause__` shows the traceback in the worker.
         """
         error: BaseException | None = None
-        if self.pickled is not None:
+        if isinstance(self.pickled, BaseException):
+            error = self.pickled
+        elif self.pickled is not None:
             try:
                 made = pickle.loads(self.pickled)
                 error = made if isinstance(made, BaseException) else None
@@ -72,15 +94,16 @@ class Failure:
                 error = None  # its class cannot be made from its arguments, or is not there
         if error is None:
             error = StageError(f"{self.kind}: {self.message}" if self.message else self.kind)
-        if self.traceback:
-            error.__cause__ = _InWorker(self.traceback)
+        if self.traceback and not isinstance(error.__cause__, InWorker):  # it may be asked for twice
+            shown = InWorker(self.traceback)
+            shown.__cause__, error.__cause__ = error.__cause__, shown
         times = "" if self.attempts == 1 else f", tried {self.attempts} times"
         process = f", worker process {self.pid}" if self.pid else ""
         error.add_note(f"in stage {self.stage!r} on item {self.number}{times}{process}: {short(self.item)}")
         return error
 
 
-class _InWorker(Exception):
+class InWorker(Exception):
     """Shows the traceback of another process or thread above the exception that it caused."""
 
     def __init__(self, text: str) -> None:

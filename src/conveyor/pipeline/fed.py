@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 __all__ = ["Fed"]
+
+# What those say who find that they are used in another thread than the one that made them.
+_OF_THREADS = re.compile(r"\bthreads?\b", re.IGNORECASE)
 
 
 class Fed:
@@ -56,6 +61,20 @@ class Fed:
             self._tell()
 
     def _end(self, error: BaseException | None = None) -> None:
+        if error is not None:
+            _explain(error)
         self._error = error
         self._ended = True
         self._tell()
+
+
+def _explain(error: BaseException) -> None:
+    """Note on what a source raised what somebody has to know who expects it to be read where it was made."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and isinstance(error, asyncio.CancelledError):
+        error.add_note("raised by the source: something that it awaited was cancelled, and not the run")
+    elif _OF_THREADS.search(str(error)):
+        error.add_note(
+            "the source is read in a thread of its own; what may only be used in the thread that made it, such as a "
+            "database connection, is to be made there: give a generator function that makes it, as in Pipeline(rows)"
+        )

@@ -128,6 +128,7 @@ class TeeNode(Node):
         self.spent = 0.0
         """Seconds in which values were shown, or could not be."""
         self._full_since = 0.0
+        self._broken = False  # it raised, and is not called again
 
     def wants(self) -> int:
         """Whatever there is, unless somebody is slow."""
@@ -141,11 +142,14 @@ class TeeNode(Node):
         self._show()
 
     def _show(self) -> bool:
+        if self._broken:
+            return False
         values, origins = self._unseen, self._unseen_origins
         since = self._full_since or perf_counter()
         try:
             count = self.sink.take(values)
         except Exception as error:
+            self._broken = True
             error.add_note(f"in stage {self.stage!r}")
             self._desk.fail(error)
             return False

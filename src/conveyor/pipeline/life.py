@@ -33,6 +33,9 @@ class Life:
         """End it at once, or as soon as can be."""
         raise NotImplementedError
 
+    def end_programs(self) -> None:
+        """It has crashed: end the programs that it started, if they are its own."""
+
     def gone(self) -> bool:
         """Whether it has ended."""
         raise NotImplementedError

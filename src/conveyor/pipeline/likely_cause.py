@@ -22,7 +22,7 @@ class LikelyCause:
         self._file = file or _memory_events()
         self._kills = self._count()
 
-    def of(self, exitcode: int) -> str:
+    def of(self, exitcode: int | None) -> str:
         """What is likely to have killed a process that ended so just now; empty if nothing is known."""
         if exitcode == -signal.SIGKILL:
             before, self._kills = self._kills, self._count()

@@ -68,6 +68,8 @@ class Pipeline(Generic[T]):
         retries: int = 0,
         backoff: float = 1.0,
         timeout: float | None = None,
+        setup_timeout: float | None = None,
+        teardown_timeout: float | None = None,
         on_error: OnError = "stop",
         name: str | None = None,
     ) -> Pipeline[Any]:
@@ -79,7 +81,8 @@ class Pipeline(Generic[T]):
 
         Args:
             function: a function of one item; or a class: each worker makes an object of it, calls `setup()` if
-                there is one, then the object for each item, and `teardown()` at the end.
+                there is one, then the object for each item, and `teardown()` at the end. What these raise, the run
+                raises; an object with one of them is given to each worker as a copy.
             workers: processes; "auto": as many as it takes to keep up with the other stages, within the run's `jobs`;
                 None: as many as `jobs`.
             threads: threads, in the place of processes.
@@ -91,6 +94,8 @@ class Pipeline(Generic[T]):
             backoff: seconds before the second attempt; doubled for each further one, and spread at random.
             timeout: seconds for an item. Then its worker is replaced, and the item has failed; others are not
                 concerned. (A thread cannot be killed; it is left behind.)
+            setup_timeout, teardown_timeout: seconds for a worker's `setup()`, and for its `teardown()`; more is an
+                error of the run. None: as long as they take.
             on_error: what becomes of an item that failed for good: `stop` ends the run and raises the exception;
                 `skip` leaves the item out; `dead_letter` puts it into the run's dead letters; `yield` has a
                 `Failure` take the place of the result, and go past all later stages; a function is called with the
@@ -100,20 +105,9 @@ class Pipeline(Generic[T]):
         Raises:
             TypeError, PipelineError: an argument is not as above.
         """
-        return self._stage(
-            "map",
-            function,
-            workers,
-            threads,
-            concurrency,
-            ordered,
-            key,
-            retries,
-            backoff,
-            timeout,
-            on_error,
-            name,
-        )
+        who = workers, threads, concurrency, ordered, key
+        how = retries, backoff, timeout, setup_timeout, teardown_timeout, on_error, name
+        return self._stage("map", function, *who, *how)
 
     def filter(self, function: Any, **options: Any) -> Pipeline[Any]:
         """Let those items go on for which a function returns something true. For the options see `map`."""

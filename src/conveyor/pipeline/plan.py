@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,7 +10,9 @@ from typing import Any, Literal
 from ..errors import PipelineError
 from .checks import check_sendable
 from .desk import Desk
+from .file_clash import check_files
 from .inline import BatchNode, Join, SinkNode, SplitNode, TeeNode, UnbatchNode
+from .lifecycle import own_links
 from .node import Node
 from .pipeline import Pipeline
 from .sinks import NewsSink, ReduceSink, Sink, make_sink
@@ -35,18 +38,25 @@ def all_specs(pipeline: Pipeline[Any]) -> Iterator[StageSpec]:
 
 
 def check(
-    pipeline: Pipeline[Any], start_method: Literal["fork", "spawn", "forkserver"] | None = None
+    pipeline: Pipeline[Any],
+    start_method: Literal["fork", "spawn", "forkserver"] | None = None,
+    resume: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Find what can be found wrong before anything runs.
+    """Find what can be found wrong before anything runs. For the arguments see `Pipeline.run`.
 
     Raises:
         PipelineError: it cannot run like this.
     """
     if pipeline.source is None:
         raise PipelineError("the pipeline has no source; say Pipeline(source) to run it")
+    first: StageSpec | None = None
     for spec in all_specs(pipeline):
         check_sendable(spec, start_method)
+        if first is None or not spec.joins:
+            first = spec
+        own_links([first, spec], first.workers if isinstance(first.workers, int) else 2)
     _check_ends(pipeline)
+    check_files(pipeline, resume)
 
 
 def _check_ends(pipeline: Pipeline[Any]) -> None:

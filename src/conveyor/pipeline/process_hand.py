@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import os
 import pickle
-import signal
-import threading
-from multiprocessing.context import BaseContext
-from multiprocessing.process import BaseProcess
-from typing import Any, cast
+from typing import Any
 
+from .._native import Segment
 from ..errors import Empty, PipelineError
 from ..queue import Queue
 from ..workers.messages import Unreadable, is_stop
-from ..workers.process import work
 from ..workers.serve import Job
 from ..workers.slate import Slate
 from .hand import Hand
 from .owner import Owner
+from .starters import Starter
 
 __all__ = ["ProcessHand"]
 
 _AT_A_TIME = 16384
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Results that may wait to be collected; a worker that makes more is held up.
+# Results that may wait to be collected; a worker that makes more is held up. A larger one waits alone.
 _RESULT_BYTES = 256 * 1024 * 1024
 
 
@@ -35,53 +29,29 @@ class ProcessHand(Hand):
     Args:
         owner: the stage.
         job: what the worker does.
-        context: where processes come from.
+        starter: starts the process.
+
+    Raises:
+        PipelineError: what it is to do cannot be sent to it.
+        OSError: the system gives no memory, or no more processes.
     """
 
-    def __init__(self, owner: Owner, job: Job, context: BaseContext) -> None:
+    def __init__(self, owner: Owner, job: Job, starter: Starter) -> None:
         super().__init__(owner, Slate())
         self.lends = owner.lends
         self._tasks: Queue[Any] = Queue()
-        self._results: Queue[Any] = Queue(max_bytes=_RESULT_BYTES)
-        main = threading.current_thread() is threading.main_thread()
-        job = dataclasses.replace(job, started_by_main_thread=main)
-        # typeshed has Process in the subclasses of BaseContext only.
-        self.process: BaseProcess = cast("Any", context).Process(
-            target=work, args=(job, self._tasks, self._results, self.slate)
-        )
-        # A Ctrl-C before the child has its own handlers would run ours in it. A fork server has none of ours, and
-        # would keep for all its children, the program's own too, what is blocked when it is started.
-        inherits = context.get_start_method() != "forkserver"
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS if inherits else ())
+        results = Segment.create(0, _RESULT_BYTES, soft=True, counts_lent=True)
+        self._results: Queue[Any] = Queue.on_segment(results, "auto")
         try:
-            self.process.start()
-        except EOFError:
-            # The fork server was killed, by a signal to the whole group for one: now there is a new one.
-            self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        assert self.process.pid is not None  # it is started
-        self.pid = self.process.pid
-        self.sentinel = self.process.sentinel
-        self._token = self._results._reader.fileno()  # pyright: ignore[reportPrivateUsage]
-
-    @classmethod
-    def start(cls, owner: Owner, job: Job, context: BaseContext) -> ProcessHand:
-        """Start one.
-
-        Raises:
-            PipelineError: what it is to do cannot be sent to it.
-            OSError: the system gives no memory, or no more processes.
-        """
-        try:
-            return cls(owner, job, context)
-        except EOFError as error:
-            raise OSError("the fork server was killed, and the one in its place, too") from error
+            self.process = starter.start(job, self._tasks, self._results, self.slate)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise PipelineError(
                 f"stage {owner.stage!r} cannot be sent to a worker process: {error}; "
                 "define its function at the top of a module, or use threads="
             ) from error
+        self.pid = self.process.pid
+        self.sentinel = self.process.sentinel
+        self._token = self._results._reader.fileno()  # pyright: ignore[reportPrivateUsage]
 
     @property
     def token(self) -> int:
@@ -116,22 +86,17 @@ class ProcessHand(Hand):
 
     def kill(self) -> None:
         """End it at once, together with the programs that it started."""
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):  # not in a group of its own yet, or gone
-            with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
+        self.process.kill()
+
+    def end_programs(self) -> None:
+        """It has crashed: end the programs that it started."""
+        self.process.kill_programs()
 
     def gone(self) -> bool:
         """Whether it has ended."""
-        return self.process.exitcode is not None
+        return self.process.ended()
 
     def close(self) -> None:
         """Wait for the end of a process that is ending, and let go of what belongs to it."""
-        self.process.join()
-        popen: Any = cast("Any", self.process)._popen
-        if popen.returncode is None:  # a signal's exception came just when its exit code had been fetched
-            popen.returncode = 255
-            self.process.join()
         self.process.close()
         super().close()

@@ -145,6 +145,11 @@ def make_display(
         if (console.is_terminal and not console.is_dumb_terminal) or console.is_jupyter:
             return _Live(pipeline.name, console, sums_up)
         return _Lines(pipeline.name, sums_up)
+    if isinstance(progress, type) and callable(getattr(progress, "update", None)):
+        name = progress.__name__
+        raise TypeError(
+            f"progress is the class {name}; give a bar, which {name}() makes, as in progress={name}(total=n)"
+        )
     if callable(getattr(progress, "update", None)):
         return _Bar(progress)
     if callable(progress):
@@ -176,8 +181,7 @@ class _Messages:
                 if event.number is None
                 else f"on item {event.number:,}: {short(event.item, 80)}"
             )
-            was = "was " if event.exitcode < 0 else ""
-            text = f"{event.stage}: worker {event.pid} {was}{event.reason} {on}"
+            text = f"{event.stage}: worker {event.pid} {event.fate} {on}"
         elif isinstance(event, CrashLoop):
             text = f"giving up: {event.deaths} workers died one after another, and none finished an item"
         elif isinstance(event, FewerWorkers):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["GAP", "LOST", "Run", "Several", "weigh"]
+from ..workers.weight import weigh
+
+__all__ = ["GAP", "LOST", "Run", "Several"]
 
 
 class _Gap:
@@ -25,32 +26,6 @@ class Several(list[Any]):
     """Stands among the results for an item that has more than one."""
 
     __slots__ = ()
-
-
-_SAMPLE = 16
-_SIZED = (str, bytes, bytearray)
-
-
-def weigh(values: Sequence[Any]) -> int:
-    """About how many bytes of content these values hold, judged by a few of them; for bounds, not for accounts."""
-    count = len(values)
-    if count <= _SAMPLE:
-        return sum(map(_weight, values))
-    step = count // _SAMPLE
-    sample = values[::step]
-    return sum(map(_weight, sample)) * count // len(sample)
-
-
-def _weight(value: Any, depth: int = 2) -> int:
-    if isinstance(value, _SIZED):
-        return 32 + len(value)
-    size = getattr(value, "nbytes", None)
-    if isinstance(size, int):
-        return 64 + size
-    if depth and isinstance(value, (list, tuple, dict)) and value:
-        some = list(value.values() if isinstance(value, dict) else value)[:_SAMPLE]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-        return 64 + sum(_weight(one, depth - 1) for one in some) * len(value) // len(some)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    return 32
 
 
 class Run:
@@ -146,8 +121,9 @@ class Run:
         origins = None if self.origins is None else self.origins[at : self.released]
         if self.special:
             fresh, origins = _flatten(fresh, origins)
-        # With origins they wait for the rest: only then is it known how many values came of the item.
-        if self.part and origins is None:
+        if self.part:
+            if origins is not None and self.origins is not None:
+                origins = [*origins, *[self.origins[len(self.results)]] * len(self.part)]
             fresh = [*fresh, *self.part]
             self.part = []
             self.parted = True

@@ -8,6 +8,7 @@ import inspect
 import os
 import signal
 import stat
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -76,7 +77,7 @@ class Running:
         crash_limit: int | None = None,
         tick: float | None = None,
     ) -> None:
-        check(pipeline, start_method)
+        check(pipeline, start_method, resume)
         if halt not in ("now", "soon"):
             raise PipelineError(f"halt is {halt!r}; it must be 'now' or 'soon'")
         if jobs is not None:
@@ -211,7 +212,7 @@ class Running:
         if isinstance(event, ItemFailed):
             self.failed += 1
             if len(self.failures) < _MOST_FAILURES:
-                self.failures.append(event.failure)
+                self.failures.append(event.failure.lightened())
         elif isinstance(event, ItemRetried):
             self.retried += 1
         self.timeline.look(self.engine)
@@ -299,10 +300,16 @@ def make_source(given: Any, engine: Engine) -> Source[Any]:
     if isinstance(given, collections.abc.AsyncIterable):
         from .async_source import AsyncSource  # asyncio takes long to import
 
-        return AsyncSource(given, engine.watch.wake, engine.loop())  # pyright: ignore[reportUnknownArgumentType]
-    if isinstance(given, _QUICK) or _is_plain_file(given):
+        return AsyncSource(given, engine.watch.wake, engine.hiring.loop())  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(given, _QUICK) or _is_plain_file(given) or _is_cursor(given):
         return IterableSource(given)  # pyright: ignore[reportUnknownArgumentType]
     return ThreadSource(given, engine.watch.wake)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _is_cursor(given: Any) -> bool:
+    """It may only be used in the thread that made it, and the file that it reads is at hand."""
+    sqlite3 = sys.modules.get("sqlite3")
+    return sqlite3 is not None and isinstance(given, sqlite3.Cursor)
 
 
 def _is_plain_file(given: Any) -> bool:

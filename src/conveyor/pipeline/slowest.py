@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..workers.slate import Slate
+from ..workers.weight import weigh
 from .lending import LEAST_LENT
-from .run import weigh
 from .words import short
 
 __all__ = ["Slowest"]

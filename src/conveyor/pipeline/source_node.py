@@ -6,9 +6,9 @@ from collections.abc import Callable
 from time import monotonic, perf_counter
 from typing import Any
 
+from ..workers.weight import weigh
 from .desk import Desk
 from .node import Node, Origins
-from .run import weigh
 from .sources import LineSource, Source
 
 __all__ = ["SourceNode"]

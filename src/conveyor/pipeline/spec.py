@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ..workers.chain import Kind, Link
+from ..workers.serve import Job
 from .failure import Failure
 
-__all__ = ["OnError", "StageSpec", "Where"]
+__all__ = ["OnError", "StageSpec", "Where", "job_of"]
 
 OnError: TypeAlias = "Literal['stop', 'skip', 'dead_letter', 'yield'] | Callable[[Failure], object]"
 Where: TypeAlias = Literal["processes", "threads", "coroutines"]
@@ -30,6 +31,8 @@ class StageSpec:
     retries: int = 0
     backoff: float = 0.0
     timeout: float | None = None
+    setup_timeout: float | None = None
+    teardown_timeout: float | None = None
     on_error: OnError = "stop"
     joins: bool = False
     """Whether it is done by the workers of the stage before."""
@@ -52,3 +55,12 @@ class StageSpec:
         return (
             f"{count} {kind if self.workers != 1 else kind.removesuffix('s').replace('processe', 'process')}"
         )
+
+
+def job_of(specs: list[StageSpec]) -> Job:
+    """What the workers of these stages do to each item, one stage after the other."""
+    first = specs[0]
+    # For the next items of its key to wait, the worker itself must try it again.
+    retries = first.retries if first.key is not None else 0
+    eager = all(spec.on_error == "stop" and not spec.retries for spec in specs)
+    return Job(tuple(spec.link for spec in specs), retries, first.backoff, eager)

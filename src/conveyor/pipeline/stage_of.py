@@ -31,6 +31,8 @@ def make_stage(
     retries: int = 0,
     backoff: float = 1.0,
     timeout: float | None = None,
+    setup_timeout: float | None = None,
+    teardown_timeout: float | None = None,
     on_error: OnError = "stop",
     name: str | None = None,
 ) -> StageSpec:
@@ -65,8 +67,10 @@ def make_stage(
             checks.check_count(stage, word, value, 1)
     checks.check_count(stage, "retries", retries, 0)
     checks.check_seconds(stage, "backoff", backoff, zero=True)
-    if timeout is not None:
-        checks.check_seconds(stage, "timeout", timeout)
+    limits = {"timeout": timeout, "setup_timeout": setup_timeout, "teardown_timeout": teardown_timeout}
+    for word, limit in limits.items():
+        if limit is not None:
+            checks.check_seconds(stage, word, limit)
     if not callable(on_error) and on_error not in ("stop", "skip", "dead_letter", "yield"):
         raise PipelineError(
             f"on_error of {stage} is {on_error!r}; it must be 'stop', 'skip', 'dead_letter', 'yield' or a function"
@@ -90,7 +94,7 @@ def make_stage(
     elif threads is not None:
         where, count = "threads", threads
     says_nothing = (
-        not given and not is_async and key is None and not retries and timeout is None and not ordered
+        not (given or is_async or retries or ordered) and key is None and set(limits.values()) == {None}
     )
     joins = (
         says_nothing
@@ -109,6 +113,8 @@ def make_stage(
         retries=retries,
         backoff=float(backoff),
         timeout=timeout,
+        setup_timeout=setup_timeout,
+        teardown_timeout=teardown_timeout,
         on_error=on_error,
         joins=joins,
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from ..workers.messages import PART, STOP, is_stop
-from ..workers.serve import Job, serve
+from ..workers.serve import Job, leave_if_forked, serve
 from ..workers.slate import Slate
+from .forking import start_thread
 from .hand import Hand
 from .local import LocalChannel
 from .owner import Owner
@@ -40,15 +42,14 @@ class ThreadHand(Hand):
         self._results = LocalChannel(lambda: tell(self))
         self._parts = threading.Semaphore(_PARTS)
         self._abandoned = False
-        self._meter = self.slate.meter()
-        name = f"conveyor {owner.stage}"
-        self._thread = threading.Thread(target=self._work, args=(job,), name=name, daemon=True)
-        self._thread.start()
+        self._process = os.getpid()
+        self._thread = start_thread(f"conveyor {owner.stage}", self._work, job)
 
     def _work(self, job: Job) -> None:
-        serve(job, self._tasks, self._put, self._meter, self.slate.note_link)
+        serve(job, self._tasks, self._put, self.slate, here=True)
 
     def _put(self, message: Any) -> None:
+        leave_if_forked(self._process)
         if type(message) is tuple and message[0] == PART:
             self._parts.acquire()
             if self._abandoned:

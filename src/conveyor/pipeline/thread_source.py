@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .fed import Fed
+from .forking import start_thread
 
 __all__ = ["ThreadSource"]
 
@@ -34,8 +35,7 @@ class ThreadSource(Fed):
         with self._more:
             self._wanted = want
             if self._thread is None:
-                self._thread = threading.Thread(target=self._fetch, name="conveyor source", daemon=True)
-                self._thread.start()
+                self._thread = start_thread("conveyor source", self._fetch)
             self._more.notify()
 
     def _fetch(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import threading
 import time
 
 __all__ = ["Watch"]
@@ -28,6 +29,9 @@ class Watch:
         self._outlet = outlet
         if outlet is not None:
             self._all.register(outlet, 0)  # nothing but its end
+        # Between a look at the descriptor and its use it must not be closed, and its number be somebody else's. A
+        # signal handler may come while its own thread has it.
+        self._waking = threading.RLock()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         for poll in (self._all, self._urgent):
             poll.register(self._wake_fd, select.POLLIN)
@@ -89,15 +93,17 @@ class Watch:
 
     def wake(self) -> None:
         """End a wait at once. Safe in a signal handler."""
-        if self._wake_fd != _CLOSED:
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_write(self._wake_fd, 1)
+        with self._waking:
+            if self._wake_fd != _CLOSED:
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_write(self._wake_fd, 1)
 
     def close(self) -> None:
         """Let go of what it holds; the watched descriptors stay open."""
-        fd, self._wake_fd = self._wake_fd, _CLOSED
-        if fd != _CLOSED:
-            os.close(fd)
+        with self._waking:
+            fd, self._wake_fd = self._wake_fd, _CLOSED
+            if fd != _CLOSED:
+                os.close(fd)
 
     def __del__(self) -> None:
         if hasattr(self, "_wake_fd"):

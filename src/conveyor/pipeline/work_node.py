@@ -17,7 +17,7 @@ from .hand import Hand
 from .node import Node, Origins
 from .process_hand import ProcessHand
 from .run import GAP, LOST, Run
-from .spec import StageSpec
+from .spec import StageSpec, job_of
 from .watch import Watch
 from .window import Window
 
@@ -48,6 +48,7 @@ class WorkNode(Node):
         self.specs: list[StageSpec] = specs
         self.desk = desk
         self.keyed = self.spec.key is not None
+        self.job = job_of(specs)
         self.window = Window(self.spec.ordered, max_items, max_bytes)
         self.crew = Crew(desk, self, most)
         self._waiting: deque[Run] = deque()
@@ -287,8 +288,8 @@ class WorkNode(Node):
             elif hand.token in found and hand.collect():
                 self.crew.deaths_in_a_row = 0
                 self.crew.starts_in_vain = 0
-            if hand.broken is not None:
-                self.crew.broken(hand)
+            if hand.broken is not None or hand.torn:
+                self.crew.hear(hand)
         self.gather()
 
     def listens_to(self, hand: Hand) -> bool:

@@ -19,12 +19,15 @@ __all__ = [
     "BROKEN",
     "DROPPED",
     "FAILED",
+    "LEFT",
     "LENT",
     "MANY",
     "PART",
     "READY",
     "SLOW",
     "STOP",
+    "STRANDED",
+    "TORN",
     "VALUE",
     "Unreadable",
     "is_stop",
@@ -39,7 +42,8 @@ DROPPED: Final = 1
 MANY: Final = 2
 """`(MANY, [values])`: the item's results, or the rest of them."""
 PART: Final = 3
-"""`(PART, [values])`: some of the item's results; more follow."""
+"""`(PART,)`: the next message is a list of some of the item's results; more follow. By itself, so that those which
+cannot be unpickled are still known for a part."""
 FAILED: Final = 4
 """`(FAILED, stage, attempts, pickled exception or None, name, text, place, traceback)`: the item's function raised."""
 READY: Final = 5
@@ -48,6 +52,12 @@ SLOW: Final = 6
 """`(SLOW, nanoseconds)`: the item whose result came just before took so long."""
 BROKEN: Final = 7
 """`(BROKEN, …)` with the fields of `FAILED`: the worker could not be set up, and ends."""
+STRANDED: Final = 10
+"""`(STRANDED, why, traceback)`: the worker cannot import what it is to do, and ends; no other would fare better."""
+TORN: Final = 12
+"""`(TORN, …)` with the fields of `FAILED`: the worker's teardown raised; what else is to be torn down follows."""
+LEFT: Final = 11
+"""`(LEFT,)`: the worker's last word, when its teardown is done."""
 LENT: Final = 9
 """To a worker, `(LENT, pickle, [buffers])`: an item whose large buffers lie where the engine received them."""
 STOP: Final = 8

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pickle
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .._native import Meter
 from ..errors import Empty
 from .chain import NOTHING, Chain, Link, Many
-from .failing import describe_failure
-from .messages import BROKEN, DROPPED, FAILED, LENT, MANY, PART, READY, SLOW, VALUE, unlend
+from .failing import tell_failure
+from .messages import BROKEN, DROPPED, FAILED, LEFT, LENT, MANY, PART, READY, SLOW, TORN, VALUE, unlend
+from .slate import Slate
 
-__all__ = ["Job", "Tasks", "back_off", "serve"]
+__all__ = ["Job", "Tasks", "back_off", "leave_if_forked", "serve", "unsendable"]
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,15 @@ class Job:
     """What a worker is to do."""
 
     links: tuple[Link, ...]
-    stdout_to_stderr: bool = False
-    started_by_main_thread: bool = True
     retries: int = 0
     """How often the worker itself tries an item again; the engine does it otherwise."""
     backoff: float = 0.0
+    eager: bool = False
+    """Results of one item go on before it is done with: it will not be tried again, nor left out."""
+
+
+class _Unwanted(BaseException):
+    """Ends the work on an item of very many results, and the worker's."""
 
 
 class Tasks(Protocol):
@@ -51,34 +58,48 @@ def back_off(seconds: float, attempt: int) -> float:
     return min(seconds * 2.0 ** (attempt - 1), max(60.0, seconds)) * random.uniform(0.5, 1.0)
 
 
-def serve(
-    job: Job, tasks: Tasks, put: Callable[[Any], None], meter: Meter, mark: Callable[[int], None]
-) -> None:
+def serve(job: Job, tasks: Tasks, put: Callable[[Any], None], slate: Slate, here: bool = False) -> None:
     """Apply the job's functions to what comes, until told to stop.
 
     Args:
         job: what to do.
         tasks: where items come from.
         put: takes results and other messages.
-        meter: is told when items begin and end.
-        mark: is told which of several functions begins, so that a death can be laid at its door.
+        slate: where to write what is done when, and which of several functions is at work, also for the case of death.
+        here: the engine is in this process.
     """
-    chain = Chain(job.links, lambda values: put((PART, values)), mark)
+
+    def part(values: list[Any]) -> None:
+        if slate.unwanted:
+            raise _Unwanted
+        put((PART,))
+        try:
+            put(values)
+        except Exception as error:
+            error.add_note(unsendable((MANY, values)))
+            put([])  # or what comes next would be taken for them
+            raise
+
+    chain = Chain(job.links, part, slate.note_link, job.eager)
+    slate.note_setup(True)
     try:
         chain.set_up()
     except BaseException as error:
-        put((BROKEN, chain.position, 1, *describe_failure(error)))
-        return
-    put((READY,))
-    try:
-        _loop(job, chain, tasks, put, meter)
+        tell_failure(put, BROKEN, chain.position, 1, error, here)
+    else:
+        slate.note_setup(False)
+        put((READY,))
+        _loop(job, chain, tasks, put, slate.meter(), here)
     finally:
-        chain.tear_down()
+        slate.note_teardown()
+        chain.tear_down(lambda position, error: tell_failure(put, TORN, position, 1, error, here))
+        put((LEFT,))
 
 
-def _loop(job: Job, chain: Chain, tasks: Tasks, put: Callable[[Any], None], meter: Meter) -> None:
+def _loop(job: Job, chain: Chain, tasks: Tasks, put: Callable[[Any], None], meter: Meter, here: bool) -> None:
     get, lap = tasks.get, meter.lap
-    call = chain.call if not job.retries else _Insisting(job, chain).call
+    pid = os.getpid()
+    call = chain.call if not job.retries else _Insisting(job, chain, meter).call
     while True:
         try:
             try:
@@ -95,6 +116,7 @@ def _loop(job: Job, chain: Chain, tasks: Tasks, put: Callable[[Any], None], mete
                 elif task[0] == LENT:
                     task = unlend(task)  # pyright: ignore[reportUnknownArgumentType]
                 else:
+                    meter.idle()
                     return
             result = call(task)
             if type(result) is tuple:
@@ -103,25 +125,59 @@ def _loop(job: Job, chain: Chain, tasks: Tasks, put: Callable[[Any], None], mete
                 result = (DROPPED,)
             elif type(result) is Many:
                 result = (MANY, list(result))
-            put(result)
+            try:
+                put(result)
+            except Exception as error:
+                leave_if_forked(pid)
+                tell_failure(put, FAILED, chain.position, 1, error, here, unsendable(result))
+        except _Unwanted:
+            return
         except BaseException as error:  # even SystemExit: it must not pass for the worker's own end
-            _put_failure(error, chain, put)
+            leave_if_forked(pid)
+            _put_failure(error, chain, put, here)
         took = lap()
         if took:
             put((SLOW, took))
 
 
-def _put_failure(error: BaseException, chain: Chain, put: Callable[[Any], None]) -> None:
+def _put_failure(error: BaseException, chain: Chain, put: Callable[[Any], None], here: bool) -> None:
     attempts = getattr(error, "_conveyor_attempts", 1)
-    put((FAILED, chain.position, attempts, *describe_failure(error)))
+    tell_failure(put, FAILED, chain.position, attempts, error, here)
+
+
+def unsendable(message: Any) -> str:
+    """What to say when a result, or several, cannot be sent."""
+    kind, result = None, message
+    if type(message) is tuple:
+        parts: tuple[Any, ...] = message  # pyright: ignore[reportUnknownVariableType]
+        kind, result = parts[0], parts[-1]
+    what = "one of the results" if kind == MANY else f"the result, of type {type(result).__name__},"
+    text = f"{what} cannot be sent to the program"
+    if isinstance(result, Iterator):
+        text += " (give a list, or say flat_map() if its values are to go on one by one)"
+    return text
+
+
+def leave_if_forked(pid: int) -> None:
+    """End this process if it is no worker, but a child that a function forked and returned in: the item has its result.
+
+    Args:
+        pid: the worker.
+    """
+    if os.getpid() != pid:
+        text = f"conveyor: a function forked, and returned in the child {os.getpid()}, too, which ends here\n"
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode())
+        os._exit(1)
 
 
 class _Insisting:
     """Tries an item again by itself, for the next one of its key must wait for it."""
 
-    def __init__(self, job: Job, chain: Chain) -> None:
+    def __init__(self, job: Job, chain: Chain, meter: Meter) -> None:
         self._job = job
         self._chain = chain
+        self._meter = meter
 
     def call(self, item: Any) -> Any:
         # Each attempt gets the item as it came.
@@ -133,6 +189,9 @@ class _Insisting:
                 if attempt > self._job.retries:
                     error._conveyor_attempts = attempt  # type: ignore[attr-defined]
                     raise
+            # The pause is no work, and not the item's time.
+            self._meter.pause()
             time.sleep(back_off(self._job.backoff, attempt))
+            self._meter.begin()
             item = pickle.loads(again)
         raise AssertionError("unreachable")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler  # here, so that no copy of the program has to import it
 import mmap
 import os
 import re
+import time
 from typing import TYPE_CHECKING, BinaryIO
 
 from .._native import Meter
@@ -17,7 +19,8 @@ __all__ = ["STEPS", "Slate", "step_seconds"]
 
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
 # As in core/include/conveyor/meter.hpp.
-_SINCE, _BUSY, _WAITED, _ITEMS, _SLOW, _LINK, _HISTOGRAM = 0, 1, 2, 3, 4, 7, 8
+_SINCE, _BUSY, _WAITED, _ITEMS, _SLOW, _SETUP, _ARRIVED, _LINK, _TEARDOWN, _UNWANTED = range(10)
+_HISTOGRAM = 16
 STEPS = 256
 """How many steps the histogram of durations has."""
 # Behind the meter's words lies what faulthandler writes when native code crashes.
@@ -52,13 +55,13 @@ class Slate:
         return _received, (duplicate_for_child(self._fd),)
 
     def meter(self) -> Meter:
-        """In the worker: what writes the figures."""
-        return Meter(self._map)
+        """In the worker, when it is set up: what writes the figures; from now on it works or waits."""
+        meter = Meter(self._map)
+        meter.begin()
+        return meter
 
     def catch_crashes(self) -> None:
         """In the worker: have a crash of native code write here, unless the program has its own arrangement."""
-        import faulthandler
-
         if not faulthandler.is_enabled():
             # The file object must live as long as the process: faulthandler keeps only its number.
             self._file = os.fdopen(self._fd, "wb", buffering=0, closefd=False)
@@ -94,9 +97,45 @@ class Slate:
         """In the worker: say which function is at work."""
         self._words[_LINK] = position
 
+    def arrive(self) -> None:
+        """In the worker: say that its process runs conveyor's code."""
+        self._words[_ARRIVED] = 1
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the worker's process has come so far as to run conveyor's code."""
+        return bool(self._words[_ARRIVED])
+
+    @property
+    def setup_since(self) -> float:
+        """When its setup began, by `time.monotonic`; 0: it has not begun, or is done."""
+        return self._words[_SETUP] * 1e-9
+
+    @property
+    def teardown_since(self) -> float:
+        """When its teardown began, by `time.monotonic`; 0: it has not. That it is done is told by `LEFT`."""
+        return self._words[_TEARDOWN] * 1e-9
+
+    def note_setup(self, begins: bool) -> None:
+        """In the worker: its setup begins, or is done."""
+        self._words[_SETUP] = time.monotonic_ns() if begins else 0
+
+    def note_teardown(self) -> None:
+        """In the worker: its teardown begins."""
+        self._words[_TEARDOWN] = time.monotonic_ns()
+
     def tell_above(self, nanoseconds: int) -> None:
         """Have the worker tell of items that take longer."""
         self._words[_SLOW] = nanoseconds
+
+    def tell_unwanted(self) -> None:
+        """Have the worker leave its item if that has very many results: nobody wants what else comes of it."""
+        self._words[_UNWANTED] = 1
+
+    @property
+    def unwanted(self) -> bool:
+        """In the worker: whether nobody wants what else comes of the item in hand."""
+        return self._words[_UNWANTED] != 0
 
     def histogram(self) -> list[int]:
         """How many items took how long; see `step_seconds`."""

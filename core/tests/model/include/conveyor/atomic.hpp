@@ -118,6 +118,27 @@ class Atomic {
   T value_;
 };
 
+// What the threads of a process share; each process of the model has one thread.
+template <class T>
+class ThreadAtomic {
+ public:
+  constexpr ThreadAtomic(T value) : value_(value) {}
+  ThreadAtomic(const ThreadAtomic&) = delete;
+  T load(std::memory_order = seq_cst) const { return value_; }
+  void store(T value, std::memory_order = seq_cst) { value_ = value; }
+  bool compare_exchange_strong(T& expected, T wanted, std::memory_order, std::memory_order = seq_cst) {
+    if (value_ != expected) {
+      expected = value_;
+      return false;
+    }
+    value_ = wanted;
+    return true;
+  }
+
+ private:
+  T value_;
+};
+
 static_assert(std::endian::native == std::endian::little);
 static_assert(sizeof(Atomic<std::uint64_t>) == 8 && sizeof(Atomic<std::uint32_t>) == 4);
 

@@ -1,0 +1,100 @@
+// The GIL: doing without it while a call waits or copies, calls that may run Python code, and what becomes of a thread
+// that is not let in any more.
+//
+// Once the main thread has begun to finalise the interpreter, CPython up to 3.13 ends every other thread that wants the
+// GIL, by pthread_exit: its stack is unwound from within whatever call wanted it. What lies on that stack is ours and
+// nanobind's: destructors that touch Python objects, which would now be done without the GIL, and functions that must
+// not be left so, for which the process is aborted. From 3.14 on such a thread stays where it is, for ever. Here it
+// does so in every version: the unwinding is caught before any frame of ours has been left. (To ask beforehand whether
+// the interpreter is finalising does not help: it may begin to while the thread waits.)
+//
+// Hence two rules. The GIL is given up by WithoutGil alone; and whatever may run Python code, which gives it up and
+// takes it back, is called within `foreign`. tests/unit/test_house.py reads the names of such calls.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <cxxabi.h>
+#include <utility>
+
+namespace conveyor::python {
+
+namespace nb = nanobind;
+
+// The thread does nothing any more, and hears no signal; it goes with the process.
+[[noreturn]] void stay() noexcept;
+
+// Calls `call`, which may run Python code. Nothing in `call` itself may have a destructor that minds: no nb::object,
+// but for what is handed in.
+template <class Call>
+decltype(auto) foreign(Call call) {
+  try {
+    return call();
+  } catch (abi::__forced_unwind&) {
+    stay();
+  }
+}
+
+class WithoutGil {
+ public:
+  WithoutGil() : state_(PyEval_SaveThread()) {}
+  ~WithoutGil() {
+    foreign([this] { PyEval_RestoreThread(state_); });
+  }
+  WithoutGil(const WithoutGil&) = delete;
+  WithoutGil& operator=(const WithoutGil&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
+// Runs the handlers of signals that have come. False: one raised, and that is the Python error.
+inline bool look_for_signals() {
+  return foreign([] { return PyErr_CheckSignals(); }) == 0;
+}
+
+// An object that may have its last reference here, and run a finalizer when it goes.
+class Last {
+ public:
+  explicit Last(nb::object& object) : object_(object) {}
+  ~Last() { drop(object_); }
+  Last(const Last&) = delete;
+  Last& operator=(const Last&) = delete;
+  static void drop(nb::object& object) {
+    foreign([gone = object.release().ptr()] { Py_XDECREF(gone); });
+  }
+
+ private:
+  nb::object& object_;
+};
+
+// The calls, by `foreign`. Null with a Python error set.
+inline nb::object import_module(const char* name) {
+  return nb::steal(foreign([&] { return PyImport_ImportModule(name); }));
+}
+
+inline nb::object attribute(nb::handle object, const char* name) {
+  return nb::steal(foreign([&] { return PyObject_GetAttrString(object.ptr(), name); }));
+}
+
+template <class... Arguments>
+nb::object call(nb::handle callable, const Arguments&... arguments) {
+  PyObject* const all[] = {nullptr, arguments.ptr()...};  // the first is the callee's to use
+  return nb::steal(foreign([&] {
+    return PyObject_Vectorcall(callable.ptr(), all + 1, sizeof...(arguments) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+  }));
+}
+
+template <class... Arguments>
+nb::object call_method(nb::handle object, const char* name, const Arguments&... arguments) {
+  const nb::object method = attribute(object, name);
+  return method.is_valid() ? call(method, arguments...) : nb::object();
+}
+
+// PyErr_Format: what is named by %R or %S may have its own code for that.
+template <class... Arguments>
+void raise_format(PyObject* type, const char* format, Arguments... arguments) {
+  foreign([&] { PyErr_Format(type, format, arguments...); });
+}
+
+}  // namespace conveyor::python

@@ -1,0 +1,85 @@
+"""Hiring: how an engine gets its workers, be they processes, threads or coroutines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from multiprocessing.context import BaseContext
+from typing import TYPE_CHECKING
+
+from ..workers.serve import Job
+from .hand import Hand
+from .owner import Owner
+from .process_hand import ProcessHand
+from .spec import Where
+from .starters import Starter, make_starter
+from .thread_hand import ThreadHand
+
+if TYPE_CHECKING:
+    from .loop import Loop
+
+__all__ = ["Hiring"]
+
+
+class Hiring:
+    """Starts workers.
+
+    Args:
+        context: where processes come from.
+        stdout_to_stderr: what the functions print in worker processes goes to standard error.
+        tell: called, in any thread, with a hand that is no process when it has results.
+        failed: see `Loop`.
+    """
+
+    def __init__(
+        self,
+        context: BaseContext,
+        stdout_to_stderr: bool,
+        tell: Callable[[Hand], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._failed = failed
+        self._context = context
+        self._stdout_to_stderr = stdout_to_stderr
+        self._tell = tell
+        self._starter: Starter | None = None
+        self._loop: Loop | None = None
+
+    def get_ready(self, jobs: list[Job]) -> None:
+        """Get ready to start processes; to be called before anything of the program's runs in a thread of ours.
+
+        Args:
+            jobs: what the processes may have to do.
+        """
+        if jobs:
+            self._starter = make_starter(self._context, jobs, self._stdout_to_stderr)
+
+    def hire(self, owner: Owner, job: Job, where: Where) -> Hand:
+        """Start a worker; see `Desk.hire`."""
+        if where == "threads":
+            return ThreadHand(owner, job, self._tell)
+        if where == "coroutines":
+            from .coroutine_hand import CoroutineHand
+
+            return CoroutineHand(owner, job, self.loop(), self._tell)
+        assert self._starter is not None, "get_ready was not told of it"
+        return ProcessHand(owner, job, self._starter)
+
+    def loop(self) -> Loop:
+        """The event loop for coroutines."""
+        from .loop import Loop  # asyncio takes long to import
+
+        if self._loop is None:
+            self._loop = Loop(self._failed)
+        return self._loop
+
+    def end_processes(self) -> None:
+        """No worker process will be started any more; those that were have ended."""
+        starter, self._starter = self._starter, None
+        if starter is not None:
+            starter.close()
+
+    def end_loop(self) -> None:
+        """No coroutine will run any more."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.close()
