@@ -2,12 +2,14 @@
 #pragma once
 
 #include <doctest/doctest.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 
 namespace growth {
 
@@ -24,6 +26,11 @@ inline std::uint64_t addresses() {
 class Limited {
  public:
   explicit Limited(std::uint64_t more) {
+    // What the test and a check of the queue allocate is there already.
+    mallopt(M_MMAP_THRESHOLD, 1 << 22);
+    mallopt(M_TRIM_THRESHOLD, 1 << 22);
+    void* volatile room = std::malloc(1 << 20);
+    std::free(room);
     getrlimit(RLIMIT_AS, &before_);
     const rlimit now{addresses() + more, before_.rlim_max};
     setrlimit(RLIMIT_AS, &now);

@@ -163,6 +163,7 @@ TEST_CASE("how one ended is known until its parent has asked") {
 }
 
 TEST_CASE("with all descriptors used the dead are told from the living") {
+  prepare_to_look();  // as a program does at its start
   Child living([] { sleep_on(); }), zombie([] { sleep_on(); }), gone([] { sleep_on(); });
   const NoDescriptors none;
   kill(zombie.pid, SIGKILL);
