@@ -62,6 +62,8 @@ class TestCtrlC:
         self, start: Any, function: Function, read_until: Any
     ) -> None:
         running = start("map", "-j2", function("up"), terminal="stderr")
+        running.send("a\n")
+        read_until(running.out, lambda data: data == b"A\n")  # it has begun
         feed_until_stuck(running.process.stdin.fileno())
         os.write(running.terminal, CTRL_C)
         read_until(running.terminal, lambda data: b"stops now" in data)
@@ -176,8 +178,12 @@ class TestEndlessInput:
         assert peaks[0] < 150 * MIB
         assert peaks[1] < peaks[0] + 24 * MIB
 
-    def test_a_reader_that_does_not_read_stops_the_input(self, start: Any, function: Function) -> None:
+    def test_a_reader_that_does_not_read_stops_the_input(
+        self, start: Any, function: Function, read_until: Any
+    ) -> None:
         running = start("map", "-j2", function("up"))
+        running.send("a\n")
+        read_until(running.out, lambda data: data == b"A\n")  # it has begun
         taken = feed_until_stuck(running.process.stdin.fileno())
         assert taken < 30 * MIB
         assert peak_memory(running.pid) < 150 * MIB

@@ -168,6 +168,7 @@ def test_the_template_can_be_killed() -> None:
             if item == 20:
                 wait_until(lambda: template)
                 os.kill(template[0], signal.SIGKILL)
+                wait_until(lambda: is_gone(template[0]))  # and its worker has been told before that
 
     template: list[int] = []
     got: list[Any] = []

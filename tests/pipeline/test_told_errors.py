@@ -53,6 +53,25 @@ def fails_with_a_cause(item: int) -> int:
         raise LOCAL("mine") from error
 
 
+class SetupsFailTogether:
+    """Each worker has one of its own, and waits for the other's."""
+
+    both = threading.Barrier(2)
+
+    def setup(self) -> None:
+        self.both.wait(30)
+        raise ConnectionError("no database")
+
+    def __call__(self, item: int) -> int:
+        return item
+
+
+def test_what_several_workers_say_is_said_once() -> None:
+    with pytest.raises(ConnectionError, match="no database") as caught:
+        Pipeline(range(30)).map(SetupsFailTogether, threads=2).run()
+    assert len(caught.value.__notes__) == 1
+
+
 def here(kind: str) -> Pipeline[Any]:
     pipeline = Pipeline(range(10))
     return pipeline.map(fails, threads=2) if kind == "threads" else pipeline.map(async_fails, concurrency=2)

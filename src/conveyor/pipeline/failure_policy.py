@@ -83,10 +83,17 @@ class FailurePolicy:
             self.finish_begun()
 
     def fail_after(self, error: BaseException) -> None:
-        """Raise this when all that was taken in is finished; of several errors the first, which names the others."""
+        """Raise this when all that was taken in is finished; of several errors the first, which names the others.
+
+        Several workers may fail for one reason: what was said is not said again.
+        """
         if self.error is None:
             self.error = error
         elif self.error is not error:
+            notes = getattr(error, "__notes__", [])
+            said = getattr(self.error, "__notes__", [])[: len(notes)]
+            if (type(error), str(error), notes) == (type(self.error), str(self.error), said):
+                return
             self.error.add_note(f"then {type(error).__name__}: {error!s:.1000}")
-            for note in getattr(error, "__notes__", ()):
+            for note in notes:
                 self.error.add_note(f"  {note}")

@@ -134,7 +134,15 @@ class Report:
             ]
         del found["result"]
         found["rate"] = self.rate
-        found["dead_letters"] = [{**vars(letter), "item": short(letter.item)} for letter in self.dead_letters]
+        found["dead_letters"] = [
+            {
+                "item": short(letter.item),
+                "attempts": letter.attempts,
+                "error": letter.error,
+                "pid": letter.pid,
+            }
+            for letter in self.dead_letters
+        ]
         found["first_failures"] = [
             {
                 "stage": failure.stage,
