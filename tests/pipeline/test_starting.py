@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +251,29 @@ class TestDaemons:
         process.close()
         for path in tmp_path.iterdir():
             wait_until(lambda path=path: is_gone(int(path.name)))
+
+
+def test_a_fork_server_of_the_process_that_forked() -> None:
+    """A fork server serves the program already: the forked child starts one of its own."""
+    assert total("forkserver") == 45
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    process = context.Process(target=run_in_daemon, args=("forkserver", results))
+    process.start()
+    process.join(40)
+    assert process.exitcode == 0
+    assert results.get() == set(range(10))
+    results.close()
+    process.close()
+    assert total("forkserver") == 45
+
+
+def test_a_fork_server_that_somebody_else_has_waited_for() -> None:
+    assert total("forkserver") == 45
+    server = forkserver._forkserver._forkserver_pid
+    os.kill(server, signal.SIGKILL)
+    os.waitpid(server, 0)
+    assert total("forkserver") == 45
 
 
 def total(method: Any) -> int:

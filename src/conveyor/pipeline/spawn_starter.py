@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import stat
 import subprocess
 from collections.abc import Callable
 from multiprocessing import (
@@ -176,13 +177,30 @@ class _Served(popen_forkserver.Popen):
     def _launch(self, process_obj: Any) -> None:
         self._fds: list[int]
         message = self._order.pickled(process_obj, self)
-        self.sentinel, pipe_w = forkserver.connect_to_new_process(self._fds)
+        try:
+            self.sentinel, pipe_w = forkserver.connect_to_new_process(self._fds)
+        except ChildProcessError:
+            _forget_server()
+            self.sentinel, pipe_w = forkserver.connect_to_new_process(self._fds)
         # Held open, too: its end tells the child of ours.
         parent_w = os.dup(pipe_w)
         self.finalizer = Finalize(self, _close, (parent_w, self.sentinel))
         with contextlib.suppress(BrokenPipeError), os.fdopen(pipe_w, "wb") as pipe:
             pipe.write(message)
         self.pid = forkserver.read_signed(self.sentinel)
+
+
+def _forget_server() -> None:
+    """Let `multiprocessing` start a fork server, though it believes in one that is no child of this process.
+
+    That one belongs to the process that forked this one; or it has died, and somebody else has waited for it.
+    """
+    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    with server._lock:
+        alive_fd = server._forkserver_alive_fd
+        if alive_fd is not None and stat.S_ISFIFO(os.fstat(alive_fd).st_mode):
+            os.close(alive_fd)
+        server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
 
 
 def _close(*descriptors: int) -> None:
