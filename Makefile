@@ -93,7 +93,7 @@ build: $(VENV)/.native  ## build and install into .venv
 test-python: build $(VENV)/.test
 	@$(MAKE) --no-print-directory $(VENV)/.bench \
 	  || echo "conveyor: not all of the benchmark's rivals can be installed here; their tests will be skipped" >&2
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python scripts/run_tests.py $(ARGS)
 
 # $(call core_tests,FOLDER,BUILD TYPE,FLAGS,RUNNER): builds the C++ tests and runs them. The build runs
 # them too, to list their cases.

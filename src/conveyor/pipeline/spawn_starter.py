@@ -195,7 +195,7 @@ def _forget_server() -> None:
 
     That one belongs to the process that forked this one; or it has died, and somebody else has waited for it.
     """
-    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    server: Any = forkserver._forkserver  # pyright: ignore[reportPrivateUsage]
     with server._lock:
         alive_fd = server._forkserver_alive_fd
         if alive_fd is not None and stat.S_ISFIFO(os.fstat(alive_fd).st_mode):
