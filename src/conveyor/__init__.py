@@ -14,6 +14,7 @@ from __future__ import annotations
 # packages outside the standard library that the floor may import. tests/unit/test_layers.py reads it.
 #
 #   __main__
+#   _pyinstaller/ | PyInstaller
 #   cli/ | cyclopts rich
 #   bench/ | cyclopts rich matplotlib numpy zmq faster_fifo dejaq py_sharedmemory interprocess
 #   inspection/ | rich

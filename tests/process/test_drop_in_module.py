@@ -26,7 +26,7 @@ FACTORIES = {
     "JoinableQueue": conveyor.JoinableQueue,
     "SimpleQueue": conveyor.SimpleQueue,
 }
-WITH_CLASSES_OF_OURS = ("connection", "context", "pool", "queues")
+WITH_CLASSES_OF_OURS = ("connection", "context", "pool", "queues", "synchronize")
 SUBMODULES = sorted(
     name
     for _, name, _ in pkgutil.iter_modules(standard.__path__)

@@ -5,19 +5,20 @@
 `Queue`, `JoinableQueue`, `SimpleQueue`, `Pipe` and `Pool` are conveyor's, here and on every context, and so
 are `Lock`, `RLock`, `Semaphore`, `BoundedSemaphore`, `Condition`, `Event` and `Barrier`.
 The rest is the standard library's own: processes, managers, shared memory, and the start
-method, which the two modules share. So code that uses the one works together with code that uses the other.
+method, which the two modules share. So code that uses the one works together with code that uses the other, and
+what is patched in the one is seen in the other.
 """
 
 from __future__ import annotations
 
 import multiprocessing as _stdlib
-from importlib import import_module as _import_module
-from typing import TYPE_CHECKING, Any
+import typing as _typing
 
 from . import context as context
+from ._forwarding import forward as _forward
 from .context import default_context as _default_context
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from multiprocessing import active_children, current_process, freeze_support, parent_process, reducer
 
     from . import connection as connection
@@ -70,8 +71,13 @@ if TYPE_CHECKING:
     set_forkserver_preload = _default_context.set_forkserver_preload
     set_start_method = _default_context.set_start_method
 else:
-    # As the standard library does it: the default context's public names are the module's functions.
-    globals().update((name, getattr(_default_context, name)) for name in _stdlib.__all__)
+    # As the standard library does it: methods of the default context are the module's functions. These are the
+    # ones that make something by the context; all others are the standard library's, looked up there at each use.
+    _MADE_HERE = (
+        "Array Barrier BoundedSemaphore Condition Event JoinableQueue Lock Manager Pipe Pool Queue RLock Semaphore "
+        "SimpleQueue Value get_context"
+    )
+    globals().update((name, getattr(_default_context, name)) for name in _MADE_HERE.split())
 
 __all__ = [
     "Array",
@@ -138,15 +144,4 @@ _SUBMODULES = frozenset(
 )
 
 
-def __getattr__(name: str) -> Any:
-    # The standard library has a submodule here once anything has imported it. Here it comes when it
-    # is asked for, so that a program does not depend on what others import.
-    if name in _SUBMODULES:
-        return _import_module(f".{name}", __name__)
-    if name.startswith("__"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(_stdlib, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES, *dir(_stdlib)})
+_forward(__name__, _stdlib, _SUBMODULES)

@@ -6,18 +6,15 @@ ends of a `Pipe` are of a subclass.
 
 from __future__ import annotations
 
+import typing as _typing
 from multiprocessing import connection as _stdlib
-from multiprocessing.connection import Client, Connection, Listener, wait
-from typing import Any
 
 from ..pipe import Pipe
+from ._forwarding import forward as _forward
+
+if _typing.TYPE_CHECKING:
+    from multiprocessing.connection import Client, Connection, Listener, wait
 
 __all__ = ["Client", "Connection", "Listener", "Pipe", "wait"]
 
-
-def __getattr__(name: str) -> Any:
-    return getattr(_stdlib, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *dir(_stdlib)})
+_forward(__name__, _stdlib)

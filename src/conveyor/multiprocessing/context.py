@@ -7,18 +7,7 @@ two modules it is set, both tell the same.
 from __future__ import annotations
 
 import multiprocessing.context as _stdlib
-from multiprocessing.context import (
-    AuthenticationError,
-    BaseContext,
-    BufferTooShort,
-    ForkProcess,
-    ForkServerProcess,
-    Process,
-    ProcessError,
-    SpawnProcess,
-    TimeoutError,  # noqa: A004
-)
-from typing import TYPE_CHECKING, Any, Literal, overload
+import typing as _typing
 
 from ..barrier import Barrier as _Barrier
 from ..condition import Condition as _Condition
@@ -30,9 +19,21 @@ from ..queue import Queue as _Queue
 from ..semaphores import BoundedSemaphore as _BoundedSemaphore
 from ..semaphores import Semaphore as _Semaphore
 from ..simple_queue import SimpleQueue as _SimpleQueue
+from ._forwarding import forward as _forward
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from multiprocessing.context import (
+        AuthenticationError,
+        BaseContext,
+        BufferTooShort,
+        ForkProcess,
+        ForkServerProcess,
+        Process,
+        ProcessError,
+        SpawnProcess,
+        TimeoutError,  # noqa: A004
+    )
 
     from ..pipe import Connection
     from .pool import Pool as _Pool
@@ -58,18 +59,18 @@ __all__ = [
 # the same methods but are no subclasses of them: hence the overrides that type checkers are told to ignore.
 
 
-class Context(BaseContext):
+class Context(_stdlib.BaseContext):
     """A context whose queues, pipes, pools and locks are conveyor's."""
 
-    @overload  # type: ignore[override]
+    @_typing.overload  # type: ignore[override]
     def get_context(self, method: None = None) -> Context: ...
-    @overload
-    def get_context(self, method: Literal["fork"]) -> ForkContext: ...
-    @overload
-    def get_context(self, method: Literal["spawn"]) -> SpawnContext: ...
-    @overload
-    def get_context(self, method: Literal["forkserver"]) -> ForkServerContext: ...
-    @overload
+    @_typing.overload
+    def get_context(self, method: _typing.Literal["fork"]) -> ForkContext: ...
+    @_typing.overload
+    def get_context(self, method: _typing.Literal["spawn"]) -> SpawnContext: ...
+    @_typing.overload
+    def get_context(self, method: _typing.Literal["forkserver"]) -> ForkServerContext: ...
+    @_typing.overload
     def get_context(self, method: str) -> Context: ...
 
     def get_context(self, method: str | None = None) -> Context:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -85,17 +86,17 @@ class Context(BaseContext):
 
     def Queue(  # type: ignore[override]  # noqa: N802
         self, maxsize: int = 0, *, max_bytes: int | None = None
-    ) -> _Queue[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    ) -> _Queue[_typing.Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """A `conveyor.Queue`."""
         return _Queue(maxsize, ctx=self.get_context(), max_bytes=max_bytes)
 
     def JoinableQueue(  # type: ignore[override]  # noqa: N802
         self, maxsize: int = 0, *, max_bytes: int | None = None
-    ) -> _JoinableQueue[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    ) -> _JoinableQueue[_typing.Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """A `conveyor.JoinableQueue`."""
         return _JoinableQueue(maxsize, ctx=self.get_context(), max_bytes=max_bytes)
 
-    def SimpleQueue(self) -> _SimpleQueue[Any]:  # type: ignore[override]  # noqa: N802  # pyright: ignore
+    def SimpleQueue(self) -> _SimpleQueue[_typing.Any]:  # type: ignore[override]  # noqa: N802  # pyright: ignore
         """A `conveyor.SimpleQueue`."""
         return _SimpleQueue(ctx=self.get_context())
 
@@ -107,7 +108,7 @@ class Context(BaseContext):
         """A `conveyor.RLock`."""
         return _RLock(ctx=self.get_context())
 
-    def Condition(self, lock: Any = None) -> _Condition:  # type: ignore[override]  # noqa: N802  # pyright: ignore
+    def Condition(self, lock: _typing.Any = None) -> _Condition:  # type: ignore[override]  # noqa: N802  # pyright: ignore
         """A `conveyor.Condition`."""
         return _Condition(lock, ctx=self.get_context())
 
@@ -141,7 +142,7 @@ class Context(BaseContext):
         self,
         processes: int | None = None,
         initializer: Callable[..., object] | None = None,
-        initargs: Iterable[Any] = (),
+        initargs: Iterable[_typing.Any] = (),
         maxtasksperchild: int | None = None,
     ) -> _Pool:
         """A process pool whose tasks and results travel through conveyor's queues."""
@@ -173,7 +174,7 @@ class DefaultContext(Context, _stdlib.DefaultContext):  # pyright: ignore[report
         # Nothing of its own: the standard library's default context keeps the start method.
         pass
 
-    def _present(self) -> Any:
+    def _present(self) -> _typing.Any:
         return _ours(_stdlib_default.get_context())
 
     def set_start_method(self, method: str | None, force: bool = False) -> None:
@@ -191,15 +192,15 @@ class DefaultContext(Context, _stdlib.DefaultContext):  # pyright: ignore[report
 
     # Where code that reaches for the standard library's attribute finds and sets the same.
     @property
-    def _actual_context(self) -> Any:
+    def _actual_context(self) -> _typing.Any:
         return _stdlib_default._actual_context
 
     @_actual_context.setter
-    def _actual_context(self, context: Any) -> None:
+    def _actual_context(self, context: _typing.Any) -> None:
         _stdlib_default._actual_context = context
 
 
-_stdlib_default: Any = _stdlib._default_context  # pyright: ignore[reportPrivateUsage]
+_stdlib_default: _typing.Any = _stdlib._default_context  # pyright: ignore[reportPrivateUsage]
 _concrete_contexts: dict[str, Context] = {
     "fork": ForkContext(),
     "spawn": SpawnContext(),
@@ -208,18 +209,13 @@ _concrete_contexts: dict[str, Context] = {
 default_context = _default_context = DefaultContext()
 
 
-def _ours(context: Any) -> Any:
+def _ours(context: _typing.Any) -> _typing.Any:
     # A start method that another library has added (loky does) has only that library's context.
     return _concrete_contexts.get(context._name, context)
 
 
-def _named(name: str | None) -> Any:
+def _named(name: str | None) -> _typing.Any:
     return default_context if name is None else _ours(_stdlib_default.get_context(name))
 
 
-def __getattr__(name: str) -> Any:
-    return getattr(_stdlib, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *dir(_stdlib)})
+_forward(__name__, _stdlib)

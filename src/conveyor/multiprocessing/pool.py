@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing.pool as _stdlib
-from typing import TYPE_CHECKING, Any
+import typing as _typing
 
-from .context import default_context
+from ._forwarding import forward as _forward
+from .context import default_context as _default_context
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from multiprocessing.context import BaseContext
 
@@ -21,12 +22,12 @@ class Pool(_stdlib.Pool):
         self,
         processes: int | None = None,
         initializer: Callable[..., object] | None = None,
-        initargs: Iterable[Any] = (),
+        initargs: Iterable[_typing.Any] = (),
         maxtasksperchild: int | None = None,
         context: BaseContext | None = None,
     ) -> None:
         if context is None:
-            context = default_context.get_context()
+            context = _default_context.get_context()
         super().__init__(processes, initializer, initargs, maxtasksperchild, context)
 
 
@@ -34,9 +35,4 @@ class ThreadPool(_stdlib.ThreadPool, Pool):
     """`multiprocessing.pool.ThreadPool`: a `Pool` by its methods, with no queue between processes."""
 
 
-def __getattr__(name: str) -> Any:
-    return getattr(_stdlib, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *dir(_stdlib)})
+_forward(__name__, _stdlib)

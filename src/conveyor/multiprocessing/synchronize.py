@@ -1,10 +1,16 @@
-"""`multiprocessing.synchronize`: the very same module, under this name too."""
+"""`multiprocessing.synchronize`, with conveyor's classes: of these are the locks that the contexts make."""
 
-import multiprocessing.synchronize
-import sys
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
-if TYPE_CHECKING:
-    from multiprocessing.synchronize import *  # noqa: F403  # pyright: ignore[reportWildcardImportFromLibrary]
+from multiprocessing import synchronize as _stdlib
 
-sys.modules[__name__] = multiprocessing.synchronize
+from ..barrier import Barrier
+from ..condition import Condition
+from ..event import Event
+from ..locks import Lock, RLock
+from ..semaphores import BoundedSemaphore, Semaphore
+from ._forwarding import forward as _forward
+
+__all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"]
+
+_forward(__name__, _stdlib)

@@ -43,6 +43,8 @@ def refuse_while_importing_main() -> None:
 
 def not_importable() -> str:
     """What the main module is, if a new process cannot import it; empty: it can."""
+    if getattr(sys, "frozen", False):
+        return ""  # a new process is the program itself once more, as far as freeze_support()
     main = sys.modules["__main__"]
     name = getattr(main.__spec__, "name", None)
     if name is not None:
