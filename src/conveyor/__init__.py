@@ -7,8 +7,6 @@ survives the death of any of its processes:
     import conveyor.multiprocessing as multiprocessing      # the whole module
 """
 
-from __future__ import annotations
-
 # Layer map, highest floor first. A module imports only what stands on floors under its own; names on
 # one line are strangers to each other; a folder's files may import each other. After the bar: the
 # packages outside the standard library that the floor may import. tests/unit/test_layers.py reads it.
@@ -42,17 +40,16 @@ from __future__ import annotations
 #   _assignable, _lazy, _names, dead_letter, errors, statistics, topic_statistics
 #
 # Under _native lies core/, in C++, which knows no Python.
-import sys
+import sys as _sys
+import typing as _typing
 
-if not sys.platform.startswith("linux"):
+if not _sys.platform.startswith("linux"):
     raise ImportError(
-        f"conveyor needs Linux (memfd and futex), and this is {sys.platform}; "
+        f"conveyor needs Linux (memfd and futex), and this is {_sys.platform}; "
         "use the standard library's multiprocessing.Queue here"
     )
 
-from typing import TYPE_CHECKING
-
-from ._lazy import lazy
+from ._lazy import lazy as _lazily
 from ._normal_end import watch_os_exit as _watch_os_exit
 from .errors import (
     CodecMismatch,
@@ -83,7 +80,7 @@ from .leases import Lease, Leases
 from .queue import Queue
 from .simple_queue import SimpleQueue
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from ._install import install, installed, uninstall
     from .barrier import Barrier
     from .condition import Condition
@@ -166,6 +163,7 @@ __all__ = [
     "remove",
     "uninstall",
 ]
+__dir__ = __all__.copy
 
 # Imported when first used: what they need of the standard library (multiprocessing, dataclasses) costs time.
 _LAZY = {
@@ -200,5 +198,5 @@ _LAZY = {
 }
 
 
-if not TYPE_CHECKING:  # a checker that saw it would accept any name
-    __getattr__ = lazy(__name__, _LAZY)
+if not _typing.TYPE_CHECKING:  # a checker that saw it would accept any name
+    __getattr__ = _lazily(__name__, _LAZY)

@@ -11,6 +11,7 @@ from ._native import BarrierBase, Region
 from ._references import RegionReference, forget_received
 
 __all__ = ["Barrier", "BrokenBarrierError"]
+__dir__ = __all__.copy
 
 _MOST = 2**20
 

@@ -45,6 +45,7 @@ __all__ = [
     "WorkersLost",
     "WrongKind",
 ]
+__dir__ = __all__.copy
 
 
 class ConveyorError(Exception):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._native import TopicChannel
 
 __all__ = ["MODES", "Subscription"]
+__dir__ = __all__.copy
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ from .subscription import MODES, Subscription, WhenSlow
 from .topic_statistics import SubscriberStatistics, TopicStatistics
 
 __all__ = ["DEFAULT_BYTES", "Topic", "open_topic"]
+__dir__ = __all__.copy
 
 T = TypeVar("T")
 

@@ -4,9 +4,8 @@
 what it changes, stands in docs/codecs.md and at its class.
 """
 
-from __future__ import annotations
-
 from ._resolve import resolve
 from .codec import Codec
 
 __all__ = ["Codec", "resolve"]
+__dir__ = __all__.copy

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 __all__ = ["Codec"]
+__dir__ = __all__.copy
 
 
 class Codec(Protocol):

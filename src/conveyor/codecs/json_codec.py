@@ -8,6 +8,7 @@ from typing import Any, final
 from ._shipped import Shipped
 
 __all__ = ["JsonCodec"]
+__dir__ = __all__.copy
 
 
 @final

@@ -9,3 +9,4 @@ from .finding import Finding, Level
 from .size import size_text
 
 __all__ = ["Collected", "Finding", "Level", "Outcome", "collect", "examine", "size_text"]
+__dir__ = __all__.copy

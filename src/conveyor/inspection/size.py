@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = ["size_text"]
+__dir__ = __all__.copy
 
 
 def size_text(size: float) -> str:

@@ -1,10 +1,10 @@
 """Pipelines: stages of work in supervised workers. No terminal code in here but `progress`: see `conveyor.cli`."""
 
-from typing import TYPE_CHECKING
+import typing as _typing
 
-from .._lazy import lazy
+from .._lazy import lazy as _lazily
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from .engine import Engine
     from .events import (
         CrashLoop,
@@ -50,6 +50,7 @@ __all__ = [
     "describe_exit",
     "read_lines",
 ]
+__dir__ = __all__.copy
 
 # Imported when first used: a worker that needs `Pipeline`, because its main module does, needs no engine.
 _LAZY = {
@@ -77,5 +78,5 @@ _LAZY = {
     "read_lines": "lines",
 }
 
-if not TYPE_CHECKING:  # a checker that saw it would accept any name
-    __getattr__ = lazy(__name__, _LAZY)
+if not _typing.TYPE_CHECKING:  # a checker that saw it would accept any name
+    __getattr__ = _lazily(__name__, _LAZY)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ..topic import Topic
 
 __all__ = ["connect", "name_in", "remove"]
+__dir__ = __all__.copy
 
 
 _KINDS = ("queue", "topic")

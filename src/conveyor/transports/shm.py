@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..topic import Topic
 
 __all__ = ["checked_name", "connect", "connect_topic", "is_name", "remove"]
+__dir__ = __all__.copy
 
 
 def _segment(name: str, create: bool | None, *bounds: Any) -> Segment:
