@@ -22,6 +22,8 @@ else:
 
 
 __all__ = [
+    "BadMessage",
+    "BrokerUnreachable",
     "CodecMismatch",
     "ConveyorError",
     "CorruptSegment",
@@ -31,6 +33,7 @@ __all__ = [
     "ItemTooLarge",
     "Lagged",
     "LeaseLost",
+    "NotSupported",
     "OutOfMemory",
     "PipelineError",
     "ProducerLost",
@@ -43,6 +46,7 @@ __all__ = [
     "WorkerLost",
     "WorkerTimeout",
     "WorkersLost",
+    "WrongKey",
     "WrongKind",
 ]
 __dir__ = __all__.copy
@@ -104,6 +108,43 @@ class WrongKind(ConveyorError, OSError):
     """The name is taken by something else: a topic where a queue was asked for, say. The text says by what."""
 
 
+class NotSupported(ConveyorError, NotImplementedError):
+    """This transport cannot do that exactly, and does not do it nearly; the text says what to use instead."""
+
+
+class BrokerUnreachable(ConveyorError, ConnectionError):
+    """The broker could not be reached within the call's time; the text says what was tried, and what came of it.
+
+    After a `put` that raises it, an item may be in the queue all the same: the broker was lost before it had said so.
+    """
+
+
+class BadMessage(ConveyorError, ValueError):
+    """A message on a broker is damaged, or was written by something else in a way that this codec cannot read.
+
+    It has been taken out of the queue, and is in the dead letters if there are some: the next call goes on behind it.
+
+    Attributes:
+        body: its bytes, as they came.
+        content_type: what it says that they are.
+    """
+
+    def __init__(self, text: str, body: bytes = b"", content_type: str = "") -> None:
+        super().__init__(text, body, content_type)
+        self.body = body
+        self.content_type = content_type
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class WrongKey(BadMessage):
+    """A message is not signed with a key of this end's, or it is signed, and this end has none.
+
+    It was put with another key, changed on its way, or written by somebody who has no key. Nothing of it was decoded.
+    """
+
+
 class SegmentGone(ConveyorError, OSError):
     """The queue that this handle names no longer exists: every process that held it has gone."""
 
@@ -120,21 +161,28 @@ class ProducerLost(ConveyorError):
             asked for its exit code before anybody looked.
         items: how many items it had put, or events published, since it entered `producing()`.
         others: how many more producers were lost.
+        host: the machine that it ran on, of a queue on a broker or in a file; empty: this one. What it has put is then
+            `items` at least: as many as it had told of.
     """
 
-    def __init__(self, pid: int, signal: int | None = None, items: int = 0, others: int = 0) -> None:
-        super().__init__(pid, signal, items, others)
+    def __init__(
+        self, pid: int, signal: int | None = None, items: int = 0, others: int = 0, host: str = ""
+    ) -> None:
+        super().__init__(pid, signal, items, others, host)
         self.pid = pid
         self.signal = signal
         self.items = items
         self.others = others
+        self.host = host
 
     def __str__(self) -> str:
         how = "ended" if self.signal is None else f"died, killed by {_name_of(self.signal)},"
         more = f"; {self.others} more were lost" if self.others else ""
+        where = f" on {self.host}" if self.host else ""
+        least = "at least " if self.host else ""
         return (
-            f"producer process {self.pid} {how} inside producing(), having put {self.items} items{more}; "
-            "what was put has been taken, what was to follow is missing"
+            f"producer process {self.pid}{where} {how} inside producing(), having put {least}{self.items} items"
+            f"{more}; what was put has been taken, what was to follow is missing"
         )
 
 

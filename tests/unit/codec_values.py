@@ -22,13 +22,17 @@ from conveyor.errors import CorruptSegment
 SETTINGS = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def same(one: Any, other: Any) -> None:
-    """Fail unless both have the same values, types, order and aliasing throughout."""
+def same(one: Any, other: Any, *, plain: bool = False) -> None:
+    """Fail unless both have the same values, types, order and aliasing throughout.
+
+    Args:
+        plain: they are plain data, in which a dict's keys are shared with nothing, but for str and bytes.
+    """
     forward: dict[int, int] = {}
     backward: dict[int, int] = {}
     met: dict[int, Any] = {}  # holds what it names, so that no id is used twice
 
-    def compare(a: Any, b: Any, path: str) -> None:
+    def compare(a: Any, b: Any, path: str, shared: bool = True) -> None:
         assert type(a) is type(b), f"{path}: {type(a)} and {type(b)}"
         kind = type(a)
         if a is None or kind in (bool, int) or issubclass(kind, (enum.Enum, type)):
@@ -51,20 +55,21 @@ def same(one: Any, other: Any) -> None:
         if (kind is tuple and not a) or (kind is frozenset and not a):
             assert a == b, path
             return
-        # Aliasing: the same object there if and only if it is the same object here.
-        assert forward.setdefault(id(a), id(b)) == id(b), f"{path}: met before in one only"
-        assert backward.setdefault(id(b), id(a)) == id(a), f"{path}: met before in the other only"
-        if id(a) in met:
-            return
-        met[id(a)] = (a, b)
+        if shared or kind in (str, bytes):
+            # Aliasing: the same object there if and only if it is the same object here.
+            assert forward.setdefault(id(a), id(b)) == id(b), f"{path}: met before in one only"
+            assert backward.setdefault(id(b), id(a)) == id(a), f"{path}: met before in the other only"
+            if id(a) in met:
+                return
+            met[id(a)] = (a, b)
         if isinstance(a, (tuple, list, deque)):
             assert len(a) == len(b), path
             for index, (left, right) in enumerate(zip(a, b, strict=True)):
-                compare(left, right, f"{path}[{index}]")
+                compare(left, right, f"{path}[{index}]", shared)
         elif isinstance(a, dict):
             assert len(a) == len(b), path
             for (key, left), (other_key, right) in zip(a.items(), b.items(), strict=True):
-                compare(key, other_key, f"{path} key")
+                compare(key, other_key, f"{path} key", not plain)
                 compare(left, right, f"{path}[{key!r}]")
         elif isinstance(a, (set, frozenset)):
             assert len(a) == len(b), path

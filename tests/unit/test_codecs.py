@@ -21,7 +21,7 @@ from conveyor.codecs import resolve
 from conveyor.errors import CorruptSegment
 
 SETTINGS = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-SHIPPED = ("msgpack", "json", "arrow", "raw")
+SHIPPED = ("plain", "msgpack", "json", "arrow", "raw")
 
 Stored = tuple[bytearray, list[bytearray]]
 Point = namedtuple("Point", "x y")

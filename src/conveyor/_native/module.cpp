@@ -22,6 +22,7 @@ void bind_region(nb::module_& module);
 void bind_locks(nb::module_& module);
 void bind_synchronise(nb::module_& module);
 void bind_numbers(nb::module_& module);
+void bind_plain(nb::module_& module);
 void bind_topics(nb::module_& module);
 void bind_shared_dict(nb::module_& module);
 void bind_shared_list(nb::module_& module);
@@ -144,6 +145,7 @@ NB_MODULE(_native, module) {
   bind_locks(module);
   bind_synchronise(module);
   bind_numbers(module);
+  bind_plain(module);
   bind_shared_dict(module);
   bind_shared_list(module);
   // The encoding by itself, for the tests that damage it.

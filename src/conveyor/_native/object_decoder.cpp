@@ -1,27 +1,40 @@
-// Bytes to objects. They come from shared memory and may be damaged: each is looked at before it is
-// believed.
+// Bytes to objects. They come from shared memory, or as plain data from anywhere, and may be damaged: each
+// is looked at before it is believed.
 #include <algorithm>
+#include <string>
+#include <type_traits>
 #include <vector>
 
 #include "errors.hpp"
 #include "key_cache.hpp"
 #include "object_codec.hpp"
 #include "object_leaves.hpp"
+#include "object_moments.hpp"
 #include "object_ops.hpp"
+#include "object_text.hpp"
+#include "plain.hpp"
 
 namespace conveyor::python {
 namespace {
 
+template <class Reading>
 class Decoder {
+  static constexpr bool plain = std::is_same_v<Reading, PlainReading>;
+  static constexpr int most_depth = plain ? deepest_plain : deepest;
+
  public:
-  Decoder(const std::byte* data, std::size_t size) : at_(data), end_(data + size) {}
+  Decoder(const std::byte* data, std::size_t size, Reading reading = {})
+      : at_(data), end_(data + size), begin_(data), elements_left_(size), reading_(std::move(reading)) {}
   bool at_end() const { return at_ == end_; }
 
   PyObject* value(int depth) {
-    if (at_ == end_ || depth > deepest) return damaged();
+    if (at_ == end_ || depth > most_depth) return damaged();
     const auto byte = static_cast<std::uint8_t>(*at_++);
     if (byte >= small_int) return PyLong_FromLong(byte - small_int);
     const bool remember = (byte & remembered) != 0;
+    if constexpr (plain) {
+      if (remember && reading_.in_keys != 0 && (byte & ~remembered) > op_bytes32) return damaged();
+    }
     switch (byte & ~remembered) {
       case op_none: return Py_NewRef(Py_None);
       case op_false: return Py_NewRef(Py_False);
@@ -38,15 +51,15 @@ class Decoder {
       case op_ucs4: return noted(wide(PyUnicode_4BYTE_KIND, 4), remember);
       case op_bytes8: return noted(bytes(length<std::uint8_t>()), remember);
       case op_bytes32: return noted(bytes(length<std::uint32_t>()), remember);
-      case op_tuple8: return tuple(length<std::uint8_t>(), remember, depth);
-      case op_tuple32: return tuple(length<std::uint32_t>(), remember, depth);
-      case op_list8: return list(length<std::uint8_t>(), remember, depth);
-      case op_list32: return list(length<std::uint32_t>(), remember, depth);
-      case op_dict8: return dict(length<std::uint8_t>(), remember, depth);
-      case op_dict32: return dict(length<std::uint32_t>(), remember, depth);
-      case op_set: return set(length<std::uint32_t>(), remember, true, depth);
-      case op_frozenset: return set(length<std::uint32_t>(), remember, false, depth);
-      case op_reference: return reference();
+      case op_tuple8: return tuple(elements<std::uint8_t>(), remember, depth);
+      case op_tuple32: return tuple(elements<std::uint32_t>(), remember, depth);
+      case op_list8: return list(elements<std::uint8_t>(), remember, depth);
+      case op_list32: return list(elements<std::uint32_t>(), remember, depth);
+      case op_dict8: return dict(elements<std::uint8_t>(2), remember, depth);
+      case op_dict32: return dict(elements<std::uint32_t>(2), remember, depth);
+      case op_set: return set(elements<std::uint32_t>(), remember, true, depth);
+      case op_frozenset: return set(elements<std::uint32_t>(), remember, false, depth);
+      case op_reference: return reference(depth);
       case op_complex:
       case op_date:
       case op_time:
@@ -54,12 +67,21 @@ class Decoder {
       case op_timedelta:
       case op_decimal:
       case op_uuid: return noted(leaf(leaf_of(static_cast<std::uint8_t>(byte & ~remembered))), remember);
-      default: return damaged();
+      default:
+        if constexpr (plain) return plain_value(byte & ~remembered, remember, depth);
+        return damaged();
     }
   }
 
   PyObject* damaged() {
-    if (PyErr_Occurred() == nullptr) raise("CorruptSegment", "an item in the queue is damaged and cannot be decoded");
+    if (PyErr_Occurred() != nullptr) return nullptr;
+    if constexpr (plain) {
+      const std::string text =
+          "no plain data: damaged before byte " + std::to_string(at_ - begin_) + " of " + std::to_string(end_ - begin_);
+      raise("BadMessage", text.c_str());
+    } else {
+      raise("CorruptSegment", "an item in the queue is damaged and cannot be decoded");
+    }
     return nullptr;
   }
 
@@ -74,6 +96,16 @@ class Decoder {
     std::memcpy(&number, at_, sizeof number);
     at_ += sizeof number;
     return number <= left() ? static_cast<Py_ssize_t>(number) : -1;
+  }
+
+  // Of a container. Together they announce no more elements than there are bytes, or nested lies would take memory.
+  template <class Number>
+  Py_ssize_t elements(Py_ssize_t bytes_of_each = 1) {
+    const Py_ssize_t number = length<Number>();
+    if (number < 0 || static_cast<std::size_t>(number) > elements_left_ / static_cast<std::size_t>(bytes_of_each))
+      return -1;
+    elements_left_ -= static_cast<std::size_t>(number * bytes_of_each);
+    return number;
   }
 
   template <class Number>
@@ -107,28 +139,17 @@ class Decoder {
 
   PyObject* ascii(Py_ssize_t size) {
     if (size < 0) return damaged();
-    const auto* const from = reinterpret_cast<const unsigned char*>(at_);
-    unsigned char all = 0;
-    for (Py_ssize_t i = 0; i < size; ++i) all |= from[i];
-    if (all >= 0x80) return damaged();
-    if (size == 1)
-      return PyUnicode_FromOrdinal(static_cast<unsigned char>(*at_++));  // as unpickling does: there is one of each
-    PyObject* const made = PyUnicode_New(size, 127);
-    if (made != nullptr && size > 0) std::memcpy(PyUnicode_DATA(made), from, static_cast<std::size_t>(size));
+    PyObject* const made = make_ascii(at_, size);
     at_ += size;
-    return made;
+    return made != nullptr ? made : damaged();
   }
 
   PyObject* wide(int kind, Py_ssize_t width) {
     const Py_ssize_t size = length<std::uint32_t>();
     if (size < 0 || static_cast<std::size_t>(size * width) > left()) return damaged();
-    // Into aligned memory of its own kind: the bytes here lie anywhere.
-    std::vector<Py_UCS4> aligned(static_cast<std::size_t>(size * width) / 4 + 1);
-    std::memcpy(aligned.data(), at_, static_cast<std::size_t>(size * width));
+    PyObject* const made = make_wide(at_, size, kind, width);
     at_ += size * width;
-    if (width == 4 && std::any_of(aligned.begin(), aligned.begin() + size, [](Py_UCS4 c) { return c > 0x10FFFF; }))
-      return damaged();
-    return PyUnicode_FromKindAndData(kind, aligned.data(), size);
+    return made != nullptr ? made : damaged();
   }
 
   PyObject* bytes(Py_ssize_t size) {
@@ -152,47 +173,66 @@ class Decoder {
     return made != nullptr ? made : damaged();
   }
 
-  // The containers are remembered before they are filled: they may hold themselves.
+  // A container is remembered before it is filled: it may hold itself. `fill` is false if it cannot be.
+  template <class Fill>
+  [[gnu::always_inline]] PyObject* container(PyObject* empty, bool remember, int depth, Fill fill) {
+    PyObject* const made = noted(empty, remember);
+    if (made == nullptr) return nullptr;
+    if constexpr (!plain) {
+      return fill(made) ? made : (Py_DECREF(made), nullptr);
+    } else {
+      const std::size_t number = count_ - 1;  // if it has one
+      const int before = reading_.reach;
+      reading_.reach = depth + 1;
+      if (!fill(made)) return Py_DECREF(made), nullptr;
+      if (remember) reading_.heights[number] = static_cast<std::uint16_t>(reading_.reach - depth);
+      reading_.reach = std::max(before, reading_.reach);
+      return made;
+    }
+  }
+
   PyObject* tuple(Py_ssize_t size, bool remember, int depth) {
     if (size < 0) return damaged();
-    PyObject* const made = noted(PyTuple_New(size), remember);
-    if (made == nullptr) return nullptr;
-    open_[open_count_++] = made;
-    for (Py_ssize_t i = 0; i < size; ++i) {
-      PyObject* const item = value(depth + 1);
-      if (item == nullptr) return Py_DECREF(made), nullptr;
-      PyTuple_SET_ITEM(made, i, item);
-    }
-    --open_count_;
-    return made;
+    return container(PyTuple_New(size), remember, depth, [&](PyObject* made) {
+      open_[open_count_++] = made;
+      for (Py_ssize_t i = 0; i < size; ++i) {
+        PyObject* const item = value(depth + 1);
+        if (item == nullptr) return false;
+        PyTuple_SET_ITEM(made, i, item);
+      }
+      --open_count_;
+      return true;
+    });
   }
 
   PyObject* list(Py_ssize_t size, bool remember, int depth) {
     if (size < 0) return damaged();
-    PyObject* const made = noted(PyList_New(size), remember);
-    if (made == nullptr) return nullptr;
-    for (Py_ssize_t i = 0; i < size; ++i) {
-      PyObject* const item = value(depth + 1);
-      if (item == nullptr) return Py_DECREF(made), nullptr;
-      PyList_SET_ITEM(made, i, item);
-    }
-    return made;
+    return container(PyList_New(size), remember, depth, [&](PyObject* made) {
+      for (Py_ssize_t i = 0; i < size; ++i) {
+        PyObject* const item = value(depth + 1);
+        if (item == nullptr) return false;
+        PyList_SET_ITEM(made, i, item);
+      }
+      return true;
+    });
   }
 
   PyObject* dict(Py_ssize_t size, bool remember, int depth) {
     if (size < 0) return damaged();
-    PyObject* const made = noted(PyDict_New(), remember);
-    if (made == nullptr) return nullptr;
-    for (Py_ssize_t i = 0; i < size; ++i) {
-      PyObject* const key = dict_key(depth + 1);
-      PyObject* const item = key == nullptr ? nullptr : value(depth + 1);
-      const bool stored = item != nullptr && PyDict_SetItem(made, key, item) == 0;
-      Py_XDECREF(key);
-      Py_XDECREF(item);
-      // Met twice, the second key is gone again, though a reference may name it.
-      if (!stored || PyDict_GET_SIZE(made) != i + 1) return Py_DECREF(made), refused();
-    }
-    return made;
+    return container(PyDict_New(), remember, depth, [&](PyObject* made) {
+      for (Py_ssize_t i = 0; i < size; ++i) {
+        if constexpr (plain) ++reading_.in_keys;
+        PyObject* const key = dict_key(depth + 1);
+        if constexpr (plain) --reading_.in_keys;
+        PyObject* const item = key == nullptr ? nullptr : value(depth + 1);
+        const bool stored = item != nullptr && PyDict_SetItem(made, key, item) == 0;
+        Py_XDECREF(key);
+        Py_XDECREF(item);
+        // Met twice, the second key is gone again, though a reference may name it.
+        if (!stored || PyDict_GET_SIZE(made) != i + 1) return refused();
+      }
+      return true;
+    });
   }
 
   // Equal keys of different dicts may be one object, where unpickling makes one for each object put; nobody
@@ -216,28 +256,31 @@ class Decoder {
 
   PyObject* set(Py_ssize_t size, bool remember, bool is_mutable, int depth) {
     if (size < 0) return damaged();
-    PyObject* const made = noted(is_mutable ? PySet_New(nullptr) : PyFrozenSet_New(nullptr), remember);
-    if (made == nullptr) return nullptr;
-    open_[open_count_++] = made;
-    for (Py_ssize_t i = 0; i < size; ++i) {
-      PyObject* const item = value(depth + 1);
-      const bool stored = item != nullptr && PySet_Add(made, item) == 0;
-      Py_XDECREF(item);
-      // Met twice, the second is gone again, though a reference may name it.
-      if (!stored || PySet_GET_SIZE(made) != i + 1) return Py_DECREF(made), refused();
-    }
-    --open_count_;
-    return made;
+    return container(is_mutable ? PySet_New(nullptr) : PyFrozenSet_New(nullptr), remember, depth, [&](PyObject* made) {
+      open_[open_count_++] = made;
+      if constexpr (plain) ++reading_.in_keys;
+      for (Py_ssize_t i = 0; i < size; ++i) {
+        PyObject* const item = value(depth + 1);
+        const bool stored = item != nullptr && PySet_Add(made, item) == 0;
+        Py_XDECREF(item);
+        // Met twice, the second is gone again, though a reference may name it.
+        if (!stored || PySet_GET_SIZE(made) != i + 1) return refused();
+      }
+      if constexpr (plain) --reading_.in_keys;
+      --open_count_;
+      return true;
+    });
   }
 
   // Sound bytes never have an unhashable key. Any other error is passed on: a UUID's hash is Python
   // code, in which a signal's handler may raise.
-  PyObject* refused() {
+  bool refused() {
     if (PyErr_Occurred() != nullptr && PyErr_ExceptionMatches(PyExc_TypeError)) PyErr_Clear();
-    return damaged();
+    damaged();
+    return false;
   }
 
-  PyObject* reference() {
+  PyObject* reference(int depth) {
     std::uint32_t number;
     if (left() < sizeof number) return damaged();
     std::memcpy(&number, at_, sizeof number);
@@ -248,7 +291,63 @@ class Decoder {
     for (int i = 0; i < open_count_; ++i) {
       if (open_[i] == known) return damaged();
     }
+    if constexpr (plain) {
+      const int reach = depth + reading_.heights[number];
+      if (reach > most_depth) return damaged();
+      reading_.reach = std::max(reach, reading_.reach);
+      if (reading_.in_keys != 0 && !PyUnicode_CheckExact(known) && !PyBytes_CheckExact(known)) return damaged();
+    }
     return Py_NewRef(known);
+  }
+
+  // The values that only plain data has.
+  PyObject* plain_value(int op, bool remember, int depth) {
+    switch (op) {
+      case op_bytearray: {
+        const Py_ssize_t size = length<std::uint32_t>();
+        if (size < 0) return damaged();
+        PyObject* const made = PyByteArray_FromStringAndSize(reinterpret_cast<const char*>(at_), size);
+        at_ += size;
+        return noted(made, remember);
+      }
+      case op_decimal32: {
+        const Py_ssize_t size = length<std::uint32_t>();
+        if (size < 0) return damaged();
+        PyObject* const made = read_leaf(leaf_decimal, at_, static_cast<std::size_t>(size));
+        at_ += size;
+        return made != nullptr ? noted(made, remember) : damaged();
+      }
+      case op_time_zone: return moment(leaf_time, remember, depth);
+      case op_datetime_zone: return moment(leaf_datetime, remember, depth);
+      case op_foreign: return foreign();
+      default: return damaged();
+    }
+  }
+
+  PyObject* moment(Leaf kind, bool remember, int depth) {
+    const std::byte* const from = at_;
+    if (!load(kind)) return nullptr;
+    if (left() < size_of(kind)) return damaged();
+    at_ += size_of(kind);
+    // Remembered before its zone is read, as the encoder does it; but of a zone, which is foreign, nothing is noted.
+    if (at_ == end_ || static_cast<std::uint8_t>(*at_) != op_foreign) return damaged();
+    PyObject* const zone = value(depth);
+    if (zone == nullptr) return nullptr;
+    PyObject* const made = read_with_zone(kind, reinterpret_cast<const std::uint8_t*>(from), zone);
+    Py_DECREF(zone);
+    return made != nullptr ? noted(made, remember) : damaged();
+  }
+
+  PyObject* foreign() {
+    std::uint32_t number;
+    if (left() < sizeof number) return damaged();
+    std::memcpy(&number, at_, sizeof number);
+    at_ += sizeof number;
+    if constexpr (plain) {
+      if (reading_.foreign != nullptr && number < static_cast<std::size_t>(PyList_GET_SIZE(reading_.foreign)))
+        return Py_NewRef(PyList_GET_ITEM(reading_.foreign, number));
+    }
+    return damaged();
   }
 
   PyObject* noted(PyObject* made, bool remember) {
@@ -259,29 +358,39 @@ class Decoder {
       more_.push_back(made);
     }
     ++count_;
+    if constexpr (plain) reading_.heights.push_back(0);
     return made;
   }
 
   static constexpr std::size_t few = 32;
   const std::byte* at_;
   const std::byte* const end_;
+  const std::byte* const begin_;
+  std::size_t elements_left_;
+  Reading reading_;
   // Borrowed: each is held by what it was put into, up to the root, which the caller holds.
   PyObject* first_[few];
   std::vector<PyObject*> more_;
   std::size_t count_ = 0;
-  PyObject* open_[deepest + 2];  // tuples and sets being filled
+  PyObject* open_[most_depth + 2];  // tuples and sets being filled
   int open_count_ = 0;
 };
 
-}  // namespace
-
-PyObject* decode(const std::byte* data, std::size_t size) {
-  Decoder decoder(data, size);
+template <class Reading>
+PyObject* decode_all(Decoder<Reading> decoder) {
   PyObject* const object = decoder.value(0);
   if (object == nullptr) return nullptr;
   if (decoder.at_end()) return object;
   Py_DECREF(object);
   return decoder.damaged();
+}
+
+}  // namespace
+
+PyObject* decode(const std::byte* data, std::size_t size) { return decode_all(Decoder<NativeReading>(data, size)); }
+
+PyObject* decode_plain(const std::byte* data, std::size_t size, PyObject* foreign) {
+  return decode_all(Decoder<PlainReading>(data, size, {foreign, {}}));
 }
 
 }  // namespace conveyor::python

@@ -1,10 +1,14 @@
-#include <algorithm>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
+#include "gil.hpp"
 #include "object_codec.hpp"
 #include "object_leaves.hpp"
+#include "object_memo.hpp"
+#include "object_moments.hpp"
 #include "object_ops.hpp"
+#include "plain.hpp"
 
 #if PY_VERSION_HEX >= 0x030D0000 && PY_VERSION_HEX < 0x030E0000
 // Exported for the standard library's _pickle; 3.13 keeps the declaration to itself.
@@ -17,60 +21,23 @@ namespace {
 // A larger bytes or str inside a container goes to pickle, which passes it on without copying it first.
 constexpr Py_ssize_t large_leaf = 16 * 1024;
 
-// Which objects were met already, and their numbers. Emptied by counting `round_` up.
-class Memo {
- public:
-  void begin() {
-    count_ = 0;
-    if (slots_.size() > most_kept) slots_.assign(64, Slot{});  // one huge item must not cost memory for ever
-    if (++round_ == 0) {
-      std::fill(slots_.begin(), slots_.end(), Slot{});
-      round_ = 1;
-    }
-  }
-  // The number of an object met before, or -1 after remembering it under the next one.
-  std::int64_t find_or_add(PyObject* object) {
-    if (count_ * 2 >= slots_.size()) grow();
-    Slot& slot = slot_of(object);
-    if (slot.round == round_) return slot.number;
-    slot = {object, round_, count_};
-    ++count_;
-    return -1;
-  }
-
- private:
-  struct Slot {
-    PyObject* object = nullptr;
-    std::uint32_t round = 0;
-    std::uint32_t number = 0;
-  };
-  static constexpr std::size_t most_kept = 1 << 16;
-  Slot& slot_of(PyObject* object) {
-    const std::size_t mask = slots_.size() - 1;
-    // Objects are 16-byte aligned: the low bits carry nothing (Fibonacci hashing for the rest).
-    std::size_t at = ((reinterpret_cast<std::uintptr_t>(object) >> 4) * 0x9E3779B97F4A7C15ULL >> 40) & mask;
-    while (slots_[at].round == round_ && slots_[at].object != object) at = (at + 1) & mask;
-    return slots_[at];
-  }
-  void grow() {
-    std::vector<Slot> old = std::move(slots_);
-    slots_.assign(old.size() * 2, Slot{});
-    for (const Slot& slot : old) {
-      if (slot.round == round_) slot_of(slot.object) = slot;
-    }
-  }
-  std::vector<Slot> slots_ = std::vector<Slot>(64);
-  std::uint32_t round_ = 0;
-  std::uint32_t count_ = 0;
-};
-
+template <class Kind>
 class Encoder {
+  static constexpr bool plain = std::is_same_v<Kind, Plain>;
+  static constexpr int most_depth = plain ? deepest_plain : deepest;
+  static constexpr Py_ssize_t most_leaf = plain ? std::numeric_limits<std::int32_t>::max() : large_leaf;
+
  public:
-  Encoder(Buffer& into, Memo& memo) : out_(into), memo_(memo) {}
+  Encoder(Buffer& into, Memo& memo, Kind kind = {}) : out_(into), memo_(memo), kind_(std::move(kind)) {}
 
   bool run(PyObject* object) { return value(object, 0) && !recursive_; }
 
  private:
+  bool refuse([[maybe_unused]] PyObject* object, [[maybe_unused]] Refused why) {
+    if constexpr (plain) kind_.refusal = {object, why};
+    return false;
+  }
+
   bool value(PyObject* object, int depth) {
     PyTypeObject* const type = Py_TYPE(object);
     if (type == &PyLong_Type) return integer(object);
@@ -85,35 +52,81 @@ class Encoder {
     }
     if (type == &PyBool_Type) return out_.put(object == Py_True ? op_true : op_false), true;
     if (type == &PyBytes_Type) return bytes(object);
-    if (depth < deepest) {
+    if (depth < most_depth) {
       if (type == &PyTuple_Type) return tuple(object, depth + 1);
       if (type == &PyDict_Type) return dict(object, depth + 1);
       if (type == &PyList_Type) return list(object, depth + 1);
 #if PY_VERSION_HEX < 0x030E0000
       if (type == &PySet_Type || type == &PyFrozenSet_Type) return set(object, type == &PySet_Type, depth + 1);
+#else
+      // Its iterator runs no code: from 3.12 on the garbage collector waits for the interpreter's loop.
+      if (plain && (type == &PySet_Type || type == &PyFrozenSet_Type))
+        return set(object, type == &PySet_Type, depth + 1);
 #endif
+    } else if (plain && (type == &PyTuple_Type || type == &PyDict_Type || type == &PyList_Type || type == &PySet_Type ||
+                         type == &PyFrozenSet_Type)) {
+      return refuse(object, Refused::too_deep);
     }
     return leaf(object);
   }
 
-  // Writes a reference and returns true if the object was met before; else `mark` is what to add to its op.
-  bool met(PyObject* object, std::uint8_t& mark) {
+  enum class Meeting { first, again, refused };
+
+  // Of an object met before it writes a reference; else `mark` is what to add to its op.
+  [[gnu::always_inline]] Meeting meet(PyObject* object, std::uint8_t& mark, [[maybe_unused]] int depth = 0) {
     mark = 0;
-    if (Py_REFCNT(object) == 1) return false;
+    if (Py_REFCNT(object) == 1) return Meeting::first;
     const std::int64_t number = memo_.find_or_add(object);
     if (number < 0) {
       mark = remembered;
-      return false;
+      if constexpr (plain) kind_.heights.push_back(0);
+      return Meeting::first;
     }
     // A tuple or frozenset inside itself: rare, and pickle knows how. The decoder can then be sure
     // that no half-filled tuple is ever reached.
     for (int i = 0; i < open_count_; ++i) {
-      if (open_[i] == object) recursive_ = true;
+      if (open_[i] != object) continue;
+      recursive_ = true;
+      if (plain) return refuse(object, Refused::inside_itself), Meeting::refused;
     }
     const auto narrow = static_cast<std::uint32_t>(number);
+    if constexpr (plain) {
+      const int reach = depth + kind_.heights[narrow];
+      if (reach > most_depth) return refuse(object, Refused::too_deep), Meeting::refused;
+      if (reach > kind_.reach) kind_.reach = reach;
+    }
     out_.put(op_reference);
     out_.put(&narrow, 4);
-    return true;
+    return Meeting::again;
+  }
+
+  // The same for what is no str and no bytes. In plain data nothing refers to it from where it is hashed.
+  [[gnu::always_inline]] Meeting meet_value(PyObject* object, std::uint8_t& mark, int depth) {
+    if constexpr (plain) {
+      mark = 0;
+      if (kind_.in_keys != 0) return Meeting::first;
+    }
+    return meet(object, mark, depth);
+  }
+
+  // Writes a container's op and length, and by `elements` what is in it. `depth` is that of the elements.
+  template <class Head, class Elements>
+  [[gnu::always_inline]] bool container(PyObject* object, int depth, Head head, Elements elements) {
+    std::uint8_t mark;
+    const Meeting meeting = meet_value(object, mark, depth - 1);
+    if (meeting != Meeting::first) return meeting == Meeting::again;
+    if constexpr (!plain) {
+      return head(mark) && elements();
+    } else {
+      const std::size_t number = kind_.heights.size() - 1;  // if it has one
+      const int before = kind_.reach;
+      kind_.reach = depth;
+      if (!head(mark)) return refuse(object, Refused::too_large);
+      if (!elements()) return false;
+      if (mark != 0) kind_.heights[number] = static_cast<std::uint16_t>(kind_.reach - (depth - 1));
+      if (before > kind_.reach) kind_.reach = before;
+      return true;
+    }
   }
 
   // The op and the length, in one or four bytes; `wide` is the op after `narrow`.
@@ -160,14 +173,14 @@ class Encoder {
   bool large_integer(PyObject* object) {
 #if PY_VERSION_HEX >= 0x030D0000
     const Py_ssize_t size = PyLong_AsNativeBytes(object, nullptr, 0, Py_ASNATIVEBYTES_LITTLE_ENDIAN);
-    if (size < 0 || size > large_leaf || !head32(op_int_large, 0, size)) return false;
+    if (size < 0 || size > most_leaf || !head32(op_int_large, 0, size)) return refuse(object, Refused::too_large);
     return PyLong_AsNativeBytes(object, out_.extend(static_cast<std::size_t>(size)), size,
                                 Py_ASNATIVEBYTES_LITTLE_ENDIAN) >= 0;
 #else
     const std::size_t bits = _PyLong_NumBits(object);
     const std::size_t size = bits / 8 + 1;
-    if (size > static_cast<std::size_t>(large_leaf) || !head32(op_int_large, 0, static_cast<Py_ssize_t>(size)))
-      return false;
+    if (size > static_cast<std::size_t>(most_leaf) || !head32(op_int_large, 0, static_cast<Py_ssize_t>(size)))
+      return refuse(object, Refused::too_large);
     return _PyLong_AsByteArray(reinterpret_cast<PyLongObject*>(object),
                                reinterpret_cast<unsigned char*>(out_.extend(size)), size, 1, 1) == 0;
 #endif
@@ -175,13 +188,13 @@ class Encoder {
 
   bool text(PyObject* object) {
 #if PY_VERSION_HEX < 0x030C0000
-    if (PyUnicode_READY(object) != 0) return PyErr_Clear(), false;
+    if (PyUnicode_READY(object) != 0) return PyErr_Clear(), refuse(object, Refused::too_large);
 #endif
     const Py_ssize_t length = PyUnicode_GET_LENGTH(object);
     const int width = PyUnicode_KIND(object);
-    if (length * width > large_leaf) return false;
+    if (length * width > most_leaf) return refuse(object, Refused::too_large);
     std::uint8_t mark;
-    if (met(object, mark)) return true;
+    if (const Meeting meeting = meet(object, mark); meeting != Meeting::first) return meeting == Meeting::again;
     if (PyUnicode_IS_ASCII(object)) {
       if (!head(op_ascii8, mark, length)) return false;
     } else if (!head32(width == 1 ? op_latin1 : width == 2 ? op_ucs2 : op_ucs4, mark, length)) {
@@ -193,9 +206,9 @@ class Encoder {
 
   bool bytes(PyObject* object) {
     const Py_ssize_t length = PyBytes_GET_SIZE(object);
-    if (length > large_leaf) return false;
+    if (length > most_leaf) return refuse(object, Refused::too_large);
     std::uint8_t mark;
-    if (met(object, mark)) return true;
+    if (const Meeting meeting = meet(object, mark); meeting != Meeting::first) return meeting == Meeting::again;
     if (!head(op_bytes8, mark, length)) return false;
     out_.put(PyBytes_AS_STRING(object), static_cast<std::size_t>(length));
     return true;
@@ -203,72 +216,142 @@ class Encoder {
 
   bool leaf(PyObject* object) {
     const Leaf kind = leaf_of(Py_TYPE(object));
+    if constexpr (plain) return plain_leaf(object, kind);
     if (kind == leaf_none) return false;
     if ((usual_ >> kind & 1) == 0) {  // once in an item: no Python code runs that could change it
       if (!pickled_as_usual(kind)) return false;
       usual_ |= 1U << kind;
     }
     std::uint8_t mark;
-    if (met(object, mark)) return true;
+    if (const Meeting meeting = meet(object, mark); meeting != Meeting::first) return meeting == Meeting::again;
     out_.put(op_of(kind) | mark);
     return write_leaf(kind, object, out_);
   }
 
-  bool tuple(PyObject* object, int depth) {
+  bool plain_leaf(PyObject* object, Leaf kind) {
+    if (is_foreign(object)) return foreign(object);
+    const bool byte_array = Py_IS_TYPE(object, &PyByteArray_Type);
+    if (kind == leaf_none && !byte_array) return refuse(object, Refused::type);
     std::uint8_t mark;
-    if (met(object, mark)) return true;
-    const Py_ssize_t length = PyTuple_GET_SIZE(object);
-    if (!head(op_tuple8, mark, length)) return false;
-    open_[open_count_++] = object;
-    for (Py_ssize_t i = 0; i < length; ++i) {
-      if (!value(PyTuple_GET_ITEM(object, i), depth)) return false;
+    if (const Meeting meeting = meet_value(object, mark, 0); meeting != Meeting::first)
+      return meeting == Meeting::again;
+    if (byte_array) {
+      const Py_ssize_t length = PyByteArray_GET_SIZE(object);
+      if (!head32(op_bytearray, mark, length)) return refuse(object, Refused::too_large);
+      return out_.put(PyByteArray_AS_STRING(object), static_cast<std::size_t>(length)), true;
     }
-    --open_count_;
-    return true;
+    if (kind == leaf_decimal) return decimal(object, mark);
+    PyObject* const zone = zone_of(kind, object);
+    if (zone == nullptr) {
+      out_.put(op_of(kind) | mark);
+      return write_leaf(kind, object, out_) || refuse(object, Refused::value);
+    }
+    if (!is_zone(zone)) return refuse(zone, Refused::type);
+    out_.put((kind == leaf_time ? op_time_zone : op_datetime_zone) | mark);
+    return write_without_zone(kind, object, out_) ? foreign(zone) : refuse(object, Refused::value);
+  }
+
+  bool decimal(PyObject* object, std::uint8_t mark) {
+    PyObject* const text = decimal_text(object);
+    if (text == nullptr) return refuse(object, Refused::value);
+    const Py_ssize_t length = PyUnicode_GET_LENGTH(text);
+    bool fits = true;
+    if (length < 256) {
+      out_.put(op_decimal | mark);
+      out_.put(static_cast<std::uint8_t>(length));
+    } else {
+      fits = head32(op_decimal32, mark, length);
+    }
+    if (fits) out_.put(PyUnicode_DATA(text), static_cast<std::size_t>(length));
+    Py_DECREF(text);
+    return fits || refuse(object, Refused::too_large);
+  }
+
+  bool foreign(PyObject* object) {
+    std::uint32_t number = 0;
+    if constexpr (plain) {
+      number = static_cast<std::uint32_t>(kind_.foreign.size());
+      if (Py_REFCNT(object) > 1) number = kind_.foreign_numbers.try_emplace(object, number).first->second;
+      if (number == kind_.foreign.size()) kind_.foreign.push_back(object);
+    }
+    out_.put(op_foreign);
+    return out_.put(&number, 4), true;
+  }
+
+  bool tuple(PyObject* object, int depth) {
+    const Py_ssize_t length = PyTuple_GET_SIZE(object);
+    return container(
+        object, depth, [&](std::uint8_t mark) { return head(op_tuple8, mark, length); },
+        [&] {
+          open_[open_count_++] = object;
+          for (Py_ssize_t i = 0; i < length; ++i) {
+            if (!value(PyTuple_GET_ITEM(object, i), depth)) return false;
+          }
+          --open_count_;
+          return true;
+        });
   }
 
   bool list(PyObject* object, int depth) {
-    std::uint8_t mark;
-    if (met(object, mark)) return true;
     const Py_ssize_t length = PyList_GET_SIZE(object);
-    if (!head(op_list8, mark, length)) return false;
-    for (Py_ssize_t i = 0; i < length; ++i) {
-      if (!value(PyList_GET_ITEM(object, i), depth)) return false;
-    }
-    return true;
+    return container(
+        object, depth, [&](std::uint8_t mark) { return head(op_list8, mark, length); },
+        [&] {
+          for (Py_ssize_t i = 0; i < length; ++i) {
+            if (!value(PyList_GET_ITEM(object, i), depth)) return false;
+          }
+          return true;
+        });
   }
 
   bool dict(PyObject* object, int depth) {
-    std::uint8_t mark;
-    if (met(object, mark)) return true;
-    if (!head(op_dict8, mark, PyDict_GET_SIZE(object))) return false;
-    PyObject *key, *item;
-    for (Py_ssize_t at = 0; PyDict_Next(object, &at, &key, &item) != 0;) {
-      if (!value(key, depth) || !value(item, depth)) return false;
-    }
-    return true;
+    return container(
+        object, depth, [&](std::uint8_t mark) { return head(op_dict8, mark, PyDict_GET_SIZE(object)); },
+        [&] {
+          PyObject *key, *item;
+          for (Py_ssize_t at = 0; PyDict_Next(object, &at, &key, &item) != 0;) {
+            if (!hashed(key, depth) || !value(item, depth)) return false;
+          }
+          return true;
+        });
   }
 
-#if PY_VERSION_HEX < 0x030E0000
   // Not by an iterator: making one may run the garbage collector, and that any Python code.
   bool set(PyObject* object, bool is_mutable, int depth) {
-    std::uint8_t mark;
-    if (met(object, mark)) return true;
-    if (!head32(is_mutable ? op_set : op_frozenset, mark, PySet_GET_SIZE(object))) return false;
-    open_[open_count_++] = object;
-    PyObject* item;
-    Py_hash_t hash;
-    for (Py_ssize_t at = 0; _PySet_NextEntry(object, &at, &item, &hash) != 0;) {
-      if (!value(item, depth)) return false;
-    }
-    --open_count_;
-    return true;
-  }
+    return container(
+        object, depth,
+        [&](std::uint8_t mark) { return head32(is_mutable ? op_set : op_frozenset, mark, PySet_GET_SIZE(object)); },
+        [&] {
+          open_[open_count_++] = object;
+#if PY_VERSION_HEX < 0x030E0000
+          PyObject* item;
+          Py_hash_t hash;
+          for (Py_ssize_t at = 0; _PySet_NextEntry(object, &at, &item, &hash) != 0;) {
+            if (!hashed(item, depth)) return false;
+          }
+#else
+          const nb::object iterator = nb::steal(python::foreign([&] { return PyObject_GetIter(object); }));
+          if (!iterator.is_valid()) return PyErr_Clear(), false;
+          while (const nb::object item = nb::steal(python::foreign([&] { return PyIter_Next(iterator.ptr()); }))) {
+            if (!hashed(item.ptr(), depth)) return false;
+          }
 #endif
+          --open_count_;
+          return true;
+        });
+  }
+
+  [[gnu::always_inline]] bool hashed(PyObject* object, int depth) {
+    if constexpr (plain) ++kind_.in_keys;
+    const bool done = value(object, depth);
+    if constexpr (plain) --kind_.in_keys;
+    return done;
+  }
 
   Buffer& out_;
   Memo& memo_;
-  PyObject* open_[deepest];  // tuples and sets being written
+  Kind kind_;
+  PyObject* open_[most_depth];  // tuples and sets being written
   int open_count_ = 0;
   unsigned usual_ = 0;  // leaf types that are known to be pickled as usual, a bit each
   bool recursive_ = false;
@@ -285,13 +368,25 @@ void Buffer::grow(std::size_t more) {
   capacity_ = capacity;
 }
 
-bool encode(PyObject* object, Buffer& into) {
+namespace {
+
+Memo& begin_memo() {
   static Memo* const memo = new Memo;  // guarded by the GIL, which is never released in here
   memo->begin();
+  return *memo;
+}
+
+}  // namespace
+
+bool encode(PyObject* object, Buffer& into) {
   const std::size_t before = into.size();
-  if (Encoder(into, *memo).run(object)) return true;
+  if (Encoder<Native>(into, begin_memo()).run(object)) return true;
   into.cut(before);
   return false;
+}
+
+bool encode_plain(PyObject* object, Buffer& into, std::vector<PyObject*>& foreign, Refusal& refusal) {
+  return Encoder<Plain>(into, begin_memo(), {foreign, refusal, {}, {}}).run(object);
 }
 
 }  // namespace conveyor::python

@@ -1,14 +1,22 @@
 #include "object_leaves.hpp"
 
-#include <datetime.h>
 #include <structmember.h>
 
 #include <cstring>
+#include <string>
 #include <string_view>
+
+#include "loaded.hpp"
+#include "object_moments.hpp"
 
 namespace conveyor::python {
 
 PyTypeObject* leaf_types[leaf_none] = {&PyComplex_Type};
+
+void keep(Leaf leaf, PyTypeObject* type) {
+  Py_INCREF(type);
+  leaf_types[leaf] = type;
+}
 
 namespace {
 
@@ -18,47 +26,6 @@ struct Uuid {
   Py_ssize_t number = 0, is_safe = 0;  // where the slots are
   PyObject* safety[3] = {};            // SafeUUID.unknown, safe, unsafe
 } uuid;
-
-// ---- finding, without running Python code
-
-PyObject* item_of(PyObject* dict, const char* name) {  // borrowed; null, and no error, when not there
-  if (dict == nullptr || !PyDict_Check(dict)) return nullptr;
-  PyObject* const found = PyDict_GetItemString(dict, name);
-  PyErr_Clear();
-  return found;
-}
-
-PyObject* of_module(PyObject* module, const char* name) {
-  return module != nullptr && PyModule_Check(module) ? item_of(PyModule_GetDict(module), name) : nullptr;
-}
-
-PyObject* of_module(const char* module, const char* name) {  // of a loaded one
-  return of_module(item_of(PyImport_GetModuleDict(), module), name);
-}
-
-PyObject* of_class(PyObject* type, const char* name) {  // of a class that is written in Python
-  return type != nullptr && PyType_Check(type) ? item_of(reinterpret_cast<PyTypeObject*>(type)->tp_dict, name)
-                                               : nullptr;
-}
-
-void keep(Leaf leaf, PyTypeObject* type) {
-  Py_INCREF(type);
-  leaf_types[leaf] = type;
-}
-
-bool find_datetime() {
-  if (PyDateTimeAPI != nullptr) return true;
-  PyObject* capsule = of_module("_datetime", "datetime_CAPI");
-  if (capsule == nullptr) capsule = of_module("datetime", "datetime_CAPI");
-  if (capsule == nullptr || !PyCapsule_IsValid(capsule, PyDateTime_CAPSULE_NAME)) return false;
-  PyDateTimeAPI = static_cast<PyDateTime_CAPI*>(PyCapsule_GetPointer(capsule, PyDateTime_CAPSULE_NAME));
-  keep(leaf_date, PyDateTimeAPI->DateType);
-  keep(leaf_time, PyDateTimeAPI->TimeType);
-  keep(leaf_datetime, PyDateTimeAPI->DateTimeType);
-  keep(leaf_timedelta, PyDateTimeAPI->DeltaType);
-  keep(leaf_timezone, Py_TYPE(PyDateTimeAPI->TimeZone_UTC));
-  return true;
-}
 
 bool find_decimal() {
   if (leaf_types[leaf_decimal] != nullptr) return true;
@@ -93,79 +60,11 @@ bool find_uuid() {
 
 // ---- the bytes
 
-// The values that the constructors allow. `date(b"\7\xd0\2\x1f")`, which is how pickle makes one,
-// gives the 31st of February; such a thing is left to pickle, and in received bytes it is damage.
-struct Date {
-  int year, month, day;
-  explicit Date(const std::uint8_t* from) : year(from[0] << 8 | from[1]), month(from[2]), day(from[3]) {}
-  bool good() const {
-    constexpr std::uint8_t lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    if (year < 1 || year > 9999 || month < 1 || month > 12 || day < 1) return false;
-    const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    return day <= lengths[month - 1] + (leap && month == 2 ? 1 : 0);
-  }
-};
-
-struct Time {
-  int hour, minute, second, microsecond;
-  explicit Time(const std::uint8_t* from)
-      : hour(from[0]), minute(from[1]), second(from[2]), microsecond(from[3] << 16 | from[4] << 8 | from[5]) {}
-  bool good() const { return hour < 24 && minute < 60 && second < 60 && microsecond < 1'000'000; }
-};
-
-struct Delta {
-  std::int32_t days, seconds, microseconds;
-  bool good() const {
-    return days >= -999'999'999 && days <= 999'999'999 && seconds >= 0 && seconds < 86'400 && microseconds >= 0 &&
-           microseconds < 1'000'000;
-  }
-};
-
-// Behind a time or a datetime.
-enum Flags : std::uint8_t { flag_fold = 1, flag_utc = 2 };
-
-bool write_date(PyObject* object, Buffer& into) {
-  const std::uint8_t* const data = reinterpret_cast<PyDateTime_Date*>(object)->data;
-  if (!Date(data).good()) return false;
-  return into.put(data, 4), true;
-}
-
-bool write_time(PyObject* object, Buffer& into) {
-  const auto* const time = reinterpret_cast<PyDateTime_Time*>(object);
-  if (time->hastzinfo || !Time(time->data).good()) return false;
-  into.put(time->data, 6);
-  return into.put(time->fold != 0 ? flag_fold : 0), true;
-}
-
-bool write_datetime(PyObject* object, Buffer& into) {
-  const auto* const moment = reinterpret_cast<PyDateTime_DateTime*>(object);
-  std::uint8_t flags = moment->fold != 0 ? flag_fold : 0;
-  if (moment->hastzinfo && moment->tzinfo != Py_None) {
-    // Pickled as timezone(timedelta(0)), which is the only one of its kind again.
-    if (moment->tzinfo != PyDateTimeAPI->TimeZone_UTC) return false;
-    flags |= flag_utc;
-  }
-  if (!Date(moment->data).good() || !Time(moment->data + 4).good()) return false;
-  into.put(moment->data, 10);
-  return into.put(flags), true;
-}
-
-bool write_timedelta(PyObject* object, Buffer& into) {
-  const Delta delta{PyDateTime_DELTA_GET_DAYS(object), PyDateTime_DELTA_GET_SECONDS(object),
-                    PyDateTime_DELTA_GET_MICROSECONDS(object)};
-  if (!delta.good()) return false;
-  return into.put(&delta, sizeof delta), true;
-}
-
-// As pickle does it: str, and Decimal of it, are exact. The first use of decimal in a thread makes the
-// thread's context, which the garbage collector looks at, and before 3.12 could be set off by.
 bool write_decimal(PyObject* object, Buffer& into) {
-  const int collecting = PyGC_Disable();
-  PyObject* const text = Py_TYPE(object)->tp_str(object);
-  if (collecting != 0) PyGC_Enable();
-  if (text == nullptr) return PyErr_Clear(), false;
+  PyObject* const text = decimal_text(object);
+  if (text == nullptr) return false;
   const Py_ssize_t size = PyUnicode_GET_LENGTH(text);
-  const bool fits = size < 256 && PyUnicode_IS_ASCII(text);
+  const bool fits = size < 256;
   if (fits) {
     into.put(static_cast<std::uint8_t>(size));
     into.put(PyUnicode_DATA(text), static_cast<std::size_t>(size));
@@ -219,10 +118,9 @@ bool is_decimal(const char* at, const char* end) {
 
 PyObject* read_decimal(const char* from, std::size_t size) {
   // Copied first: what was looked at is then what is converted, whatever happens to the shared memory.
-  char text[256];
-  std::memcpy(text, from, size);
-  if (!is_decimal(text, text + size)) return nullptr;
-  PyObject* const string = PyUnicode_FromStringAndSize(text, static_cast<Py_ssize_t>(size));
+  const std::string text(from, size);
+  if (!is_decimal(text.data(), text.data() + size)) return nullptr;
+  PyObject* const string = PyUnicode_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(size));
   if (string == nullptr) return nullptr;
   PyObject* const made =
       foreign([&] { return PyObject_CallOneArg(reinterpret_cast<PyObject*>(leaf_types[leaf_decimal]), string); });
@@ -249,24 +147,6 @@ PyObject* read_uuid(const std::uint8_t* from) {
   return made;
 }
 
-// Also imports, for the decoder.
-bool load(Leaf leaf) {
-  switch (leaf) {
-    case leaf_complex: return true;
-    case leaf_decimal:
-    case leaf_uuid: {
-      if (leaf_types[leaf] != nullptr) return true;
-      if (!import_module(leaf == leaf_uuid ? "uuid" : "decimal").is_valid()) return false;
-      return leaf == leaf_uuid ? find_uuid() : find_decimal();
-    }
-    default: {
-      if (PyDateTimeAPI != nullptr) return true;
-      if (!import_module("datetime").is_valid()) return false;
-      return find_datetime();
-    }
-  }
-}
-
 }  // namespace
 
 // The two that are written in C by their own names: a program may be called datetime.py.
@@ -291,6 +171,17 @@ Leaf find_leaf(PyTypeObject* type) {
     if (leaf_types[leaf] == type) return static_cast<Leaf>(leaf);
   }
   return leaf_none;
+}
+
+// As pickle does it: str, and Decimal of it, are exact. The first use of decimal in a thread makes the
+// thread's context, which the garbage collector looks at, and before 3.12 could be set off by.
+PyObject* decimal_text(PyObject* object) {
+  const int collecting = PyGC_Disable();
+  PyObject* const text = Py_TYPE(object)->tp_str(object);
+  if (collecting != 0) PyGC_Enable();
+  if (text == nullptr) return PyErr_Clear(), nullptr;
+  if (PyUnicode_IS_ASCII(text)) return text;
+  return Py_DECREF(text), nullptr;
 }
 
 bool pickled_as_usual(Leaf leaf) {
@@ -334,6 +225,23 @@ bool write_leaf(Leaf leaf, PyObject* object, Buffer& into) {
   }
 }
 
+bool load(Leaf leaf) {
+  switch (leaf) {
+    case leaf_complex: return true;
+    case leaf_decimal:
+    case leaf_uuid: {
+      if (leaf_types[leaf] != nullptr) return true;
+      if (!import_module(leaf == leaf_uuid ? "uuid" : "decimal").is_valid()) return false;
+      return leaf == leaf_uuid ? find_uuid() : find_decimal();
+    }
+    default: {
+      if (find_datetime()) return true;
+      if (!import_module("datetime").is_valid()) return false;
+      return find_datetime();
+    }
+  }
+}
+
 std::size_t size_of(Leaf leaf) {
   constexpr std::size_t sizes[] = {16, 4, 7, 11, 12, 1, 17};
   return sizes[leaf];
@@ -348,30 +256,10 @@ PyObject* read_leaf(Leaf leaf, const std::byte* from, std::size_t size) {
       std::memcpy(&number, from, sizeof number);
       return PyComplex_FromCComplex(number);
     }
-    case leaf_date: {
-      const Date date(data);
-      return date.good() ? PyDate_FromDate(date.year, date.month, date.day) : nullptr;
-    }
-    case leaf_time: {
-      const Time time(data);
-      if (!time.good() || data[6] > flag_fold) return nullptr;
-      return PyTime_FromTimeAndFold(time.hour, time.minute, time.second, time.microsecond, data[6]);
-    }
-    case leaf_datetime: {
-      const Date date(data);
-      const Time time(data + 4);
-      const std::uint8_t flags = data[10];
-      if (!date.good() || !time.good() || flags > (flag_fold | flag_utc)) return nullptr;
-      return PyDateTimeAPI->DateTime_FromDateAndTimeAndFold(
-          date.year, date.month, date.day, time.hour, time.minute, time.second, time.microsecond,
-          (flags & flag_utc) != 0 ? PyDateTimeAPI->TimeZone_UTC : Py_None, flags & flag_fold,
-          PyDateTimeAPI->DateTimeType);
-    }
-    case leaf_timedelta: {
-      Delta delta;
-      std::memcpy(&delta, from, sizeof delta);
-      return delta.good() ? PyDelta_FromDSU(delta.days, delta.seconds, delta.microseconds) : nullptr;
-    }
+    case leaf_date:
+    case leaf_time:
+    case leaf_datetime:
+    case leaf_timedelta: return read_moment(leaf, data);
     case leaf_decimal: return read_decimal(reinterpret_cast<const char*>(from), size);
     case leaf_uuid: return read_uuid(data);
     default: return nullptr;

@@ -33,6 +33,7 @@ inline std::uint8_t op_of(Leaf leaf) { return static_cast<std::uint8_t>(op_compl
 
 // Those found so far. Kept for the life of the process.
 extern PyTypeObject* leaf_types[leaf_none];
+void keep(Leaf leaf, PyTypeObject* type);
 
 // Imports what the decoder needs, as far as it is there; see import_for_items. False: a Python error is set.
 bool load_leaves();
@@ -52,6 +53,12 @@ bool pickled_as_usual(Leaf leaf);
 
 // Appends what follows the op. False: not ours.
 bool write_leaf(Leaf leaf, PyObject* object, Buffer& into);
+
+// What str() of a Decimal says, ASCII: new reference; null, and no error: it cannot be had.
+PyObject* decimal_text(PyObject* object);
+
+// Imports what the type needs, for the decoder. False: with a Python error set.
+bool load(Leaf leaf);
 
 // How many bytes follow the op; a Decimal's first one says how many more.
 std::size_t size_of(Leaf leaf);

@@ -39,10 +39,19 @@ enum Op : std::uint8_t {
   op_timedelta,
   op_decimal,
   op_uuid,
+  // Of plain data only, see plain.hpp.
+  op_bytearray,
+  op_decimal32,
+  op_time_zone,      // a time's seven bytes, and its zone
+  op_datetime_zone,  // a datetime's eleven bytes, and its zone
+  op_foreign,        // what the preamble describes under this number
+  op_preamble = 0x3F,  // no value: the bytes begin with a preamble
   remembered = 0x40,
   small_int = 0x80,
 };
 
 // Deeper nesting goes to pickle, which has its own limit and its own error.
 constexpr int deepest = 64;
+// Deeper nesting is no plain data. What refers to itself by references counts as deep as it can be walked.
+constexpr int deepest_plain = 256;
 }  // namespace conveyor::python

@@ -13,6 +13,7 @@ _NATIVE = ("auto", "pickle")
 
 # name -> file, class, and the package that the extra of the same name brings
 _SHIPPED = {
+    "plain": ("plain_codec", "PlainCodec", None),
     "msgpack": ("msgpack_codec", "MsgpackCodec", "msgspec"),
     "json": ("json_codec", "JsonCodec", None),
     "arrow": ("arrow_codec", "ArrowCodec", "pyarrow"),
@@ -31,7 +32,7 @@ def resolve(codec: str | Codec) -> str | Codec:
     """The codec that `codec` names or is.
 
     Args:
-        codec: "auto", "pickle", "msgpack", "json", "arrow", "raw", or a codec of the user's own.
+        codec: "auto", "pickle", "plain", "msgpack", "json", "arrow", "raw", or a codec of the user's own.
 
     Returns:
         For "auto" and "pickle", which the core implements, the name. For the other names the codec,
