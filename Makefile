@@ -25,7 +25,7 @@ CXX_FILES := $(shell find core src/conveyor/_native -name '*.cpp' -o -name '*.hp
 BUILD_FILES := $(filter-out core/tests/%,$(CXX_FILES)) $(wildcard src/conveyor/*.pyi scripts/native_docs.py) \
   CMakeLists.txt pyproject.toml
 
-.PHONY: help build run test soak model-mutations test-native test-python test-all check check-python check-types check-cpp format bench asan asan-python tsan clean
+.PHONY: help build run test servers soak model-mutations test-native test-python test-all check check-python check-types check-cpp format bench asan asan-python tsan clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,7 +90,17 @@ $(VENV)/.native: $(VENV)/.base $(BUILD_FILES)
 build: $(VENV)/.native  ## build and install into .venv
 	@$(BIN)/python scripts/link_sources.py
 
+# What tests/servers starts. Of NATS and Redis a current version comes from PyPI as well.
+SERVERS := rabbitmq redis nats java maven ip
+# Those that the test suite needs: of the transports that there are.
+TESTED_SERVERS := redis ip
+
+servers: build $(VENV)/.test  ## start RabbitMQ, Redis, Valkey, NATS and Kafka, say where, stop them on Ctrl-C (ARGS="redis kafka")
+	@$(NEED) $(SERVERS)
+	@$(BIN)/python tests/servers $(ARGS)
+
 test-python: build $(VENV)/.test
+	@$(NEED) $(TESTED_SERVERS)
 	@$(MAKE) --no-print-directory $(VENV)/.bench \
 	  || echo "conveyor: not all of the benchmark's rivals can be installed here; their tests will be skipped" >&2
 	$(BIN)/python scripts/run_tests.py $(ARGS)
