@@ -22,7 +22,7 @@ survives the death of any of its processes:
 #   _install
 #   shared_dict, shared_list
 #   _regions
-#   transports/
+#   transports/ | pika confluent_kafka redis nats numpy typing_extensions
 #   workers/
 #   queues
 #   joinable_queue, pipe
@@ -34,9 +34,10 @@ survives the death of any of its processes:
 #   _awaitable, _ends, _events, _keys, _producing, _references, key_update, leases
 #   _coroutines
 #   _normal_end, _waiter
+#   codecs/ | msgspec pyarrow numpy
 #   _native
 #   _arrays, _reducers | numpy
-#   codecs/ | msgspec pyarrow
+#   protocols | numpy
 #   _assignable, _lazy, _names, dead_letter, errors, statistics, topic_statistics
 #
 # Under _native lies core/, in C++, which knows no Python.
@@ -52,6 +53,8 @@ if not _sys.platform.startswith("linux"):
 from ._lazy import lazy as _lazily
 from ._normal_end import watch_os_exit as _watch_os_exit
 from .errors import (
+    BadMessage,
+    BrokerUnreachable,
     CodecMismatch,
     ConveyorError,
     CorruptSegment,
@@ -61,6 +64,7 @@ from .errors import (
     ItemTooLarge,
     Lagged,
     LeaseLost,
+    NotSupported,
     OutOfMemory,
     PipelineError,
     ProducerLost,
@@ -73,6 +77,7 @@ from .errors import (
     WorkerLost,
     WorkersLost,
     WorkerTimeout,
+    WrongKey,
     WrongKind,
 )
 from .joinable_queue import JoinableQueue
@@ -106,8 +111,10 @@ __version__ = "0.1.0"
 _watch_os_exit()
 
 __all__ = [
+    "BadMessage",
     "Barrier",
     "BoundedSemaphore",
+    "BrokerUnreachable",
     "CodecMismatch",
     "Condition",
     "ConveyorError",
@@ -125,6 +132,7 @@ __all__ = [
     "LeaseLost",
     "Leases",
     "Lock",
+    "NotSupported",
     "OutOfMemory",
     "Pipe",
     "Pipeline",
@@ -154,6 +162,7 @@ __all__ = [
     "WorkerLost",
     "WorkerTimeout",
     "WorkersLost",
+    "WrongKey",
     "WrongKind",
     "__version__",
     "connect",

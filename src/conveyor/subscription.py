@@ -12,8 +12,7 @@ from .errors import Empty, ShutDown
 if TYPE_CHECKING:
     from ._native import TopicChannel
 
-__all__ = ["MODES", "Subscription"]
-__dir__ = __all__.copy
+__all__ = ["MODES", "Subscription", "checked_patterns", "checked_start"]
 
 T = TypeVar("T")
 
@@ -25,7 +24,8 @@ _FROM_NUMBER = 2
 WhenSlow = Literal["block", "drop_oldest", "fail"]
 
 
-def _checked_patterns(keys: str | Sequence[str] | None) -> list[str]:
+def checked_patterns(keys: str | Sequence[str] | None) -> list[str]:
+    """The patterns that are meant; none: all events."""
     if keys is None:
         return []
     patterns: list[Any] = [keys] if isinstance(keys, str) else list(keys)
@@ -45,7 +45,8 @@ def _checked_patterns(keys: str | Sequence[str] | None) -> list[str]:
     return patterns
 
 
-def _checked_start(from_: str | int) -> tuple[int, int]:
+def checked_start(from_: str | int) -> tuple[int, int]:
+    """Where a subscription starts, as the core takes it: the way, and the number of the event."""
     if isinstance(from_, str):
         if from_ in _FROM:
             return _FROM[from_], 0
@@ -83,9 +84,9 @@ class Subscription(SubscriptionChannel[T]):
             raise ValueError(f"when_slow is {when_slow!r}; it must be 'block', 'drop_oldest' or 'fail'")
         if filter is not None and not callable(filter):
             raise TypeError(f"filter is {filter!r}; it must be a function of an event, or None")
-        start, number = _checked_start(from_)
+        start, number = checked_start(from_)
         self._topic = topic
-        patterns = _checked_patterns(keys)
+        patterns = checked_patterns(keys)
         try:
             super().__init__(topic, patterns, MODES[when_slow], start, number, filter)
         except BaseException:

@@ -14,8 +14,7 @@ from .errors import Full
 from .subscription import MODES, Subscription, WhenSlow
 from .topic_statistics import SubscriberStatistics, TopicStatistics
 
-__all__ = ["DEFAULT_BYTES", "Topic", "open_topic"]
-__dir__ = __all__.copy
+__all__ = ["DEFAULT_BYTES", "Topic", "checked_keep", "open_topic"]
 
 T = TypeVar("T")
 
@@ -37,14 +36,24 @@ def _capacity(max_bytes: int) -> int:
     return 1 << (max(int(max_bytes), _LEAST_BYTES) - 1).bit_length()
 
 
-def _kept(keep: int | None) -> int:
+def checked_keep(keep: int | None) -> int | None:
+    """How many events are kept; None: as many as there is room for.
+
+    Raises:
+        TypeError, ValueError: it is no such number.
+    """
     if keep is None:
-        return _ALL
+        return None
     if not hasattr(keep, "__index__"):
         raise TypeError(f"keep is {keep!r}; it must be a number of events, or None for as many as fit")
     if not 0 <= keep < _ALL:
         raise ValueError(f"keep is {keep}; it must be 0 or more events, or None for as many as fit")
     return int(keep)
+
+
+def _kept(keep: int | None) -> int:
+    number = checked_keep(keep)
+    return _ALL if number is None else number
 
 
 def _named_region(name: str, create: bool | None, size: int) -> Region:

@@ -156,7 +156,7 @@ def test_good_names(good: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["name", "amqp://host/name", "shm:name?x=1", "shm://name?maxsize=3", "shm://name#x"]
+    "url", ["name", "ftp://host/name", "shm:name?x=1", "shm://name?maxsize=3", "shm://name#x"]
 )
 def test_urls(url: str) -> None:
     with pytest.raises(ValueError, match="url"):

@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from .._names import checked_name, is_name
 from .._native import Segment
 from ..queue import Queue, checked_bounds, checked_codec, checked_lease
+from .registry import SHM, scheme_of
+from .url import KINDS, masked
 
 if TYPE_CHECKING:
     from ..codecs import Codec
     from ..topic import Topic
 
-__all__ = ["checked_name", "connect", "connect_topic", "is_name", "remove"]
-__dir__ = __all__.copy
+__all__ = ["checked_name", "connect", "connect_topic", "is_name", "name_in", "parse", "remove"]
+
+
+def parse(url: str) -> tuple[str, str | None]:
+    """The name in a URL shm://..., and the kind of what it names, if it says it."""
+    if any(character in url for character in "\t\r\n"):  # urlsplit would drop them in silence
+        raise ValueError(f"url is {url!r}; it must have no tab and no line end")
+    parts = urlsplit(url)
+    name = parts.netloc + parts.path
+    kind = parts.query.removeprefix("kind=")
+    if kind in KINDS and parts.query == f"kind={kind}" and not parts.fragment:
+        return name, kind
+    if parts.query or parts.fragment:
+        raise ValueError(
+            f"url is {url!r}; behind '?' only kind=queue or kind=topic may stand, other options go into "
+            "keyword arguments"
+        )
+    return name, None
+
+
+def name_in(url: str) -> str:
+    """The name of the queue in shared memory at `url`.
+
+    Raises:
+        ValueError: the URL is none of shm://.
+    """
+    if scheme_of(url) != SHM:
+        raise ValueError(f"url is {masked(url)!r}; it must be one of shared memory, as in 'shm://name'")
+    return checked_name(parse(url)[0])
 
 
 def _segment(name: str, create: bool | None, *bounds: Any) -> Segment:
@@ -33,8 +63,8 @@ def _segment(name: str, create: bool | None, *bounds: Any) -> Segment:
 
 def connect(
     name: str,
-    *,
     create: bool | None,
+    *,
     maxsize: int,
     max_bytes: int | None,
     codec: str | Codec,

@@ -1,0 +1,368 @@
+"""BrokerQueue: all methods of a queue, on what a transport's `Backend` does."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import BadMessage, Empty, NotSupported, ShutDown
+from .awaiting import Awaiting
+from .broker_lease import BrokerLease, BrokerLeases
+from .broker_statistics import BrokerStatistics
+from .handle import Options
+from .link import NEVER, Healing, deadline_after, left_until
+from .payload import encoded
+from .port import Backend, ConnectionLost, Delivery, Message
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+__all__ = ["BrokerQueue"]
+
+T = TypeVar("T")
+
+
+class BrokerQueue(Awaiting[T]):
+    """A queue on a broker or in a file: the methods of `conveyor.Queue`, with the same meaning.
+
+    Made by `conveyor.connect`. What each transport promises stands in docs/transports.md.
+    """
+
+    def __init__(self, options: Options) -> None:
+        letters = options.dead_letters
+        if letters is not None and not callable(getattr(letters, "put", None)):
+            raise TypeError(f"dead_letters is {letters!r}; it must be a queue, or None")
+        super().__init__(options)
+
+    def _push(self, backend: Backend, messages: Sequence[Message], wait: float) -> int:
+        return backend.send(messages, wait)
+
+    # -- putting -----------------------------------------------------------------------------------------
+
+    def put(self, obj: T, block: bool = True, timeout: float | None = None) -> None:
+        """Put an item; the broker has it for good when this returns.
+
+        Args:
+            obj: what the codec takes; it is encoded here, in the caller.
+            block: wait for room if a bound is reached.
+            timeout: seconds to wait at most, the whole call, reconnecting included; None: for ever.
+
+        Raises:
+            queue.Full: no room, within the time.
+            ShutDown: the queue was shut down, before or while this waited.
+            ValueError: the queue is closed in this process.
+            TypeError, ValueError: the codec cannot take the item; the text names its type and codecs that can.
+            ItemTooLarge: it can never be put.
+            BrokerUnreachable: the broker could not be reached in time.
+        """
+        if self._is_closed:
+            self._check_open()
+        body, content_type = encoded(self._payload, obj)
+        message = Message(body, content_type, f"{self._ids}{next(self._numbers):x}")
+        deadline = NEVER if timeout is None and block else deadline_after(timeout, block)
+        self._send((message,), deadline)
+
+    def put_nowait(self, obj: T) -> None:
+        """`put(obj, block=False)`."""
+        self.put(obj, False)
+
+    def put_many(self, items: Iterable[T], block: bool = True, timeout: float | None = None) -> None:
+        """Put items, in order, in as few messages to and fro as the broker allows.
+
+        An item that the codec cannot take raises before any is put. Whatever else is raised, its `items_put` says how
+        many are in.
+        """
+        self._check_open()
+        deadline = deadline_after(timeout, block)
+        messages = [self._message(item) for item in items]
+        if messages:
+            self._send(messages, deadline)
+
+    # -- taking ------------------------------------------------------------------------------------------
+
+    def get(self, block: bool = True, timeout: float | None = None) -> T:
+        """Take an item, for good.
+
+        Args:
+            block: wait for an item if there is none.
+            timeout: seconds to wait at most, the whole call, reconnecting included; None: for ever.
+
+        Raises:
+            queue.Empty: nothing to take, within the time.
+            ShutDown: the queue was shut down and has no more items.
+            ProducerLost: the same, and a producer had died inside `producing()`.
+            ValueError: the queue is closed in this process.
+            BadMessage: a message is damaged, or none of ours; it is out of the way.
+            BrokerUnreachable: the broker could not be reached in time.
+        """
+        if self._is_closed:
+            self._check_open()
+        deadline = NEVER if timeout is None and block else deadline_after(timeout, block)
+        (delivery,) = self._fetch(1, deadline, None, True)
+        try:
+            return self._read(delivery)  # type: ignore[no-any-return]
+        except BadMessage as error:
+            self._bad(delivery, error, False)
+            raise
+
+    def get_nowait(self) -> T:
+        """`get(block=False)`."""
+        return self.get(False)
+
+    def get_many(self, max_items: int = 100, timeout: float | None = None, block: bool = True) -> list[T]:
+        """Take what is there, at most `max_items`; waits for the first item only.
+
+        At the end it raises as `get` does, never an empty list. If a message cannot be read, that exception is
+        raised and its `items_received` has the others.
+        """
+        self._check_open()
+        deliveries = self._fetch(_checked_most(max_items), deadline_after(timeout, block), None, True)
+        items: list[T] = []
+        bad: BadMessage | None = None
+        for delivery in deliveries:
+            try:
+                items.append(self._read(delivery))
+            except BadMessage as error:
+                bad = bad or error
+                self._bad(delivery, error, False)
+        if bad is not None:
+            bad.items_received = items  # type: ignore[attr-defined]
+            raise bad
+        return items
+
+    def lease(self, timeout: float | None = None, lease_seconds: float | None = None) -> BrokerLease[T]:
+        """Take an item that comes back unless it is acknowledged: at least once.
+
+        As `conveyor.Queue.lease`. What a process had that died comes back when the broker notices: see
+        docs/transports.md for how soon.
+        """
+        (lease,) = self._lease_some(1, timeout, lease_seconds)
+        return lease
+
+    def lease_many(
+        self, max_items: int = 100, timeout: float | None = None, lease_seconds: float | None = None
+    ) -> BrokerLeases[T]:
+        """Take what is there under lease, at most `max_items`; waits for the first item only. See `lease`."""
+        return BrokerLeases(self._lease_some(_checked_most(max_items), timeout, lease_seconds))
+
+    def _lease_some(
+        self, most: int, timeout: float | None, lease_seconds: float | None
+    ) -> list[BrokerLease[T]]:
+        self._check_open()
+        seconds = self._seconds(lease_seconds)
+        return self._leases_of(self._fetch(most, deadline_after(timeout), seconds, False), seconds)
+
+    def _seconds(self, lease_seconds: float | None) -> float | None:
+        if lease_seconds is None:
+            return self._settings.lease_seconds or None
+        if not lease_seconds > 0:
+            raise ValueError(f"lease_seconds is {lease_seconds}; it must be above 0, or None")
+        return None if lease_seconds == NEVER else float(lease_seconds)
+
+    def _leases_of(self, deliveries: list[Delivery], seconds: float | None) -> list[BrokerLease[T]]:
+        leases: list[BrokerLease[T]] = []
+        bad: BadMessage | None = None
+        for delivery in deliveries:
+            try:
+                leases.append(self._leased(self._read(delivery), delivery, seconds))
+            except BadMessage as error:
+                bad = bad or error
+                self._bad(delivery, error, True)
+        if bad is None:
+            return leases
+        others = [lease.delivery for lease in leases]
+        if others:  # in their place, for the next call, which finds the bad one gone
+            for lease in leases:
+                lease.stage = 2  # given back
+                self._open.pop(id(lease.delivery), None)
+            self._call(lambda backend: backend.release(others, 0.0, False, ""))
+        raise bad
+
+    def _fetch(
+        self,
+        most: int,
+        deadline: float,
+        seconds: float | None,
+        for_good: bool,
+        come_by: float = NEVER,
+    ) -> list[Delivery]:
+        """Take or lease what is there, at most `most`.
+
+        Args:
+            most: at least 1.
+            deadline: of the call, for reconnecting as well.
+            seconds: of the leases.
+            for_good: take, not lease.
+            come_by: when to wait for an item no longer, if that is before.
+
+        Raises:
+            Empty: nothing came in time. And what `get` raises.
+        """
+        if come_by > deadline:
+            come_by = deadline
+        link = self._link
+        # What has failed too often goes elsewhere: whatever it is taken for, it is leased first.
+        limited = self._settings.max_attempts
+        healing: Healing | None = None
+        take = _take if for_good and not limited else _lease
+        while True:
+            backend = link.backend or link.open(deadline)
+            generation = link.generation
+            wait = self._slice if come_by == NEVER else left_until(come_by, self._slice)
+            try:
+                found = take(backend, most, wait, seconds)
+                if not found:
+                    found = self._at_end(backend, most, seconds, take)
+            except ConnectionLost as error:
+                healing = healing or link.healing(deadline)
+                healing.after(generation, error)
+                continue
+            healing = None
+            if found:
+                if not limited:
+                    return found
+                found = self._sound(found)
+                if found:
+                    if for_good:
+                        self._call(partial(_acknowledge, found), deadline)
+                    return found
+                continue  # all of them had failed too often
+            if left_until(come_by, 1.0) <= 0:
+                raise Empty
+
+    def _at_end(self, backend: Backend, most: int, seconds: float | None, take: _Take) -> list[Delivery]:
+        """Nothing was there. At the queue's end raise what that is; what has come meanwhile.
+
+        Raises:
+            ShutDown, ProducerLost: the queue was shut down, and nothing is there that might still be taken.
+        """
+        record = self._control.look(backend)
+        if not record.ended:
+            return []
+        if record.dropped:
+            backend.purge()
+            raise self._control.end()
+        # What was put before the end, and after we had looked.
+        found = take(backend, most, 0.0, seconds)
+        if found:
+            return found
+        depth = backend.depth()
+        # What this process has itself under lease makes no end for others, and no waiting for itself.
+        elsewhere = (depth.leased or 0) - self._open_leases()
+        if depth.ready or depth.delayed or elsewhere > 0:
+            return []
+        raise self._control.end()
+
+    def __iter__(self) -> Iterator[T]:
+        """Take items until the queue is shut down and empty; others may do the same at the same time."""
+        while True:
+            try:
+                item = self.get()
+            except ShutDown:
+                return
+            yield item
+
+    __contains__ = None  # `item in queue` would take items
+
+    # -- state -------------------------------------------------------------------------------------------
+
+    def qsize(self) -> int:
+        """How many items wait now.
+
+        Raises:
+            NotSupported: the broker does not tell.
+        """
+        ready = self._call(lambda backend: backend.depth()).ready
+        if ready is None:
+            raise NotSupported(
+                f"{self._shown}: this transport cannot tell how many items wait; get(timeout=0) tells whether one does"
+            )
+        return ready
+
+    def empty(self) -> bool:
+        """Whether no item waits now."""
+        return self.qsize() == 0
+
+    def full(self) -> bool:
+        """Whether a bound is reached now."""
+        return self._call(lambda backend: backend.is_full(self._settings))
+
+    def statistics(self) -> BrokerStatistics:
+        """A snapshot: what the broker counts over all processes, and None for what it does not."""
+        figures, depth = self._call(lambda backend: (backend.figures(), backend.depth()))
+        told = {"depth": depth.ready, "leased": depth.leased, "returned": None, **figures}
+        return BrokerStatistics(
+            transport=self._options.url.scheme, reconnects=self._link.generation - 1, **told
+        )
+
+    # -- ending ------------------------------------------------------------------------------------------
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """Shut the queue down for all processes on all machines; as `conveyor.Queue.shutdown`."""
+        self._control.shutdown(immediate)
+        if immediate:
+            self._call(lambda backend: backend.purge())
+
+    def close(self) -> None:
+        """Say that this process will put and get no more by this handle; idempotent. Open leases can still be settled.
+
+        The connection is closed when the last lease is.
+        """
+        if not self._is_closed:
+            self._is_closed = True
+            self._stop_awaiting()
+            self._after_settling()
+
+    def join_thread(self) -> None:
+        """Return at once: what was put is at the broker already.
+
+        Raises:
+            AssertionError: `close` was not called before, as in `multiprocessing`.
+        """
+        assert self._is_closed, f"Queue {self!r} not closed"
+
+    def cancel_join_thread(self) -> None:
+        """Do nothing: leaving a process never waits, and never loses what was put."""
+
+    # -- memory to be filled in place ----------------------------------------------------------------------
+
+    def allocate(self, shape: int | Sequence[int], dtype: DTypeLike = float) -> NDArray[Any]:
+        """A NumPy array to fill and `put`: an ordinary one, which `put` copies, unlike `conveyor.Queue`'s."""
+        import numpy
+
+        array: NDArray[Any] = numpy.empty(shape, dtype)
+        if array.dtype.hasobject:
+            raise TypeError(f"dtype is {dtype!r}; it must be one without Python objects")
+        return array
+
+    def allocate_bytes(self, size: int) -> memoryview:
+        """The same as plain bytes, writable."""
+        size = operator.index(size)
+        if size < 0:
+            raise ValueError(f"size is {size}; it must be at least 0")
+        return memoryview(bytearray(size))
+
+
+_Take = Callable[[Backend, int, float, "float | None"], list[Delivery]]
+
+
+def _take(backend: Backend, most: int, wait: float, seconds: float | None) -> list[Delivery]:
+    return backend.take(most, wait)
+
+
+def _lease(backend: Backend, most: int, wait: float, seconds: float | None) -> list[Delivery]:
+    return backend.lease(most, wait, seconds)
+
+
+def _acknowledge(deliveries: list[Delivery], backend: Backend) -> None:
+    backend.acknowledge(deliveries)
+
+
+def _checked_most(max_items: int) -> int:
+    if not hasattr(max_items, "__index__"):
+        raise TypeError(f"max_items is {max_items!r}; it must be an integer")
+    if max_items < 1:
+        raise ValueError(f"max_items is {max_items}; it must be at least 1")
+    return int(max_items)

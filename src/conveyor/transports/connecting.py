@@ -1,0 +1,102 @@
+"""From a URL and options to a queue or topic."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+from ..errors import NotSupported
+from ..queue import checked_bounds, checked_lease
+from ..topic import checked_keep
+from . import shm
+from .base import BrokerQueue
+from .broker_topic import BrokerTopic
+from .handle import Options
+from .link import Link
+from .payload import payload_for
+from .port import Connection, Settings
+from .registry import SHM, row_of, scheme_of, url_of
+from .url import KINDS, Url, masked
+
+__all__ = ["connect_anything", "remove_anything"]
+
+
+def connect_anything(url: str, kind: str | None, create: bool | None, **options: Any) -> Any:
+    """See `conveyor.connect`."""
+    if scheme_of(url) == SHM:
+        name, in_url = shm.parse(url)
+        if _kind_of(url, kind, in_url) == "topic":
+            _check_topic(url, options)
+            return shm.connect_topic(name, create, options["max_bytes"], options["keep"])
+        return shm.connect(name, create, **_of_shm_queue(url, options))
+    where = url_of(url)
+    kind = _kind_of(url, kind, where.options["kind"])
+    row = row_of(where.scheme)
+    if kind not in row.kinds:
+        raise NotSupported(f"{where}: {where.scheme}:// has no {kind}s; use shm:// or a broker for them")
+    module = row.load(where.scheme)
+    payload = payload_for(options["codec"], options["key"])
+    if kind == "topic":
+        _check_topic(url, options)
+        _, size = checked_bounds(0, options["max_bytes"])
+        settings = Settings(max_bytes=size, keep=checked_keep(options["keep"]), codec=payload.name)
+        return BrokerTopic[Any](Options(where, module.topic, create, settings, payload))
+    if options["keep"] is not None:
+        raise ValueError(f"keep is {options['keep']}; it is for topics, and {masked(url)!r} is a queue")
+    items, size = checked_bounds(options["maxsize"], options["max_bytes"])
+    attempts, seconds = checked_lease(options["lease_seconds"], options["max_attempts"])
+    settings = Settings(items, size, attempts, seconds, codec=payload.name)
+    return BrokerQueue[Any](Options(where, module.queue, create, settings, payload, options["dead_letters"]))
+
+
+def remove_anything(url: str) -> None:
+    """See `conveyor.remove`."""
+    if scheme_of(url) == SHM:
+        shm.remove(shm.parse(url)[0])
+        return
+    where = url_of(url)
+    row = row_of(where.scheme)
+    module = row.load(where.scheme)
+    kind = where.options["kind"] or "queue"
+    _remove(where, module.queue if kind == "queue" else module.topic)
+
+
+def _remove(where: Url, make: Any) -> None:
+    link: Link[Connection] = Link(where, lambda: make(where), lambda backend: None)
+    backend = link.open(monotonic() + where.options["connect_timeout"])
+    try:
+        backend.destroy()
+    finally:
+        link.close()
+
+
+def _kind_of(url: str, kind: str | None, in_url: str | None) -> str:
+    if kind is not None and (kind not in KINDS or (in_url or kind) != kind):
+        raise ValueError(
+            f"kind is {kind!r}; it must be 'queue' or 'topic', and what the URL says ({masked(url)!r})"
+        )
+    return kind or in_url or "queue"
+
+
+def _check_topic(url: str, options: dict[str, Any]) -> None:
+    for name, unsaid in (
+        ("maxsize", 0),
+        ("lease_seconds", None),
+        ("max_attempts", None),
+        ("dead_letters", None),
+    ):
+        if options[name] is not unsaid and options[name] != unsaid:
+            raise ValueError(
+                f"{name} is {options[name]!r}; {masked(url)!r} is a topic, which has create, max_bytes, codec, key and "
+                "keep, and no other options"
+            )
+
+
+def _of_shm_queue(url: str, options: dict[str, Any]) -> dict[str, Any]:
+    if options.pop("keep") is not None:
+        raise ValueError(f"keep is for topics, and {url!r} is a queue")
+    if options.pop("key") is not None:
+        raise ValueError(f"key is for queues outside this machine's memory, and {url!r} is in it")
+    if options["codec"] is None:
+        options["codec"] = "auto"
+    return options

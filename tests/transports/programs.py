@@ -1,0 +1,128 @@
+"""What the processes of the conformance suite do; importable by those that are spawned."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+
+def put(queue: Any, items: list[Any]) -> None:
+    for item in items:
+        queue.put(item)
+
+
+def produce(queue: Any, start: int, stop: int) -> None:
+    with queue.producing():
+        for number in range(start, stop):
+            queue.put(number)
+
+
+def consume(queue: Any, results: Any) -> None:
+    results.put(list(queue))
+
+
+def work(queue: Any, results: Any) -> None:
+    """Lease until the end."""
+    from conveyor import ShutDown
+
+    done: list[Any] = []
+    while True:
+        try:
+            with queue.lease(timeout=60) as item:
+                done.append(item)
+        except ShutDown:
+            break
+    results.put(done)
+
+
+def hold(queue: Any, told: Any) -> None:
+    """Lease an item, and hold it until this is killed."""
+    lease = queue.lease(timeout=60)
+    told.put(lease.item)
+    time.sleep(600)
+
+
+def die_producing(queue: Any, told: Any) -> None:
+    """Put inside producing(), and be killed there."""
+    with queue.producing():
+        queue.put("last words")
+        told.put("inside")
+        told.close()
+        time.sleep(1.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def pass_on(queue: Any, results: Any) -> None:
+    """The first item, and what the lease of the parent is here."""
+    results.put(queue.get(timeout=60))
+
+
+def publish(topic: Any, events: list[Any]) -> None:
+    topic.publish_many(events)
+
+
+def subscribe(topic: Any, told: Any, results: Any) -> None:
+    with topic.subscribe() as subscription:
+        told.put("ready")
+        results.put(list(subscription))
+
+
+def hold_url(url: str, told: Any) -> None:
+    """Lease an item of the queue at a URL, and hold it until this is killed."""
+    import conveyor
+
+    lease = conveyor.connect(url).lease(timeout=60)
+    told.put((lease.item, lease.attempts))
+    time.sleep(600)
+
+
+def produce_url(url: str, count: int) -> None:
+    import conveyor
+
+    queue = conveyor.connect(url)
+    with queue.producing():
+        for number in range(count):
+            queue.put(number)
+
+
+def count_url(url: str, results: Any) -> None:
+    """Lease until the end, and tell how many."""
+    import conveyor
+
+    queue = conveyor.connect(url)
+    count = 0
+    try:
+        while True:
+            with queue.lease():
+                count += 1
+    except conveyor.ShutDown:
+        results.put(count)
+
+
+def put_and_tell(url: str, told: Any, turn: int) -> None:
+    """Put until this is killed, and tell of each item that is in."""
+    import conveyor
+
+    queue = conveyor.connect(url)
+    for number in range(1_000_000):
+        queue.put((turn, number))
+        told.put(("put", (turn, number)))
+
+
+def work_and_tell(url: str, told: Any) -> None:
+    """Lease until this is killed, and tell of each item that is acknowledged."""
+    import conveyor
+
+    queue = conveyor.connect(url)
+    while True:
+        lease = queue.lease()
+        lease.acknowledge()
+        told.put(("done", lease.item))
+
+
+def in_doubt(put: set[Any], done: list[Any], left: list[Any]) -> set[Any]:
+    """Of those that were put: whoever was killed may have acknowledged one and not have told."""
+    missing = put - set(done) - set(left)
+    return missing if len(missing) <= 12 else set()

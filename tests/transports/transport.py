@@ -1,0 +1,91 @@
+"""The transports that the conformance suite runs on: for each, how to get a fresh URL, and what it can do.
+
+To add one: a class here or in a file beside this one, and its name in TRANSPORTS. A test asks for what it needs with
+`needs("...")`; the words are the attributes below.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import conveyor
+
+
+class Transport:
+    """A transport under test. One object for a test session."""
+
+    scheme: ClassVar[str]
+    # What the suite may ask of it; a cell of docs/transports.md each.
+    processes: ClassVar[bool] = True
+    """Other processes reach it by the URL, and handles go to them in pickles."""
+    exact_bounds: ClassVar[bool] = True
+    """maxsize holds to the item."""
+    leases_end: ClassVar[bool] = True
+    """lease_seconds, of the queue and of a lease."""
+    delays: ClassVar[bool] = True
+    """release(delay=...)."""
+    front: ClassVar[bool] = True
+    """What comes back is the next to be taken."""
+    knows_leased: ClassVar[bool] = True
+    """statistics() knows how many are leased and dead."""
+    topics: ClassVar[bool] = True
+    keeps_events: ClassVar[bool] = True
+    """from_="oldest", and by number."""
+    dense: ClassVar[bool] = True
+    """Events are numbered one after another, from 0."""
+    blocks_publishers: ClassVar[bool] = True
+    """when_slow="block": publishers wait for a slow subscription."""
+    drops_oldest: ClassVar[bool] = True
+    """when_slow="drop_oldest" and "fail"."""
+    soon: ClassVar[float] = 1.0
+    """Seconds within which others see what changed (an end, what a dead process had): the test waits ten times that."""
+
+    def start(self) -> None:
+        """Start what it needs; called once, before the first test."""
+
+    def stop(self) -> None:
+        """Stop it again."""
+
+    def url(self, name: str, folder: Path) -> str:
+        """A URL of that name; nothing is there yet."""
+        return f"{self.scheme}://{name}"
+
+    @contextlib.contextmanager
+    def fresh(self, folder: Path, kind: str = "queue") -> Iterator[str]:
+        """A URL where nothing is; what is made there is removed behind."""
+        url = self.url(f"test-{uuid.uuid4().hex}", folder)
+        if kind == "topic":
+            url += ("&" if "?" in url else "?") + "kind=topic"
+        try:
+            yield url
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                conveyor.remove(url)
+
+
+class SharedMemory(Transport):
+    scheme = "shm"
+
+
+class Memory(Transport):
+    scheme = "memory"
+    processes = False
+
+
+class Sqlite(Transport):
+    scheme = "sqlite"
+    topics = False
+
+    def url(self, name: str, folder: Path) -> str:
+        return f"sqlite:///{folder}/queues.db?queue={name}"
+
+
+def _available() -> dict[str, type[Any]]:
+    return {kind.scheme: kind for kind in (SharedMemory, Memory, Sqlite)}
+
+
+TRANSPORTS = _available()
