@@ -11,7 +11,6 @@ from ._native import BarrierBase, Region
 from ._references import RegionReference, forget_received
 
 __all__ = ["Barrier", "BrokenBarrierError"]
-__dir__ = __all__.copy
 
 _MOST = 2**20
 

@@ -13,7 +13,6 @@ from ._references import RegionReference, forget_received
 from .locks import Lock, RLock
 
 __all__ = ["Condition"]
-__dir__ = __all__.copy
 
 R = TypeVar("R")
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 __all__ = ["DeadLetter"]
-__dir__ = __all__.copy
 
 T = TypeVar("T")
 

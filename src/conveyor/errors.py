@@ -49,7 +49,6 @@ __all__ = [
     "WrongKey",
     "WrongKind",
 ]
-__dir__ = __all__.copy
 
 
 class ConveyorError(Exception):

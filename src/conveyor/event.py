@@ -9,7 +9,6 @@ from ._native import EventBase
 from ._references import forget_received
 
 __all__ = ["Event"]
-__dir__ = __all__.copy
 
 
 class Event(CellHandle, EventBase):

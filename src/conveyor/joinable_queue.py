@@ -7,7 +7,6 @@ from typing import TypeVar
 from .queue import Queue
 
 __all__ = ["JoinableQueue"]
-__dir__ = __all__.copy
 
 T = TypeVar("T")
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from ._native import DictTable, HeldClaim, enter_update, leave_update
 
 __all__ = ["KeyUpdate"]
-__dir__ = __all__.copy
 
 V = TypeVar("V")
 _NOT_READ: Any = object()

@@ -10,7 +10,6 @@ from ._native import Lease, enter_leases, init_leases, leave_leases
 from .errors import LeaseLost
 
 __all__ = ["Lease", "Leases"]
-__dir__ = __all__.copy
 
 T = TypeVar("T")
 

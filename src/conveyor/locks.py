@@ -9,7 +9,6 @@ from ._native import LockBase, Region, RLockBase
 from ._references import forget_received
 
 __all__ = ["Lock", "RLock"]
-__dir__ = __all__.copy
 
 
 class Lock(CellHandle, LockBase):

@@ -18,7 +18,6 @@ from ._native import Channel, PipeEnd, Segment
 from ._references import Descriptor, duplicate_for_child
 
 __all__ = ["Connection", "Pipe"]
-__dir__ = __all__.copy
 
 # Bytes that may wait before `send` blocks; a larger message passes when nothing else waits.
 _BOUND_BYTES = 1 << 20

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .statistics import Statistics
 
 __all__ = ["Queue"]
-__dir__ = __all__.copy
 
 T = TypeVar("T")
 

@@ -6,4 +6,3 @@ from .queue import Queue
 from .simple_queue import SimpleQueue
 
 __all__ = ["Empty", "Full", "JoinableQueue", "Queue", "SimpleQueue"]
-__dir__ = __all__.copy

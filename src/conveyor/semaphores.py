@@ -9,7 +9,6 @@ from ._native import SemaphoreBase
 from ._references import forget_received
 
 __all__ = ["BoundedSemaphore", "Semaphore"]
-__dir__ = __all__.copy
 
 _LARGEST = 2**31 - 1  # as the standard library's
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
 __all__ = ["SharedArray"]
-__dir__ = __all__.copy
 
 # The payload of a region of kind `array`: the cell of a lock at 64, what the array is at 128, the array at 4096.
 _LOCK = 64

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .codecs import Codec
 
 __all__ = ["SharedDict"]
-__dir__ = __all__.copy
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from .codecs import Codec
 
 __all__ = ["SharedList"]
-__dir__ = __all__.copy
 
 T = TypeVar("T")
 _TRIES = 100

@@ -13,7 +13,6 @@ from ._waiting import wait_until
 from .locks import RLock
 
 __all__ = ["SharedStruct"]
-__dir__ = __all__.copy
 
 R = TypeVar("R")
 

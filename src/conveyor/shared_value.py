@@ -12,7 +12,6 @@ from ._waiting import wait_until
 from .locks import RLock
 
 __all__ = ["SharedValue"]
-__dir__ = __all__.copy
 
 R = TypeVar("R")
 

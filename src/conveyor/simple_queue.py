@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from .statistics import Statistics
 
 __all__ = ["SimpleQueue"]
-__dir__ = __all__.copy
 
 T = TypeVar("T")
 

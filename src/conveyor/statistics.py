@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = ["Statistics"]
-__dir__ = __all__.copy
 
 
 @dataclass(frozen=True, slots=True)

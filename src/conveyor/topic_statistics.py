@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 __all__ = ["SubscriberStatistics", "TopicStatistics"]
-__dir__ = __all__.copy
 
 
 @dataclass(frozen=True, slots=True)

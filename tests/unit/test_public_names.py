@@ -1,4 +1,4 @@
-"""What modules show (`dir`, `import *`) is what they are for, and nothing that they import for their own use."""
+"""What packages show (`dir`, `import *`) is what they are for, and nothing that they import for their own use."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import conveyor
 
 PUBLIC = sorted(
     name
-    for _, name, _ in pkgutil.walk_packages(conveyor.__path__, "conveyor.")
-    if not any(part.startswith("_") for part in name.split("."))
+    for _, name, is_package in pkgutil.walk_packages(conveyor.__path__, "conveyor.")
+    if is_package
+    and not any(part.startswith("_") for part in name.split("."))
     and name.split(".")[1] not in ("bench", "cli", "workers", "multiprocessing")
     and not name.startswith("conveyor.pipeline.")
 )
 
 
 @pytest.mark.parametrize("name", ["conveyor", *PUBLIC])
-def test_public_modules_show_what_is_theirs(name: str) -> None:
+def test_public_packages_show_what_is_theirs(name: str) -> None:
     module = importlib.import_module(name)
     shown = {each for each in dir(module) if not each.startswith("_")}
     assert shown == {each for each in module.__all__ if not each.startswith("_")}

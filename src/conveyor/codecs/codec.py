@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 __all__ = ["Codec"]
-__dir__ = __all__.copy
 
 
 class Codec(Protocol):

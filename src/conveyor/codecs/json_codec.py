@@ -8,7 +8,6 @@ from typing import Any, final
 from ._shipped import Shipped
 
 __all__ = ["JsonCodec"]
-__dir__ = __all__.copy
 
 
 @final

@@ -8,7 +8,6 @@ from typing import Any, final
 from ._shipped import Shipped
 
 __all__ = ["MsgpackCodec"]
-__dir__ = __all__.copy
 
 # Type checks must give the same answer whether or not the extra is installed: hence no plain import.
 _msgpack: Any = import_module("msgspec.msgpack")

@@ -7,7 +7,6 @@ from typing import Any, final
 from ._shipped import Shipped
 
 __all__ = ["RawCodec"]
-__dir__ = __all__.copy
 
 
 @final

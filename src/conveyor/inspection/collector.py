@@ -27,7 +27,6 @@ from ..errors import CorruptSegment, VersionMismatch, WrongKind
 from .named_segment import PREFIX, READY, NamedSegment
 
 __all__ = ["Collected", "Outcome", "collect"]
-__dir__ = __all__.copy
 
 
 class Outcome(StrEnum):

@@ -9,7 +9,6 @@ from .queues import examine_queues
 from .system import examine_system
 
 __all__ = ["examine"]
-__dir__ = __all__.copy
 
 
 def examine(names: Collection[str] | None = None) -> Iterator[Finding]:

@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Any
 
 __all__ = ["Finding", "Level"]
-__dir__ = __all__.copy
 
 
 class Level(StrEnum):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = ["MemoryLimit"]
-__dir__ = __all__.copy
 
 # What the kernel shows for "no limit" in version 1 is about 2**63, less a page or so.
 _NO_LIMIT = 2**60

@@ -16,7 +16,6 @@ from ..transports.shm import is_name
 from .process import Process, processes_that_map
 
 __all__ = ["FOLDER", "PREFIX", "READY", "NamedSegment"]
-__dir__ = __all__.copy
 
 FOLDER = Path("/dev/shm")
 PREFIX = "conveyor."

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = ["Process", "processes_that_map"]
-__dir__ = __all__.copy
 
 _PROC = Path("/proc")
 

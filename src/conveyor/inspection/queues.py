@@ -17,7 +17,6 @@ from .process import Process
 from .size import size_text
 
 __all__ = ["examine_queues"]
-__dir__ = __all__.copy
 
 PATIENCE = 1.0  # seconds; a lock is held for microseconds
 _LOCKS = {

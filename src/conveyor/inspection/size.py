@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 __all__ = ["size_text"]
-__dir__ = __all__.copy
 
 
 def size_text(size: float) -> str:

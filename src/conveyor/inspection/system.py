@@ -18,7 +18,6 @@ from .named_segment import FOLDER
 from .size import size_text
 
 __all__ = ["examine_system"]
-__dir__ = __all__.copy
 
 # Below these a queue may fail for want of it.
 _LEAST_SPACE = 64 * 2**20
