@@ -277,7 +277,10 @@ Status Stream::count_unfinished(std::uint64_t& count, Nanoseconds patience) {
   finish_drop();
   look_after_leases();
   if (const Status status = lock(header_.consumers, patience); status != Status::ok) return status;
-  count = unfinished();
+  // All of them, where `unfinished` is content to know that there are some.
+  const std::uint64_t all = in_stream() + table_.unfinished();
+  const std::uint64_t early = header_.leases.early_done.load(relaxed);  // relaxed: under the lock
+  count = all > early ? all - early : 0;
   header_.consumers.lock.unlock();
   return Status::ok;
 }

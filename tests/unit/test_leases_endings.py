@@ -277,3 +277,14 @@ def test_a_named_queue_says_its_bounds_once() -> None:
         assert dead.get(timeout=5).item == 1
     finally:
         conveyor.remove(name)
+
+
+def test_unfinished_tasks_counts_what_waits_and_what_was_taken() -> None:
+    queue: JoinableQueue[int] = JoinableQueue()
+    queue.put_many(range(3))
+    for taken in range(3):
+        assert queue.unfinished_tasks == 3
+        assert queue.get() == taken
+    for done in range(1, 4):
+        queue.task_done()
+        assert queue.unfinished_tasks == 3 - done
