@@ -74,8 +74,10 @@ Glance glance(int memory_fd) {
   const std::uint64_t out = head.head.word.load(relaxed) >> 1;  // relaxed from here: a copy of our own
   const std::uint64_t in = head.tail.word.load(relaxed) >> 1;
   // With those under lease: whoever holds them may give them back, also by its death.
-  seen.items = (in > out ? in - out : 0) + head.returned.load(relaxed) + head.failed.load(relaxed) +
-               head.leases.out.load(relaxed);
+  seen.waiting = (in > out ? in - out : 0) + head.returned.load(relaxed);
+  seen.items = seen.waiting + head.failed.load(relaxed) + head.leases.out.load(relaxed);
+  const std::uint64_t bytes_in = head.tail.bytes.load(relaxed), bytes_out = head.head.bytes.load(relaxed);
+  seen.bytes = bytes_in > bytes_out ? bytes_in - bytes_out : 0;
   seen.max_items = head.max_items;
   seen.max_bytes = head.max_bytes;
   seen.consumers_lock = head.consumers.lock.holder();

@@ -182,6 +182,7 @@ std::shared_ptr<Segment> Segment::attach(int memory_fd, int ready_fd) {
   }
   std::unique_ptr<Segment> fresh(new Segment);
   fresh->memory_fd_ = memory_fd;
+  fresh->pass_on();
   fresh->ready_fd_.store(ready_fd, relaxed);  // relaxed: nobody else has it yet
   if (ready_fd < 0) fresh->unready_.store(ENOTSUP, relaxed);
   fcntl(memory_fd, F_SETFD, FD_CLOEXEC);
@@ -242,6 +243,7 @@ int Segment::ready_fd() {
 }
 
 void Segment::before_fork() {
+  pass_on();
   if (!name_.empty() || unready_.load(relaxed) != 0 || ready_fd_.load(relaxed) >= 0) return;
   // Some descriptors are left to the program: this queue is one that nobody has watched so far, and perhaps nobody will.
   const std::uint64_t limit = soft_limit(RLIMIT_NOFILE);

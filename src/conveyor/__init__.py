@@ -31,9 +31,9 @@ survives the death of any of its processes:
 #   condition, shared_array, shared_struct, shared_value | numpy
 #   barrier, event, locks, semaphores
 #   _handles, _number_types, _waiting
-#   _awaitable, _ends, _events, _keys, _producing, _references, key_update, leases
+#   _afterwards, _awaitable, _ends, _events, _keys, _producing, _references, key_update, leases
 #   _coroutines
-#   _normal_end, _waiter
+#   _normal_end, _queue_options, _waiter
 #   codecs/ | msgspec pyarrow numpy
 #   _native
 #   _arrays, _reducers | numpy

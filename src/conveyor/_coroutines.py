@@ -50,7 +50,10 @@ class _ItemWatch:
     def _look(self) -> None:
         # Which ends the queue if the last one is lost, and gives back what the dead had: that makes us ready.
         self.channel._look_for_lost()
-        if self.channel._is_shut_down:  # what this process has under lease makes no end for others
+        if self.channel._is_closed:  # by this process: all shall hear of it
+            while self.waiting:
+                self.wake_one()
+        elif self.channel._is_shut_down:  # what this process has under lease makes no end for others
             self.wake_one()
         seconds = _LOOK_SECONDS if self.channel._must_look else _IDLE_SECONDS
         self.timer = self.loop.call_later(seconds, self._look)
@@ -68,7 +71,7 @@ async def wait_for_item(channel: Channel, deadline: float | None) -> bool:
     """Wait until there may be something to take, or to be told; False at the deadline."""
     loop = asyncio.get_running_loop()
     here = _items.setdefault(loop, {})
-    identity = channel._segment.identity
+    identity = channel._identity
     watch = here.get(identity)
     if watch is None:
         watch = here[identity] = _ItemWatch(loop, channel)
@@ -85,5 +88,5 @@ async def wait_for_item(channel: Channel, deadline: float | None) -> bool:
 
 async def wait_for_room(channel: Channel, needed: int, deadline: float | None) -> bool:
     """Wait until there may be room for `needed` bytes; False at the deadline."""
-    whose = channel._segment.identity
+    whose = channel._identity
     return await wait_in_thread("queue room", whose, channel._wait_room, needed, deadline)

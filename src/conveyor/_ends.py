@@ -22,14 +22,16 @@ class _End:
     readable = False
     writable = False
 
-    def __init__(self, segment: Segment, codec: str | Codec = "auto") -> None:
-        self._channel = Channel(segment, codec)
-        self.closed = False
+    # None: one of a queue that is closed.
+    def __init__(self, segment: Segment | None, codec: str | Codec = "auto") -> None:
+        self._channel = None if segment is None else Channel(segment, codec)
+        self.closed = segment is None
 
     def _check(self) -> Channel:
-        if self.closed:
+        channel = self._channel
+        if self.closed or channel is None:
             raise OSError("handle is closed")
-        return self._channel
+        return channel
 
     def fileno(self) -> int:
         """A descriptor that is readable if and only if an item can be taken.
@@ -43,9 +45,10 @@ class _End:
         """Close this end in this process. When no process has a writing (reading) end any more, whoever waits at a
         reading (writing) one gets EOFError (BrokenPipeError), if its own process has closed the other end, too.
         """
-        if not self.closed:
-            self.closed = True
-            self._channel._close_end(self.writable)
+        channel, self._channel = self._channel, None
+        self.closed = True
+        if channel is not None:
+            channel._close_end(self.writable)
 
     def __enter__(self) -> Any:
         return self

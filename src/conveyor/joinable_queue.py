@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from ._native import Channel
 from .queue import Queue
 
 __all__ = ["JoinableQueue"]
@@ -25,7 +26,8 @@ class JoinableQueue(Queue[T]):
     @property
     def unfinished_tasks(self) -> int:
         """For how many items that were put, and not dropped, `task_done` is still to be called."""
-        return self._unfinished()
+        tasks = self._tasks()
+        return 0 if tasks is None else tasks._unfinished()
 
     def task_done(self) -> None:
         """Say that an item taken by `get` is dealt with: one of this process's, else of anybody's.
@@ -33,8 +35,10 @@ class JoinableQueue(Queue[T]):
         Raises:
             ValueError: called more often than items were put.
         """
-        if not self._task_done():
+        tasks = self._tasks()
+        if tasks is None or not tasks._task_done():
             raise ValueError("task_done() called too many times")
+        self._part_if_done()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until every item that was put is done.
@@ -45,4 +49,32 @@ class JoinableQueue(Queue[T]):
         Returns:
             False if the time ran out before.
         """
-        return self._wait_tasks(timeout)
+        tasks = self._tasks()
+        done = tasks is None or tasks._wait_tasks(timeout)
+        self._part_if_done()
+        return done
+
+    # `join` and `task_done` go on after `close`, as those of multiprocessing do: by this process's memory as long as
+    # something is to be done, and then by that of others, who may put more.
+
+    def _part(self) -> None:
+        if not self._is_held or not self._unfinished():
+            self._let_go()
+
+    def _part_if_done(self) -> None:
+        if self._is_closed and self._is_held:
+            self._part()
+
+    def _tasks(self) -> Channel | None:
+        # None: nobody has the queue any more.
+        if self._is_held:
+            return self
+        if self._has_memory:
+            segment = self._segment
+        else:
+            from ._afterwards import attach_elsewhere
+
+            if (found := attach_elsewhere(self._identity)) is None:
+                return None
+            segment = found
+        return Channel(segment)

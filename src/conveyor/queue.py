@@ -15,6 +15,7 @@ from ._awaitable import AwaitableChannel
 from ._ends import NoLock, Reader, Writer
 from ._native import Segment
 from ._producing import Producing
+from ._queue_options import checked_bounds, checked_codec, checked_lease
 from ._references import Reference, forget_received, reference_to
 from .errors import Full, ItemTooLarge, ShutDown
 from .leases import Leases
@@ -31,53 +32,8 @@ __all__ = ["Queue"]
 
 T = TypeVar("T")
 
-_MOST_ATTEMPTS = 2**16 - 1
 # What multiprocessing reports as the bound of an unbounded queue on Linux (its SEM_VALUE_MAX).
 _NO_BOUND = 2**31 - 1
-
-
-def checked_bounds(maxsize: int, max_bytes: int | None) -> tuple[int, int]:
-    """Both bounds as the core takes them, where 0 is unbounded.
-
-    Raises:
-        TypeError: `maxsize` or `max_bytes` is no integer.
-        ValueError: `max_bytes` is not positive.
-    """
-    if not hasattr(maxsize, "__index__"):
-        raise TypeError(f"maxsize is {maxsize!r}; it must be an integer, 0 for no bound")
-    if max_bytes is not None and not hasattr(max_bytes, "__index__"):
-        raise TypeError(f"max_bytes is {max_bytes!r}; it must be an integer, or None for no bound")
-    if max_bytes is not None and max_bytes <= 0:
-        raise ValueError(f"max_bytes is {max_bytes}; it must be at least 1, or None for no bound")
-    limit = 2**63
-    return min(max(int(maxsize), 0), limit), min(max_bytes or 0, limit)
-
-
-def checked_codec(codec: str | Codec) -> str | Codec:
-    """The codec that is meant: "auto", "pickle" or an object; see `conveyor.codecs.resolve`."""
-    if isinstance(codec, str) and codec == "auto":
-        return "auto"
-    from .codecs import resolve
-
-    return resolve(codec)
-
-
-def checked_lease(lease_seconds: float | None, max_attempts: int | None) -> tuple[int, float]:
-    """The bounds of leases as the core takes them, where 0 is unbounded.
-
-    Raises:
-        TypeError: they are no numbers.
-        ValueError: they are not positive.
-    """
-    if max_attempts is not None and not hasattr(max_attempts, "__index__"):
-        raise TypeError(f"max_attempts is {max_attempts!r}; it must be an integer, or None for no bound")
-    if max_attempts is not None and not 1 <= max_attempts <= _MOST_ATTEMPTS:
-        raise ValueError(
-            f"max_attempts is {max_attempts}; it must be 1 to {_MOST_ATTEMPTS}, or None for no bound"
-        )
-    if lease_seconds is not None and not lease_seconds > 0:
-        raise ValueError(f"lease_seconds is {lease_seconds}; it must be above 0, or None for no bound")
-    return max_attempts or 0, float(lease_seconds or 0)
 
 
 def _bury(
@@ -236,7 +192,7 @@ class Queue(AwaitableChannel[T]):
             raise ValueError(f"Queue {self!r} is closed")
         if size == 0:
             return bytearray()
-        bound = self._segment.max_bytes
+        bound = self._max_bytes
         if bound and size > bound:
             raise ItemTooLarge(
                 f"{size} bytes can never be put: max_bytes is {bound}; raise max_bytes or send smaller items"
@@ -246,8 +202,13 @@ class Queue(AwaitableChannel[T]):
     # -- state ------------------------------------------------------------------------------------
 
     def qsize(self) -> int:
-        """How many items wait now. Exact, and right at once after a `put` or `get` anywhere."""
-        return self._depth()
+        """How many items wait now. Exact, and right at once after a `put` or `get` anywhere.
+
+        After `close`, too, as long as another process has the queue; what waits goes with the last one.
+        """
+        seen = self._seen_elsewhere()
+        depth: int = self._depth() if seen is None else seen["waiting"]
+        return depth
 
     def empty(self) -> bool:
         """Whether no item waits now.
@@ -255,13 +216,25 @@ class Queue(AwaitableChannel[T]):
         Raises:
             OSError: the queue was used and then closed by this process.
         """
-        if self._is_closed and self._segment.has_put:
+        if self._is_closed and self._has_put:
             raise OSError(f"Queue {self!r} is closed")
-        return self._is_empty()
+        seen = self._seen_elsewhere()
+        return self._is_empty() if seen is None else not seen["waiting"]
 
     def full(self) -> bool:
-        """Whether a bound is reached now."""
-        return self._is_full()
+        """Whether a bound is reached now. After `close` as `qsize`."""
+        seen = self._seen_elsewhere()
+        if seen is None:
+            return self._is_full()
+        items, size = seen["max_items"], seen["max_bytes"]
+        return bool(items and seen["waiting"] >= items) or bool(size and seen["bytes"] >= size)
+
+    def _seen_elsewhere(self) -> dict[str, Any] | None:
+        if not self._is_closed or self._has_memory:
+            return None
+        from ._afterwards import look_elsewhere
+
+        return look_elsewhere(self._identity)
 
     def statistics(self) -> Statistics:
         """A snapshot of counters over all processes."""
@@ -333,9 +306,27 @@ class Queue(AwaitableChannel[T]):
     # -- ending, for this process -----------------------------------------------------------------------
 
     def close(self) -> None:
-        """Say that this process will put and get no more; idempotent. Other processes are not concerned."""
+        """Say that this process will put and get no more; idempotent. Other processes are not concerned.
+
+        Its memory and descriptors here are given back: at once, unless a call in another thread, a lease, an array that
+        was received, `producing()` or another handle still needs them, or something waits in it and no other process
+        has it: then they go with this object.
+        """
         forget_received()
         self._mark_closed()
+        for end in ("_reader", "_writer"):
+            if isinstance(self.__dict__.get(end), Reader | Writer):
+                del self.__dict__[end]
+        self._part()
+
+    def _part(self) -> None:
+        # What waits is not to be lost: if nobody else has it, this one may still be handed on.
+        others = False
+        if self._passed_on and self._is_held and self._depth():
+            from ._afterwards import held_elsewhere
+
+            others = held_elsewhere(self._identity)
+        self._let_go(with_items=others)
 
     def join_thread(self) -> None:
         """Return at once: what was put is in shared memory already, and there is no thread to wait for.
@@ -344,6 +335,7 @@ class Queue(AwaitableChannel[T]):
             AssertionError: `close` was not called before, as in `multiprocessing`.
         """
         assert self._is_closed, f"Queue {self!r} not closed"
+        self._part()
 
     def cancel_join_thread(self) -> None:
         """Do nothing: leaving a process never waits for a reader, and never loses what was put."""
@@ -373,15 +365,19 @@ class Queue(AwaitableChannel[T]):
 
     @assignable
     def _maxsize(self) -> int:
-        return self._segment.max_items or _NO_BOUND
+        return self._max_items or _NO_BOUND
 
     @assignable
     def _reader(self) -> Reader:
+        if self._is_closed and not self._has_memory:
+            return Reader(None)
         end: Reader = self.__dict__.setdefault("_reader", Reader(self._segment, self._codec))
         return end
 
     @assignable
     def _writer(self) -> Writer:
+        if self._is_closed and not self._has_memory:
+            return Writer(None)
         end: Writer = self.__dict__.setdefault("_writer", Writer(self._segment, self._codec))
         return end
 

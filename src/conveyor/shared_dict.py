@@ -16,10 +16,10 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
 
 from ._native import DictTable, Region
+from ._queue_options import checked_codec
 from ._references import RegionReference, forget_received, reference_to_region
 from ._regions import checked_bound, open_region, wait_for
 from .key_update import KeyUpdate
-from .queue import checked_codec
 
 if TYPE_CHECKING:
     from .codecs import Codec

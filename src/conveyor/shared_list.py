@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, TypeVar
 
 from ._native import ListSequence, Region
+from ._queue_options import checked_codec
 from ._references import RegionReference, forget_received, reference_to_region
 from ._regions import checked_bound, open_region, wait_for
-from .queue import checked_codec
 
 if TYPE_CHECKING:
     from .codecs import Codec

@@ -55,12 +55,16 @@ class SimpleQueue(SimpleChannel[T]):
         Raises:
             OSError: the queue is closed.
         """
+        self._check_open()
+        return self._is_empty()
+
+    def _check_open(self) -> None:
         if self._reader.closed:
             raise OSError("handle is closed")
-        return self._is_empty()
 
     def shutdown(self, immediate: bool = False) -> None:
         """Shut the queue down for all processes; as `Queue.shutdown`."""
+        self._check_open()
         self._shutdown(immediate)
 
     @property
@@ -81,17 +85,24 @@ class SimpleQueue(SimpleChannel[T]):
 
     def producing(self) -> Producing[SimpleQueue[T]]:
         """A block that counts as a producer; as `Queue.producing`."""
+        self._check_open()
         return Producing(self)
 
     def expect_producers(self, n: int) -> None:
         """Say how many producers must still come; as `Queue.expect_producers`."""
+        self._check_open()
         self._expect_producers(n)
 
     def close(self) -> None:
-        """Close the queue in this process; every later call raises OSError. Idempotent."""
+        """Close the queue in this process; every later call raises OSError. Idempotent.
+
+        Its memory and descriptors here are given back, as by `Queue.close`.
+        """
+        forget_received()
         self._reader.close()
         self._writer.close()
         self._mark_closed()
+        self._let_go(with_items=True)
 
     def statistics(self) -> Statistics:
         """A snapshot of counters over all processes."""

@@ -15,7 +15,7 @@ PUBLIC = sorted(
     if is_package
     and not any(part.startswith("_") for part in name.split("."))
     and name.split(".")[1] not in ("bench", "cli", "workers", "multiprocessing")
-    and not name.startswith("conveyor.pipeline.")
+    and not name.startswith(("conveyor.pipeline.", "conveyor.transports."))
 )
 
 

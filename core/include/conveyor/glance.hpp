@@ -10,7 +10,8 @@ namespace conveyor {
 
 struct Glance {
   bool local = false;  // made in this pid namespace
-  std::uint64_t items = 0, max_items = 0, max_bytes = 0;
+  // `items`: with those under lease; `waiting`: without, as is `bytes`.
+  std::uint64_t items = 0, waiting = 0, bytes = 0, max_items = 0, max_bytes = 0;
   // The holders of its locks at that moment.
   OwnerId consumers_lock = nobody, producers_lock = nobody, pool_lock = nobody, ready_lock = nobody;
   // Who put and got, and has not left; the dead among them.

@@ -124,6 +124,9 @@ class Segment {
   const Identity& identity() const { return identity_; }
   const std::string& name() const { return name_; }
   int memory_fd() const { return memory_fd_; }
+  // Whether another process may have it, now or before: it has a name, came from another, was forked, or is on its way.
+  bool passed_on() const { return passed_on_.load(relaxed) || !name_.empty(); }  // relaxed: carries nothing else
+  void pass_on() { passed_on_.store(true, relaxed); }
   // The ends of an anonymous queue in this process, as a pipe has them: the ready descriptor is a pipe's, open for reading
   // and writing, and is given away in part by whoever closes an end. So the kernel knows, over forks, `exec` and deaths,
   // whether anybody is left at the other end.
@@ -191,6 +194,7 @@ class Segment {
 
   int memory_fd_ = -1;
   ThreadAtomic<int> ready_fd_{-1};
+  ThreadAtomic<bool> passed_on_{false};
   ThreadAtomic<int> unready_{0};  // why there can be none: an errno
   Plan plan_{};  // never read from the segment again, where it might be damaged
   View file_;  // header and pages

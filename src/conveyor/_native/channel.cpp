@@ -9,7 +9,7 @@
 namespace conveyor::python {
 
 bool Channel::pack(nb::handle item, Packed& into) {
-  into.target = &stream_.segment();
+  into.target = &stream_->segment();
   return choice_.pack(item, into);
 }
 
@@ -34,19 +34,20 @@ bool Channel::closed_meanwhile() const {
 }
 
 void Channel::wake_all() {
-  stream_.segment().header().not_full.notify(INT_MAX);
-  stream_.segment().header().not_empty.notify(INT_MAX);
+  if (!stream_) return;
+  stream_->segment().header().not_full.notify(INT_MAX);
+  stream_->segment().header().not_empty.notify(INT_MAX);
 }
 
 // Sleeps until there may be an item; a pipe sleeps in poll, which also tells when its peer goes or it is closed here.
 Waited Channel::wait_for_item(Nanoseconds deadline, Slices& slices, const WakeUp* wake_up) {
   // Without a descriptor to be woken by it looks for itself.
   constexpr Nanoseconds look_every = 50'000'000;
-  if (pipe_ == nullptr && !stream_.segment().has_closed(Segment::PipeSide::writing))
-    return stream_.wait_not_empty(deadline, slices);
-  if (pipe_ == nullptr) return stream_.wait_not_empty(std::min(deadline, monotonic_now() + 4 * look_every), slices);
+  if (pipe_ == nullptr && !stream_->segment().has_closed(Segment::PipeSide::writing))
+    return stream_->wait_not_empty(deadline, slices);
+  if (pipe_ == nullptr) return stream_->wait_not_empty(std::min(deadline, monotonic_now() + 4 * look_every), slices);
   if (slices.first()) {
-    stream_.spin_for_item();
+    stream_->spin_for_item();
     return Waited::again;
   }
   Nanoseconds slice = slices.next();
@@ -59,14 +60,15 @@ Waited Channel::wait_for_item(Nanoseconds deadline, Slices& slices, const WakeUp
 }
 
 nb::object Channel::wait_item(const Deadline& deadline) {
+  if (!is_here()) return {};
   const PipeUse use(pipe_);
   if (!use) return {};
   Slices slices;
   for (;;) {
     if (closed_meanwhile()) return {};
     if (unheard_.any()) return nb::bool_(true);
-    const bool ended = stream_.ended();
-    if (!stream_.settled_empty() || (ended && stream_.over()))
+    const bool ended = stream_->ended();
+    if (!stream_->settled_empty() || (ended && stream_->over()))
       return nb::bool_(true);  // the end is something to be told
     if (writers_gone()) return nb::bool_(true);  // EOF is something to receive
     if (looked_for_lost()) continue;
@@ -81,33 +83,35 @@ nb::object Channel::wait_item(const Deadline& deadline) {
 }
 
 nb::object Channel::wait_room(std::uint64_t needed, const Deadline& deadline) {
+  if (!stream_) return nb::bool_(true);  // whoever waits shall try, and be told
   Slices slices;
   for (;;) {
-    if (stream_.has_room(needed) || stream_.ended()) return nb::bool_(true);
+    if (stream_->has_room(needed) || stream_->ended() || closed()) return nb::bool_(true);
     if (deadline.passed()) return nb::bool_(false);
     {
       const WithoutGil released;
-      stream_.wait_not_full(needed, deadline.at, slices);
+      stream_->wait_not_full(needed, deadline.at, slices);
     }
     if (!look_for_signals(slices)) return {};
   }
 }
 
 nb::object Channel::wait_tasks(const Deadline& deadline) {
+  if (!is_here()) return {};
   Slices slices;
   for (;;) {
     settle_drop();
     bool done = false;
     {
       const WithoutGil released;
-      stream_.look_after_leases();
-      done = stream_.all_tasks_done(longest_portion);
+      stream_->look_after_leases();
+      done = stream_->all_tasks_done(longest_portion);
     }
     if (done) return nb::bool_(true);
     if (deadline.passed()) return nb::bool_(false);
     {
       const WithoutGil released;
-      stream_.wait_all_tasks_done(deadline.at, slices);
+      stream_->wait_all_tasks_done(deadline.at, slices);
     }
     if (!look_for_signals(slices)) return {};
   }

@@ -4,12 +4,16 @@
 #include <nanobind/nanobind.h>
 
 #include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "codec_choice.hpp"
 #include "conveyor/stream.hpp"
 #include "deadline.hpp"
 #include "errors.hpp"
+#include "holders.hpp"
 #include "object_codec.hpp"
 #include "packed.hpp"
 #include "pickling.hpp"
@@ -76,7 +80,43 @@ class Channel {
  public:
   // `codec`: an object with name, dumps and loads; the str "pickle"; or "auto".
   Channel(std::shared_ptr<Segment> segment, nb::object codec)
-      : stream_(std::move(segment)), choice_(std::move(codec)) {}
+      : stream_(std::in_place, std::move(segment)), choice_(std::move(codec)) {}
+
+  // For as long as one of these is, a call is inside: each method that Python calls has one (PlainType).
+  class Use {
+   public:
+    explicit Use(Channel& channel) : channel_(channel), generation_(channel.holders_.enter()) {}
+    ~Use() {
+      if (channel_.holders_.leave(generation_)) [[unlikely]]
+        channel_.part();
+    }
+    Use(const Use&) = delete;
+
+   private:
+    Channel& channel_;
+    const std::uint32_t generation_;
+  };
+  // The memory and descriptors are given back as soon as nobody needs them: at once, or when the last call that is
+  // inside has returned, the last lease is settled, and the last block of a producer left. Then `stream` throws, and what
+  // is asked of the queue is answered from memory, in both senses.
+  // `with_items`: also if some wait.
+  void let_go(bool with_items) {
+    with_items_ = with_items;
+    holders_.end();
+  }
+  Holders& holders() { return holders_; }
+  struct Remembered {
+    std::uint64_t depth = 0, max_items = unbounded, max_bytes = unbounded;
+    bool full = false, ended = false, has_put = false;
+    bool passed_on = false;  // then what waited went with the others when nobody has it any more
+    Identity identity;
+    std::string name;
+    StreamStatistics statistics{};
+  };
+  const Remembered& remembered() const { return remembered_; }
+  bool has_stream() const { return stream_.has_value(); }
+  // That of the queue, also after it was let go of: if anybody here has it, or it has a name. Else null.
+  std::shared_ptr<Segment> memory() const;
 
   // Memory to be filled in place and then put; null with a Python error set.
   nb::object allocate(std::uint64_t size);
@@ -104,7 +144,7 @@ class Channel {
       if (portion == 0) return status;
       {
         const WithoutGil released;
-        stream_.await_consumers_lock(portion);
+        stream_->await_consumers_lock(portion);
       }
       if (patient && !look_for_signals()) return Status::interrupted;
     }
@@ -137,22 +177,23 @@ class Channel {
     unheard_.give_up();
   }
   void reopen() { closed_in_ = 0; }
-  bool closed() const { return closed_in_ == fork_generation(); }
+  bool closed() const { return closed_in_ == fork_generation() || !stream_; }
 
   // For the end of a pipe: tokens and the peer's life go over this descriptor.
   void use_pipe(std::shared_ptr<PipeEnd> end) {
-    stream_.ready().use_descriptor(end->fd());
+    stream_->ready().use_descriptor(end->fd());
     pipe_ = std::move(end);
   }
   // Of a queue, in this process: what its _reader and _writer are closed by.
   void close_end(bool writing) {
-    stream_.segment().close_end(writing ? Segment::PipeSide::writing : Segment::PipeSide::reading);
+    if (!stream_) return;
+    stream_->segment().close_end(writing ? Segment::PipeSide::writing : Segment::PipeSide::reading);
     wake_all();
   }
   // Its end was closed: whoever waits in a call on it shall look.
   void wake_all();
 
-  Stream& stream() { return stream_; }
+  Stream& stream();  // throws a Python error when it was let go of
   nb::handle codec() const { return choice_.codec(); }
   // For the garbage collector: a user's codec may refer to its queue.
   int traverse(visitproc visit, void* arg) {
@@ -168,6 +209,8 @@ class Channel {
   }
 
  private:
+  void part() noexcept;
+  bool is_here() const;  // false: it was let go of, and a Python error is set
   enum class Next { retry, stop };  // stop: a Python error is set
   template <class Sink>
   bool take(std::size_t most, const Deadline& deadline, Sink& sink, LeaseId* leases = nullptr,
@@ -200,7 +243,7 @@ class Channel {
   bool writers_gone() const { return pipe_ != nullptr ? peer_gone() : segment_gone(Segment::PipeSide::writing); }
   bool readers_gone() const { return pipe_ != nullptr ? peer_gone() : segment_gone(Segment::PipeSide::reading); }
   bool segment_gone(Segment::PipeSide which) const {
-    return stream_.segment().has_closed(which) && stream_.segment().is_gone(which);
+    return stream_->segment().has_closed(which) && stream_->segment().is_gone(which);
   }
   bool peer_gone() const;
   bool closed_meanwhile() const;
@@ -210,7 +253,10 @@ class Channel {
   nb::object decode_run(Kind kind, const RunReference& run, nb::object prepared);
   bool handle_pickling_error(nb::handle self, nb::handle item);
 
-  Stream stream_;
+  std::optional<Stream> stream_;
+  Holders holders_;
+  bool with_items_ = false;
+  Remembered remembered_;
   CodecChoice choice_;
   std::uint32_t closed_in_ = 0;
   std::shared_ptr<PipeEnd> pipe_;  // null: a queue's

@@ -14,32 +14,9 @@
 namespace conveyor::python {
 
 void bind_ending(PlainType<Channel>& channel);
+void bind_figures(PlainType<Channel>& channel);
 
 namespace {
-
-nb::dict statistics(Channel& channel) {
-  const StreamStatistics s = channel.stream().statistics();
-  nb::dict result;
-  result["items_in"] = s.items_in;
-  result["items_out"] = s.items_out;
-  result["bytes_in"] = s.bytes_in;
-  result["bytes_out"] = s.bytes_out;
-  result["depth"] = channel.stream().depth();
-  result["peak_depth"] = s.peak_depth;
-  result["put_waits"] = s.put_waits;
-  result["get_waits"] = s.get_waits;
-  result["put_blocked_seconds"] = static_cast<double>(s.put_blocked_nanoseconds) * 1e-9;
-  result["get_blocked_seconds"] = static_cast<double>(s.get_blocked_nanoseconds) * 1e-9;
-  result["producers"] = s.producers;
-  result["consumers"] = s.consumers;
-  result["memory_held"] = s.memory_held;
-  result["memory_lent"] = s.memory_lent;
-  result["leased"] = s.leased;
-  result["returned"] = s.returned;
-  result["redelivered"] = s.redelivered;
-  result["dead"] = s.dead;
-  return result;
-}
 
 nb::object check(Channel& self, double patience) {
   std::optional<std::string> trouble;
@@ -62,11 +39,11 @@ int watch(Channel& self) {
 void bind_channel(nb::module_& module) {
   PlainType<Channel> channel("Channel", docs::Channel);
   bind_ending(channel);
+  bind_figures(channel);
   channel
       .init([](void* at, std::shared_ptr<Segment> segment,
                nb::object codec) { new (at) Channel(std::move(segment), std::move(codec)); },
             {"segment"_p, "codec"_p = "auto"})
-      .property("_segment", [](Channel& self) { return self.stream().shared_segment(); })
       .def("_mark_closed", function<&Channel::close>)
       .def("_mark_open", function<&Channel::reopen>)
       .property("_is_closed", [](Channel& self) { return self.closed(); })
@@ -74,9 +51,7 @@ void bind_channel(nb::module_& module) {
       .def("_wake_all", function<&Channel::wake_all>)
       .def("_close_end", function<&Channel::close_end>, {"writing"_p})
       .def("_watch", function<&watch>)
-      .def("_is_full", [](Channel& self) { return self.stream().full(); })
       .def("_use_dead_letters", function<&Channel::use_dead_letters>, {"bury"_p})
-      .def("_statistics", function<&statistics>)
       .def("_check", function<&check>, {"patience"_p = 10.0})
       .def("_put_object", [](Channel& self, nb::handle item) { return self.put(nb::none(), item, {}); }, {"item"_p})
       .def("_put_bytes",

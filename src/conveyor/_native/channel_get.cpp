@@ -128,20 +128,20 @@ nb::object decode_inline(Kind kind, const std::byte* data, std::size_t size) {
 Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline, Slices& slices) {
   switch (status) {
     case Status::empty: break;
-    default: raise_status(status, stream_.segment(), 0); return Next::stop;
+    default: raise_status(status, stream_->segment(), 0); return Next::stop;
   }
-  const bool ended = stream_.ended();
-  if (!stream_.settled_empty()) {
+  const bool ended = stream_->ended();
+  if (!stream_->settled_empty()) {
     if (!deadline.passed()) return Next::retry;
     raise_empty();
     return Next::stop;
   }
-  if (ended && stream_.over()) {
+  if (ended && stream_->over()) {
     raise_end();
     return Next::stop;
   }
   if (looked_for_lost()) return Next::retry;
-  if (writers_gone() && stream_.empty()) {
+  if (writers_gone() && stream_->empty()) {
     PyErr_SetNone(PyExc_EOFError);
     return Next::stop;
   }
@@ -155,7 +155,7 @@ Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline
     wait_for_item(deadline.at, slices, woken_by.get());
   }
   if (!look_for_signals(slices)) {
-    stream_.pass_on();
+    stream_->pass_on();
     return Next::stop;
   }
   return closed_meanwhile() ? Next::stop : Next::retry;
@@ -167,13 +167,13 @@ bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink, Lease
   if (!use) return false;
   if (unheard_.any() && unheard_.raise()) [[unlikely]]
     return false;
-  stream_.segment().note_getting();
+  stream_->segment().note_getting();
   Patience patience(deadline);
   Slices slices;
   for (;;) {
     if (!move_failed()) return false;
     std::size_t done = 0;
-    const Status status = stream_.take(most, sink, done, leases);
+    const Status status = stream_->take(most, sink, done, leases);
     if (taken != nullptr) *taken = done;
     if (done > 0) return true;  // even before a damaged one: these are the caller's, the next call tells
     if (status == Status::busy) {
@@ -184,7 +184,7 @@ bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink, Lease
       }
       {
         const WithoutGil released;
-        stream_.await_consumers_lock(portion);
+        stream_->await_consumers_lock(portion);
       }
       if (!look_for_signals()) return false;
       continue;
@@ -195,23 +195,23 @@ bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink, Lease
 }
 
 nb::object Channel::decode_one(const Taken& taken, nb::object prepared) {
-  if (taken.kind == Kind::buffers || taken.kind == Kind::custom) return unpack(stream_, taken, codec());
+  if (taken.kind == Kind::buffers || taken.kind == Kind::custom) return unpack(*stream_, taken, codec());
   if (is_known(taken.kind) && taken.run_count == 0) {
     nb::object object = decode_inline(taken.kind, taken.data, taken.size);
     if (!object.is_valid()) [[unlikely]]
-      keep_bytes(stream_, taken);
+      keep_bytes(*stream_, taken);
     return object;
   }
   nb::object object = is_known(taken.kind)
                           ? decode_run(taken.kind, taken.runs[0], std::move(prepared))
                           : raise("CorruptSegment", "an item in the queue is damaged: it is of no known kind");
-  if (!object.is_valid()) keep_bytes(stream_, taken);
-  for (std::uint32_t i = 0; !taken.leased && i < taken.run_count; ++i) stream_.release(taken.runs[i]);
+  if (!object.is_valid()) keep_bytes(*stream_, taken);
+  for (std::uint32_t i = 0; !taken.leased && i < taken.run_count; ++i) stream_->release(taken.runs[i]);
   return object;
 }
 
 nb::object Channel::decode_run(Kind kind, const RunReference& run, nb::object prepared) {
-  const std::byte* const data = stream_.run_data(run);
+  const std::byte* const data = stream_->run_data(run);
   const auto size = static_cast<Py_ssize_t>(run.size);
   nb::object result;
   if (kind == Kind::bytes) {
@@ -229,6 +229,7 @@ nb::object Channel::decode_run(Kind kind, const RunReference& run, nb::object pr
 }
 
 nb::object Channel::get(const Deadline& deadline) {
+  if (!is_here()) return {};
   OneSink sink(choice_.id());
   if (!take(1, deadline, sink)) return {};
   return decode_one(sink.taken(), std::move(sink.prepared));
@@ -264,7 +265,7 @@ bool Channel::lease_some(std::size_t most, const Deadline& deadline, std::vector
   // What could not be unpickled comes again, or has failed too often; the others need not wait for it. But Ctrl-C does
   // not wait for them.
   if (interrupted) {
-    for (const Leased& each : into) settle([&] { return stream_.give_back(each.lease, "interrupted", 0); }, false);
+    for (const Leased& each : into) settle([&] { return stream_->give_back(each.lease, "interrupted", 0); }, false);
     into.clear();
   }
   if (into.empty() && failure.is_valid()) set_exception(failure);
@@ -291,25 +292,25 @@ nb::object Channel::bury(const nb::object& item, const Failure& failure, std::ui
 }
 
 bool Channel::move_failed() {
-  if (stream_.failed() == 0 || !bury_.is_valid() || is_moving_ || monotonic_now() < next_move_) return true;
+  if (stream_->failed() == 0 || !bury_.is_valid() || is_moving_ || monotonic_now() < next_move_) return true;
   const Marked moving(is_moving_);
   for (;;) {
     OneSink sink(choice_.id());
     LeaseId lease;
     Failure failure;
-    if (stream_.take_failed(sink, lease, failure) != Status::ok) return true;
+    if (stream_->take_failed(sink, lease, failure) != Status::ok) return true;
     nb::object item = decode_one(sink.taken(true), std::move(sink.prepared));
     const Last gone(item);
     const nb::object moved = bury(item, failure, sink.sender);
     if (moved.ptr() == Py_True) {
-      settle([&] { return stream_.acknowledge(lease); }, false);
+      settle([&] { return stream_->acknowledge(lease); }, false);
       continue;
     }
     const nb::object error = take_exception();
     const bool interrupt = error.is_valid() && PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) == 0;
     const bool for_good =
         error.is_valid() && !interrupt && PyErr_GivenExceptionMatches(error.ptr(), PyExc_MemoryError) == 0;
-    settle([&] { return stream_.put_back_failed(lease, for_good); }, false);
+    settle([&] { return stream_->put_back_failed(lease, for_good); }, false);
     if (interrupt) {  // Ctrl-C
       set_exception(error);
       return false;
@@ -324,6 +325,7 @@ bool Channel::move_failed() {
 }
 
 nb::object Channel::get_bytes(const Deadline& deadline) {
+  if (!is_here()) return {};
   OneSink sink(choice_.id());
   sink.gate.bytes_for_pickle = true;
   if (!take(1, deadline, sink)) return {};
@@ -368,6 +370,7 @@ nb::object Channel::get_many(std::size_t most, const Deadline& deadline) {
 }
 
 nb::object Channel::take_each(std::size_t most, nb::handle unreadable) {
+  if (!is_here()) return {};
   ManySink sink(choice_.id());
   if (!take(most, {forever, true}, sink)) return {};
   nb::list items;

@@ -18,7 +18,7 @@ Nanoseconds after(Nanoseconds time) {
 }  // namespace
 
 bool Channel::parse_lease_time(nb::handle seconds, Nanoseconds& time) {
-  time = stream_.segment().header().leases.lease_time;
+  time = stream_->segment().header().leases.lease_time;
   if (seconds.is_none()) return true;
   const double wanted = foreign([&] { return PyFloat_AsDouble(seconds.ptr()); });
   if (wanted == -1.0 && PyErr_Occurred() != nullptr) return false;
@@ -34,7 +34,7 @@ bool Channel::parse_lease_time(nb::handle seconds, Nanoseconds& time) {
 void Channel::give_back_undecoded(const LeaseId& lease) {
   const nb::object error = take_exception();
   const std::string text = error_text(error);
-  settle([&] { return stream_.give_back(lease, text, 0); }, false);
+  settle([&] { return stream_->give_back(lease, text, 0); }, false);
   if (move_failed()) set_exception(error);  // else it is Ctrl-C that is to be raised
 }
 
@@ -45,7 +45,7 @@ nb::object Channel::lease(nb::handle self, const Deadline& deadline, nb::handle 
   nb::object item = lease_one(deadline, lease);
   if (!item.is_valid()) return {};
   // Only now: while it was decoded, nobody else could have had it.
-  if (time != forever) stream_.set_due(lease, after(time));
+  if (time != forever) stream_->set_due(lease, after(time));
   nb::object made = make_lease(self, *this, std::move(item), lease);
   if (!made.is_valid()) give_back_undecoded(lease);
   return made;
@@ -55,12 +55,12 @@ nb::object Channel::lease_many(nb::handle self, std::size_t most, const Deadline
   Nanoseconds time;
   if (!parse_lease_time(seconds, time)) return {};
   std::vector<Leased> taken;
-  if (!lease_some(std::min<std::size_t>(most, lease_capacity(stream_.segment().page_count())), deadline, taken))
+  if (!lease_some(std::min<std::size_t>(most, lease_capacity(stream_->segment().page_count())), deadline, taken))
     return {};
   nb::list leases;
   const Nanoseconds due = after(time);
   for (Leased& each : taken) {
-    if (due != forever) stream_.set_due(each.lease, due);
+    if (due != forever) stream_->set_due(each.lease, due);
     const nb::object made = make_lease(self, *this, std::move(each.item), each.lease);
     if (made.is_valid()) {
       leases.append(made);
@@ -73,11 +73,12 @@ nb::object Channel::lease_many(nb::handle self, std::size_t most, const Deadline
 }
 
 nb::object Channel::task_done() {
-  switch (const Status status = settle([&] { return stream_.task_done(); }, true)) {
+  if (!is_here()) return {};
+  switch (const Status status = settle([&] { return stream_->task_done(); }, true)) {
     case Status::ok: return nb::bool_(true);
     case Status::empty: return nb::bool_(false);
     case Status::interrupted: return {};
-    default: return raise_status(status, stream_.segment(), 0);
+    default: return raise_status(status, stream_->segment(), 0);
   }
 }
 

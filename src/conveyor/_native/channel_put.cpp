@@ -20,25 +20,25 @@ Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, co
     case Status::busy:
     case Status::interrupted: return look_for_signals() ? Next::retry : Next::stop;
     case Status::full: break;
-    default: raise_status(status, stream_.segment(), payload); return Next::stop;
+    default: raise_status(status, stream_->segment(), payload); return Next::stop;
   }
-  if (stream_.ended()) {
+  if (stream_->ended()) {
     raise("ShutDown", shut_down_text);
     return Next::stop;
   }
   if (deadline.passed()) {
-    raise_full(nullptr, stream_.segment().header().max_bytes == unbounded ? 0 : payload);
+    raise_full(nullptr, stream_->segment().header().max_bytes == unbounded ? 0 : payload);
     return Next::stop;
   }
   {
     const WithoutGil released;
     Nanoseconds until = deadline.at;
-    if (pipe_ != nullptr || stream_.segment().has_closed(Segment::PipeSide::reading))
+    if (pipe_ != nullptr || stream_->segment().has_closed(Segment::PipeSide::reading))
       until = std::min(until, monotonic_now() + peer_look);
-    stream_.wait_not_full(payload, until, slices);
+    stream_->wait_not_full(payload, until, slices);
   }
   if (!look_for_signals(slices)) {
-    stream_.pass_on();
+    stream_->pass_on();
     return Next::stop;
   }
   return !closed_meanwhile() && check_peer() ? Next::retry : Next::stop;
@@ -46,7 +46,7 @@ Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, co
 
 Channel::Next Channel::after_failed_allocation(int error, std::uint64_t payload, const Deadline& deadline) {
   if (error != EBUSY) {
-    raise_status(Status::no_memory, stream_.segment(), payload);
+    raise_status(Status::no_memory, stream_->segment(), payload);
     return Next::stop;
   }
   if (deadline.passed()) {
@@ -57,12 +57,12 @@ Channel::Next Channel::after_failed_allocation(int error, std::uint64_t payload,
 }
 
 bool Channel::deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline) {
-  stream_.segment().note_putting();
+  stream_->segment().note_putting();
   Patience patience(deadline);
   Slices slices;
   while (done < count) {
     std::size_t more = 0;
-    Status status = stream_.put(items + done, count - done, more, 0);
+    Status status = stream_->put(items + done, count - done, more, 0);
     if (status == Status::busy) {
       const Nanoseconds portion = patience.portion();
       if (portion == 0) {
@@ -70,7 +70,7 @@ bool Channel::deliver(const Outgoing* items, std::size_t count, std::size_t& don
         return false;
       }
       const WithoutGil released;
-      status = stream_.put(items + done, count - done, more, portion);
+      status = stream_->put(items + done, count - done, more, portion);
     }
     done += more;
     if (status != Status::ok && after_failed_put(status, items[done].payload(), deadline, slices) == Next::stop)
@@ -81,21 +81,21 @@ bool Channel::deliver(const Outgoing* items, std::size_t count, std::size_t& don
 
 // No memory is taken for a large item before there is room: many blocked producers must not exceed the bound.
 bool Channel::await_room(std::uint64_t payload, const Deadline& deadline, Slices& slices) {
-  const Header& header = stream_.segment().header();
+  const Header& header = stream_->segment().header();
   if (payload > header.max_bytes && header.soft_bound == 0) {
-    raise_status(Status::too_large, stream_.segment(), payload);
+    raise_status(Status::too_large, stream_->segment(), payload);
     return false;
   }
-  while (!stream_.has_room(payload)) {
+  while (!stream_->has_room(payload)) {
     if (after_failed_put(Status::full, payload, deadline, slices) == Next::stop) return false;
   }
-  stream_.segment().note_putting();
+  stream_->segment().note_putting();
   return true;
 }
 
 // A pipe's message above its bound is sent when it is received, as one above the kernel's would be.
 bool Channel::await_receipt(std::uint64_t payload, const Deadline& deadline, Slices& slices) {
-  while (pipe_ != nullptr && payload > stream_.segment().header().max_bytes && !stream_.has_room(0)) {
+  while (pipe_ != nullptr && payload > stream_->segment().header().max_bytes && !stream_->has_room(0)) {
     if (after_failed_put(Status::full, 0, deadline, slices) == Next::stop) return false;
   }
   return true;
@@ -111,8 +111,8 @@ bool Channel::deliver_large(std::size_t size, Kind kind, const Deadline& deadlin
     Pool::Allocation got;
     {
       const WithoutGil released;
-      got = stream_.allocate_run(size, run);
-      if (got.first != no_page) copy(stream_.run_data(run));
+      got = stream_->allocate_run(size, run);
+      if (got.first != no_page) copy(stream_->run_data(run));
     }
     if (got.first != no_page) break;
     if (after_failed_allocation(got.error, size, deadline) == Next::stop) return false;
@@ -123,14 +123,14 @@ bool Channel::deliver_large(std::size_t size, Kind kind, const Deadline& deadlin
   outgoing.run_count = 1;
   std::size_t done = 0;
   if (!deliver(&outgoing, 1, done, deadline)) {
-    stream_.release(run);
+    stream_->release(run);
     return false;
   }
   return await_receipt(size, deadline, slices);
 }
 
 bool Channel::deliver_placed(Packed& packed, const Deadline& deadline) {
-  Placing placing(packed, stream_);
+  Placing placing(packed, *stream_);
   Slices slices;
   if (!placing.plan() || !await_room(placing.payload(), deadline, slices)) return false;
   int error = 0;
@@ -158,18 +158,19 @@ bool Channel::deliver_packed(Packed& packed, const Deadline& deadline) {
 }
 
 nb::object Channel::allocate(std::uint64_t size) {
+  if (!is_here()) return {};
   const Deadline deadline{monotonic_now() + grace, false};
   RunReference run;
   for (;;) {
     Pool::Allocation got;
     {
       const WithoutGil released;
-      got = stream_.allocate_run(size, run);
+      got = stream_->allocate_run(size, run);
     }
     if (got.first != no_page) break;
     if (after_failed_allocation(got.error, size, deadline) == Next::stop) return {};
   }
-  const auto loan = std::make_shared<Loan>(stream_.shared_segment(), run);
+  const auto loan = std::make_shared<Loan>(stream_->shared_segment(), run);
   return make_memory(loan, loan->data(0), size);
 }
 
@@ -190,6 +191,7 @@ bool Channel::handle_pickling_error(nb::handle self, nb::handle item) {
 }
 
 nb::object Channel::put(nb::handle self, nb::handle item, const Deadline& deadline) {
+  if (!is_here()) return {};
   const PipeUse use(pipe_);
   if (!use || !check_peer()) return {};
   Outgoing outgoing;
@@ -222,6 +224,7 @@ nb::object Channel::put(nb::handle self, nb::handle item, const Deadline& deadli
 }
 
 nb::object Channel::put_bytes(nb::handle data, const Deadline& deadline) {
+  if (!is_here()) return {};
   Packed raw;
   if (choice_.is_users()) {
     PyErr_SetString(PyExc_TypeError, "send_bytes sends a pickle, and this queue has a codec; use put");

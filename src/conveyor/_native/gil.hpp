@@ -24,11 +24,24 @@ namespace nb = nanobind;
 // The thread does nothing any more, and hears no signal; it goes with the process.
 [[noreturn]] void stay() noexcept;
 
+// In how many calls of `foreign` this thread is.
+inline constinit thread_local int foreign_calls = 0;
+// Whether the thread that forked this process was in one: only then a call of ours may be going on that it began before.
+bool was_forked_inside_call();
+
+class ForeignCall {
+ public:
+  ForeignCall() { ++foreign_calls; }
+  ~ForeignCall() { --foreign_calls; }
+  ForeignCall(const ForeignCall&) = delete;
+};
+
 // Calls `call`, which may run Python code. Nothing in `call` itself may have a destructor that minds: no nb::object,
 // but for what is handed in.
 template <class Call>
 decltype(auto) foreign(Call call) {
   try {
+    const ForeignCall inside;
     return call();
   } catch (abi::__forced_unwind&) {
     stay();

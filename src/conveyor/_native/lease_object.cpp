@@ -22,6 +22,7 @@ struct Lease {
   unsigned int attempts;
   std::uint32_t generation;  // of forks: a child has only a copy
   Stage stage;
+  bool holds;  // the channel stays as it is until this is settled
 };
 
 PyTypeObject* lease_type = nullptr;
@@ -58,15 +59,24 @@ bool may_settle(Lease* self, Stage wanted, bool& done) {
   return false;
 }
 
+// Nothing keeps the channel any more on its behalf. Within a Use.
+void is_settled(Lease* self, Stage as) {
+  self->stage = as;
+  if (!self->holds) return;
+  self->holds = false;
+  self->channel->holders().let_go(self->generation);
+}
+
 template <class Operation>
 PyObject* settle_as(Lease* self, Stage wanted, Operation operation) {
   bool done = false;
   if (!may_settle(self, wanted, done)) return done ? Py_NewRef(Py_None) : nullptr;
+  const Channel::Use use(*self->channel);
   switch (const Status status = self->channel->settle(operation, true)) {
-    case Status::ok: self->stage = wanted; break;
+    case Status::ok: is_settled(self, wanted); break;
     case Status::interrupted: return nullptr;
     case Status::lost:
-      self->stage = Stage::lost;
+      is_settled(self, Stage::lost);
       return raise_lost("the lease was over: the item went back to the queue, and somebody else may have it");
     default: raise_status(status, self->channel->stream().segment(), 0); return nullptr;
   }
@@ -134,8 +144,12 @@ void finalize(PyObject* object) {
   if (self->stage != Stage::held || self->generation != fork_generation()) return;
   PyObject *type, *value, *trace;
   PyErr_Fetch(&type, &value, &trace);
-  self->stage = Stage::given_back;
-  self->channel->settle([&] { return self->channel->stream().give_back(self->id, "the lease was dropped", 0); }, false);
+  {
+    const Channel::Use use(*self->channel);
+    is_settled(self, Stage::given_back);
+    self->channel->settle([&] { return self->channel->stream().give_back(self->id, "the lease was dropped", 0); },
+                          false);
+  }
   PyErr_Restore(type, value, trace);
 }
 
@@ -208,6 +222,8 @@ nb::object make_lease(nb::handle queue, Channel& channel, nb::object item, const
   self->attempts = lease.attempts;
   self->generation = fork_generation();
   self->stage = Stage::held;
+  self->holds = true;
+  channel.holders().keep();
   PyObject_GC_Track(self);
   return nb::steal(reinterpret_cast<PyObject*>(self));
 }

@@ -153,6 +153,7 @@ nb::object where_received(nb::handle buffer) {
   if (loan == nullptr) return nb::none();
   Segment& segment = loan->segment();
   const RunReference& place = loan->run(run);
+  segment.pass_on();
   return nb::make_tuple(segment.identity().device, segment.identity().inode, self(), segment.memory_fd(),
                         segment.ready_fd(), place.first, place.pages, offset, held.view.len);
 }

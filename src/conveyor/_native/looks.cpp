@@ -22,6 +22,8 @@ void bind_looks(nb::module_& module) {
         nb::dict result;
         result["local"] = seen.local;
         result["items"] = seen.items;
+        result["waiting"] = seen.waiting;
+        result["bytes"] = seen.bytes;
         result["max_items"] = seen.max_items == unbounded ? 0 : seen.max_items;
         result["max_bytes"] = seen.max_bytes == unbounded ? 0 : seen.max_bytes;
         result["consumers_lock"] = seen.consumers_lock;

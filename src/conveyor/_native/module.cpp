@@ -104,7 +104,11 @@ void bind_segment(nb::module_& module) {
       .def_prop_ro("has_put", &Segment::has_put)
       .def_prop_ro("owner", [](const Segment&) { return self(); })
       .def_prop_ro("name", [](const Segment& self) { return self.name(); })
-      .def_prop_ro("memory_fd", &Segment::memory_fd)
+      .def_prop_ro("memory_fd",
+                   [](Segment& self) {
+                     self.pass_on();  // what else would anybody want it for
+                     return self.memory_fd();
+                   })
       .def_prop_ro("ready_fd",
                    [](Segment& self) {
                      const int fd = self.ready_fd();

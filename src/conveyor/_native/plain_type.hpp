@@ -69,6 +69,20 @@ concept Collected = requires(T& value, visitproc visit, void* argument) {
 template <class T>
 concept Finalized = requires(T& value) { value.finalize(); };
 
+// Minds that its methods are being called: one of its `Use` lasts as long as each call.
+template <class T>
+concept Used = requires { typename T::Use; };
+
+template <class T>
+struct UseOf {
+  explicit UseOf(T&) {}
+};
+template <Used T>
+struct UseOf<T> {
+  explicit UseOf(T& value) : use(value) {}
+  typename T::Use use;
+};
+
 // A first parameter of this type gets the Python object, too.
 template <class T>
 struct Self {
@@ -104,6 +118,7 @@ struct Thunk<T, F, R (F::*)(First, A...) const> {
   static PyObject* run(PyObject* self, PyObject** values, std::index_sequence<i...>) {
     T* const value = value_in<T>(self);
     if (value == nullptr) return nullptr;
+    [[maybe_unused]] const UseOf<T> use(*value);
     const auto call = [&]() -> R {
       if constexpr (std::is_same_v<First, Self<T>>) {
         return F{}(Self<T>{*value, nb::handle(self)}, taken<A>(values[i], i)...);

@@ -3,6 +3,7 @@
 #include <sys/prctl.h>
 
 #include <cstdlib>
+#include <memory>
 #include <vector>
 
 #include <conveyor/meter.hpp>
@@ -47,7 +48,12 @@ class LentMeter {
 // Looks whether any of these has an item, for so long; no wake-up is awaited, and none is asked for.
 bool spin_for_any(const nb::list& channels, double seconds) {
   std::vector<const Stream*> streams;
-  for (const nb::handle channel : channels) streams.push_back(&plain_cast<Channel>(channel.ptr()).stream());
+  std::vector<std::unique_ptr<Channel::Use>> uses;  // another thread may close one of them
+  for (const nb::handle each : channels) {
+    auto& channel = plain_cast<Channel>(each.ptr());
+    streams.push_back(&channel.stream());
+    uses.push_back(std::make_unique<Channel::Use>(channel));
+  }
   const auto any = [&streams] {
     for (const Stream* stream : streams)
       if (!stream->empty()) return true;

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from .._names import checked_name, is_name
 from .._native import Segment
-from ..queue import Queue, checked_bounds, checked_codec, checked_lease
+from .._queue_options import checked_bounds, checked_codec, checked_lease
+from ..queue import Queue
 from .registry import SHM, scheme_of
 from .url import KINDS, masked
 

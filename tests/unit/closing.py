@@ -1,0 +1,35 @@
+"""What the tests of `close` have in common."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import conveyor
+
+
+def belongings() -> tuple[int, int]:
+    """How many descriptors and mappings of shared memory this process has."""
+    descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    return descriptors, Path("/proc/self/maps").read_text().count("memfd:conveyor")
+
+
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def drain(queue: Any) -> None:
+    """Take what a closed queue was left with, by another handle."""
+    other = pickle.loads(pickle.dumps(queue))
+    conveyor.Queue()
+    while not other.empty():
+        other.get()
+    other.close()
+    queue.join_thread()
