@@ -31,7 +31,7 @@ survives the death of any of its processes:
 #   condition, shared_array, shared_struct, shared_value | numpy
 #   barrier, event, locks, semaphores
 #   _handles, _number_types, _waiting
-#   _afterwards, _awaitable, _ends, _events, _keys, _producing, _references, key_update, leases
+#   _afterwards, _awaitable, _direction, _ends, _events, _keys, _producing, _references, key_update, leases
 #   _coroutines
 #   _normal_end, _queue_options, _waiter
 #   codecs/ | msgspec pyarrow numpy

@@ -4,23 +4,24 @@ The bytes go through a stream in shared memory; a kernel pipe or socket pair rem
 what only the kernel can know: whether a process at the other end still lives (EOF, EPIPE), and a
 descriptor to wait on together with others. Sends are whole messages under a lock, so any number of
 threads and processes may share one end.
+
+The memory is made when something is first sent, received or waited for, or the process forks, or an end is
+pickled: until then a pipe is what `multiprocessing`'s is, two descriptors.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import socket
+from _socket import socketpair
 from multiprocessing import connection, reduction
 from typing import Any
 
+from ._direction import Direction
 from ._native import Channel, PipeEnd, Segment
 from ._references import Descriptor, duplicate_for_child
 
 __all__ = ["Connection", "Pipe"]
-
-# Bytes that may wait before `send` blocks; a larger message passes when nothing else waits.
-_BOUND_BYTES = 1 << 20
 
 
 class Connection(connection.Connection):
@@ -32,16 +33,20 @@ class Connection(connection.Connection):
         outbox: what this end sends to, or None if it is read-only.
     """
 
-    def __init__(self, handle: int, inbox: Segment | None, outbox: Segment | None) -> None:
+    def __init__(self, handle: int, inbox: Direction | None, outbox: Direction | None) -> None:
         super().__init__(handle, readable=inbox is not None, writable=outbox is not None)
         self._end = PipeEnd(handle)
-        self._inbox = self._channel(inbox)
-        self._outbox = self._channel(outbox)
+        self._in = inbox
+        self._out = outbox
+        # Opened at first use.
+        self._inbox: Channel | None = None
+        self._outbox: Channel | None = None
 
-    def _channel(self, segment: Segment | None) -> Channel | None:
-        if segment is None:
-            return None
-        channel = Channel(segment)
+    def _open(self, direction: Direction | None) -> Channel:
+        # None, here and below: another thread has closed it since it was asked.
+        if direction is None:
+            raise OSError("handle is closed")
+        channel = Channel(direction.segment())
         channel._use_pipe(self._end)
         return channel
 
@@ -52,6 +57,7 @@ class Connection(connection.Connection):
         """
         super().close()
         boxes = (self._inbox, self._outbox)
+        self._in = self._out = None
         self._inbox = self._outbox = None
         for box in boxes:
             if box is not None:
@@ -83,16 +89,18 @@ class Connection(connection.Connection):
         self._check_readable()  # type: ignore[attr-defined]
         return self._receiving()._get_object()
 
-    # Another thread may have closed it since it was asked.
-
     def _sending(self) -> Channel:
         if (outbox := self._outbox) is None:
-            raise OSError("handle is closed")
+            self._outbox = outbox = self._open(self._out)
+            if self._out is None:
+                self._outbox = None
         return outbox
 
     def _receiving(self) -> Channel:
         if (inbox := self._inbox) is None:
-            raise OSError("handle is closed")
+            self._inbox = inbox = self._open(self._in)
+            if self._in is None:
+                self._inbox = None
         return inbox
 
     # The base class checks arguments and states and calls these three.
@@ -112,13 +120,16 @@ class Connection(connection.Connection):
         return self._receiving()._wait_item(timeout)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        segments = [None if box is None else box._segment for box in (self._inbox, self._outbox)]
+        segments = [None if each is None else each.segment() for each in (self._in, self._out)]
         memory = [None if segment is None else duplicate_for_child(segment.memory_fd) for segment in segments]
         return _rebuild, (reduction.DupFd(self.fileno()), *memory)
 
 
 def _rebuild(handle: Descriptor, inbox: Descriptor | None, outbox: Descriptor | None) -> Connection:
-    received = [None if memory is None else Segment.attach(memory.detach(), -1) for memory in (inbox, outbox)]
+    received = [
+        None if memory is None else Direction(Segment.attach(memory.detach(), -1))
+        for memory in (inbox, outbox)
+    ]
     return Connection(handle.detach(), *received)
 
 
@@ -128,13 +139,12 @@ def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:  # noqa: N802 - 
     Args:
         duplex: True: both ends send and receive; False: the first only receives, the second only sends.
     """
+    there = Direction()
     if not duplex:
-        stream = Segment.create(0, _BOUND_BYTES, soft=True, pipe=True)
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
         os.set_blocking(writing, False)
-        return Connection(reading, stream, None), Connection(writing, None, stream)
-    there = Segment.create(0, _BOUND_BYTES, soft=True, pipe=True)
-    back = Segment.create(0, _BOUND_BYTES, soft=True, pipe=True)
-    one, other = socket.socketpair()
+        return Connection(reading, there, None), Connection(writing, None, there)
+    back = Direction()
+    one, other = socketpair()
     return Connection(one.detach(), back, there), Connection(other.detach(), there, back)
