@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from owners import owner_of
 
 import conveyor
 from conveyor._native import _glance
@@ -68,13 +69,6 @@ class TestFlippedBits:
 
 
 # What a lock's word may say. `living`: a process that has nothing to do with the queue.
-def owner_of(pid: int) -> int:
-    """As where programs are known by their start: owner.cpp has the parts."""
-    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    space = Path("/proc/self/ns/pid").stat().st_ino % 2**14
-    return (1 if space in (0, 2**14 - 1) else space) << 49 | ticks % 2**26 << 23 | pid << 1
-
-
 LOCKS = {"producers_lock": 512, "consumers_lock": 640, "ready_lock": 832, "pool_lock": 896}
 LIVING = {
     "living": lambda: owner_of(os.getppid()),

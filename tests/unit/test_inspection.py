@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from owners import owner_of
 
 import conveyor
 from conveyor.inspection import Finding, Level, Outcome, collect, examine, size_text, system
@@ -179,8 +180,7 @@ class TestQueues:
             pid = holder.process.pid
             os.kill(pid, signal.SIGSTOP)
             os.waitid(os.P_PID, pid, os.WSTOPPED)
-            ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-            write(name, lock, (ticks << 23 | pid << 1).to_bytes(8, "little"))
+            write(name, lock, owner_of(pid).to_bytes(8, "little"))
             start = time.monotonic()
             found = look(name)
             assert time.monotonic() - start < 8

@@ -227,6 +227,9 @@ def test_a_waiting_thread_does_not_hold_up_the_others() -> None:
 
 NO_ADDRESS_SPACE = """
 import resource, conveyor, pathlib
+first = conveyor.Queue()  # what the process itself needs for its first item is there, too
+first.put("item")
+assert first.get() == "item"
 used = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 50_000_000, -1))
 queues = []
