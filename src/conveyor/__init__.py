@@ -38,7 +38,7 @@ survives the death of any of its processes:
 #   _native
 #   _arrays, _reducers | numpy
 #   protocols | numpy
-#   _assignable, _lazy, _names, dead_letter, errors, statistics, topic_statistics
+#   _assignable, _descriptor_server, _lazy, _names, dead_letter, errors, statistics, topic_statistics
 #
 # Under _native lies core/, in C++, which knows no Python.
 import sys as _sys

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+# Before it is needed: a process that has dropped its privileges may be kept from its modules.
+from . import _descriptor_server as _descriptor_server
 from ._assignable import assignable
 from ._references import RegionReference, reference_to_region
 

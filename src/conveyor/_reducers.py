@@ -9,6 +9,9 @@ from importlib.machinery import PathFinder
 from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Any
 
+# Like the rest, before an item is taken: a process that has dropped its privileges may be kept from its modules.
+from . import _descriptor_server as _descriptor_server
+
 if TYPE_CHECKING:
     import numpy
 

@@ -7,14 +7,16 @@ Three ways, each an object with `open()`:
   as `multiprocessing` does it for connections: nothing can get lost on the way;
 * anywhere else (another queue, Pool arguments) goes a hint where a living process holds the
   descriptors; the receiver opens them through /proc. The sender keeps its own until somebody has
-  received the handle, so it may drop the queue at once.
+  received the handle, so it may drop the queue at once. Where the receiver may be kept from looking
+  there (another user's, no /proc), the sender also offers them at a socket.
 """
 
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ._native import (
     Region,
@@ -23,10 +25,14 @@ from ._native import (
 )
 from .errors import SegmentGone
 
+if TYPE_CHECKING:
+    from ._descriptor_server import Offer
+
 __all__ = [
     "Descriptor",
     "Reference",
     "RegionReference",
+    "duplicate",
     "duplicate_for_child",
     "forget_received",
     "reference_to",
@@ -175,39 +181,74 @@ class InheritedReference(Generic[M]):
 class HintReference(Generic[M]):
     """Where a living process holds the descriptors."""
 
-    __slots__ = ("fds", "identity", "opener", "owner")
+    __slots__ = ("fds", "identity", "offer", "opener", "owner")
 
-    def __init__(self, opener: _Opener[M], identity: tuple[int, int], owner: int, *fds: int) -> None:
+    def __init__(
+        self, opener: _Opener[M], identity: tuple[int, int], owner: int, offer: Offer | None, *fds: int
+    ) -> None:
         self.opener = opener
         self.identity = identity
         self.owner = owner
+        self.offer = offer
         self.fds = fds
 
     def open(self) -> M:
         forget_received()
         found = self.opener.find_or_attach(self.identity, self.owner, self.fds)
+        if found is None and self.offer is not None and (taken := self.offer.take()) is not None:
+            found = self.opener.attach(taken)
         if found is None:
-            raise SegmentGone(self._why_not_found((self.owner >> 1) & 0x3FFFFF))
+            raise SegmentGone(self._why_not_found(_pid_of(self.owner)))
         found.export_end()
         forget_received()
         return found
 
     def _why_not_found(self, pid: int) -> str:
+        if not _is_alive(self.owner):
+            return self.opener.gone(pid)
+        lives = f"what this pickle leads to cannot be reached: process {pid}, which sent it, lives, but "
+        instead = (
+            "hand it over as an argument of Process, or use something named (conveyor.connect('shm://name'))"
+        )
         try:
             os.readlink(f"/proc/{pid}/fd/{self.fds[0]}")  # noqa: PTH115
         except PermissionError:
-            if _is_alive(self.owner):
-                return (
-                    f"what this pickle leads to cannot be reached: process {pid}, which sent it, lives, but this "
-                    f"process may not look at its descriptors, since one of the two has changed its user (setuid); "
-                    f"hand it over as an argument of Process, or before the change, or use something named"
-                )
+            return (
+                f"{lives}this process may not look at its descriptors, since one of the two has changed its user "
+                f"(setuid), and it does not offer them; {instead}"
+            )
         except OSError:
-            pass
+            if not os.path.exists(f"/proc/{pid}"):  # noqa: PTH110 - as quick as the rest
+                return (
+                    f"{lives}there is no /proc to look at its descriptors by, and it does not offer them; "
+                    f"mount one (mount -t proc proc /proc), or {instead}"
+                )
         return self.opener.gone(pid)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return HintReference, (self.opener, self.identity, self.owner, *self.fds)
+        return HintReference, (self.opener, self.identity, self.owner, self.offer, *self.fds)
+
+
+class OfferedDescriptor:
+    """A descriptor, other than of memory, that a living process offers once."""
+
+    __slots__ = ("offer", "pid")
+
+    def __init__(self, offer: Offer, pid: int) -> None:
+        self.offer = offer
+        self.pid = pid
+
+    def detach(self) -> int:
+        taken = self.offer.take()
+        if taken is None:
+            raise SegmentGone(
+                f"the connection in this pickle is gone: process {self.pid}, which sent it, has ended, or somebody "
+                f"has received it already; keep the sender alive until then"
+            )
+        return taken[0]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OfferedDescriptor, (self.offer, self.pid)
 
 
 # Sent but not yet received: their descriptors must stay open for the receiver to find.
@@ -220,21 +261,58 @@ def forget_received() -> None:
         _sent[:] = [each for each in _sent if each.exports]
 
 
+def _pid_of(owner: int) -> int:
+    return (owner >> 1) & 0x3FFFFF
+
+
 def duplicate_for_child(fd: int) -> Descriptor:
-    """A descriptor for the child being started; the same descriptor twice is passed once.
+    """A descriptor for the child being started, or for anybody; for a child the same descriptor twice is passed once.
 
     A spawned child inherits descriptors by number, and passing one number twice is an error there.
     """
-    from multiprocessing import popen_forkserver, reduction
     from multiprocessing.context import get_spawning_popen
 
     popen: Any = get_spawning_popen()
     # A forkserver's child is sent its descriptors and numbers them itself; all others (spawn's, loky's)
     # inherit them by number.
-    if not isinstance(popen, popen_forkserver.Popen) and fd in getattr(popen, "_fds", ()):
-        descriptor: Descriptor = popen.DupFd(fd)
-        return descriptor
+    if popen is not None and fd in getattr(popen, "_fds", ()):
+        from multiprocessing import popen_forkserver
+
+        if not isinstance(popen, popen_forkserver.Popen):
+            descriptor: Descriptor = popen.DupFd(fd)
+            return descriptor
+    return duplicate(fd)
+
+
+def duplicate(fd: int) -> Descriptor:
+    """A descriptor for the pickle that is being made now; it counts as another one each time."""
+    from multiprocessing import reduction
+    from multiprocessing.context import get_spawning_popen
+
+    if get_spawning_popen() is None and (offered := _offer_once(fd)) is not None:
+        return offered
     return reduction.DupFd(fd)
+
+
+def _offer_once(fd: int) -> OfferedDescriptor | None:
+    from ._descriptor_server import Reach, reach, server
+
+    # `multiprocessing` serves it by a socket in a folder of its own, which other users cannot open, nor those
+    # who were other users when it was made.
+    if reach() is Reach.SAME_USER:
+        return None
+    copy = os.dup(fd)
+    taken: list[bool] = []
+
+    def lend() -> tuple[None, tuple[int]]:
+        taken.append(True)
+        return None, (copy,)
+
+    offer = server.offer(object(), 1, lend, lambda: bool(taken), lambda: os.close(copy))
+    if offer is not None:
+        return OfferedDescriptor(offer, os.getpid())
+    os.close(copy)
+    return None
 
 
 def reference_to(segment: Segment) -> Reference:
@@ -262,4 +340,24 @@ def _reference(
     memory.export_begin()
     if not any(kept is memory for kept in _sent):
         _sent.append(memory)
-    return HintReference(opener, memory.identity, memory.owner, *fds())
+    numbers = fds()
+    return HintReference(opener, memory.identity, memory.owner, _offer(memory, numbers), *numbers)
+
+
+def _offer(memory: Segment | Region, fds: tuple[int, ...]) -> Offer | None:
+    from ._descriptor_server import Reach, reach, server
+
+    seen = reach()
+    if seen is Reach.SAME_USER:
+        return None
+    kept = weakref.ref(memory)  # what has been received somewhere is kept by nobody's offer
+
+    def lend() -> tuple[object, tuple[int, ...]]:
+        memory = kept()
+        return memory, (() if memory is None else fds)
+
+    def is_over() -> bool:
+        memory = kept()
+        return memory is None or memory.exports == 0
+
+    return server.offer(memory.identity, len(fds), lend, is_over, in_case=seen is Reach.SAME_PRIVILEGES)

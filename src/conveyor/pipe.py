@@ -14,12 +14,12 @@ from __future__ import annotations
 import io
 import os
 from _socket import socketpair
-from multiprocessing import connection, reduction
+from multiprocessing import connection
 from typing import Any
 
 from ._direction import Direction
 from ._native import Channel, PipeEnd, Segment
-from ._references import Descriptor, duplicate_for_child
+from ._references import Descriptor, duplicate, duplicate_for_child
 
 __all__ = ["Connection", "Pipe"]
 
@@ -122,7 +122,7 @@ class Connection(connection.Connection):
     def __reduce__(self) -> tuple[Any, ...]:
         segments = [None if each is None else each.segment() for each in (self._in, self._out)]
         memory = [None if segment is None else duplicate_for_child(segment.memory_fd) for segment in segments]
-        return _rebuild, (reduction.DupFd(self.fileno()), *memory)
+        return _rebuild, (duplicate(self.fileno()), *memory)
 
 
 def _rebuild(handle: Descriptor, inbox: Descriptor | None, outbox: Descriptor | None) -> Connection:

@@ -1,0 +1,268 @@
+"""DescriptorServer: hands descriptors of this process to others that may not look at them through /proc.
+
+A receiver that the kernel lets look there needs no help. It does not let anybody look at a process that has
+changed its user, or is not dumpable, and nobody with fewer privileges at one with more; and without /proc there is
+nowhere to look. A sender that is like this also offers what it sends at a socket. The socket has no file, so that it
+is reached after any change of user, and the secret of each offer, which travels in the pickle alone, is the
+permission to have it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from array import array
+from collections.abc import Callable, Hashable, Sequence
+from enum import Enum
+from typing import Any
+
+__all__ = ["DescriptorServer", "Offer", "Reach", "reach", "server"]
+
+_SECRET_BYTES = 16
+_LOOK_SECONDS = 0.1  # between looks whether anything is still on offer
+_CLIENT_SECONDS = 0.5  # for a client that has connected to say what it wants
+_ANSWER_SECONDS = 10.0  # for the server to answer: it may be stopped, or busy
+_NO_CAPABILITY = b"0" * 16
+# How long the privileged offer what they send if none of their kind has dropped its privileges: one may be about to.
+_IN_CASE_SECONDS = 2.0
+
+
+class Reach(Enum):
+    """Who may look at this process's descriptors in /proc."""
+
+    SAME_USER = 0
+    SAME_PRIVILEGES = 1
+    NOBODY = 2
+
+
+def reach() -> Reach:
+    """Who may look at this process's descriptors in /proc."""
+    try:
+        # What the kernel does not show to others, it does not let us own either.
+        owner = os.stat("/proc/self/fd").st_uid  # noqa: PTH116 - quick
+        if owner != os.geteuid():
+            return Reach.NOBODY
+        if owner == 0 or _credentials("self")[-1] != _NO_CAPABILITY:
+            return Reach.SAME_PRIVILEGES
+    except OSError:
+        return Reach.NOBODY
+    return Reach.SAME_USER
+
+
+def _credentials(process: str) -> tuple[bytes, ...]:
+    with open(f"/proc/{process}/status", "rb") as file:  # noqa: PTH123 - quick
+        text = file.read()
+    return tuple(
+        text.partition(word)[2].partition(b"\n")[0] for word in (b"\nUid:", b"\nGid:", b"\nCapPrm:\t")
+    )
+
+
+def _somebody_has_other_privileges() -> bool:
+    """Whether another process of this program, or of one by the same interpreter, has."""
+    own, program = _credentials("self"), os.readlink("/proc/self/exe")  # noqa: PTH115 - quick
+    for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 - quick
+        with contextlib.suppress(OSError):  # it has ended
+            if os.readlink(f"/proc/{pid}/exe") == program and _credentials(pid) != own:  # noqa: PTH115
+                return True
+    return False
+
+
+class Offer:
+    """Where descriptors that another process offers can be had."""
+
+    __slots__ = ("address", "count", "secret")
+
+    def __init__(self, address: str, secret: bytes, count: int) -> None:
+        self.address = address
+        self.secret = secret
+        self.count = count
+
+    def __reduce__(self) -> tuple[type[Offer], tuple[str, bytes, int]]:
+        return Offer, (self.address, self.secret, self.count)
+
+    def take(self) -> list[int] | None:
+        """The descriptors, now of this process; None: whoever offered them has ended, or offers them no more.
+
+        Raises:
+            OSError: this process can have no more descriptors.
+        """
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            connection.settimeout(_ANSWER_SECONDS)
+            try:
+                connection.connect(self.address)
+                connection.sendall(self.secret)
+                # Not by recv_fds, which takes flags and does not pass them on.
+                space = socket.CMSG_LEN(self.count * array("i").itemsize)
+                _, messages, flags, _ = connection.recvmsg(1, space, socket.MSG_CMSG_CLOEXEC)
+            except OSError:
+                return None
+        received = array("i")
+        for _level, _type, data in messages:
+            received.frombytes(data[: len(data) - len(data) % received.itemsize])
+        if len(received) == self.count:
+            return list(received)
+        for fd in received:
+            os.close(fd)
+        if flags & socket.MSG_CTRUNC:
+            raise OSError("no descriptor is left for what was received (see ulimit -n)")
+        return None
+
+
+class _OnOffer:
+    """What the holder of a secret may have; the arguments are those of `DescriptorServer.offer`."""
+
+    __slots__ = ("_is_over", "_until", "close", "key", "lend")
+
+    def __init__(
+        self,
+        key: Hashable,
+        lend: Callable[[], tuple[object, Sequence[int]]],
+        is_over: Callable[[], bool],
+        close: Callable[[], object],
+        in_case: bool,
+    ) -> None:
+        self.key = key
+        self.lend = lend
+        self.close = close
+        self._is_over = is_over
+        self._until = 0.0 if in_case else math.inf
+        self.prolong()
+
+    def prolong(self) -> None:
+        """It has been sent once more, or somebody may want it still."""
+        self._until = max(self._until, time.monotonic() + _IN_CASE_SECONDS)
+
+    def is_over(self) -> bool:
+        """Whether it need not be offered any longer."""
+        if self._is_over():
+            return True
+        if time.monotonic() < self._until:
+            return False
+        try:
+            wanted = _somebody_has_other_privileges()
+        except OSError:
+            wanted = True
+        if wanted:
+            self.prolong()
+        return not wanted
+
+
+class DescriptorServer:
+    """Serves what this process offers, by a thread that is there while anything is on offer."""
+
+    def __init__(self) -> None:
+        # A signal's handler may offer something, too, in the middle of an offer.
+        self._lock: Any = threading.RLock()
+        self._on_offer: dict[bytes, _OnOffer] = {}
+        self._made: dict[Hashable, Offer] = {}
+        self._listener: socket.socket | None = None
+
+    def offer(
+        self,
+        key: Hashable,
+        count: int,
+        lend: Callable[[], tuple[object, Sequence[int]]],
+        is_over: Callable[[], bool],
+        close: Callable[[], object] = int,
+        in_case: bool = False,
+    ) -> Offer | None:
+        """Offer descriptors.
+
+        Args:
+            key: what they are of: as long as it is on offer, nothing is added by offering it once more.
+            count: how many there are.
+            lend: returns, whenever somebody asks, what keeps them open, and them.
+            is_over: whether nobody will ask for them any more; asked now and then, false to begin with.
+            close: called after that, in another thread.
+            in_case: others can have them through /proc, unless they have dropped privileges: it is over, too, when
+                nobody has for some time.
+
+        Returns:
+            What others can have them by; None if there is no descriptor left for it, or no thread.
+        """
+        with self._lock:
+            if key in self._made:
+                self._on_offer[self._made[key].secret].prolong()
+                return self._made[key]
+            if self._listener is None and not self._start():
+                return None
+            assert self._listener is not None
+            secret = os.urandom(_SECRET_BYTES)
+            self._on_offer[secret] = _OnOffer(key, lend, is_over, close, in_case)
+            self._made[key] = made = Offer(self._listener.getsockname(), secret, count)
+            return made
+
+    def _start(self) -> bool:
+        try:
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError:
+            return False
+        try:
+            listener.bind(f"\0conveyor-{os.getpid()}-{os.urandom(8).hex()}")
+            listener.listen(128)
+            listener.setblocking(False)
+            thread = threading.Thread(
+                target=self._serve, args=(listener,), name="conveyor-descriptors", daemon=True
+            )
+            self._listener = listener
+            # Signals are for the program's threads.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            try:
+                thread.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        except (OSError, RuntimeError):  # the interpreter ends: there are no new threads any more
+            self._listener = None
+            listener.close()
+            return False
+        return True
+
+    def _serve(self, listener: socket.socket) -> None:
+        poll = select.poll()
+        poll.register(listener, select.POLLIN)
+        while True:
+            if poll.poll(1000 * _LOOK_SECONDS):
+                with contextlib.suppress(OSError):
+                    self._answer(listener.accept()[0])
+            with self._lock:
+                over = [secret for secret, each in self._on_offer.items() if each.is_over()]
+                done = [self._on_offer.pop(secret) for secret in over]
+                for each in done:
+                    del self._made[each.key]
+                last = not self._on_offer
+                if last:
+                    self._listener = None
+                    listener.close()
+            for each in done:
+                each.close()
+            if last:
+                return
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection:
+            connection.settimeout(_CLIENT_SECONDS)
+            secret = connection.recv(_SECRET_BYTES)
+            with self._lock:
+                found = self._on_offer.get(secret)
+            if found is not None:
+                _keeper, fds = found.lend()
+                socket.send_fds(connection, [b"d"], list(fds))
+
+    def forget(self) -> None:
+        """In a forked child: what its parent offers, its parent serves."""
+        self._lock._at_fork_reinit()
+        listener, self._listener = self._listener, None
+        self._on_offer.clear()
+        self._made.clear()
+        if listener is not None:
+            listener.close()
+
+
+server = DescriptorServer()
+os.register_at_fork(after_in_child=server.forget)
