@@ -8,8 +8,10 @@
 #include <fcntl.h>
 #include <mutex>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -133,6 +135,16 @@ bool has_pid(std::uint32_t pid) {
   if (waitid(P_PID, pid, &child, WEXITED | WNOHANG | WNOWAIT) == 0 && child.si_pid == static_cast<pid_t>(pid))
     return false;  // a child of ours, and a zombie
   return kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM;
+}
+
+// Without a /proc; -1: the system (before Linux 6.11) does not tell.
+int open_pid_namespace() {
+  constexpr unsigned long get_pid_namespace = _IO(0xff, 5);  // PIDFD_GET_PID_NAMESPACE of <linux/pidfd.h>
+  const int process = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
+  if (process < 0) return -1;
+  const int fd = ioctl(process, get_pid_namespace, 0);
+  close(process);
+  return fd;
 }
 
 bool is_zombie(const ProcessStat& found) {
@@ -275,7 +287,12 @@ std::uint32_t fork_generation() { return generation.load(relaxed); }
 
 std::uint64_t pid_namespace() {
   struct stat found{};
-  return stat("/proc/self/ns/pid", &found) == 0 ? static_cast<std::uint64_t>(found.st_ino) : 0;
+  if (stat("/proc/self/ns/pid", &found) == 0) return static_cast<std::uint64_t>(found.st_ino);
+  const int fd = open_pid_namespace();
+  if (fd < 0) return 0;
+  const bool known = fstat(fd, &found) == 0;
+  close(fd);
+  return known ? static_cast<std::uint64_t>(found.st_ino) : 0;
 }
 
 void prepare_to_look() { life::open_eye(); }

@@ -133,8 +133,8 @@ void Region::initialise(const Type& type, std::uint64_t size, const std::string&
   facts.total_size = sizeof(RegionHeader) + size;
   facts.payload_offset = sizeof(RegionHeader);
   facts.pid_namespace = pid_namespace();
-  if (ftruncate(memory_fd_, static_cast<off_t>(facts.total_size)) != 0)
-    fail("cannot make " + what + " of " + std::to_string(size) + " bytes", errno);
+  if (const int error = size_file(memory_fd_, facts.total_size); error != 0)
+    fail("cannot make " + what + " of " + std::to_string(size) + " bytes", error);
   if (const int error = reserve_in_file(memory_fd_, 0, sizeof(RegionHeader)); error != 0)
     fail("no memory for " + what, error);
   adopt(facts);
@@ -145,10 +145,7 @@ void Region::check(const Type& type, bool also_foreign) {
   const RegionFacts facts = read_facts(memory_fd_, type.kind);
   expect_type({facts.kind, facts.layout}, type);
   if (!also_foreign && facts.pid_namespace != pid_namespace()) {
-    throw SegmentError(
-        Fault::denied, 0,
-        "the " + kind_text(facts.kind) +
-            " was made in another pid namespace (container): its processes cannot be told apart from here");
+    throw SegmentError(Fault::denied, 0, "the " + kind_text(facts.kind) + " was made in " + another_namespace(name_));
   }
   adopt(facts);
 }

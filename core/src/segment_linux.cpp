@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <new>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -18,13 +19,6 @@ namespace conveyor {
 namespace {
 
 constexpr std::uint64_t smallest_pool = 16ULL << 20;
-
-std::uint64_t soft_limit(int resource) {
-  rlimit limit{};
-  if (getrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-    return UINT64_MAX;
-  return limit.rlim_cur;
-}
 
 // How large the pool may become: twice the machine's memory, so that it is memory and not the pool that ends a
 // backlog. The file is sparse, and mapped as it is used; only a bound on the size of files makes it smaller.
@@ -38,6 +32,27 @@ std::uint64_t wanted_pool_bytes() {
   return std::clamp<std::uint64_t>(wanted, smallest_pool, std::uint64_t{no_page} / 2 * page_size);
 }
 
+// Where there is no /proc: a FIFO, which has a name for a moment.
+int make_ready_fifo() {
+  int error = ENOENT;
+  for (const char* const folder : {"/dev/shm", "/tmp", "/var/tmp"}) {
+    char path[64];
+    std::uint64_t number = 0;
+    if (getrandom(&number, sizeof number, 0) != sizeof number) break;
+    std::snprintf(path, sizeof path, "%s/.conveyor-%016llx", folder, static_cast<unsigned long long>(number));
+    if (mkfifo(path, 0600) != 0) {
+      error = errno;
+      continue;
+    }
+    const int both = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    error = errno;
+    unlink(path);
+    if (both >= 0) return both;
+  }
+  errno = error == EMFILE || error == ENFILE ? error : ENOENT;
+  return -1;
+}
+
 // A pipe held by one descriptor that is both ends; it can be opened again through /proc, which an
 // eventfd cannot.
 int make_ready_fd() {
@@ -45,11 +60,12 @@ int make_ready_fd() {
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return -1;
   char path[64];
   std::snprintf(path, sizeof path, "/proc/self/fd/%d", ends[0]);
-  const int both = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  int both = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
   const int error = errno;
   close(ends[0]);
   close(ends[1]);
   errno = error;
+  if (both < 0 && error == ENOENT) both = make_ready_fifo();
   if (both >= 0) fcntl(both, F_SETPIPE_SZ, 4096);  // a token is a byte; the default counts 64 KiB against the user
   return both;
 }
@@ -60,12 +76,14 @@ int open_ready_fifo(const std::string& path) {
   const int fd = open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return -1;
   struct stat found{};
-  if (fstat(fd, &found) != 0 || !S_ISFIFO(found.st_mode) || found.st_uid != geteuid()) {
-    close(fd);
-    errno = EEXIST;  // something else has that name
-    return -1;
-  }
-  return fd;
+  int error = 0;
+  if (fstat(fd, &found) != 0 || !S_ISFIFO(found.st_mode) || (found.st_mode & 077) != 0)
+    error = EEXIST;  // no file of ours
+  if (error == 0 && found.st_uid != geteuid()) error = EPERM;
+  if (error == 0) return fd;
+  close(fd);
+  errno = error;
+  return -1;
 }
 
 std::string words_for(const std::string& name) { return "queue '" + name + "'"; }
@@ -113,8 +131,8 @@ std::shared_ptr<Segment> Segment::find(const Identity& identity) { return Mappin
 // The file is all zeros: valid for every field that is not written here.
 void Segment::initialise(Segment& fresh, const Bounds& bounds) {
   const Plan plan = plan_for(wanted_pool_bytes());
-  if (ftruncate(fresh.memory_fd_, static_cast<off_t>(plan.total)) != 0)
-    fail("cannot make a queue's shared memory", errno);
+  if (const int error = size_file(fresh.memory_fd_, plan.total); error != 0)
+    fail("cannot make a queue's shared memory", error);
   // The header is the first to be touched: reserve it before.
   if (const int error = reserve_in_file(fresh.memory_fd_, 0, sizeof(Header)); error != 0)
     fail("no memory for a queue", error);
@@ -209,9 +227,7 @@ std::shared_ptr<Segment> Segment::attach_by_hint(const Identity& identity, const
 void Segment::check() {
   const CheckedHeader head(memory_fd_);
   if (!head.is_local()) {
-    throw SegmentError(
-        Fault::denied, 0,
-        "the segment was made in another pid namespace (container): its processes cannot be told apart from here");
+    throw SegmentError(Fault::denied, 0, "the segment was made in " + another_namespace(name_));
   }
   adopt(head.plan());
 }
@@ -252,8 +268,9 @@ void Segment::before_fork() {
   if (fd >= 0 && static_cast<std::uint64_t>(fd) < limit - limit / 8 &&
       ready_fd_.compare_exchange_strong(expected, fd, relaxed))
     return;
+  const int error = fd < 0 ? errno : EMFILE;
   if (fd >= 0) close(fd);
-  if (expected < 0) unready_.store(EMFILE, relaxed);
+  if (expected < 0) unready_.store(error, relaxed);
 }
 
 void Segment::remove_named(const std::string& name) { remove_named_file(name, words_for(name)); }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,17 +39,31 @@ class OwnedFd {
 
 }  // namespace
 
+std::uint64_t soft_limit(int resource) {
+  rlimit limit{};
+  if (getrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+    return UINT64_MAX;
+  return limit.rlim_cur;
+}
+
 void fail(const std::string& what, int error) {
   Fault fault = Fault::system;
   if (error == ENOMEM || error == ENOSPC || error == EFBIG) fault = Fault::memory;
   if (error == EEXIST) fault = Fault::exists;
   if (error == ENOENT) fault = Fault::missing;
   if (error == EACCES || error == EPERM) fault = Fault::denied;
-  throw SegmentError(fault, error, what + ": " + std::strerror(error));
+  const char* const limit = error == EFBIG && soft_limit(RLIMIT_FSIZE) != UINT64_MAX ? " (see ulimit -f)" : "";
+  throw SegmentError(fault, error, what + ": " + std::strerror(error) + limit);
 }
 
 void fail_corrupt(const std::string& what) {
   throw SegmentError(Fault::corrupt, 0, "not a sound conveyor segment: " + what);
+}
+
+std::string another_namespace(const std::string& name) {
+  std::string text = "another pid namespace (container): its processes cannot be told apart from here";
+  if (!name.empty()) text += "; if none of them is left, conveyor rm shm://" + name + " removes it";
+  return text;
 }
 
 std::string named_path(const std::string& name) { return directory + (prefix + name); }
@@ -65,6 +80,11 @@ int make_anonymous_file(const std::string& what) {
   return fd;
 }
 
+int size_file(int fd, std::uint64_t size) {
+  if (size > soft_limit(RLIMIT_FSIZE)) return EFBIG;
+  return ftruncate(fd, static_cast<off_t>(size)) == 0 ? 0 : errno;
+}
+
 void seal_size(int fd) { fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL); }
 
 int make_nameless_file(const std::string& what) {
@@ -76,8 +96,13 @@ int make_nameless_file(const std::string& what) {
 void give_name(int fd, const std::string& name, const std::string& what) {
   char link[64];
   std::snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-  if (linkat(AT_FDCWD, link, AT_FDCWD, named_path(name).c_str(), AT_SYMLINK_FOLLOW) != 0)
-    fail("cannot create " + what, errno);
+  const std::string path = named_path(name);
+  if (linkat(AT_FDCWD, link, AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0) return;
+  if (errno != ENOENT) fail("cannot create " + what, errno);
+  // There is no /proc. Older systems (before Linux 6.10) let only the privileged do without.
+  if (linkat(fd, "", AT_FDCWD, path.c_str(), AT_EMPTY_PATH) == 0) return;
+  if (errno != ENOENT) fail("cannot create " + what, errno);
+  fail("cannot create " + what + " without /proc (mount -t proc proc /proc)", ENOENT);
 }
 
 int open_named_file(const std::string& name, const std::string& what) {
@@ -101,7 +126,8 @@ void remove_named_file(const std::string& name, const std::string& what) {
     held.reset(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
   } while (held.get() >= 0 && !hold_file(held.get(), what));
   if (unlink(path.c_str()) != 0) fail("cannot remove " + what, errno);
-  unlink((path + ".ready").c_str());
+  const std::string ready = path + ".ready";
+  if (unlink(ready.c_str()) != 0 && errno == EISDIR) rmdir(ready.c_str());
 }
 
 bool hold_file(int fd, const std::string& what) {

@@ -9,14 +9,21 @@
 
 namespace conveyor {
 
+// Of getrlimit(2); without a limit the largest number.
+std::uint64_t soft_limit(int resource);
+
 [[noreturn]] void fail(const std::string& what, int error);
 [[noreturn]] void fail_corrupt(const std::string& what);
 
+// What is said of something made there; its name, if it has one.
+std::string another_namespace(const std::string& name);
 std::string named_path(const std::string& name);
 Identity identity_of(int fd);
 
 // A file that is gone with its last user.
 int make_anonymous_file(const std::string& what);
+// 0 or an errno; EFBIG beyond `ulimit -f`, without the signal (SIGXFSZ) that the system would send.
+int size_file(int fd, std::uint64_t size);
 // Nobody can cut it short under a mapping, which would be a SIGBUS.
 void seal_size(int fd);
 // A file without a name, beside those that have one, until `give_name`: nobody can open a half-made one, and a

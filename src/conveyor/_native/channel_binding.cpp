@@ -31,7 +31,7 @@ int watch(Channel& self) {
   const int error = self.stream().watch();
   if (error != 0) {
     errno = error;
-    raise_unready();
+    raise_unready(self.stream().segment());
   }
   return self.stream().segment().ready_fd();
 }

@@ -62,10 +62,11 @@ nb::object raise_status(Status status, const Segment& segment, std::uint64_t pay
     case Status::no_memory: {
       const std::string what = payload == 0 ? "no memory to look at the queue's items, which stay where they are"
                                             : "no memory for an item of " + size + " bytes";
-      return raise("OutOfMemory",
-                   (what + " (the queue holds " + std::to_string(segment.memory_held()) +
-                    "; see free memory, ulimit -v, the cgroup's limit, or the size of /dev/shm for a named queue)")
-                       .c_str());
+      return raise(
+          "OutOfMemory",
+          (what + " (the queue holds " + std::to_string(segment.memory_held()) +
+           "; see free memory, ulimit -v, ulimit -f, the cgroup's limit, or the size of /dev/shm for a named queue)")
+              .c_str());
     }
     case Status::too_many:
       return raise("TooManyLeases", ("as many items are leased as a queue can keep track of (" +
@@ -109,15 +110,48 @@ void set_exception(const nb::object& error) {
   PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
 }
 
-void raise_unready() {
-  if (errno == EMFILE || errno == ENFILE) {
-    const nb::object arguments = nb::make_tuple(
-        errno,
-        "there is no descriptor left for this queue to be watched by, or there was none when the process was forked; "
-        "raise ulimit -n");
-    PyErr_SetObject(PyExc_OSError, arguments.ptr());
-  } else {
+void raise_unready(const Segment& segment) {
+  const int error = errno;
+  std::string text;
+  switch (error) {
+    case EMFILE:
+    case ENFILE:
+      text =
+          "there is no descriptor left for this queue to be watched by, or there was none when the process was forked; "
+          "raise ulimit -n";
+      break;
+    case ENOENT:
+      text =
+          "this queue cannot be watched: there is no /proc (mount -t proc proc /proc), and a FIFO instead can be made "
+          "neither in /dev/shm nor in /tmp";
+      break;
+    case ELOOP:   // a symbolic link
+    case EISDIR:  // a directory
+    case ENXIO:   // a socket
+    case ENODEV:
+    case EEXIST:  // a file, or a FIFO that others may open
+    case EPERM:
+    case EACCES:
+      if (!segment.name().empty()) {
+        const std::string path = Segment::path_of(segment.name()) + ".ready";
+        const bool theirs = error == EPERM || error == EACCES;
+        text = path + ", by which queue '" + segment.name() + "' is watched, " +
+               (theirs ? "belongs to another user, or is closed to this one" : "is no FIFO of conveyor's") +
+               "; remove it, whatever it is";
+        if (!theirs) {
+          raise("CorruptSegment", text.c_str());
+          throw nb::python_error();
+        }
+      }
+      break;
+    default: break;
+  }
+  if (text.empty()) {
+    errno = error;
     PyErr_SetFromErrno(PyExc_OSError);
+  } else {
+    const nb::object arguments = nb::make_tuple(error, text.c_str());
+    PyErr_SetObject(PyExc_OSError, arguments.ptr());
   }
   throw nb::python_error();
 }

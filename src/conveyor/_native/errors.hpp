@@ -36,6 +36,6 @@ std::string crowded_producers_text();
 nb::object raise_status(Status status, const Segment& segment, std::uint64_t payload);
 [[noreturn]] void rethrow(const SegmentError& error);
 // OSError: errno says why a queue has no ready descriptor.
-[[noreturn]] void raise_unready();
+[[noreturn]] void raise_unready(const Segment& segment);
 
 }  // namespace conveyor::python

@@ -112,7 +112,7 @@ void bind_segment(nb::module_& module) {
       .def_prop_ro("ready_fd",
                    [](Segment& self) {
                      const int fd = self.ready_fd();
-                     return fd >= 0 ? fd : (raise_unready(), -1);
+                     return fd >= 0 ? fd : (raise_unready(self), -1);
                    })
       .def_prop_ro(
           "max_items",

@@ -50,9 +50,10 @@ void reserve(Region& self, std::uint64_t offset, std::uint64_t size) {
                            std::to_string(self.size()))
                               .c_str());
   }
-  raise("OutOfMemory", ("no memory for " + bytes + " bytes: " + std::strerror(error) +
-                        " (see free memory, ulimit -v, the cgroup's limit, or the size of /dev/shm for what is named)")
-                           .c_str());
+  raise("OutOfMemory",
+        ("no memory for " + bytes + " bytes: " + std::strerror(error) +
+         " (see free memory, ulimit -v, ulimit -f, the cgroup's limit, or the size of /dev/shm for what is named)")
+            .c_str());
   throw nb::python_error();
 }
 

@@ -18,7 +18,7 @@ nb::object raise_store(StoreStatus status, const Store& store, const char* what,
     case StoreStatus::no_memory:
       return raise("OutOfMemory",
                    ("no memory for " + size + " (" + name + " holds " + std::to_string(store.region().memory_held()) +
-                    "; see free memory, ulimit -v, the cgroup's limit, or the size of /dev/shm for a "
+                    "; see free memory, ulimit -v, ulimit -f, the cgroup's limit, or the size of /dev/shm for a "
                     "named one)")
                        .c_str());
     case StoreStatus::full:
