@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ._handles import CellHandle
-from ._native import LockBase, Region, RLockBase
+from ._native import (
+    LockBase,
+    Region,
+    RLockBase,
+    _is_alive,  # pyright: ignore[reportPrivateUsage]
+)
 from ._references import forget_received
 
 __all__ = ["Lock", "RLock"]
@@ -73,7 +78,14 @@ class RLock(CellHandle, RLockBase):
         return lock
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}(owner={_owner(self)}, count={self._depth})>"
+        # As with the standard library: how often, only the holder itself is told.
+        count = self._depth if self._is_mine() or not self._holder else "nonzero"
+        return f"<{type(self).__name__}(owner={_owner(self)}, count={count})>"
+
+
+_MARK_SHIFT = (
+    23  # what tells a process from another of its number; nothing of it is left of one that has exited
+)
 
 
 def _owner(lock: LockBase) -> str:
@@ -82,4 +94,7 @@ def _owner(lock: LockBase) -> str:
         return "None"
     if lock._is_mine():  # pyright: ignore[reportPrivateUsage]
         return "this process"
-    return f"process {(holder >> 1) & 0x3FFFFF}"
+    if holder == lock._region.owner:  # pyright: ignore[reportPrivateUsage]
+        return "another thread of this process"
+    process = f"process {(holder >> 1) & 0x3FFFFF}"
+    return process if holder >> _MARK_SHIFT and _is_alive(holder) else f"{process}, which has ended"

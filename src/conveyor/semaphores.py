@@ -36,11 +36,14 @@ class Semaphore(CellHandle, SemaphoreBase):
         forget_received()
         SemaphoreBase.__init__(self, _checked(value), 0)
 
+    def locked(self) -> bool:
+        """Whether no unit is free, so that an acquire would have to wait; out of date at once."""
+        return self.get_value() == 0
+
     def _get_value(self) -> int:
         return self.get_value()
 
-    def _is_zero(self) -> bool:
-        return self.get_value() == 0
+    _is_zero = locked
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}(value={self.get_value()}{self._maximum()})>"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from typing import Annotated
 
@@ -59,9 +61,35 @@ def _describe(url: str) -> str:
             connect(url, create=False)
         except WrongKind as error:  # which says what it is
             return f"{url} ({error})"
+        except PermissionError:
+            if (of_others := _of_another_namespace(url)) is not None:
+                return of_others
         except CorruptSegment:  # it cannot be counted, and is all the more to be removed
             return f"{url}, which is damaged or of another version"
         except (OSError, ValueError):
             pass
         raise
     return f"{url} with {depth:,} item{'' if depth == 1 else 's'} in it"
+
+
+def _of_another_namespace(url: str) -> str | None:
+    """What of this user's was made in another pid namespace, which may have ended; None: it was not."""
+    from .. import ConveyorError, WrongKind
+    from ..inspection.named_segment import FOLDER, PREFIX, NamedSegment
+    from ..transports import name_in
+
+    with (
+        contextlib.suppress(OSError, ConveyorError),
+        NamedSegment(FOLDER / f"{PREFIX}{name_in(url)}") as found,
+    ):
+        if found.status.st_uid != os.geteuid():
+            return None
+        try:
+            seen = found.glance()
+            content = f"{url} with {seen['items']:,} item{'' if seen['items'] == 1 else 's'} in it"
+        except WrongKind:
+            seen = found.glance_at_region()
+            content = f"{url} (it is a {seen['text']})"
+        if not seen["local"]:
+            return f"{content}, made in another pid namespace (container)"
+    return None
