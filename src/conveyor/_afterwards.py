@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from ._native import Segment, _glance
+from ._native import Segment, _glance  # pyright: ignore[reportPrivateUsage]
 
 __all__ = ["attach_elsewhere", "held_elsewhere", "look_elsewhere"]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from typing import Any
 
 from ._native import Segment
 
@@ -59,7 +60,7 @@ class Direction:
         _forget(self._name)
 
 
-_Name = weakref.ref[Direction]
+_Name = weakref.ref[Any]
 _unmade: dict[_Name, None] = {}
 
 

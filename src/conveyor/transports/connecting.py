@@ -5,8 +5,8 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
+from .._queue_options import checked_bounds, checked_lease
 from ..errors import NotSupported
-from ..queue import checked_bounds, checked_lease
 from ..topic import checked_keep
 from . import shm
 from .base import BrokerQueue
