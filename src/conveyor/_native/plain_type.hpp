@@ -2,7 +2,7 @@
 //
 // Its metaclass is `type` and its methods are method descriptors, as of the types that CPython itself has. So a class
 // may derive from it and from an ABC, a Protocol or Generic; a bound method pickles, as (getattr, object, name); and
-// the interpreter calls it with no dispatcher between. nanobind's types have none of this (docs/adr/0017): they are for
+// the interpreter calls it with no dispatcher between. nanobind's types have none of this (docs/adr/0018): they are for
 // what no user ever derives from. Arguments and results are converted by nanobind all the same.
 //
 //   PlainType<Thing> thing("Thing", docs::Thing);
