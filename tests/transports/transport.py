@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import conveyor
+from servers.registry import shared
+from servers.server import Server
 
 
 class Transport:
@@ -43,6 +45,19 @@ class Transport:
     """when_slow="drop_oldest" and "fail"."""
     soon: ClassVar[float] = 1.0
     """Seconds within which others see what changed (an end, what a dead process had): the test waits ten times that."""
+
+    # Over a network:
+    server: ClassVar[str | None] = None
+    """The kind of server, of tests/servers."""
+    options: ClassVar[dict[str, str]] = {}
+    """What stands behind '?' in the tests."""
+    exactly_once: ClassVar[bool] = False
+    """What is repeated because the answer was lost is done once."""
+
+    @classmethod
+    def tls_options(cls, server: Server) -> dict[str, str]:
+        """What stands behind '?' for the server's certificate to be believed."""
+        return {}
 
     def start(self) -> None:
         """Start what it needs; called once, before the first test."""
@@ -84,8 +99,24 @@ class Sqlite(Transport):
         return f"sqlite:///{folder}/queues.db?queue={name}"
 
 
+class Redis(Transport):
+    """What a killed process had comes back after keep_alive, 15 s if not said."""
+
+    scheme = "redis"
+    server = "redis"
+    options: ClassVar[dict[str, str]] = {"keep_alive": "2"}
+    exactly_once = True
+
+    def url(self, name: str, folder: Path) -> str:
+        return shared(self.server).url(name, **self.options)
+
+    @classmethod
+    def tls_options(cls, server: Server) -> dict[str, str]:
+        return {"ssl_ca_certs": str(server.certificates.ca)}
+
+
 def _available() -> dict[str, type[Any]]:
-    return {kind.scheme: kind for kind in (SharedMemory, Memory, Sqlite)}
+    return {kind.scheme: kind for kind in (SharedMemory, Memory, Sqlite, Redis)}
 
 
 TRANSPORTS = _available()

@@ -12,7 +12,7 @@ from .awaiting import Awaiting
 from .broker_lease import BrokerLease, BrokerLeases
 from .broker_statistics import BrokerStatistics
 from .handle import Options
-from .link import NEVER, Healing, deadline_after, left_until
+from .link import NEVER, Healing, deadline_after, left_until, pause
 from .payload import encoded
 from .port import Backend, ConnectionLost, Delivery, Message
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["BrokerQueue"]
 
 T = TypeVar("T")
+
+# At the end of a queue, whether the last items come back is looked at so often.
+_END_SECONDS = 0.02
 
 
 class BrokerQueue(Awaiting[T]):
@@ -231,6 +234,9 @@ class BrokerQueue(Awaiting[T]):
                 continue  # all of them had failed too often
             if left_until(come_by, 1.0) <= 0:
                 raise Empty
+            if self._control.is_over():
+                # Others have the last items, and a backend may return at once at the end.
+                pause(left_until(come_by, _END_SECONDS))
 
     def _at_end(self, backend: Backend, most: int, seconds: float | None, take: _Take) -> list[Delivery]:
         """Nothing was there. At the queue's end raise what that is; what has come meanwhile.

@@ -117,6 +117,11 @@ class Control(Generic[C]):
             return False
         return self.read(backend).ended
 
+    def is_over(self) -> bool:
+        """Whether it was shut down, as the record was read last."""
+        record = self.record
+        return record is not None and record.ended
+
     def look(self, backend: C) -> Record:
         """Read the record, and strike out producers that are dead."""
         record = self.read(backend)

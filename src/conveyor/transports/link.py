@@ -12,7 +12,7 @@ from ..errors import BrokerUnreachable, NotSupported
 from .port import Connection, ConnectionLost
 from .url import Url, masked
 
-__all__ = ["NEVER", "Healing", "Link", "deadline_after", "left_until"]
+__all__ = ["NEVER", "Healing", "Link", "deadline_after", "left_until", "pause"]
 
 C = TypeVar("C", bound=Connection)
 
@@ -117,11 +117,11 @@ class Link(Generic[C]):
                         return self._attempt(backend, until)
                     except ConnectionLost as error:
                         lost = error
-                pause = self._not_before - monotonic()
+                wait = self._not_before - monotonic()
             left = until - monotonic()
             if left <= 0:
                 raise self.unreachable(attempts, began, backend, lost) from lost
-            _sleep(min(max(pause, 0.001), left))  # and once more at the end
+            pause(min(max(wait, 0.001), left))  # and once more at the end
 
     def _attempt(self, backend: C, until: float) -> C:
         try:
@@ -205,7 +205,7 @@ class Healing:
             backend = self._link.backend
             if left <= 0 and backend is not None:
                 raise self._link.unreachable(self._times, self._began, backend, error) from error
-            _sleep(min(self._pause * random.uniform(0.5, 1.5), max(left, 0.0)))
+            pause(min(self._pause * random.uniform(0.5, 1.5), max(left, 0.0)))
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         self._link.heal(generation, error, self._until)
 
@@ -227,5 +227,6 @@ class _held:  # noqa: N801  (a context manager that reads as a word)
         self._lock.release()
 
 
-def _sleep(seconds: float) -> None:
+def pause(seconds: float) -> None:
+    """Sleep, unless the handler of a signal raises."""
     threading.Event().wait(seconds)  # a wait that a signal's handler may end by raising

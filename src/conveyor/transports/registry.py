@@ -66,12 +66,15 @@ class Module(Protocol):
 
 
 _BOTH = ("queue", "topic")
+_REDIS = Row("redis", _BOTH, "redis", "redis")
 
 # Shared memory has no module of this kind: its queues and topics are conveyor.Queue and conveyor.Topic themselves.
 SHM = "shm"
 ROWS: dict[str, Row] = {
     "memory": Row("memory", _BOTH),
     "sqlite": Row("sqlite", ("queue",)),
+    "redis": _REDIS,
+    "rediss": _REDIS,
 }
 
 

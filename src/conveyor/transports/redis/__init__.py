@@ -1,0 +1,38 @@
+"""`redis://host/0/name` and `rediss://`: queues and topics on Redis and Valkey, from version 6.2 on.
+
+A queue is a list of what nobody has had yet, and sorted sets of what came back, is leased and is delayed; a topic is
+a stream. Each operation is one script, which the server runs as one step: bounds, order and counts are exact.
+"""
+
+from __future__ import annotations
+
+from ..port import Backend
+from ..topic_port import TopicBackend
+from ..url import Option, Shape, Url
+from .queue import RedisQueue
+from .topic import RedisTopic
+
+__all__ = ["SHAPE", "queue", "topic"]
+
+SHAPE = Shape(
+    "redis://user:password@host:6379/0/name",
+    path=True,
+    options={
+        # How long a lease without an end, or a subscription, outlives its process.
+        "keep_alive": Option("float", 15.0, 1.0),
+        # Of rediss://, as redis-py calls them.
+        "ssl_ca_certs": Option("str"),
+        "ssl_certfile": Option("str"),
+        "ssl_keyfile": Option("str"),
+    },
+)
+
+
+def queue(url: Url) -> Backend:
+    """The queue at `url`."""
+    return RedisQueue(url)
+
+
+def topic(url: Url) -> TopicBackend:
+    """The topic at `url`."""
+    return RedisTopic(url)
