@@ -29,6 +29,9 @@
 // seen from here, or where there are no such locks.
 
 namespace conveyor {
+
+std::uint32_t generation_of_forks = 1;
+
 namespace {
 
 constexpr unsigned mark_shift = 23;
@@ -44,7 +47,6 @@ constexpr unsigned exiting = 0x4, never_execed = 0x40;
 constexpr std::uint64_t low(std::uint64_t value, unsigned bits) { return value & ((std::uint64_t{1} << bits) - 1); }
 
 Atomic<OwnerId> cached_self{nobody};
-Atomic<std::uint32_t> generation{1};
 std::mutex identifying;
 
 std::uint32_t place_of(OwnerId owner) {
@@ -218,7 +220,7 @@ OwnerId identify() {
 }
 
 void after_fork_in_child() {
-  generation.fetch_add(1, relaxed);  // relaxed: a forked child has one thread
+  ++generation_of_forks;
   const bool was_known = cached_self.exchange(nobody, relaxed) != nobody;
   // At once: later the child may have no /dev, no /proc, no descriptor and another user.
   if (was_known) cached_self.store(identify(), relaxed);
@@ -282,8 +284,6 @@ bool has_exited(OwnerId owner) {
   if ((owner & by_lock) != 0 && (found.flags & never_execed) == 0) return false;
   return found.exit_code != 0 || may_know_the_end_of(owner_pid(owner));
 }
-
-std::uint32_t fork_generation() { return generation.load(relaxed); }
 
 std::uint64_t pid_namespace() {
   struct stat found{};

@@ -35,10 +35,13 @@ class JoinableQueue(Queue[T]):
         Raises:
             ValueError: called more often than items were put.
         """
-        tasks = self._tasks()
-        if tasks is None or not tasks._task_done():
+        done = self._task_done()
+        if done is None:  # this process has closed it
+            tasks = self._tasks()
+            done = tasks is not None and tasks._task_done()
+            self._part_if_done()
+        if not done:
             raise ValueError("task_done() called too many times")
-        self._part_if_done()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until every item that was put is done.
@@ -67,7 +70,7 @@ class JoinableQueue(Queue[T]):
 
     def _tasks(self) -> Channel | None:
         # None: nobody has the queue any more.
-        if self._is_held:
+        if not self._is_closed:
             return self
         if self._has_memory:
             segment = self._segment

@@ -56,7 +56,8 @@ class LifeList {
 };
 
 // Grows by one in the child at each fork: tells state made before the fork from state made after.
-std::uint32_t fork_generation();
+extern std::uint32_t generation_of_forks;  // written while a forked child has one thread
+inline std::uint32_t fork_generation() { return generation_of_forks; }
 
 // Inode of the pid namespace: a pid means nothing in another one.
 std::uint64_t pid_namespace();

@@ -140,7 +140,7 @@ std::uint32_t killing_signal(OwnerId) { return 0; }
 bool has_exited(OwnerId) { return false; }
 // Nobody leaves anything behind: here a process ends by its death alone.
 OwnerId known_self() { return nobody; }
-std::uint32_t fork_generation() { return 1; }
+std::uint32_t generation_of_forks = 1;
 std::uint64_t pid_namespace() { return 1; }
 
 }  // namespace conveyor

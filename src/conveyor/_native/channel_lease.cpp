@@ -73,7 +73,8 @@ nb::object Channel::lease_many(nb::handle self, std::size_t most, const Deadline
 }
 
 nb::object Channel::task_done() {
-  if (!is_here()) return {};
+  if (closed()) [[unlikely]]
+    return nb::none();
   switch (const Status status = settle([&] { return stream_->task_done(); }, true)) {
     case Status::ok: return nb::bool_(true);
     case Status::empty: return nb::bool_(false);

@@ -24,35 +24,41 @@ namespace nb = nanobind;
 // The thread does nothing any more, and hears no signal; it goes with the process.
 [[noreturn]] void stay() noexcept;
 
-// In how many calls of `foreign` this thread is.
-inline constinit thread_local int foreign_calls = 0;
-// Whether the thread that forked this process was in one: only then a call of ours may be going on that it began before.
+// How many calls of `foreign` are going on, in all threads; guarded by the GIL.
+inline int foreign_calls = 0;
+// Whether there were some when this process was forked: only then a call of ours may be going on that the forking thread
+// began before.
 bool was_forked_inside_call();
 
-class ForeignCall {
- public:
-  ForeignCall() { ++foreign_calls; }
-  ~ForeignCall() { --foreign_calls; }
-  ForeignCall(const ForeignCall&) = delete;
-};
-
-// Calls `call`, which may run Python code. Nothing in `call` itself may have a destructor that minds: no nb::object,
-// but for what is handed in.
+// `call` may be ended by the interpreter's end: then its thread stays there. Nothing in `call` itself may have a destructor
+// that minds: no nb::object, but for what is handed in.
 template <class Call>
-decltype(auto) foreign(Call call) {
+decltype(auto) or_stay(Call call) {
   try {
-    const ForeignCall inside;
     return call();
   } catch (abi::__forced_unwind&) {
     stay();
   }
 }
 
+// Calls `call`, which may run Python code.
+template <class Call>
+decltype(auto) foreign(Call call) {
+  struct Counted {
+    Counted() { ++foreign_calls; }
+    ~Counted() { --foreign_calls; }
+  };
+  return or_stay([&]() -> decltype(auto) {
+    const Counted counted;
+    return call();
+  });
+}
+
 class WithoutGil {
  public:
   WithoutGil() : state_(PyEval_SaveThread()) {}
   ~WithoutGil() {
-    foreign([this] { PyEval_RestoreThread(state_); });
+    or_stay([this] { PyEval_RestoreThread(state_); });
   }
   WithoutGil(const WithoutGil&) = delete;
   WithoutGil& operator=(const WithoutGil&) = delete;
