@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import time
@@ -13,8 +14,14 @@ import conveyor
 
 
 def belongings() -> tuple[int, int]:
-    """How many descriptors and mappings of shared memory this process has."""
-    descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    """How many descriptors and mappings of shared memory this process has.
+
+    No socket is a queue's: the one by which the privileged offer what they have pickled stays for some seconds.
+    """
+    descriptors = 0
+    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them
+            descriptors += not os.readlink(f"/proc/self/fd/{number}").startswith("socket:")  # noqa: PTH115
     return descriptors, Path("/proc/self/maps").read_text().count("memfd:conveyor")
 
 
