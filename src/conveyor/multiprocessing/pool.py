@@ -6,6 +6,7 @@ import multiprocessing.pool as _stdlib
 import typing as _typing
 
 from ._forwarding import forward as _forward
+from ._unseen_ends import noticing_unseen_ends as _noticing_unseen_ends
 from .context import default_context as _default_context
 
 if _typing.TYPE_CHECKING:
@@ -29,6 +30,11 @@ class Pool(_stdlib.Pool):
         if context is None:
             context = _default_context.get_context()
         super().__init__(processes, initializer, initargs, maxtasksperchild, context)
+
+    @staticmethod
+    def Process(ctx: _typing.Any, *args: _typing.Any, **kwds: _typing.Any) -> _typing.Any:  # noqa: N802
+        """A worker; its end is noticed, and it is replaced, also with SIGCHLD ignored."""
+        return _noticing_unseen_ends(ctx.Process(*args, **kwds))
 
 
 class ThreadPool(_stdlib.ThreadPool, Pool):

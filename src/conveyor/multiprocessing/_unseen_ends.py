@@ -1,0 +1,43 @@
+"""noticing_unseen_ends: a process whose end is noticed also when somebody else was told of it.
+
+The system tells of a child's end once: not at all while SIGCHLD is ignored, and to whoever waits for any child first.
+`multiprocessing` takes that for a process that has not been made yet, and goes on to ask.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+__all__ = ["UNKNOWN", "noticing_unseen_ends"]
+
+UNKNOWN = 255
+"""The exit code of a process that nobody here can ask about any more; asyncio gives the same."""
+
+
+def noticing_unseen_ends(process: Any) -> Any:
+    """The process object, which has not been started yet, so changed that its `exitcode` and `join` notice its end."""
+
+    def popen(process: Any) -> Any:
+        del process._Popen  # it is not for the child, to which the object goes
+        started = process._Popen(process)
+        started.poll = partial(_poll, started)
+        return started
+
+    process._Popen = popen
+    return process
+
+
+def _poll(popen: Any, flag: int = os.WNOHANG) -> int | None:
+    code: int | None = popen.__class__.poll(popen, flag)
+    if (
+        code is not None or popen.method == "forkserver"
+    ):  # whose children are not ours: it tells of their ends
+        return code
+    try:
+        os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        popen.returncode = UNKNOWN
+        return UNKNOWN
+    return None
