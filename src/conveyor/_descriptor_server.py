@@ -41,14 +41,17 @@ class Reach(Enum):
     NOBODY = 2
 
 
-def reach() -> Reach:
-    """Who may look at this process's descriptors in /proc."""
+def reach(is_dumpable: bool) -> Reach:
+    """Who may look at this process's descriptors in /proc.
+
+    Args:
+        is_dumpable: what the kernel says of this process (PR_GET_DUMPABLE); it is not after a change of user.
+    """
+    if not is_dumpable:
+        return Reach.NOBODY
     try:
-        # What the kernel does not show to others, it does not let us own either.
-        owner = os.stat("/proc/self/fd").st_uid  # noqa: PTH116 - quick
-        if owner != os.geteuid():
-            return Reach.NOBODY
-        if owner == 0 or _credentials("self")[-1] != _NO_CAPABILITY:
+        os.stat("/proc/self/fd")  # noqa: PTH116 - quick
+        if os.geteuid() == 0 or _credentials("self")[-1] != _NO_CAPABILITY:
             return Reach.SAME_PRIVILEGES
     except OSError:
         return Reach.NOBODY

@@ -22,6 +22,7 @@ from ._native import (
     Region,
     Segment,
     _is_alive,  # pyright: ignore[reportPrivateUsage]
+    is_dumpable,
 )
 from .errors import SegmentGone
 
@@ -299,7 +300,7 @@ def _offer_once(fd: int) -> OfferedDescriptor | None:
 
     # `multiprocessing` serves it by a socket in a folder of its own, which other users cannot open, nor those
     # who were other users when it was made.
-    if reach() is Reach.SAME_USER:
+    if reach(is_dumpable()) is Reach.SAME_USER:
         return None
     copy = os.dup(fd)
     taken: list[bool] = []
@@ -347,7 +348,7 @@ def _reference(
 def _offer(memory: Segment | Region, fds: tuple[int, ...]) -> Offer | None:
     from ._descriptor_server import Reach, reach, server
 
-    seen = reach()
+    seen = reach(is_dumpable())
     if seen is Reach.SAME_USER:
         return None
     kept = weakref.ref(memory)  # what has been received somewhere is kept by nobody's offer

@@ -17,16 +17,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy
 import pytest
 from helpers import METHODS, crew, finish, until
 
 import conveyor
 from conveyor._descriptor_server import Offer, Reach, reach, server
+from conveyor._native import is_dumpable
 from conveyor.errors import SegmentGone
 from conveyor.pipe import Pipe
 
 NOBODY = 65534
-PR_SET_DUMPABLE = 4
+PR_SET_DUMPABLE, PR_CAPBSET_DROP = 4, 24
+CAP_SYS_PTRACE = 19
 THREAD = "conveyor-descriptors"
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its user")
@@ -250,7 +253,7 @@ def test_a_dead_sender_is_told_as_dead(drop: Any, item: Any) -> None:
 
 
 def test_the_server_is_there_while_something_is_on_offer() -> None:
-    assert reach() is Reach.SAME_PRIVILEGES
+    assert reach(is_dumpable()) is Reach.SAME_PRIVILEGES
     carrier: Any = conveyor.Queue()
     for _ in range(3):
         carrier.put((conveyor.Lock(), Pipe()[0]))
@@ -322,7 +325,7 @@ def ordinary(answers: Any) -> None:
     dumpable_again()
     carrier: Any = conveyor.Queue()
     carrier.put(conveyor.Lock())
-    answers.put((reach(), threading.active_count()))
+    answers.put((reach(is_dumpable()), threading.active_count()))
 
 
 def test_an_ordinary_process_needs_no_thread() -> None:
@@ -331,3 +334,37 @@ def test_an_ordinary_process_needs_no_thread() -> None:
     process.start()
     assert answers.get() == (Reach.SAME_USER, 1)
     finish(process)
+
+
+def large(number: int) -> Any:
+    return numpy.full(100_000, number)
+
+
+def total(array: Any) -> int:
+    return int(array.sum())
+
+
+def give_up_looking_at_others() -> None:
+    """Root as in a container: without CAP_SYS_PTRACE."""
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    sets = (ctypes.c_uint32 * 6)()
+    assert _libc.capget(header, sets) == 0
+    for number in range(3):
+        sets[number] &= ~(1 << CAP_SYS_PTRACE)
+    assert _libc.prctl(PR_CAPBSET_DROP, CAP_SYS_PTRACE) == 0
+    assert _libc.capset(header, sets) == 0
+
+
+def run_with_arrays(method: Any) -> None:
+    give_up_looking_at_others()
+    assert _libc.prctl(PR_SET_DUMPABLE, 0) == 0
+    lines: Any = conveyor.Pipeline(range(3)).map(large, workers=1).map(total, workers=1)
+    assert sorted(lines.stream(start_method=method)) == [0, 100_000, 200_000]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_pipeline_carries_arrays(method: str) -> None:
+    with crew() as members:
+        members.append(multiprocessing.get_context("fork").Process(target=run_with_arrays, args=(method,)))
+        members[0].start()
+        finish(members[0])

@@ -88,6 +88,7 @@ void bind_processes(nb::module_& module) {
   module.def("spin_for_any", &spin_for_any, "channels"_a, "seconds"_a);
   module.def(
       "signal_at_parents_death", [](int number) { return prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) == 0; }, "number"_a);
+  module.def("is_dumpable", [] { return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1; });
 }
 
 }  // namespace conveyor::python

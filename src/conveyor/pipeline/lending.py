@@ -6,7 +6,8 @@ import pickle
 import sys
 from typing import Any
 
-from .._native import Memory, where_received
+from .._descriptor_server import Reach, reach
+from .._native import Memory, is_dumpable, where_received
 from ..workers.messages import LENT, wrap
 
 __all__ = ["LEAST_LENT", "lend"]
@@ -24,6 +25,8 @@ def lend(items: list[Any]) -> list[Any] | None:
     Args:
         items: what a worker is to be given; nobody else may have the list.
     """
+    if reach(is_dumpable()) is Reach.NOBODY:
+        return None  # the worker could not reach the memory
     messages: list[Any] = []
     lent = False
     for index in range(len(items)):
