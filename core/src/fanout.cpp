@@ -9,7 +9,7 @@ namespace conveyor {
 
 int Fanout::initialise(std::byte* base, std::uint64_t capacity, std::uint64_t keep, const Reserve& reserve) {
   if (!std::has_single_bit(capacity) || capacity < least_capacity || capacity > most_capacity) return EINVAL;
-  if (const int error = reserve(0, sizeof(FanoutHeader)); error != 0) return error;
+  if (const int error = reserve(0, offsetof(FanoutHeader, producers)); error != 0) return error;
   // Zeros are valid for all that is not written here, the lock included. Who makes a named one may die over it: then
   // it is the next one's to make.
   auto& header = *reinterpret_cast<FanoutHeader*>(base);
@@ -37,7 +37,7 @@ Fanout::Fanout(std::byte* base, std::uint64_t size, Reserve reserve, ProducerPla
       reserve_(std::move(reserve)),
       sound_(std::has_single_bit(capacity_) && capacity_ >= least_capacity && capacity_ <= most_capacity &&
              snapshot(header_.capacity) == capacity_),
-      producers_(header_.ending, place == nullptr ? own_place_ : *place) {}
+      producers_(header_.ending, place == nullptr ? own_place_ : *place, this) {}
 
 bool Fanout::lock(Nanoseconds patience, Status& status) {
   switch (patience == 0 ? header_.lock.try_acquire() : header_.lock.acquire(monotonic_now() + patience)) {
@@ -50,6 +50,12 @@ bool Fanout::lock(Nanoseconds patience, Status& status) {
 }
 
 std::uint32_t Fanout::seats_high() const { return std::min(header_.seats_high.load(acquire), seat_capacity); }
+void Fanout::lower_seats_high() {
+  std::uint32_t end = seats_high();
+  while (end > 0 && header_.seats[end - 1].mode.load(acquire) == static_cast<std::uint32_t>(SeatMode::free)) --end;
+  header_.seats_high.store(end, release);
+}
+
 std::uint32_t Fanout::pins_high() const { return std::min(header_.pins_high.load(acquire), pin_capacity); }
 
 bool Fanout::look(std::uint64_t position, std::uint64_t limit, RecordView& record, bool& skip) const {
@@ -163,6 +169,7 @@ void Fanout::free_dead() {
     seat.window.store(0, relaxed);
     seat.mode.store(static_cast<std::uint32_t>(SeatMode::free), release);
   }
+  lower_seats_high();
   for (std::uint32_t i = 0; i < pins_high(); ++i) {
     Pin& pin = header_.pins[i];
     OwnerId owner = pin.owner.load(acquire);

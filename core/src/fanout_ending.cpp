@@ -55,8 +55,8 @@ Status Fanout::enter_producing(bool counts, Nanoseconds patience) {
   const bool first = !producers_.armed();
   if (ended()) {
     status = Status::shut_down;
-  } else if (!producers_.enter(counts)) {
-    status = Status::crowded;
+  } else {
+    status = entering_status(producers_.enter(counts));
   }
   header_.lock.unlock();
   // Those who sleep shall from now on sleep shorter, and look.

@@ -32,7 +32,9 @@ Plan plan_for(std::uint64_t pool_bytes) {
   plan.page_table = plan.pages + static_cast<std::uint64_t>(plan.count) * page_size;
   const std::uint64_t blocks = (std::uint64_t{plan.count} + pages_in_block - 1) / pages_in_block;
   plan.leases = round_up(plan.page_table + blocks * sizeof(PageBlock), 4096);
-  plan.total = plan.leases + lease_capacity(plan.count) * sizeof(LeaseRecord);
+  plan.producers = plan.leases + lease_capacity(plan.count) * sizeof(LeaseRecord);
+  plan.total = plan.producers + producer_capacity * sizeof(ProducerSlot);
+  static_assert(producer_capacity * sizeof(ProducerSlot) % 4096 == 0);
   return plan;
 }
 

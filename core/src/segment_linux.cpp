@@ -97,7 +97,8 @@ void Segment::adopt(const Plan& plan) {
   page_count_ = plan.count;
   file_.begin(memory_fd_, 0, plan.page_table);
   table_.begin(memory_fd_, plan.page_table, plan.leases - plan.page_table);
-  leases_.begin(memory_fd_, plan.leases, plan.total - plan.leases);
+  leases_.begin(memory_fd_, plan.leases, plan.producers - plan.leases);
+  producers_.begin(memory_fd_, plan.producers, plan.total - plan.producers);
   if (const int error = file_.reach(page_size); error != 0)
     fail("cannot map a queue's shared memory (see ulimit -v, sysctl vm.max_map_count)", error);
   header_ = reinterpret_cast<Header*>(file_.base());
@@ -137,7 +138,7 @@ void Segment::initialise(Segment& fresh, const Bounds& bounds) {
   if (const int error = reserve_in_file(fresh.memory_fd_, 0, sizeof(Header)); error != 0)
     fail("no memory for a queue", error);
   fresh.adopt(plan);
-  auto* const header = new (fresh.header_) Header{};
+  Header* const header = fresh.header_;
   header->version = layout_version;
   header->header_size = sizeof(Header);
   header->total_size = plan.total;

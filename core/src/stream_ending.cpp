@@ -102,8 +102,8 @@ Status Stream::enter_producing(bool counts, Nanoseconds patience) {
   Status status = Status::ok;
   if (ended()) {
     status = Status::shut_down;
-  } else if (!producers_.enter(counts)) {
-    status = Status::crowded;
+  } else {
+    status = entering_status(producers_.enter(counts));
   }
   header_.producers.lock.unlock();
   // Those who sleep shall from now on sleep shorter, and look.

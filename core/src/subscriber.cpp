@@ -45,11 +45,11 @@ Status Subscriber::join(SeatMode mode, From from, std::uint64_t number, Nanoseco
   if (!fanout.lock(patience, status)) return status;
   const auto find_free = [&] {
     std::uint32_t index = 0;
-    while (index < seat_capacity &&
-           header.seats[index].mode.load(acquire) != static_cast<std::uint32_t>(SeatMode::free))
-      ++index;
+    const std::uint32_t end = fanout.seats_high();
+    while (index < end && header.seats[index].mode.load(acquire) != static_cast<std::uint32_t>(SeatMode::free)) ++index;
     return index;
   };
+  fanout.lower_seats_high();
   std::uint32_t index = find_free();
   if (index == seat_capacity || fanout.dead_are_due()) {
     fanout.free_dead();
@@ -60,6 +60,8 @@ Status Subscriber::join(SeatMode mode, From from, std::uint64_t number, Nanoseco
   const std::uint64_t oldest = header.oldest.load(relaxed);
   if (index == seat_capacity) {
     status = Status::crowded;
+  } else if (index == fanout.seats_high() && !fanout.reserve_seat(index)) {
+    status = Status::no_memory;
   } else if (oldest > tail || tail - oldest > fanout.capacity()) {
     status = Status::corrupt;
   } else {

@@ -216,13 +216,20 @@ TEST_CASE("a shutdown does not cover up a loss that nobody had noticed") {
 
 TEST_CASE("a full table: the living are not turned out, the dead make room but for one") {
   Stream stream(Segment::create({}));
-  EndingState& state = stream.segment().header().ending;
+  Segment& segment = stream.segment();
+  EndingState& state = segment.header().ending;
   REQUIRE(stream.enter_producing(true, forever) == Status::ok);
+  const auto fill = [&](std::uint32_t first, OwnerId owner) {
+    for (std::uint32_t i = first; i < producer_capacity; ++i) {
+      REQUIRE((i < producers_in_front || segment.reserve_producer(i)));
+      ProducerSlot& slot = i < producers_in_front ? state.producers[i] : *segment.producer(i);
+      slot.blocks.store(1, relaxed);
+      slot.owner.store(owner, relaxed);
+    }
+    state.high.store(producer_capacity, relaxed);
+  };
   const OwnerId gone = make_owner(0x3fffff, 1);
-  for (std::uint32_t i = 1; i < producer_capacity; ++i) {
-    state.producers[i].blocks.store(1, relaxed);
-    state.producers[i].owner.store(gone, relaxed);
-  }
+  fill(1, gone);
   const auto enters = [&] {
     Status status = Status::ok;
     const pid_t pid = fork();
@@ -236,29 +243,104 @@ TEST_CASE("a full table: the living are not turned out, the dead make room but f
   CHECK(stream.enter_producing(true, forever) == Status::ok);  // we have a slot
   stream.look_for_lost();
   CHECK(stream.lost().size() == producer_capacity - 1);
-  for (std::uint32_t i = 0; i < producer_capacity + 10; ++i) {
+  for (std::uint32_t i = 0; i < 20; ++i) {
     CHECK(enters() == Status::ok);
     stream.look_for_lost();
   }
   CHECK(stream.lost().size() == producer_capacity - 1);
   CHECK(stream.lost()[0].pid == owner_pid(gone));
   // The first of them stays even when there is no other place.
-  for (std::uint32_t i = 2; i < producer_capacity; ++i) {
-    state.producers[i].blocks.store(1, relaxed);
-    state.producers[i].owner.store(make_owner(1, 0), relaxed);  // lives, whenever it began
-  }
+  fill(2, make_owner(1, 0));  // lives, whenever it began
   CHECK(enters() == Status::crowded);
   CHECK(stream.lost().size() == 1);
+}
+
+TEST_CASE("two thousand processes are producers at a time, and afterwards nothing is gone through for them") {
+  constexpr std::uint32_t many = 2000;
+  Stream stream(Segment::create({}));
+  EndingState& state = stream.segment().header().ending;
+  REQUIRE(stream.expect_producers(many, forever) == Status::ok);
+  int go[2], in[2];
+  REQUIRE(pipe(go) == 0);
+  REQUIRE(pipe(in) == 0);
+  std::vector<pid_t> all;
+  for (std::uint32_t i = 0; i < many; ++i) {
+    const pid_t pid = fork();
+    REQUIRE(pid >= 0);
+    if (pid != 0) {
+      all.push_back(pid);
+      continue;
+    }
+    close(go[1]);
+    char byte = stream.enter_producing(true, forever) == Status::ok ? 1 : 0;
+    if (write(in[1], &byte, 1) != 1) _exit(1);
+    while (read(go[0], &byte, 1) < 0) {
+    }
+    if (put(stream) != Status::ok) _exit(2);
+    if (i % 500 == 0) raise(SIGKILL);
+    _exit(stream.leave_producing(forever) == Status::ok ? 0 : 3);
+  }
+  std::uint32_t entered = 0;
+  for (std::uint32_t i = 0; i < many; ++i) {
+    char byte = 0;
+    REQUIRE(read(in[0], &byte, 1) == 1);
+    entered += static_cast<std::uint32_t>(byte);
+  }
+  CHECK(entered == many);
+  CHECK(state.high.load() == many);
+  CHECK_FALSE(stream.ended());
+  for (const int fd : {go[0], go[1], in[0], in[1]}) close(fd);
+  std::uint32_t killed = 0;
+  for (const pid_t pid : all) {
+    int status = 0;
+    waitpid(pid, &status, 0);
+    if (WIFSIGNALED(status)) {
+      ++killed;
+    } else {
+      CHECK(WEXITSTATUS(status) == 0);
+    }
+  }
+  CHECK(killed == many / 500);
+  stream.look_for_lost();
+  CHECK(stream.ended());
+  CHECK(stream.lost().size() == killed);
+  for (const LostProducer& one : stream.lost()) CHECK(one.items == 1);
+}
+
+TEST_CASE("the table is as long as those who are in it need") {
+  Stream stream(Segment::create({}));
+  EndingState& state = stream.segment().header().ending;
+  CHECK(state.high.load() == 0);
+  REQUIRE(stream.expect_producers(100, forever) == Status::ok);
+  REQUIRE(stream.enter_producing(true, forever) == Status::ok);
+  for (int i = 0; i < 3; ++i) {
+    const pid_t pid = fork();
+    if (pid == 0) {
+      const bool fine = stream.enter_producing(true, forever) == Status::ok && state.high.load() == 2 &&
+                        stream.leave_producing(forever) == Status::ok;
+      _exit(fine ? 0 : 1);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    CHECK(status == 0);
+    CHECK(state.high.load() == 1);
+  }
+  CHECK(stream.leave_producing(forever) == Status::ok);
+  CHECK(state.high.load() == 0);
 }
 
 TEST_CASE("a damaged table leads nowhere") {
   Stream stream(Segment::create({}));
   EndingState& state = stream.segment().header().ending;
   ProducerPlace place;
-  Producers producers(state, place);
-  for (const std::uint64_t intent : {UINT64_MAX, std::uint64_t{producer_capacity} << 47, std::uint64_t{1}}) {
-    state.intent.store(intent, relaxed);
-    producers.recover(0);
-    CHECK(state.intent.load(relaxed) == 0);
+  Producers producers(state, place, &stream.segment());
+  for (const std::uint32_t high : {0U, 3U, producer_capacity, UINT32_MAX}) {
+    for (const std::uint64_t intent : {UINT64_MAX, std::uint64_t{producer_capacity - 1} << 47, std::uint64_t{1}}) {
+      state.high.store(high, relaxed);
+      state.intent.store(intent, relaxed);
+      producers.recover(0);
+      CHECK(state.intent.load(relaxed) == 0);
+      CHECK(producers.lost(0).empty());
+    }
   }
 }

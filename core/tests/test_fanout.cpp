@@ -295,3 +295,27 @@ TEST_CASE("keys and patterns against a slow way to tell") {
     REQUIRE(KeyPattern(join(pattern)).matches(join(key)) == slow(pattern, 0, key, 0));
   }
 }
+
+TEST_CASE("subscribers come and go without end, and a full table is said to be full") {
+  Log log(least_capacity);
+  {
+    std::vector<std::unique_ptr<Subscriber>> many;
+    for (std::uint32_t i = 0; i < 2000; ++i) {
+      many.push_back(std::make_unique<Subscriber>(log.fanout, std::vector<KeyPattern>{}));
+      REQUIRE(many.back()->join(SeatMode::block, From::fresh, 0, forever) == Status::ok);
+    }
+    CHECK(log.fanout->header().seats_high.load() == 2000);
+  }
+  Subscriber one(log.fanout, {});
+  REQUIRE(one.join(SeatMode::block, From::fresh, 0, forever) == Status::ok);
+  CHECK(log.fanout->header().seats_high.load() == 1);  // nobody goes through what is not used any more
+  for (std::uint32_t i = 1; i < seat_capacity; ++i) {
+    log.fanout->header().seats[i].owner.store(self(), relaxed);
+    log.fanout->header().seats[i].mode.store(static_cast<std::uint32_t>(SeatMode::drop_oldest), relaxed);
+  }
+  log.fanout->header().seats_high.store(seat_capacity, relaxed);
+  Subscriber other(log.fanout, {});
+  CHECK(other.join(SeatMode::block, From::fresh, 0, forever) == Status::crowded);
+  log.fanout->header().seats[77].mode.store(static_cast<std::uint32_t>(SeatMode::free), relaxed);
+  CHECK(other.join(SeatMode::block, From::fresh, 0, forever) == Status::ok);
+}

@@ -284,7 +284,8 @@ class Queue(AwaitableChannel[T]):
 
         Raises (on entering):
             ShutDown: the queue has ended already.
-            ConveyorError: 256 processes are inside.
+            ConveyorError: 65,536 processes are inside.
+            OutOfMemory: the system has no memory for another.
         """
         return Producing(self)
 

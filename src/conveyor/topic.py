@@ -150,7 +150,8 @@ class Topic(TopicChannel[T]):
 
         Raises:
             ValueError, TypeError: an argument is not as above.
-            ConveyorError: 256 subscriptions are open.
+            ConveyorError: 65,536 subscriptions are open.
+            OutOfMemory: the system has no memory for another.
         """
         return Subscription(self, keys, from_, filter, when_slow)
 
@@ -226,7 +227,8 @@ class Topic(TopicChannel[T]):
 
         Raises (on entering):
             ShutDown: the topic has ended already.
-            ConveyorError: 256 processes are inside.
+            ConveyorError: 65,536 processes are inside.
+            OutOfMemory: the system has no memory for another.
         """
         return Producing(self)
 

@@ -30,9 +30,9 @@ from conveyor.errors import ConveyorError
 CALLS = 60
 TIMEOUT = 0.02
 REGION, HEADER = 4096, TOPIC_HEADER
-SEATS = REGION + 448
-PINS = SEATS + 256 * 64
-ENDING = PINS + 256 * 32
+PINS = REGION + 416
+ENDING = PINS + 256 * 32 + 32
+SEATS = REGION + 12288 + 65536 * 40
 
 
 def place(choose: random.Random, size: int) -> int:
@@ -47,7 +47,7 @@ def place(choose: random.Random, size: int) -> int:
     if kind < 0.7:
         return ENDING + choose.randrange(16 + 40 * 2)  # how it ends, and the first producers
     if kind < 0.75:
-        return choose.randrange(REGION + HEADER)
+        return choose.randrange(REGION + 12288)
     return min(REGION + HEADER + 64 * choose.randrange(1024) + choose.randrange(40), size - 1)
 
 

@@ -240,7 +240,7 @@ class TestWhatIsOfferedToConnect:
         with file_of(name).open("r+b") as file:
             table = 65536 + pages * 65536
             leases = (table + (pages + 2047) // 2048 * 65792 + 4095) // 4096 * 4096
-            total = leases + 65536 * 256
+            total = leases + 65536 * 256 + 65536 * 40
             file.seek(16)
             for number, size in ((total, 8), (65536, 8), (table, 8), (leases, 8), (pages, 4)):
                 file.write(number.to_bytes(size, "little"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 import uuid
@@ -21,7 +22,8 @@ PROGRAM = Path(__file__).with_name("flipping_topic.py")
 # Of a call with a timeout of a fiftieth of a second; a lock that is said to be held costs a second.
 IN_TIME = 5.0
 REGION = 4096
-PRODUCERS = REGION + 25024 + 16  # FanoutHeader::ending, its slots
+PRODUCERS = REGION + 8640 + 16  # FanoutHeader::ending, its slots
+TABLE = REGION + 12288  # the others
 
 
 @pytest.fixture
@@ -85,12 +87,18 @@ def test_a_damaged_record_is_told_of(name: str, word: int) -> None:
 
 def test_a_full_table_of_producers_is_told_of(name: str) -> None:
     topic: Topic[int] = Topic(name, max_bytes=2**16)
-    for slot in range(256):
-        overwrite(name, PRODUCERS + 40 * slot + 8, 1, 4)  # in one block
-        overwrite(name, PRODUCERS + 40 * slot, 1 << 1)  # process 1, which lives
-    with pytest.raises(ConveyorError, match="at most 256 processes may be inside"), topic.producing():
+    producer = struct.Struct("<QII24x").pack(1 << 1, 1, 0)  # process 1, which lives, in one block
+    path = SHARED_MEMORY / f"conveyor.{name}"
+    with path.open("r+b") as file:
+        file.seek(PRODUCERS)
+        file.write(producer * 16)
+        file.seek(TABLE)
+        file.write(producer * 65536)
+        file.seek(PRODUCERS - 12)
+        file.write(struct.pack("<I", 65536))  # all are in use
+    with pytest.raises(ConveyorError, match="at most 65536 processes may be inside"), topic.producing():
         pytest.fail("entered")
-    overwrite(name, PRODUCERS + 40 * 255, 0)
+    overwrite(name, TABLE + 40 * 40000, 0)
     with topic.producing():
         topic.publish(1)
     assert not topic.is_shutdown

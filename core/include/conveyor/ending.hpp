@@ -14,6 +14,9 @@
 // takes the lock from a dead holder does what the word says once more, which changes nothing if it was
 // done, and strikes it out (Producers::recover).
 //
+// The first slots are in the header, the others in a table that has memory, and is mapped, as far as it was ever needed
+// (EndingState::high). Whoever goes over all slots goes no farther than to the highest one that is in use.
+//
 // A process that dies inside keeps its slot, which then says so: the mark is one store. The slot is its
 // tombstone, with what it had put, for all who ask when the queue has been drained.
 #pragma once
@@ -29,7 +32,7 @@ namespace conveyor {
 struct LostProducer {
   std::uint32_t pid;
   std::uint32_t signal;  // that killed it; 0: not known
-  std::uint64_t items;   // that it put since it entered
+  std::uint64_t items;  // that it put since it entered
 };
 
 // This process's place in the table, as far as it knows: one for each queue or topic in a process, however many objects
@@ -44,9 +47,23 @@ class ProducerPlace {
   std::uint32_t slot_ = none;
 };
 
+// Where the slots lie that are not in front.
+class ProducerTable {
+ public:
+  virtual ~ProducerTable() = default;
+  // Null: it cannot be mapped. Below producer_capacity.
+  virtual ProducerSlot* producer(std::uint32_t index) = 0;
+  // Makes sure that memory stands behind it.
+  virtual bool reserve_producer(std::uint32_t index) = 0;
+};
+
 class Producers {
  public:
-  Producers(EndingState& state, ProducerPlace& place) : state_(state), place_(place) {}
+  // `table`: null: there are no more than those in front.
+  Producers(EndingState& state, ProducerPlace& place, ProducerTable* table = nullptr)
+      : state_(state), place_(place), table_(table) {}
+
+  enum class Entered { ok, crowded, no_memory };
 
   static constexpr std::uint32_t most_expected = (1U << 24) - 1;
   static constexpr std::uint32_t most_blocks = (1U << 23) - 1;
@@ -58,8 +75,8 @@ class Producers {
   std::uint32_t expected() const { return state_.expected.load(relaxed) & ~producers_armed; }
 
   // -- for the holder of the producers' lock
-  // `counts`: it is one of those that were expected. False: there are too many.
-  bool enter(bool counts);
+  // `counts`: it is one of those that were expected.
+  Entered enter(bool counts);
   void leave();
   void expect(std::uint32_t count);
   bool all_have_left() const;
@@ -87,14 +104,31 @@ class Producers {
  private:
   static constexpr std::uint32_t no_slot = ProducerPlace::none;
   static bool active(std::uint32_t blocks) { return blocks != 0 && (blocks & producer_lost) == 0; }
+  std::uint32_t capacity() const { return table_ == nullptr ? producers_in_front : producer_capacity; }
+  std::uint32_t high() const;
+  ProducerSlot* at(std::uint32_t index) const {
+    if (index < producers_in_front) return &state_.producers[index];
+    return table_ == nullptr ? nullptr : table_->producer(index);
+  }
+  // Calls this with each index and slot up to the highest in use, until it returns true.
+  template <class Visit>
+  void find(Visit visit) const {
+    for (std::uint32_t i = 0, end = high(); i < end; ++i) {
+      ProducerSlot* const slot = at(i);
+      if (slot == nullptr || visit(i, *slot)) return;
+    }
+  }
   std::uint32_t own_slot() const;
   std::uint32_t free_slot() const;
+  std::uint32_t another_slot(Entered& why_not);
+  void lower_high();
   void commit(std::uint32_t slot, std::uint32_t blocks, std::uint32_t expected);
   void apply(std::uint64_t intent);
   void count_in(std::uint32_t slot, std::uint64_t items, std::uint64_t after);
 
   EndingState& state_;
   ProducerPlace& place_;
+  ProducerTable* table_;
 };
 
 }  // namespace conveyor

@@ -81,7 +81,7 @@ struct PinId {
   bool valid() const { return index < pin_capacity; }
 };
 
-class Fanout {
+class Fanout final : private ProducerTable {
  public:
   // Between two looks whether those who are in the way live.
   static constexpr Nanoseconds look_again = 200'000'000;
@@ -94,6 +94,7 @@ class Fanout {
   // `size`: of the memory, which says what the capacity must be. `place`: shared by all that this process has on that
   // memory, and outlives them; null: there are no others that publish.
   Fanout(std::byte* base, std::uint64_t size, Reserve reserve, ProducerPlace* place = nullptr);
+  Fanout(const Fanout&) = delete;
   bool sound() const { return sound_; }
 
   // -- publishers
@@ -180,6 +181,15 @@ class Fanout {
     if (header_.not_full.has_sleepers()) header_.not_full.notify(INT32_MAX);
   }
   std::uint32_t seats_high() const;
+  // Under the lock: as low as it may be.
+  void lower_seats_high();
+  bool reserve_seat(std::uint32_t index) {
+    return reserve_(offsetof(FanoutHeader, seats) + index * sizeof(Seat), sizeof(Seat)) == 0;
+  }
+  ProducerSlot* producer(std::uint32_t index) override { return &header_.producers[index]; }
+  bool reserve_producer(std::uint32_t index) override {
+    return reserve_(offsetof(FanoutHeader, producers) + index * sizeof(ProducerSlot), sizeof(ProducerSlot)) == 0;
+  }
   std::uint32_t pins_high() const;
   bool gap_remains(std::uint64_t position, std::uint64_t span) const;
   void free_dead();

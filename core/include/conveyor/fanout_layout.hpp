@@ -1,6 +1,7 @@
 // What lies in the memory of a topic. Offsets and sizes are fixed by static_asserts: two processes must agree.
 //
-//   0          FanoutHeader       figures, the publishers' side, seats of subscribers, pins, registered publishers
+//   0          FanoutHeader       figures, the publishers' side, pins, and tables of registered publishers and of
+//                                 subscribers, which have memory as far as they were needed
 //   log        capacity bytes     a ring of records; a power of two
 //
 // A position counts bytes of the log since the beginning and only grows; its place in the ring is the position
@@ -18,12 +19,12 @@
 
 namespace conveyor {
 
-inline constexpr std::uint32_t fanout_layout_version = 2;
+inline constexpr std::uint32_t fanout_layout_version = 3;
 inline constexpr std::uint64_t record_unit = 64;
 inline constexpr std::uint64_t least_capacity = 64 * 1024;
 inline constexpr std::uint64_t most_capacity = std::uint64_t{1} << 37;
 inline constexpr std::size_t most_key = 255;
-inline constexpr std::uint32_t seat_capacity = 256;
+inline constexpr std::uint32_t seat_capacity = 65536;
 inline constexpr std::uint32_t pin_capacity = 256;
 static_assert(least_capacity % record_unit == 0);
 
@@ -107,10 +108,15 @@ struct alignas(4096) FanoutHeader {
   Atomic<Nanoseconds> next_look;     // not before: look again whether who is in the way lives
   Atomic<Nanoseconds> next_census;   // not before: look again whether the registered publishers live
 
-  Seat seats[seat_capacity];
   Pin pins[pin_capacity];
   EndingState ending;  // publishers inside `producing()` (ending.hpp); its items are events
+
+  // What follows has memory only as far as `ending.high` and `seats_high` say.
+  alignas(4096) ProducerSlot producers[producer_capacity];  // but for those in front
+  alignas(4096) Seat seats[seat_capacity];
 };
-static_assert(sizeof(FanoutHeader) == 36864);
+static_assert(offsetof(FanoutHeader, producers) == 12288);
+static_assert(offsetof(FanoutHeader, seats) == 12288 + 2560 * 1024);
+static_assert(sizeof(FanoutHeader) == 12288 + 2560 * 1024 + 4096 * 1024);
 
 }  // namespace conveyor

@@ -4,6 +4,7 @@
 //   pages        page_count x 64 KiB         the pool
 //   page table   PageBlock[]                 who uses each pool page, what follows it, and whether it is cold
 //   leases       LeaseRecord[capacity]       items in the hands of consumers that may give them back
+//   producers    ProducerSlot[capacity]      who is inside `producing()`, or died there
 //
 // The file is sparse: it has the size of all this from the start, but memory only where touched. A process maps
 // what it needs of it (view.hpp): a small queue is all in front, and the tables are behind the pages, so that
@@ -22,7 +23,7 @@
 namespace conveyor {
 
 inline constexpr std::uint64_t segment_magic = 0x726f79'65766e6f63;  // "conveyor"
-inline constexpr std::uint32_t layout_version = 3;
+inline constexpr std::uint32_t layout_version = 4;
 inline constexpr std::size_t cache_line = 64;
 inline constexpr std::size_t page_size = 64 * 1024;
 inline constexpr std::uint32_t no_page = UINT32_MAX;
@@ -149,8 +150,10 @@ enum class End : std::uint32_t {
   drop,   // what waits is dropped, too
 };
 
-// How many processes may be inside `producing()` at a time.
-inline constexpr std::uint32_t producer_capacity = 256;
+// How many processes may be inside `producing()` at a time, and how many of them stand in the header. A place in the
+// table has memory once it was needed.
+inline constexpr std::uint32_t producer_capacity = 65536;
+inline constexpr std::uint32_t producers_in_front = 16;
 inline constexpr std::uint32_t producer_lost = 1U << 31;    // in ProducerSlot::blocks
 inline constexpr std::uint32_t producers_armed = 1U << 31;  // in EndingState::expected
 
@@ -169,11 +172,11 @@ static_assert(sizeof(ProducerSlot) == 40);
 // How the queue will end (ending.hpp). Written under the producers' lock.
 struct alignas(cache_line) EndingState {
   Atomic<std::uint32_t> expected;  // producers that must still come; producers_armed: the queue ends by itself
-  std::uint32_t reserved;
+  Atomic<std::uint32_t> high;  // slots from here on are free, and may have no memory
   Atomic<std::uint64_t> intent;  // the change of a slot that is under way, whole, or 0
-  ProducerSlot producers[producer_capacity];
+  ProducerSlot producers[producers_in_front];
 };
-static_assert(sizeof(EndingState) == 161 * cache_line);
+static_assert(sizeof(EndingState) == 11 * cache_line);
 
 enum class PageUse : std::uint32_t {
   none = 0,  // never used, or free

@@ -48,7 +48,7 @@ struct Identity {
 
 // Where the parts of a segment with so many pages lie.
 struct Plan {
-  std::uint64_t pages, page_table, leases, total;
+  std::uint64_t pages, page_table, leases, producers, total;
   std::uint32_t count;
 };
 
@@ -59,7 +59,7 @@ enum class Reach {
   corrupt,  // pages that were never in use
 };
 
-class Segment {
+class Segment final : public ProducerTable {
  public:
   // An anonymous segment: a memfd, gone with its last user.
   static std::shared_ptr<Segment> create(const Bounds& bounds);
@@ -79,7 +79,7 @@ class Segment {
 
   Segment(const Segment&) = delete;
   Segment& operator=(const Segment&) = delete;
-  ~Segment();
+  ~Segment() override;
 
   Header& header() const { return *header_; }
   std::uint32_t page_count() const { return page_count_; }
@@ -119,6 +119,15 @@ class Segment {
   LeaseRecord& lease(std::uint32_t index) const {
     auto* const records = reinterpret_cast<LeaseRecord*>(index < leases_in_front ? first_leases_ : leases_.base());
     return records[index];
+  }
+
+  ProducerSlot* producer(std::uint32_t index) override {
+    if (producers_.reach((std::uint64_t{index} + 1) * sizeof(ProducerSlot), 64 * 1024) != 0) return nullptr;
+    return reinterpret_cast<ProducerSlot*>(producers_.base()) + index;
+  }
+  bool reserve_producer(std::uint32_t index) override {
+    return producer(index) != nullptr &&
+           reserve_bytes(plan_.producers + index * sizeof(ProducerSlot), sizeof(ProducerSlot)) == 0;
   }
 
   const Identity& identity() const { return identity_; }
@@ -198,7 +207,7 @@ class Segment {
   ThreadAtomic<int> unready_{0};  // why there can be none: an errno
   Plan plan_{};  // never read from the segment again, where it might be damaged
   View file_;  // header and pages
-  View table_, leases_;
+  View table_, leases_, producers_;
   Header* header_ = nullptr;  // in the first view of `file_`
   std::byte* first_leases_ = nullptr;  // the same
   ThreadAtomic<std::uint32_t> closed_ends_{0};  // of PipeSide

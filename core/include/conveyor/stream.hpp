@@ -44,6 +44,14 @@ enum class Status {
   lost,         // the lease is not its holder's any more
 };
 
+constexpr Status entering_status(Producers::Entered entered) {
+  switch (entered) {
+    case Producers::Entered::crowded: return Status::crowded;
+    case Producers::Entered::no_memory: return Status::no_memory;
+    default: return Status::ok;
+  }
+}
+
 // An item to put: `data`, of at most inline_limit bytes, and runs that already hold the rest.
 struct Outgoing {
   const std::byte* data = nullptr;
@@ -80,7 +88,7 @@ class Stream {
         header_(segment_->header()),
         pool_(*segment_),
         ready_(*segment_),
-        producers_(header_.ending, segment_->producing()),
+        producers_(header_.ending, segment_->producing(), segment_.get()),
         table_(*segment_) {}
 
   // Puts as many of the `count` items as fit, in one go; `done` says how many. `patience` bounds

@@ -39,7 +39,8 @@ struct Plan {
 std::byte* fresh_memory() {
   static std::byte* const memory =
       static_cast<std::byte*>(std::aligned_alloc(4096, (Fanout::size_for(capacity) + 4095) / 4096 * 4096));
-  std::memset(memory, 0, sizeof(FanoutHeader));
+  std::memset(memory, 0, offsetof(FanoutHeader, producers));
+  std::memset(memory + offsetof(FanoutHeader, seats), 0, 16 * sizeof(Seat));
   return memory;
 }
 

@@ -58,6 +58,7 @@ nb::object Channel::enter_producing(bool counts) {
   const Status status =
       insist_on_lock([&](Nanoseconds patience) { return stream_->enter_producing(counts, patience); });
   if (PyErr_Occurred() != nullptr) return {};
+  if (status == Status::no_memory) return raise_no_producer(status);
   if (status != Status::ok) return raise_status(status, stream_->segment(), 0);
   holders_.keep();  // until it is left
   return nb::none();

@@ -46,9 +46,14 @@ nb::object raise_full(const char* text, std::uint64_t needed) {
   return {};
 }
 
-std::string crowded_producers_text() {
-  return "at most " + std::to_string(producer_capacity) +
-         " processes may be inside producing() at a time, and they are";
+nb::object raise_no_producer(Status status) {
+  if (status == Status::no_memory)
+    return raise(
+        "OutOfMemory",
+        "no memory for another producer (see free memory, ulimit -v, the cgroup's limit, or the size of /dev/shm)");
+  return raise("ConveyorError", ("at most " + std::to_string(producer_capacity) +
+                                 " processes may be inside producing() at a time, and they are")
+                                    .c_str());
 }
 
 nb::object raise_status(Status status, const Segment& segment, std::uint64_t payload) {
@@ -74,7 +79,7 @@ nb::object raise_status(Status status, const Segment& segment, std::uint64_t pay
                                      ", failed ones that stay included); acknowledge or release some first")
                                         .c_str());
     case Status::shut_down: return raise("ShutDown", shut_down_text);
-    case Status::crowded: return raise("ConveyorError", crowded_producers_text().c_str());
+    case Status::crowded: return raise_no_producer(status);
     case Status::corrupt: return raise("CorruptSegment", "the queue's shared memory is damaged; make a new queue");
     default: return raise("ConveyorError", "unexpected state of the queue");
   }

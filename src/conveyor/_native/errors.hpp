@@ -32,7 +32,8 @@ nb::object raise_with(const char* name, const Arguments&... arguments) {
 nb::object raise_empty();
 // `needed`: bytes that there was no room for, as an attribute of that name; 0: not said.
 nb::object raise_full(const char* text = nullptr, std::uint64_t needed = 0);
-std::string crowded_producers_text();
+// Why a process cannot enter `producing()`: `crowded`, or `no_memory`.
+nb::object raise_no_producer(Status status);
 nb::object raise_status(Status status, const Segment& segment, std::uint64_t payload);
 [[noreturn]] void rethrow(const SegmentError& error);
 // OSError: errno says why a queue has no ready descriptor.

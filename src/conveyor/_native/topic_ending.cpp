@@ -40,8 +40,8 @@ nb::object TopicChannel::enter_producing(bool counts) {
       insist_on_lock([&](Nanoseconds patience) { return fanout_->enter_producing(counts, patience); });
   if (PyErr_Occurred() != nullptr) return {};
   if (status == Status::ok) return nb::none();
-  if (status != Status::crowded) return raise_topic_status(status, *fanout_, 0, 0);
-  return raise("ConveyorError", crowded_producers_text().c_str());
+  if (status == Status::crowded || status == Status::no_memory) return raise_no_producer(status);
+  return raise_topic_status(status, *fanout_, 0, 0);
 }
 
 nb::object TopicChannel::expect_producers(nb::handle count) {

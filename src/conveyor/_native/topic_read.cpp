@@ -154,6 +154,9 @@ bool SubscriptionChannel::join(SeatMode mode, From from, std::uint64_t number) {
         if (!look_for_signals()) return false;
         if (portion != 0) continue;
         break;
+      case Status::no_memory:
+        raise("OutOfMemory", "no memory for another subscription (see free memory, the cgroup's limit, or /dev/shm)");
+        return false;
       case Status::refused:
         PyErr_Format(PyExc_ValueError, "from_ is %llu; so far there are %llu events, so it must be at most that",
                      static_cast<unsigned long long>(number),
