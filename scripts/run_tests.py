@@ -3,7 +3,8 @@
 Most tests wait most of the time, for processes that start and end. So as many folders run at once as there are
 processors, four at most, the longest first. Each has a /dev/shm of its own, because the tests look whether they leave
 something there; where that cannot be had (it takes root and unshare), and when something is asked of pytest by an
-argument, there is one run after another.
+argument, there is one run after another. What a folder's run says is shown when it has ended, and can be watched in
+build/tests until then.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parent.parent / "tests"
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ROOT / "tests"
+LOGS = ROOT / "build" / "tests"
 # The longest first; what is not named here comes after them.
 LONGEST = ("process", "pipeline", "cli", "conformance", "unit")
 MOST_AT_ONCE = 4
@@ -42,19 +45,22 @@ def can_have_own_memory() -> bool:
         return False
 
 
-def run(folder: Path) -> tuple[str, float, subprocess.CompletedProcess[str]]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(folder)]
+def run(folder: Path) -> tuple[str, float, int]:
+    command = [sys.executable, "-u", "-m", "pytest", "-p", "no:cacheprovider", str(folder)]
     begun = time.monotonic()
-    done = subprocess.run(
-        with_own_memory(command),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    return folder.name, time.monotonic() - begun, done
+    with log_of(folder.name).open("w") as log:
+        done = subprocess.run(
+            with_own_memory(command),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    return folder.name, time.monotonic() - begun, done.returncode
+
+
+def log_of(name: str) -> Path:
+    return LOGS / f"{name}.log"
 
 
 def main() -> int:
@@ -64,11 +70,13 @@ def main() -> int:
     todo = folders()
     print(f"{at_once} folders of tests at once, of {shlex.join(path.name for path in todo)}", flush=True)
     failed: list[str] = []
+    LOGS.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(at_once) as runners:
         for running in as_completed([runners.submit(run, folder) for folder in todo]):
-            name, seconds, done = running.result()
-            print(f"== tests/{name}, {seconds:.0f} s\n{done.stdout}", flush=True)
-            if done.returncode not in (0, NOTHING_COLLECTED):
+            name, seconds, status = running.result()
+            said = log_of(name).read_text(errors="replace")
+            print(f"== tests/{name}, {seconds:.0f} s\n{said}", flush=True)
+            if status not in (0, NOTHING_COLLECTED):
                 failed.append(name)
     print(f"failed: {shlex.join(failed)}" if failed else "all folders of tests passed", flush=True)
     return 1 if failed else 0
