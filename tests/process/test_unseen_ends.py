@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import METHODS
+from helpers import METHODS, until
 from test_normal_end import Things, check_what_nobody_else_can_give_back, take_everything
 
 import conveyor.multiprocessing as multiprocessing
@@ -50,6 +50,8 @@ def run(method: str, things: Things, way: str) -> None:
     process = multiprocessing.get_context(method).Process(target=take_everything, args=(things, way))
     process.start()
     assert multiprocessing.connection.wait([process.sentinel], 30)
+    # What it has become by `exec` may live on for a moment.
+    until(lambda: not Path(f"/proc/{process.pid}").exists(), "it has ended, and somebody was told")
     # Else `multiprocessing` keeps what it can learn nothing of any more, with its descriptors.
     popen: Any = process._popen  # type: ignore[attr-defined]
     if popen.poll() is None:
