@@ -33,7 +33,7 @@ survives the death of any of its processes:
 #   _handles, _number_types, _waiting
 #   _afterwards, _awaitable, _direction, _ends, _events, _keys, _producing, _references, key_update, leases
 #   _coroutines
-#   _normal_end, _queue_options, _waiter
+#   _normal_end, _passing, _queue_options, _waiter
 #   codecs/ | msgspec pyarrow numpy
 #   _native
 #   _arrays, _reducers | numpy

@@ -14,6 +14,7 @@ Three ways, each an object with `open()`:
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -24,17 +25,16 @@ from ._native import (
     _is_alive,  # pyright: ignore[reportPrivateUsage]
     is_dumpable,
 )
+from ._passing import Descriptor, close_parcels, descriptor_for_child, shared_descriptor_for_child
 from .errors import SegmentGone
 
 if TYPE_CHECKING:
     from ._descriptor_server import Offer
 
 __all__ = [
-    "Descriptor",
     "Reference",
     "RegionReference",
-    "duplicate",
-    "duplicate_for_child",
+    "descriptor_to_send",
     "forget_received",
     "reference_to",
     "reference_to_region",
@@ -42,14 +42,6 @@ __all__ = [
 
 M = TypeVar("M", bound=Segment | Region)
 M_co = TypeVar("M_co", bound=Segment | Region, covariant=True)
-
-
-class Descriptor(Protocol):
-    """A file descriptor on its way to another process (what `multiprocessing.reduction.DupFd` makes)."""
-
-    def detach(self) -> int:
-        """The descriptor's number in this process, which now owns it."""
-        ...
 
 
 class Reference(Protocol):
@@ -173,7 +165,10 @@ class InheritedReference(Generic[M]):
         self.descriptors = descriptors
 
     def open(self) -> M:
-        return self.opener.attach([each.detach() for each in self.descriptors])
+        made = self.opener.attach([each.detach() for each in self.descriptors])
+        if _is_inheriting():
+            _arriving.append(made)
+        return made
 
     def __reduce__(self) -> tuple[Any, ...]:
         return InheritedReference, (self.opener, *self.descriptors)
@@ -252,12 +247,24 @@ class OfferedDescriptor:
         return OfferedDescriptor, (self.offer, self.pid)
 
 
+# Of the process that is being started: what came with it once may be in its pickle again, by the same number.
+_arriving: list[Segment | Region] = []
+
+
+def _is_inheriting() -> bool:
+    process: Any = sys.modules.get("multiprocessing.process")
+    return process is not None and hasattr(process.current_process(), "_inheriting")
+
+
 # Sent but not yet received: their descriptors must stay open for the receiver to find.
 _sent: list[Segment | Region] = []
 
 
 def forget_received() -> None:
     """Let go of that whose every pickled handle has been received."""
+    close_parcels()
+    if _arriving and not _is_inheriting():
+        _arriving.clear()
     if _sent:
         _sent[:] = [each for each in _sent if each.exports]
 
@@ -266,33 +273,18 @@ def _pid_of(owner: int) -> int:
     return (owner >> 1) & 0x3FFFFF
 
 
-def duplicate_for_child(fd: int) -> Descriptor:
-    """A descriptor for the child being started, or for anybody; for a child the same descriptor twice is passed once.
+def descriptor_to_send(fd: int, shared: bool = False) -> Descriptor:
+    """A descriptor for the pickle that is being made now.
 
-    A spawned child inherits descriptors by number, and passing one number twice is an error there.
+    Args:
+        fd: the descriptor.
+        shared: others in the same pickle may have it, too: a child that is being started has it once.
     """
-    from multiprocessing.context import get_spawning_popen
-
-    popen: Any = get_spawning_popen()
-    # A forkserver's child is sent its descriptors and numbers them itself; all others (spawn's, loky's)
-    # inherit them by number.
-    if popen is not None and fd in getattr(popen, "_fds", ()):
-        from multiprocessing import popen_forkserver
-
-        if not isinstance(popen, popen_forkserver.Popen):
-            descriptor: Descriptor = popen.DupFd(fd)
-            return descriptor
-    return duplicate(fd)
-
-
-def duplicate(fd: int) -> Descriptor:
-    """A descriptor for the pickle that is being made now; it counts as another one each time."""
-    from multiprocessing import reduction
     from multiprocessing.context import get_spawning_popen
 
     if get_spawning_popen() is None and (offered := _offer_once(fd)) is not None:
         return offered
-    return reduction.DupFd(fd)
+    return shared_descriptor_for_child(fd) if shared else descriptor_for_child(fd)
 
 
 def _offer_once(fd: int) -> OfferedDescriptor | None:
@@ -336,7 +328,7 @@ def _reference(
     from multiprocessing.context import get_spawning_popen
 
     if get_spawning_popen() is not None:
-        return InheritedReference(opener, *map(duplicate_for_child, fds()))
+        return InheritedReference(opener, *map(shared_descriptor_for_child, fds()))
     forget_received()
     memory.export_begin()
     if not any(kept is memory for kept in _sent):

@@ -19,7 +19,8 @@ from typing import Any
 
 from ._direction import Direction
 from ._native import Channel, PipeEnd, Segment
-from ._references import Descriptor, duplicate, duplicate_for_child
+from ._passing import Descriptor
+from ._references import descriptor_to_send
 
 __all__ = ["Connection", "Pipe"]
 
@@ -121,8 +122,11 @@ class Connection(connection.Connection):
 
     def __reduce__(self) -> tuple[Any, ...]:
         segments = [None if each is None else each.segment() for each in (self._in, self._out)]
-        memory = [None if segment is None else duplicate_for_child(segment.memory_fd) for segment in segments]
-        return _rebuild, (duplicate(self.fileno()), *memory)
+        memory = [
+            None if segment is None else descriptor_to_send(segment.memory_fd, shared=True)
+            for segment in segments
+        ]
+        return _rebuild, (descriptor_to_send(self.fileno()), *memory)
 
 
 def _rebuild(handle: Descriptor, inbox: Descriptor | None, outbox: Descriptor | None) -> Connection:

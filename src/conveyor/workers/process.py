@@ -17,7 +17,7 @@ from .serve import Job, serve
 from .stranded import Stranded
 
 if TYPE_CHECKING:
-    from .._references import Descriptor
+    from .._passing import Descriptor
     from ..queue import Queue
     from .main_module import MainModule
     from .sealed import Sealed

@@ -10,10 +10,10 @@ import time
 from typing import TYPE_CHECKING, BinaryIO
 
 from .._native import Meter
-from .._references import duplicate_for_child
+from .._passing import shared_descriptor_for_child
 
 if TYPE_CHECKING:
-    from .._references import Descriptor
+    from .._passing import Descriptor
 
 __all__ = ["STEPS", "Slate", "step_seconds"]
 
@@ -52,7 +52,7 @@ class Slate:
         self._file: BinaryIO | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _received, (duplicate_for_child(self._fd),)
+        return _received, (shared_descriptor_for_child(self._fd),)
 
     def meter(self) -> Meter:
         """In the worker, when it is set up: what writes the figures; from now on it works or waits."""
