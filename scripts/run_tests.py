@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
 LOGS = ROOT / "build" / "tests"
 # The longest first; what is not named here comes after them.
-LONGEST = ("process", "pipeline", "cli", "conformance", "unit")
+LONGEST = ("process", "pipeline", "transports", "cli", "conformance", "unit")
 MOST_AT_ONCE = 4
 NOTHING_COLLECTED = 5  # pytest's exit status
 ALONE = "mount -t tmpfs -o size=75% none /dev/shm && exec " + '"$@"'

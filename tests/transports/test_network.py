@@ -229,7 +229,7 @@ def storm(url: str, faults: Callable[[], bool]) -> Ledger:
     handles: list[Any] = [conveyor.connect(url) for _ in range(5)]
     producers = [Calling(lambda n=n: ledger.produce(handles[n], n)) for n in range(2)]  # type: ignore[misc]
     consumers = [Calling(lambda n=n: ledger.consume(handles[n], n > 2)) for n in range(2, 5)]  # type: ignore[misc]
-    while faults():
+    while faults() and all(calling.is_alive() for calling in (*producers, *consumers)):
         pass
     ledger.is_over = True
     for producer in producers:
@@ -251,7 +251,7 @@ class TestStorm:
 
         def cut() -> bool:
             nonlocal left
-            time.sleep(chance.uniform(0.001, 0.01))
+            time.sleep(chance.uniform(0.001, kind.calm))
             left -= proxy.cut()
             return left > 0
 
@@ -265,12 +265,12 @@ class TestStorm:
         assert kind.server is not None
         server = make_server(kind.server)
         server.start()
-        left = 3
+        left = kind.kills
         try:
 
             def kill() -> bool:
                 nonlocal left
-                time.sleep(0.3)
+                time.sleep(kind.survives_after)
                 server.kill()
                 server.start()
                 left -= 1

@@ -54,6 +54,13 @@ class Transport:
     exactly_once: ClassVar[bool] = False
     """What is repeated because the answer was lost is done once."""
 
+    calm: ClassVar[float] = 0.01
+    """Seconds between two cuts, at most: so that there is something to cut."""
+    kills: ClassVar[int] = 3
+    """How often the server is killed."""
+    survives_after: ClassVar[float] = 0.3
+    """Seconds after which what was made survives a kill of the server."""
+
     @classmethod
     def tls_options(cls, server: Server) -> dict[str, str]:
         """What stands behind '?' for the server's certificate to be believed."""
@@ -115,8 +122,30 @@ class Redis(Transport):
         return {"ssl_ca_certs": str(server.certificates.ca)}
 
 
+class RabbitMQ(Transport):
+    scheme = "amqp"
+    server = "rabbitmq"
+    calm = 0.2
+    kills = 1  # it takes ten seconds to start
+    survives_after = 2.0  # a quorum queue is on the server's list by then: see servers/rabbitmq_server.py
+    exact_bounds = False
+    delays = False
+    knows_leased = False
+    keeps_events = False
+    dense = False
+    blocks_publishers = False
+    drops_oldest = False
+
+    def url(self, name: str, folder: Path) -> str:
+        return shared(self.server).url(name, **self.options)
+
+    @classmethod
+    def tls_options(cls, server: Server) -> dict[str, str]:
+        return {"ssl_ca_certs": str(server.certificates.ca)}
+
+
 def _available() -> dict[str, type[Any]]:
-    return {kind.scheme: kind for kind in (SharedMemory, Memory, Sqlite, Redis)}
+    return {kind.scheme: kind for kind in (SharedMemory, Memory, Sqlite, Redis, RabbitMQ)}
 
 
 TRANSPORTS = _available()

@@ -66,6 +66,7 @@ class Module(Protocol):
 
 
 _BOTH = ("queue", "topic")
+_RABBITMQ = Row("rabbitmq", _BOTH, "pika", "rabbitmq")
 _REDIS = Row("redis", _BOTH, "redis", "redis")
 
 # Shared memory has no module of this kind: its queues and topics are conveyor.Queue and conveyor.Topic themselves.
@@ -73,6 +74,8 @@ SHM = "shm"
 ROWS: dict[str, Row] = {
     "memory": Row("memory", _BOTH),
     "sqlite": Row("sqlite", ("queue",)),
+    "amqp": _RABBITMQ,
+    "amqps": _RABBITMQ,
     "redis": _REDIS,
     "rediss": _REDIS,
 }

@@ -1,0 +1,38 @@
+"""`amqp://host/vhost/name` and `amqps://`: queues and topics on RabbitMQ.
+
+A queue is a quorum queue of that name, a topic an exchange of that name with a queue for each subscription. Beside it
+lies the control record, a message in a queue that keeps one, which is changed under a lock: an exclusive queue.
+"""
+
+from __future__ import annotations
+
+from ..port import Backend
+from ..topic_port import TopicBackend
+from ..url import Option, Shape, Url
+from .queue import RabbitQueue
+from .topic import RabbitTopic
+
+__all__ = ["SHAPE", "queue", "topic"]
+
+SHAPE = Shape(
+    "amqp://user:password@host:5672/vhost/name",
+    path=True,
+    options={
+        # Seconds; who is silent for two of them is taken for dead, by either side.
+        "heartbeat": Option("int", 10, 1),
+        # Of amqps://.
+        "ssl_ca_certs": Option("str"),
+        "ssl_certfile": Option("str"),
+        "ssl_keyfile": Option("str"),
+    },
+)
+
+
+def queue(url: Url) -> Backend:
+    """The queue at `url`."""
+    return RabbitQueue(url)
+
+
+def topic(url: Url) -> TopicBackend:
+    """The topic at `url`."""
+    return RabbitTopic(url)
