@@ -10,6 +10,7 @@ locks and values do, sends it once.
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from typing import Any, Protocol
 
@@ -146,12 +147,14 @@ def shared_descriptor_for_child(fd: int) -> Descriptor:
 
 
 def _descriptor(fd: int, shared: bool) -> Descriptor:
-    from multiprocessing import popen_forkserver, reduction
+    from multiprocessing import reduction
     from multiprocessing.context import get_spawning_popen
 
     popen: Any = get_spawning_popen()
     direct: list[int] = getattr(popen, "_fds", [])
-    if not isinstance(popen, popen_forkserver.Popen):
+    # If it is one of a fork server's, it is loaded; a process without privileges may not be able to import it any more.
+    served: Any = sys.modules.get("multiprocessing.popen_forkserver")
+    if served is None or not isinstance(popen, served.Popen):
         # All others (spawn's, loky's) have a child that inherits them by number.
         if shared and fd in direct:
             descriptor: Descriptor = popen.DupFd(fd)

@@ -197,7 +197,7 @@ class TestNative:
         found = []
         for path in NATIVE_FILES:
             text = "\n".join(line for _, line in code_lines(path))
-            guarded = list(bracketed(text, "foreign"))
+            guarded = [*bracketed(text, "foreign"), *bracketed(text, "or_stay")]
             found += re.findall(r"PyErr_Format\([^;]*%[RSA]", path.read_text())  # a repr
             found += [
                 f"{short(path)}:{text.count(chr(10), 0, call.start()) + 1}: {call[0]}"
