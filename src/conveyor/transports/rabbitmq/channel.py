@@ -143,7 +143,8 @@ class Channel:
 
     async def flush(self) -> None:
         """Wait until the server has read what was sent before."""
-        await self.ask("basic_qos", prefetch_count=1)
+        async with self.lock:
+            await self.ask("basic_qos", prefetch_count=1)
 
     # -- putting
 

@@ -19,6 +19,9 @@ __all__ = ["RabbitQueue"]
 # What is put goes by an exchange: who is bound to it no more is at its end.
 _EXCHANGE = "conveyor"
 _MOST_SENT, _MOST_BYTES_SENT = 2000, 2**23
+_MOST_TAKEN = 1000
+# If no other message has come for so long after one, there is none.
+_QUIET_SECONDS = 0.02
 _LONGEST = 128 * 2**20
 # So long an item is held back here. What should wait longer has no place at the server.
 _LONGEST_DELAY = 0.2
@@ -87,11 +90,11 @@ class RabbitQueue(RabbitConnection, Backend):
             channel = await wire.kept("lease")
             found: list[Got] = []
             try:
-                await self._get(channel, most, found)
-                if not found and wait > 0:
-                    await self._wait(channel, wait, found)
-                    if found:
-                        await self._get(channel, most, found)
+                got = await channel.get(self._name)
+                if got is not None:
+                    found.append(got)
+                if most > 1 if found else wait > 0:
+                    await self._let_come(channel, most, wait, found)
             except BaseException:
                 if channel.closed is None:
                     channel.settle([got.tag for got in found], False)
@@ -100,24 +103,20 @@ class RabbitQueue(RabbitConnection, Backend):
 
         return self._do(lease, wait)
 
-    async def _get(self, channel: Channel, most: int, found: list[Got]) -> None:
-        while len(found) < most:
-            got = await channel.get(self._name)
-            if got is None:
-                return
-            found.append(got)
-
-    async def _wait(self, channel: Channel, wait: float, found: list[Got]) -> None:
-        """Let one message come."""
+    async def _let_come(self, channel: Channel, most: int, wait: float, found: list[Got]) -> None:
+        """Let more messages come, as long as one follows the other; wait for the first if there is none yet."""
         came = asyncio.Event()
 
         def on_message(got: Got) -> None:
             found.append(got)
             came.set()
 
-        consumer = await channel.consume(self._name, 1, on_message)
+        consumer = await channel.consume(self._name, min(most - len(found), _MOST_TAKEN), on_message)
+        limit = min(most, len(found) + _MOST_TAKEN)
         try:
-            await asyncio.wait_for(came.wait(), wait)
+            while len(found) < limit:
+                came.clear()
+                await asyncio.wait_for(came.wait(), _QUIET_SECONDS if found else wait)
         except TimeoutError:
             pass
         finally:
