@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 from ...errors import ItemTooLarge, NotSupported
-from ..port import Backend, Delivery, Depth, Ended, Message, Settings
+from ..port import Backend, ConnectionLost, Delivery, Depth, Ended, Message, Settings
 from ..url import Url
 from .channel import Channel, Got
 from .connected import RabbitConnection, new_name
@@ -84,6 +85,14 @@ class RabbitQueue(RabbitConnection, Backend):
         return count
 
     # -- taking
+
+    def take(self, most: int, wait: float) -> list[Delivery]:
+        deliveries = self.lease(most, wait, None)
+        if deliveries:
+            # The server may have read this, and its answer is lost: they are handed out, and may come again.
+            with contextlib.suppress(ConnectionLost):
+                self.acknowledge(deliveries)
+        return deliveries
 
     def lease(self, most: int, wait: float, seconds: float | None) -> list[Delivery]:
         async def lease(wire: Wire) -> list[Delivery]:
