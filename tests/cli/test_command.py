@@ -77,7 +77,7 @@ class TestUsageErrors:
             (["map", "json:loads", "--max-crashes", "0"], "--max-crashes is 0"),
             (["map", "json:loads", "--nonsense"], "--nonsense"),
             (["demo", "--pause", "-1"], "--pause is -1"),
-            (["info", "ftp://x"], "scheme must be 'shm'"),
+            (["info", "ftp://x"], "scheme must be one of shm://"),
             (["info"], "URL"),
         ],
     )

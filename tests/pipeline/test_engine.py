@@ -130,7 +130,7 @@ class TestRunning:
 
     def test_a_worker_that_would_come_too_late_is_not_started(self) -> None:
         # On a busy machine the first may itself be so late that nothing is known of how long items take.
-        runs = (Pipeline(range(100)).map(same, workers=2).run().stages[1] for _ in range(20))
+        runs = (Pipeline(range(100)).map(same, workers=2).run().stages[1] for _ in range(100))
         assert any(quick.size == 1 for quick in runs)
         slow = Pipeline(range(20)).map(slow_item, workers=2).run().stages[1]
         assert (slow.given, slow.size) == (20, 2)

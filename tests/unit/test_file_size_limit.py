@@ -11,7 +11,7 @@ import pytest
 MAKERS = {
     "queue": "conveyor.Queue()",
     "simple queue": "conveyor.SimpleQueue()",
-    "pipe": "conveyor.Pipe()",
+    "pipe": "conveyor.Pipe()[0].send(1)",  # its memory is made then
     "dict": "conveyor.SharedDict()",
     "list": "conveyor.SharedList()",
     "array": "conveyor.SharedArray((1 << 20,), 'u1')",

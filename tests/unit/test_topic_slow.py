@@ -16,7 +16,7 @@ import pytest
 
 import conveyor
 from conveyor import Lagged, Topic
-from conveyor.errors import ConveyorError, WrongKind
+from conveyor.errors import WrongKind
 
 KIB, MIB = 2**10, 2**20
 
@@ -99,15 +99,6 @@ class TestSlow:
                 kept.append((array[0], array))
         assert all((array == number).all() for number, array in kept)
         assert slow.missed > 0
-
-    def test_no_more_than_256(self) -> None:
-        topic: Topic[int] = Topic()
-        subscriptions = [topic.subscribe() for _ in range(256)]
-        with pytest.raises(ConveyorError, match="at most 256 subscriptions"):
-            topic.subscribe()
-        subscriptions.pop()
-        topic.publish(1)
-        assert topic.subscribe(from_="oldest").get() == 1
 
 
 class TestHandles:
