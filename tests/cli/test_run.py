@@ -131,6 +131,19 @@ class TestSignals:
         for pid in workers:
             wait_dead(pid)
 
+    def test_sigterm_of_the_whole_group_drains(
+        self, start: Any, gate: Any, read_until: Any, by: str, method: str
+    ) -> None:
+        running = self.begin(start, by, method, terminal="")
+        gate.wait_begun(2)
+        os.killpg(running.pid, signal.SIGTERM)  # as `timeout` does; it ends a fork server, too
+        said = read_until(running.err, lambda data: b"stops now" in data)
+        count = int(said.rpartition(b"finishing ")[2].split()[0])
+        gate.open(count)
+        done = running.finish()
+        assert done.code == 0
+        assert sum(line.startswith("wait") for line in done.lines) == count == len(gate.log)
+
     def test_sigterm_once_drains_and_twice_stops(
         self, start: Any, gate: Any, read_until: Any, wait_dead: Any, by: str, method: str
     ) -> None:

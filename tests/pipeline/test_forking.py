@@ -7,6 +7,7 @@ import select
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,22 @@ def test_the_template_can_be_killed() -> None:
     assert len(got) == 40
     assert len(set(got)) == 2
     assert is_gone(template[0])
+
+
+def test_workers_outlive_their_fork_server() -> None:
+    """A signal for the whole process group ends it, while they finish what they have."""
+
+    def source() -> Iterator[int]:
+        for item in range(40):
+            yield item
+            if item == 20:
+                server = forkserver._forkserver._forkserver_pid
+                os.kill(server, signal.SIGKILL)
+                os.waitid(os.P_PID, server, os.WEXITED | os.WNOWAIT)
+
+    results = list(Pipeline(source).map(parents, workers=1).stream(start_method="forkserver"))
+    assert len(results) == 40
+    assert len({pid for pid, _ in results}) == 1
 
 
 def test_a_run_without_threads_needs_no_template() -> None:

@@ -98,14 +98,8 @@ class ChildProcess(WorkerProcess):
 
     def __init__(self, process: Any, stderr: int = -1) -> None:
         self._stderr = stderr
-        try:
-            # Unlike multiprocessing's sentinel, no child of the worker's can keep it from telling.
-            self._pidfd = os.pidfd_open(process.pid)
-        except (
-            AttributeError,
-            OSError,
-        ):  # an old kernel, a sandbox; or it has ended, and is nobody's any more
-            self._pidfd = -1
+        # Unlike multiprocessing's sentinel, no child of the worker's can keep it from telling.
+        self._pidfd = _pidfd_of(process.pid)
         super().__init__(process, process.sentinel if self._pidfd < 0 else self._pidfd)
 
     def _look(self) -> bool:
@@ -136,30 +130,44 @@ class ChildProcess(WorkerProcess):
 class ReportedProcess(WorkerProcess):
     """A child of another process, which writes its exit code into a pipe, the process's sentinel.
 
-    The pipe's end without one means that nobody can tell any more.
+    The pipe's end without one means that nobody can tell any more how it ended. It may live on: a fork server, which is
+    in the program's process group, is ended by a signal that the worker does not mind.
     """
 
     def __init__(self, process: Any) -> None:
-        super().__init__(process, process.sentinel)
-        self._poll = select.poll()
-        self._poll.register(self.sentinel, select.POLLIN)
+        self._pidfd = _pidfd_of(process.pid)
+        super().__init__(process, process.sentinel if self._pidfd < 0 else self._pidfd)
+        self._end, self._status = select.poll(), select.poll()
+        self._end.register(self.sentinel, select.POLLIN)
+        self._status.register(process.sentinel, select.POLLIN)
 
     def _look(self) -> bool:
         if self._popen.returncode is not None:  # it was multiprocessing that read it
             self.exitcode = self._popen.returncode
             return True
-        if not self._poll.poll(0):
+        # Whoever waits for it is told at the same time as we, and writes then.
+        if not self._end.poll(0) or not self._status.poll(1000 * _LOOK_SECONDS):
             return False
-        data = os.read(self.sentinel, STATUS.size)
+        data = os.read(self._popen.sentinel, STATUS.size)
         if len(data) == STATUS.size:
             (self.exitcode,) = STATUS.unpack(data)
             self._popen.returncode = self.exitcode
         else:
             self._popen.returncode = _UNKNOWN
-            # Who would have told us is dead. Whether the worker is, we would not learn.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(self.pid, signal.SIGKILL)
+            if self._pidfd < 0:  # whether it has ended, we would not learn
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(self.pid, signal.SIGKILL)
         return True
 
     def _let_go(self) -> None:
-        """All belongs to `multiprocessing`'s object."""
+        # All else belongs to `multiprocessing`'s object.
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+        self._pidfd = -1
+
+
+def _pidfd_of(pid: int) -> int:
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):  # an old kernel, a sandbox; or it has ended, and is nobody's any more
+        return -1
