@@ -10,6 +10,8 @@ VENV ?= .venv
 ARGS ?=
 # What `make asan` runs on the instrumented extension.
 ASAN_TESTS ?= tests/unit tests/process
+# What `make test-fast` runs: less than a minute of it.
+FAST_TESTS ?= queue ending leases locks pipe topic coroutines closing layers
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -55,6 +57,9 @@ format: $(VENV)/.check  ## rewrite the sources as `make check` wants them
 
 bench: build $(VENV)/.bench  ## measure against multiprocessing and the rivals
 	$(BIN)/python -m conveyor.bench $(ARGS)
+
+test-fast: build $(VENV)/.test  ## what the classes do, within one process: under a minute
+	$(BIN)/python -m pytest $(FAST_TESTS:%=tests/unit/test_%.py) $(ARGS)
 
 test-all: test-native  ## the Python tests on every CPython >= 3.11 of this machine (PATH, pyenv)
 	@failed=; \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pickle
 import time
@@ -18,6 +19,7 @@ def belongings() -> tuple[int, int]:
 
     No socket is a queue's: the one by which the privileged offer what they have pickled stays for some seconds.
     """
+    gc.collect()  # what other tests have left goes now, and not in the middle
     descriptors = 0
     for number in os.listdir("/proc/self/fd"):  # noqa: PTH208
         with contextlib.suppress(FileNotFoundError):  # the one that lists them
