@@ -27,7 +27,7 @@ CXX_FILES := $(shell find core src/conveyor/_native -name '*.cpp' -o -name '*.hp
 BUILD_FILES := $(filter-out core/tests/%,$(CXX_FILES)) $(wildcard src/conveyor/*.pyi scripts/native_docs.py) \
   CMakeLists.txt pyproject.toml
 
-.PHONY: help build run test servers soak model-mutations test-native test-python test-all check check-python check-types check-cpp format bench asan asan-python tsan clean
+.PHONY: help build run test test-fast servers soak model-mutations test-native test-python test-all check check-python check-types check-cpp format bench asan asan-python tsan clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
