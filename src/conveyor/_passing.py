@@ -9,6 +9,7 @@ locks and values do, sends it once.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import weakref
@@ -131,6 +132,12 @@ def close_parcels() -> None:
         if parcel.is_done():
             _parcels.remove(parcel)
             parcel.close()
+
+
+@atexit.register
+def _close_all() -> None:
+    while _parcels:
+        _parcels.pop().close()
 
 
 def descriptor_for_child(fd: int) -> Descriptor:
