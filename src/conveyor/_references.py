@@ -282,18 +282,25 @@ def descriptor_to_send(fd: int, shared: bool = False) -> Descriptor:
     """
     from multiprocessing.context import get_spawning_popen
 
-    if get_spawning_popen() is None and (offered := _offer_once(fd)) is not None:
-        return offered
-    return shared_descriptor_for_child(fd) if shared else descriptor_for_child(fd)
-
-
-def _offer_once(fd: int) -> OfferedDescriptor | None:
-    from ._descriptor_server import Reach, reach, server
+    if get_spawning_popen() is not None:
+        return shared_descriptor_for_child(fd) if shared else descriptor_for_child(fd)
+    from ._descriptor_server import Reach, reach
 
     # `multiprocessing` serves it by a socket in a folder of its own, which other users cannot open, nor those
     # who were other users when it was made.
-    if reach(is_dumpable()) is Reach.SAME_USER:
-        return None
+    if reach(is_dumpable()) is not Reach.SAME_USER and (offered := _offer_once(fd)) is not None:
+        return offered
+    try:
+        return descriptor_for_child(fd)
+    except PermissionError:
+        if (offered := _offer_once(fd)) is None:
+            raise
+        return offered
+
+
+def _offer_once(fd: int) -> OfferedDescriptor | None:
+    from ._descriptor_server import server
+
     copy = os.dup(fd)
     taken: list[bool] = []
 

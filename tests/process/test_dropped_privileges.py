@@ -15,6 +15,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from typing import Any
 
 import numpy
@@ -204,6 +205,7 @@ def answer(queue: Any, pipe: Any, event: Any, keys: Any) -> None:
 def start_and_hear(method: str) -> None:
     setgid()  # the program's files are still to be read
     assert _libc.prctl(PR_SET_DUMPABLE, 0) == 0
+    forkserver._forkserver.__init__()  # that of the process that forked this one is not for us
     queue: Any = conveyor.Queue()
     event, keys = conveyor.Event(), conveyor.SharedDict()
     here, there = Pipe()
