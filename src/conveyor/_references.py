@@ -166,8 +166,7 @@ class InheritedReference(Generic[M]):
 
     def open(self) -> M:
         made = self.opener.attach([each.detach() for each in self.descriptors])
-        if _is_inheriting():
-            _arriving.append(made)
+        _keep_while_inheriting(made)
         return made
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -247,13 +246,29 @@ class OfferedDescriptor:
         return OfferedDescriptor, (self.offer, self.pid)
 
 
-# Of the process that is being started: what came with it once may be in its pickle again, by the same number.
-_arriving: list[Segment | Region] = []
+# Of a process that is being started: what came with it once may be in its pickle again, by the same number.
+_arrivals: list[Segment | Region] = []
 
 
-def _is_inheriting() -> bool:
+class _Inheriting:
+    """Stands where `multiprocessing` notes that a process is being started, and goes when it has all.
+
+    From then on the process holds only what it has objects of.
+    """
+
+    def __del__(self) -> None:
+        _arrivals.clear()
+
+
+def _keep_while_inheriting(made: Segment | Region) -> None:
     process: Any = sys.modules.get("multiprocessing.process")
-    return process is not None and hasattr(process.current_process(), "_inheriting")
+    if process is None:
+        return
+    current = process.current_process()
+    if hasattr(current, "_inheriting"):
+        _arrivals.append(made)
+        if not isinstance(current._inheriting, _Inheriting):
+            current._inheriting = _Inheriting()
 
 
 # Sent but not yet received: their descriptors must stay open for the receiver to find.
@@ -263,8 +278,6 @@ _sent: list[Segment | Region] = []
 def forget_received() -> None:
     """Let go of that whose every pickled handle has been received."""
     close_parcels()
-    if _arriving and not _is_inheriting():
-        _arriving.clear()
     if _sent:
         _sent[:] = [each for each in _sent if each.exports]
 
