@@ -71,8 +71,9 @@ def _command(pid: int) -> str:
         return "ended"
 
 
-# What `context.Value` draws on: multiprocessing keeps it for as long as the process lives.
-_HEAP = "/dev/shm/pym-"
+# What is kept for as long as the process lives: what `context.Value` of multiprocessing draws on, and what conveyor
+# looks through whether others live.
+_KEPT = ("/dev/shm/pym-", "/dev/zero")
 
 
 def descriptors() -> dict[str, str]:
@@ -83,7 +84,7 @@ def descriptors() -> dict[str, str]:
             what = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115
         except OSError:
             continue  # the one that listed the folder
-        if not what.startswith(_HEAP):
+        if not what.startswith(_KEPT):
             found[number] = what
     for kept in _descriptors_of_helpers():
         found.pop(str(kept), None)
