@@ -275,3 +275,10 @@ def test_the_main_job_counts_what_a_plain_loop_counts() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "One plain loop counts the same" in done.stdout
     assert re.search(r"40 files, [\d.]+ MB in", done.stdout)
+
+
+@pytest.mark.parametrize("words", [("info",), ("rm",), ("rm", "-f")])
+def test_a_password_is_never_shown(run: Any, words: tuple[str, ...]) -> None:
+    done = run(*words, "redis://user:s3cret@127.0.0.1:1/0/jobs?connect_timeout=0.1")
+    assert done.code != 0
+    assert "s3cret" not in done.out + done.err

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ..transports.url import masked
 from .exit_codes import CommandError, ExitCode
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ def info(
     """
     figures = dataclasses.asdict(_statistics(url))
     if as_json:
-        print(json.dumps({"url": url, **figures}))
+        print(json.dumps({"url": masked(url), **figures}))
         return ExitCode.OK
     width = max(map(len, figures))
-    print(url)
+    print(masked(url))
     subscribers = figures.pop("subscribers", ())
     for name, value in figures.items():
         print(f"  {name.replace('_', ' '):<{width}}  {_readable(name, value)}")
@@ -87,9 +88,9 @@ def open_queue(url: str) -> Queue[Any]:
     except ValueError as error:
         raise CommandError(str(error)) from None
     except FileNotFoundError:
-        raise CommandError(f"there is no queue at {url}", ExitCode.UNREACHABLE) from None
+        raise CommandError(f"there is no queue at {masked(url)}", ExitCode.UNREACHABLE) from None
     except OSError as error:  # another user's, or damaged
-        raise CommandError(f"{url}: {error}", ExitCode.UNREACHABLE) from None
+        raise CommandError(f"{masked(url)}: {error}", ExitCode.UNREACHABLE) from None
 
 
 def named(urls: tuple[str, ...]) -> list[str] | None:
@@ -114,7 +115,7 @@ def check_found(urls: tuple[str, ...], found: Collection[str]) -> None:
     """
     for url in urls:
         if url not in found and f"/dev/shm/conveyor.{url.removeprefix('shm://')}" not in found:
-            raise CommandError(f"there is no queue at {url}", ExitCode.UNREACHABLE)
+            raise CommandError(f"there is no queue at {masked(url)}", ExitCode.UNREACHABLE)
 
 
 def _readable(name: str, value: float) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ..transports.url import masked
 from .exit_codes import CommandError, ExitCode
 from .info import open_queue
 
@@ -40,11 +41,11 @@ def rm(
             raise CommandError(f"not removed: {what}; pass -f, as nobody is there to ask", ExitCode.REFUSED)
         print(f"Remove {what}? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise CommandError(f"not removed: {url}", ExitCode.REFUSED)
+            raise CommandError(f"not removed: {masked(url)}", ExitCode.REFUSED)
     try:
         remove(url)
     except FileNotFoundError:
-        raise CommandError(f"there is no queue at {url} any more", ExitCode.UNREACHABLE) from None
+        raise CommandError(f"there is no queue at {masked(url)} any more", ExitCode.UNREACHABLE) from None
     except OSError as error:  # a directory, or not ours
         raise CommandError(f"not removed: {error}", ExitCode.WORK_FAILED) from None
     print(f"removed {what}", file=sys.stderr)
@@ -60,16 +61,16 @@ def _describe(url: str) -> str:
         try:
             connect(url, create=False)
         except WrongKind as error:  # which says what it is
-            return f"{url} ({error})"
+            return f"{masked(url)} ({error})"
         except PermissionError:
             if (of_others := _of_another_namespace(url)) is not None:
                 return of_others
         except CorruptSegment:  # it cannot be counted, and is all the more to be removed
-            return f"{url}, which is damaged or of another version"
+            return f"{masked(url)}, which is damaged or of another version"
         except (OSError, ValueError):
             pass
         raise
-    return f"{url} with {depth:,} item{'' if depth == 1 else 's'} in it"
+    return f"{masked(url)} with {depth:,} item{'' if depth == 1 else 's'} in it"
 
 
 def _of_another_namespace(url: str) -> str | None:
@@ -86,10 +87,10 @@ def _of_another_namespace(url: str) -> str | None:
             return None
         try:
             seen = found.glance()
-            content = f"{url} with {seen['items']:,} item{'' if seen['items'] == 1 else 's'} in it"
+            content = f"{masked(url)} with {seen['items']:,} item{'' if seen['items'] == 1 else 's'} in it"
         except WrongKind:
             seen = found.glance_at_region()
-            content = f"{url} (it is a {seen['text']})"
+            content = f"{masked(url)} (it is a {seen['text']})"
         if not seen["local"]:
             return f"{content}, made in another pid namespace (container)"
     return None
