@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "conveyor/deadline.hpp"
+
 namespace conveyor {
 
 int Fanout::initialise(std::byte* base, std::uint64_t capacity, std::uint64_t keep, const Reserve& reserve) {
@@ -40,7 +42,7 @@ Fanout::Fanout(std::byte* base, std::uint64_t size, Reserve reserve, ProducerPla
       producers_(header_.ending, place == nullptr ? own_place_ : *place, this) {}
 
 bool Fanout::lock(Nanoseconds patience, Status& status) {
-  switch (patience == 0 ? header_.lock.try_acquire() : header_.lock.acquire(monotonic_now() + patience)) {
+  switch (patience == 0 ? header_.lock.try_acquire() : header_.lock.acquire(deadline_after(patience))) {
     case Locked::busy: status = Status::busy; return false;
     case Locked::interrupted: status = Status::interrupted; return false;
     case Locked::recovered: recovered(); break;

@@ -4,6 +4,7 @@
 #include <climits>
 #include <cstring>
 
+#include "conveyor/deadline.hpp"
 #include "conveyor/kill_point.hpp"
 
 namespace conveyor {
@@ -257,7 +258,7 @@ void LeaseTable::leave_own_tasks() {
   // Longer than it takes to find a dead holder. Without the lock, if one is stopped that has it: it holds up nobody's end.
   constexpr Nanoseconds patience = 50'000'000;
   const OwnerId me = self();
-  const Locked got = header_.consumers.lock.acquire(monotonic_now() + patience);
+  const Locked got = header_.consumers.lock.acquire(deadline_after(patience));
   const bool locked = got == Locked::clean || got == Locked::recovered;
   if (locked) enter(got);
   for (std::uint32_t index = 0; index < high(); ++index) {

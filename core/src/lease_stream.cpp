@@ -4,6 +4,7 @@
 #include <climits>
 #include <unordered_set>
 
+#include "conveyor/deadline.hpp"
 #include "conveyor/stream.hpp"
 
 namespace conveyor {
@@ -96,7 +97,7 @@ bool Stream::turn_back(std::uint32_t index, std::string_view error, Nanoseconds 
   }
   if (delay > 0) {
     header_.leases.given_back.fetch_add(1, relaxed);  // relaxed: a statistic
-    const Nanoseconds due = monotonic_now() + delay;
+    const Nanoseconds due = deadline_after(delay);
     record.due.store(due, relaxed);
     table_.change(index, LeaseStage::delayed, attempts);
     table_.lower_due(due);

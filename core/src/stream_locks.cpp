@@ -1,4 +1,5 @@
 // The locks of a stream: taking them, and what is done first under one that was a dead process's.
+#include "conveyor/deadline.hpp"
 #include "conveyor/stream.hpp"
 
 namespace conveyor {
@@ -6,7 +7,7 @@ namespace conveyor {
 Status Stream::lock(Side& side, Nanoseconds patience) {
   Locked got = side.lock.try_acquire();
   if (got == Locked::busy && patience != 0) {
-    got = side.lock.acquire(patience == forever ? forever : monotonic_now() + patience);
+    got = side.lock.acquire(deadline_after(patience));
   }
   if (got == Locked::busy) return Status::busy;
   if (got == Locked::interrupted) return Status::interrupted;
@@ -58,7 +59,7 @@ void Stream::unlock_both() {
 }
 
 void Stream::await_consumers_lock(Nanoseconds patience) {
-  const Locked got = header_.consumers.lock.acquire(patience == forever ? forever : monotonic_now() + patience);
+  const Locked got = header_.consumers.lock.acquire(deadline_after(patience));
   if (got != Locked::clean && got != Locked::recovered) return;
   enter(header_.consumers, got);
   header_.consumers.lock.unlock();

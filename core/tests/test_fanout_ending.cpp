@@ -184,6 +184,23 @@ TEST_CASE("while a topic's producers are registered a wait is short, and one of 
   CHECK_FALSE(log.fanout->look_is_due());
 }
 
+TEST_CASE("who leaves a topic for ever waits for its lock, however long that is held") {
+  Shared log;
+  REQUIRE(log.fanout->enter_producing(false, forever) == Status::ok);
+  Lock& lock = log.fanout->header().lock;
+  REQUIRE(lock.try_acquire() == Locked::clean);
+  std::atomic<bool> left{false};
+  std::thread leaver([&] {
+    CHECK(log.another()->leave_producing(forever) == Status::ok);
+    left = true;
+  });
+  while (!lock.awaited() && !left) std::this_thread::yield();
+  CHECK(!left);
+  lock.unlock();
+  leaver.join();
+  CHECK(log.fanout->ended());
+}
+
 TEST_CASE("threads that come and go as a topic's producers end it once, and not before") {
   Shared log;
   constexpr int threads = 4, rounds = 50;

@@ -66,6 +66,7 @@ class Lock {
 
   // Who holds it now, `nobody` when it is free; for those who only watch.
   OwnerId holder() const { return word_.load(relaxed) & ~contended; }  // relaxed: out of date at once anyway
+  bool awaited() const { return (word_.load(relaxed) & contended) != 0; }  // relaxed: likewise
 
  private:
   static constexpr std::uint64_t contended = 1;
