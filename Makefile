@@ -11,7 +11,7 @@ ARGS ?=
 # What `make asan` runs on the instrumented extension.
 ASAN_TESTS ?= tests/unit tests/process
 # What `make test-fast` runs: less than a minute of it.
-FAST_TESTS ?= queue ending leases locks pipe topic coroutines closing layers
+FAST_TESTS ?= queue ending queue_leases locks pipe topic queue_coroutines closing layers
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c

@@ -136,6 +136,14 @@ class TestFiles:
         ]
         assert not found
 
+    def test_all_tests_can_run_at_once(self) -> None:
+        # pytest imports them by their bare names.
+        found = [
+            path for path in (ROOT / "tests").glob("*/*.py") if not (path.parent / "__init__.py").exists()
+        ]
+        names = Counter(path.stem for path in found if path.stem != "conftest")
+        assert [name for name, times in names.items() if times > 1] == []
+
     def test_the_change_log_knows_this_version(self) -> None:
         version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
         headings = re.findall(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
