@@ -9,6 +9,7 @@ traceback may keep anything either.
 from __future__ import annotations
 
 import ctypes
+import dis
 import multiprocessing
 import random
 import signal
@@ -47,6 +48,10 @@ def interrupting() -> Iterator[None]:
 
 def at_any_edge(body: Callable[[], object], check: Callable[[], object], rounds: int = ROUNDS) -> None:
     """Run `body` again and again until a handler raises, and then `check`; so many times."""
+    if "BEFORE_WITH" not in dis.opmap:
+        pytest.skip(
+            "CPython from 3.14 on looks for signals before the block begins: threading.Lock stays taken"
+        )
     chance = random.Random(1)
     with interrupting():
         for _ in range(rounds):
