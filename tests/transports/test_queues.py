@@ -130,7 +130,7 @@ class TestBounds:
         with pytest.raises(standard.Full):
             other.put_nowait(3)
 
-    @pytest.mark.needs("exact_bounds")
+    @pytest.mark.needs("exact_bytes")
     def test_what_can_never_fit(self, make: Any) -> None:
         queue = make(max_bytes=1000)
         with pytest.raises(ItemTooLarge, match="max_bytes"):

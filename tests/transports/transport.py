@@ -26,6 +26,8 @@ class Transport:
     """Other processes reach it by the URL, and handles go to them in pickles."""
     exact_bounds: ClassVar[bool] = True
     """maxsize holds to the item."""
+    exact_bytes: ClassVar[bool] = True
+    """max_bytes holds to the byte."""
     leases_end: ClassVar[bool] = True
     """lease_seconds, of the queue and of a lease."""
     delays: ClassVar[bool] = True
@@ -51,8 +53,10 @@ class Transport:
     """The kind of server, of tests/servers."""
     options: ClassVar[dict[str, str]] = {}
     """What stands behind '?' in the tests."""
+    puts_once: ClassVar[bool] = False
+    """What is put or published again, because the answer was lost, is there once."""
     exactly_once: ClassVar[bool] = False
-    """What is repeated because the answer was lost is done once."""
+    """The same of all that is repeated: of takes as well."""
 
     calm: ClassVar[float] = 0.01
     """Seconds between two cuts, at most: so that there is something to cut."""
@@ -112,6 +116,7 @@ class Redis(Transport):
     scheme = "redis"
     server = "redis"
     options: ClassVar[dict[str, str]] = {"keep_alive": "2"}
+    puts_once = True
     exactly_once = True
 
     def url(self, name: str, folder: Path) -> str:
@@ -129,6 +134,7 @@ class RabbitMQ(Transport):
     kills = 1  # it takes ten seconds to start
     survives_after = 2.0  # a quorum queue is on the server's list by then: see servers/rabbitmq_server.py
     exact_bounds = False
+    exact_bytes = False
     delays = False
     knows_leased = False
     keeps_events = False
@@ -144,8 +150,26 @@ class RabbitMQ(Transport):
         return {"ssl_ca_certs": str(server.certificates.ca)}
 
 
+class Nats(Transport):
+    """What a killed process had, and what was on its way when a connection broke, comes back after keep_alive."""
+
+    scheme = "nats"
+    server = "nats"
+    options: ClassVar[dict[str, str]] = {"keep_alive": "2"}
+    calm = 0.05
+    puts_once = True
+    exact_bytes = False
+
+    def url(self, name: str, folder: Path) -> str:
+        return shared(self.server).url(name, **self.options)
+
+    @classmethod
+    def tls_options(cls, server: Server) -> dict[str, str]:
+        return {"ssl_ca_certs": str(server.certificates.ca)}
+
+
 def _available() -> dict[str, type[Any]]:
-    return {kind.scheme: kind for kind in (SharedMemory, Memory, Sqlite, Redis, RabbitMQ)}
+    return {kind.scheme: kind for kind in (SharedMemory, Memory, Sqlite, Redis, RabbitMQ, Nats)}
 
 
 TRANSPORTS = _available()

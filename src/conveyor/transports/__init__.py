@@ -70,8 +70,8 @@ def connect(
     Args:
         url: `shm://name`, in shared memory, for the processes of this user; the name has letters, digits, '.', '_' and
             '-'. `memory://name`, in this process. `sqlite:///jobs.db?queue=jobs`, in a file.
-            `amqp://user:password@host/vhost/name` and
-            `redis://user:password@host/0/name`, on a server.
+            `amqp://user:password@host/vhost/name`, `redis://user:password@host/0/name` and
+            `nats://user:password@host/name`, on a server.
             With `kind=topic` behind '?' it is a topic. docs/transports.md has the rest of what may stand there.
         kind: "queue" or "topic": the same as in the URL, where type checkers see it.
         create: True: make it, it must not exist; False: it must exist; None: make it if need be.

@@ -68,6 +68,7 @@ class Module(Protocol):
 _BOTH = ("queue", "topic")
 _RABBITMQ = Row("rabbitmq", _BOTH, "pika", "rabbitmq")
 _REDIS = Row("redis", _BOTH, "redis", "redis")
+_NATS = Row("nats", _BOTH, "nats", "nats")
 
 # Shared memory has no module of this kind: its queues and topics are conveyor.Queue and conveyor.Topic themselves.
 SHM = "shm"
@@ -78,6 +79,8 @@ ROWS: dict[str, Row] = {
     "amqps": _RABBITMQ,
     "redis": _REDIS,
     "rediss": _REDIS,
+    "nats": _NATS,
+    "tls": _NATS,
 }
 
 

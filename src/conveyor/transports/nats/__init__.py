@@ -1,0 +1,41 @@
+"""`nats://host/name` and `tls://`: queues and topics on NATS with JetStream, from 2.9 on, and topics from 2.10 on.
+
+A queue is a work-queue stream with one durable consumer that all share; a topic is a stream with limits, of which each
+subscription reads by itself. The control records lie in the key-value bucket `conveyor`.
+"""
+
+from __future__ import annotations
+
+from ..port import Backend
+from ..topic_port import TopicBackend
+from ..url import Option, Shape, Url
+from .queue import NatsQueue
+from .topic import NatsTopic
+
+__all__ = ["SHAPE", "queue", "topic"]
+
+SHAPE = Shape(
+    "nats://user:password@host:4222/name",
+    options={
+        # How long a lease without an end, or a subscription that publishers wait for, outlives its process.
+        "keep_alive": Option("float", 15.0, 1.0),
+        # In a cluster: how many servers have each message.
+        "replicas": Option("int", 1, 1),
+        # A file as `nsc` makes it, for servers that know their users by keys.
+        "credentials": Option("str"),
+        # Of tls://.
+        "ssl_ca_certs": Option("str"),
+        "ssl_certfile": Option("str"),
+        "ssl_keyfile": Option("str"),
+    },
+)
+
+
+def queue(url: Url) -> Backend:
+    """The queue at `url`."""
+    return NatsQueue(url)
+
+
+def topic(url: Url) -> TopicBackend:
+    """The topic at `url`."""
+    return NatsTopic(url)

@@ -1,0 +1,214 @@
+"""How messages are asked for and come: by pulls of a consumer, into a stock that the handle's threads take from."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from ..port import ConnectionLost, Delivery
+from .wire import NobodyThere, Wire
+
+__all__ = ["STOCK_SECONDS", "Order", "Pulls", "Stock", "Tag", "numbers"]
+
+# What nobody has taken for so long goes back: whoever had asked for it was interrupted, or asks no more.
+STOCK_SECONDS = 0.25
+
+
+def numbers(reply: str) -> tuple[int, int]:
+    """How often a message was delivered, and its number in the stream, by the subject that it is settled by."""
+    words = reply.split(".")
+    first = 4 if len(words) == 9 else 6  # with a domain and an account before
+    return int(words[first]), int(words[first + 1])
+
+
+class Tag:
+    """What a message is settled by."""
+
+    __slots__ = ("came", "number", "reply", "stream", "until")
+
+    def __init__(self, reply: str, number: int, until: float, stream: str) -> None:
+        self.reply = reply
+        """The subject for what becomes of it."""
+        self.number = number
+        """In the stream."""
+        self.until = until
+        """By `time.monotonic`: until then it is ours for certain."""
+        self.stream = stream
+        """When its stream was made: another one of that name has other messages."""
+        self.came = monotonic()
+
+
+class Stock:
+    """Messages that have come and were not taken yet; for threads and the loop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._items: deque[Delivery] = deque()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, delivery: Delivery) -> None:
+        """One more has come."""
+        with self._lock:
+            self._items.append(delivery)
+
+    def take(self, most: int) -> list[Delivery]:
+        """The first of them, at most `most`, without those that may be somebody else's by now."""
+        now = monotonic()
+        found: list[Delivery] = []
+        with self._lock:
+            items = self._items
+            while items and len(found) < most:
+                delivery = items.popleft()
+                if delivery.tag.until > now:
+                    found.append(delivery)
+        return found
+
+    def put_back(self, deliveries: list[Delivery]) -> None:
+        """Those that `take` had returned."""
+        with self._lock:
+            self._items.extendleft(reversed(deliveries))
+
+    def old(self) -> list[Delivery]:
+        """Take those that were not taken for too long."""
+        before = monotonic() - STOCK_SECONDS
+        found: list[Delivery] = []
+        with self._lock:
+            while self._items and self._items[0].tag.came < before:
+                found.append(self._items.popleft())
+        return found
+
+    def clear(self) -> None:
+        """Forget them all."""
+        with self._lock:
+            self._items.clear()
+
+
+class Order:
+    """Messages that a thread waits for.
+
+    Attributes:
+        batch: how many, at most.
+        wait: seconds for the first of them.
+        failed: why none will come.
+    """
+
+    __slots__ = ("_ended", "_lock", "batch", "failed", "wait")
+
+    def __init__(self, batch: int, wait: float) -> None:
+        self.batch = batch
+        self.wait = wait
+        self.failed: Exception | None = None
+        self._ended = False
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def end(self, failed: Exception | None = None) -> None:
+        """No more will come; called in the loop."""
+        if not self._ended:
+            self._ended = True
+            self.failed = failed
+            self._lock.release()
+
+    def wait_for_end(self, seconds: float) -> bool:
+        """Wait until no more will come."""
+        return self._lock.acquire(timeout=seconds)
+
+
+class _Puller:
+    """An inbox, for one pull at a time: what comes does not say which pull it comes for."""
+
+    def __init__(self, pulls: Pulls, inbox: str) -> None:
+        self._pulls = pulls
+        self.inbox = inbox
+        self.order: Order | None = None
+        self.left = 0
+        self.sent = 0.0
+
+    async def came(self, message: Any) -> None:
+        order = self.order
+        if message.reply:
+            self._pulls.deposit(message, self.sent)
+            self.left -= 1
+            if self.left == 0 and order is not None:
+                self._pulls.ended(self, None)
+            return
+        headers: dict[str, str] = message.headers or {}
+        status = headers.get("Status", "")
+        if order is None or status == "100":
+            return
+        text = headers.get("Description", "")
+        failed: Exception | None = None
+        if status == "503" or "Deleted" in text:
+            failed = NobodyThere()
+        elif status not in ("404", "408"):
+            failed = ConnectionLost(f"{status} {text}")
+        self._pulls.ended(self, failed)
+
+
+class Pulls:
+    """The pulls of one connection; for the loop's thread.
+
+    Args:
+        wire: the connection.
+        deposit: called with what has come, and when it was asked for.
+    """
+
+    def __init__(self, wire: Wire, stream: str, consumer: str, deposit: Callable[[Any, float], None]) -> None:
+        self._wire = wire
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self.deposit = deposit
+        self._idle: list[_Puller] = []
+        self._busy: set[_Puller] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        wire.when_lost(self._lost)
+
+    def start(self, order: Order) -> None:
+        """See to it that it is delivered."""
+        task = asyncio.get_running_loop().create_task(self._pull(order))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _pull(self, order: Order) -> None:
+        try:
+            if self._idle:
+                puller = self._idle.pop()
+            else:
+                puller = _Puller(self, self._wire.new_inbox())
+                await self._wire.subscribe(puller.inbox, puller.came)
+            puller.order, puller.left, puller.sent = order, order.batch, monotonic()
+            self._busy.add(puller)
+            # With both it waits for the first, and ends with the last that is there then.
+            question: dict[str, Any] = {"batch": order.batch, "no_wait": True}
+            if order.wait > 0:
+                question["expires"] = max(int(order.wait * 1e9), 1_000_000)
+            await self._wire.say(self._subject, json.dumps(question).encode(), puller.inbox)
+        except Exception as error:
+            order.end(error)
+
+    def ended(self, puller: _Puller, failed: Exception | None) -> None:
+        """A pull is at its end."""
+        order, puller.order = puller.order, None
+        self._busy.discard(puller)
+        self._idle.append(puller)
+        if order is not None:
+            order.end(failed)
+
+    def look_again(self) -> None:
+        """Let those who wait look what has changed. What comes for them meanwhile is in the stock."""
+        for puller in self._busy:
+            if puller.order is not None:
+                puller.order.end()
+
+    def _lost(self, error: Exception) -> None:
+        for puller in self._busy:
+            if puller.order is not None:
+                puller.order.end(ConnectionLost(str(error)))
+        self._busy.clear()
+        self._idle.clear()

@@ -1,0 +1,386 @@
+"""A queue on NATS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from time import monotonic
+from typing import Any
+
+from ...errors import ItemTooLarge, NotSupported
+from ..port import Backend, ConnectionLost, Delivery, Depth, Message, Settings
+from ..url import Url
+from .bounded import BoundedPuts, waiting
+from .connected import ANSWER_SECONDS, HEADER_BYTES, NatsConnection
+from .leaving import leave_behind
+from .owed import ACK, NAK, TERM, Owed, nak, tell
+from .pulls import STOCK_SECONDS, Order, Pulls, Stock, Tag, numbers
+from .wire import ApiError, NobodyThere, Wire, checked
+
+__all__ = ["NatsQueue"]
+
+_MOST_SENT, _MOST_BYTES_SENT, _MOST_TAKEN = 2000, 2**22, 1000
+# For so long the server knows what was put, and does not put it again.
+_KNOWN_SECONDS = 120
+# Takes of one that follow each other so closely: after so many of them, more than one is asked for at a time.
+_RAPID_SECONDS, _RAPID_TAKES, _MOST_AHEAD = 0.005, 8, 100
+
+
+class NatsQueue(NatsConnection, Backend):
+    """A queue: a work-queue stream, and a consumer that all handles share."""
+
+    def __init__(self, url: Url) -> None:
+        super().__init__(url)
+        self._stock = Stock()
+        self._pulls: Pulls | None = None
+        self._bounded: BoundedPuts | None = None
+        self._max_items = 0
+        self._ack_wait = self._keep_alive
+        self._stream_made = ""
+        self._ageing = False
+        self._taken = 0.0
+        self._rapid = 0
+        self._ahead = 1
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._owed = Owed()
+
+    # -- what there is
+
+    def _check(self, record: bytes) -> None:
+        if json.loads(record)["settings"]["max_bytes"]:
+            raise NotSupported(
+                f"{self._url}: NATS has no exact max_bytes; use maxsize, or redis:// or sqlite://"
+            )
+
+    async def _make(self, wire: Wire) -> None:
+        names = self._names
+        config = {
+            "subjects": [names.put],
+            "retention": "workqueue",
+            "duplicate_window": _KNOWN_SECONDS * 10**9,
+        }
+        await self._make_stream(wire, names.stream, config)
+        consumer = {
+            "durable_name": names.consumer,
+            "ack_policy": "explicit",
+            "ack_wait": int(self._keep_alive * 1e9),
+            "deliver_policy": "all",
+            "replay_policy": "instant",
+            "max_deliver": -1,
+            "max_ack_pending": -1,
+            "max_waiting": 100_000,
+        }
+        await wire.api(
+            f"CONSUMER.DURABLE.CREATE.{names.stream}.{names.consumer}",
+            {"stream_name": names.stream, "config": consumer},
+        )
+
+    def _at_end(self) -> Mapping[str, Any]:
+        return {"subjects": [self._names.ended]}
+
+    async def _opened(self, wire: Wire) -> None:
+        await super()._opened(wire)
+        self._pulls = Pulls(wire, self._names.stream, self._names.consumer, self._came)
+        self._bounded = None
+        self._owed.begin()
+        self._ageing = False
+
+    def declare(self, settings: Settings) -> None:
+        super().declare(settings)
+        self._max_items = settings.maxsize
+
+        consumer, stream = self._do(self._look)
+        self._ack_wait = consumer["config"]["ack_wait"] / 1e9
+        self._stream_made = stream["created"]
+        leave_behind(self)
+        if self._owed:
+            self._pay()
+
+    async def _rung(self, message: Any) -> None:
+        ended = message.subject.endswith(".end")
+        if self._bounded is not None:
+            self._bounded.wake(ended)
+        if ended and self._pulls is not None:
+            self._pulls.look_again()
+
+    def close(self) -> None:
+        self.flush()
+        stock = self._stock.take(len(self._stock))
+        if stock:
+            with contextlib.suppress(ConnectionLost, OSError):
+                self._settle(stock, NAK)
+        super().close()
+
+    def flush(self) -> None:
+        """See to it that the server knows what was taken, within a second. Never raises."""
+        if self._owed:
+            thread, wire = self._thread, self._wire
+            if thread is not None and wire is not None and wire.lost is None:
+                with contextlib.suppress(Exception):
+                    thread.run(self._owed.pay(wire), 1.0)
+
+    def abandon(self) -> None:
+        super().abandon()
+        self._stock = Stock()
+        self._owed.clear()
+
+    # -- putting
+
+    def send(self, messages: Sequence[Message], wait: float) -> int:
+        longest = self._longest()
+        some: list[Message] = []
+        size = 0
+        for message in messages:
+            if len(message.body) > longest:
+                raise ItemTooLarge(
+                    f"the item takes {len(message.body)} bytes and can never be put: at most {longest} can, by the "
+                    "server's max_payload; raise that or send smaller items"
+                )
+        for message in messages[:_MOST_SENT]:
+            some.append(message)
+            size += len(message.body)
+            if size > _MOST_BYTES_SENT:
+                break
+
+        async def send(wire: Wire) -> int:
+            if not self._max_items:
+                return await self._put(wire, some)
+            bounded = self._bounded
+            if bounded is None:
+                bounded = self._bounded = BoundedPuts(wire, self._names, self._max_items)
+            return await bounded.put([(each.body, self._headers(each)) for each in some], wait)
+
+        try:
+            return self._do(send, wait)
+        except ConnectionLost as error:
+            if isinstance(error.__cause__, NobodyThere):
+                raise self._after_nobody(error.__cause__) from error
+            raise
+
+    def _longest(self) -> int:
+        wire = self._wire
+        return (2**20 if wire is None else wire.longest) - HEADER_BYTES
+
+    async def _put(self, wire: Wire, messages: Sequence[Message]) -> int:
+        """Put them, without a bound; how many of the first are in."""
+        subject = self._names.put
+        answers = [await wire.begin(subject, each.body, self._headers(each)) for each in messages]
+        count = 0
+        for answer in answers:
+            try:
+                checked(await answer)
+            except (ApiError, NobodyThere):
+                if not count:
+                    raise
+                break
+            count += 1
+        return count
+
+    # -- taking
+
+    def take(self, most: int, wait: float) -> list[Delivery]:
+        # What waits to be acknowledged for too long would come back.
+        limit = self._owed.most(self._ack_wait / 8)
+        if len(self._owed) >= limit:
+            self._do(self._owed.pay, self._ack_wait)
+        ahead = 1
+        if most == 1 and not self._max_items:
+            if monotonic() - self._taken > _RAPID_SECONDS:
+                self._rapid, self._ahead = 0, 1
+            elif self._rapid < _RAPID_TAKES:
+                self._rapid += 1
+            ahead = self._ahead = min(2 * self._ahead, _MOST_AHEAD) if self._rapid == _RAPID_TAKES else 1
+        found = self._come(min(most, limit), wait, min(ahead, limit))
+        if found:
+            self._owed.add([each.tag for each in found])
+            self._pay()
+        self._taken = monotonic()
+        return found
+
+    def lease(self, most: int, wait: float, seconds: float | None) -> list[Delivery]:
+        found = self._come(min(most, self._owed.most(self._ack_wait / 4)), wait)
+        if found and (seconds is not None or self._keep_alive != self._ack_wait):
+            try:
+                lost = self.extend(found, self._keep_alive if seconds is None else seconds)
+            except BaseException:
+                self._stock.put_back(found)
+                raise
+            if lost:
+                found = [each for each in found if each not in lost]
+        return found
+
+    def _come(self, most: int, wait: float, ahead: int = 1) -> list[Delivery]:
+        """What is there, at most `most`; waits for the first. `ahead`: how many to ask for, if that is more."""
+        found = self._stock.take(most)
+        if not found:
+            thread, pulls = self._thread, self._pulls
+            if thread is None or pulls is None:
+                raise ConnectionLost(f"{self._url} is closed")
+            if self._is_at_end:
+                wait = 0.0  # nothing will come but what comes back: the base looks after that
+            order = Order(min(max(most, ahead), _MOST_TAKEN), wait)
+            try:
+                thread.loop.call_soon_threadsafe(pulls.start, order)
+            except RuntimeError as error:
+                raise ConnectionLost("the connection is closed") from error
+            if not order.wait_for_end(wait + ANSWER_SECONDS):
+                raise ConnectionLost(f"no answer for {wait + ANSWER_SECONDS:.1f} s")
+            found = self._stock.take(most)
+            if order.failed is not None and not found:
+                if isinstance(order.failed, NobodyThere):
+                    if self.read_record() is None:
+                        raise self._removed()
+                    raise self._meaning(order.failed)
+                raise order.failed
+        if found and self._max_items:
+            self._later(self._tell_of_room)
+        return found
+
+    def _came(self, message: Any, asked: float) -> None:
+        tries, number = numbers(message.reply)
+        headers: dict[str, str] = message.headers or {}
+        tag = Tag(message.reply, number, asked + self._ack_wait, self._stream_made)
+        self._stock.add(Delivery(message.data, headers.get("Content-Type", ""), tag, tries - 1))
+        if not self._ageing:
+            self._ageing = True
+            asyncio.get_running_loop().call_later(STOCK_SECONDS, self._give_back_old)
+
+    def _give_back_old(self) -> None:
+        old = self._stock.old()
+        wire = self._wire
+        if old and wire is not None:
+            self._spawn(tell(wire, [each.tag for each in old], NAK))
+        self._ageing = bool(self._stock)
+        if self._ageing:
+            asyncio.get_running_loop().call_later(STOCK_SECONDS, self._give_back_old)
+
+    # -- settling
+
+    def _later(self, call: Callable[[], None]) -> None:
+        """Call it in the loop, soon."""
+        thread = self._thread
+        if thread is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                thread.loop.call_soon_threadsafe(call)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it beside, in the loop; that the connection breaks meanwhile is noticed by others."""
+
+        async def run() -> None:
+            with contextlib.suppress(ConnectionLost, NobodyThere, ApiError):
+                await work
+
+        task = asyncio.get_running_loop().create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _tell_of_room(self) -> None:
+        wire = self._wire
+        if wire is not None:
+            self._spawn(wire.say(f"{self._names.bell}.room"))
+
+    def _pay(self) -> None:
+        """Acknowledge what was taken for good, without waiting for that."""
+
+        def pay() -> None:
+            wire = self._wire
+            if wire is not None and not self._owed.is_being_paid:
+                self._spawn(self._owed.pay(wire))
+
+        self._later(pay)
+
+    def _settle(self, deliveries: Sequence[Delivery], word: bytes) -> list[Delivery]:
+        """Tell the server of those that are ours; the others."""
+        now = monotonic()
+        mine = [each.tag for each in deliveries if self._is_mine(each.tag, now)]
+        lost = [each for each in deliveries if not self._is_mine(each.tag, now)]
+        if mine:
+            self._do(lambda wire: tell(wire, mine, word))
+        return lost
+
+    def _is_mine(self, tag: Tag, now: float) -> bool:
+        # The server does not tell: it takes an acknowledgement from whoever had the message once.
+        return tag.until > now and tag.stream == self._stream_made
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        return self._settle(deliveries, ACK)
+
+    def release(
+        self, deliveries: Sequence[Delivery], delay: float, counted: bool, error: str
+    ) -> Sequence[Delivery]:
+        return self._settle(deliveries, nak(delay) if delay > 0 else NAK)
+
+    def extend(self, deliveries: Sequence[Delivery], seconds: float) -> Sequence[Delivery]:
+        # To give it back in so many seconds, and to settle it before that: this is how long it is ours.
+        until = monotonic() + seconds
+        lost = self._settle(deliveries, nak(seconds))
+        for each in deliveries:
+            if each not in lost:
+                each.tag.until = until
+        return lost
+
+    def bury(self, deliveries: Sequence[Delivery], error: str) -> Sequence[Delivery]:
+        names = self._names
+        now = monotonic()
+        mine = [each for each in deliveries if self._is_mine(each.tag, now)]
+
+        async def bury(wire: Wire) -> None:
+            config = {"subjects": [names.dead], "duplicate_window": _KNOWN_SECONDS * 10**9}
+            await self._make_stream(wire, names.dead_stream, config)
+            for each in mine:
+                headers = {
+                    "Content-Type": each.content_type,
+                    "Nats-Msg-Id": f"{each.tag.stream}-{each.tag.number}",
+                    "Conveyor-Error": error[:1000],
+                    "Conveyor-Attempts": str(each.attempts),
+                }
+                checked(await wire.ask(names.dead, each.body, headers))
+
+        if mine:
+            self._do(bury)
+        return self._settle(deliveries, TERM)
+
+    # -- state
+
+    async def _look(self, wire: Wire) -> tuple[Any, Any]:
+        """What the consumer and the stream say of themselves."""
+        names = self._names
+        questions = f"CONSUMER.INFO.{names.stream}.{names.consumer}", f"STREAM.INFO.{names.stream}"
+        consumer, stream = [await wire.begin(f"$JS.API.{each}", b"") for each in questions]
+        return checked(await consumer), checked(await stream)
+
+    def depth(self) -> Depth:
+        async def look(wire: Wire) -> tuple[Any, Any]:
+            await self._owed.pay(wire)
+            return await self._look(wire)
+
+        consumer, stream = self._do(look)
+        here = len(self._stock)
+        return Depth(waiting(consumer, stream) + here, max(consumer["num_ack_pending"] - here, 0))
+
+    def is_full(self, settings: Settings) -> bool:
+        consumer, stream = self._do(self._look)
+        return bool(settings.maxsize) and waiting(consumer, stream) >= settings.maxsize
+
+    def purge(self) -> None:
+        async def purge(wire: Wire) -> None:
+            await wire.api(f"STREAM.PURGE.{self._names.stream}")
+            await wire.say(f"{self._names.bell}.room")
+
+        self._stock.clear()
+        self._do(purge)
+
+    def figures(self) -> Mapping[str, int]:
+        async def look(wire: Wire) -> Mapping[str, int]:
+            stream = await wire.api(f"STREAM.INFO.{self._names.stream}")
+            try:
+                dead = (await wire.api(f"STREAM.INFO.{self._names.dead_stream}"))["state"]["messages"]
+            except ApiError as error:
+                if error.code != ApiError.NO_STREAM:
+                    raise
+                dead = 0
+            return {"items_in": stream["state"]["last_seq"], "dead": dead}
+
+        return self._do(look)

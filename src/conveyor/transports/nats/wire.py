@@ -1,0 +1,343 @@
+"""A connection to NATS, in the thread of its event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import errno
+import json
+import os
+import random
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from ...errors import NotSupported
+from ..port import ConnectionLost
+from ..url import Url
+
+__all__ = ["ApiError", "NobodyThere", "Wire", "checked"]
+
+# A server that has not let us in for so long is tried once more.
+_CONNECT_SECONDS = 5.0
+# Who is silent for two of them is taken for dead.
+_PING_SECONDS = 10
+_ANY_NUMBER = 2**31
+
+_nats: Any = import_module("nats")
+_errors: Any = import_module("nats.errors")
+
+_DENIED = ("authorization violation", "authentication", "permissions violation")
+
+
+class NobodyThere(Exception):
+    """Nobody listens to that subject: there is no such stream, or nobody serves it now."""
+
+
+class ApiError(Exception):
+    """What JetStream says that it cannot do."""
+
+    def __init__(self, error: Mapping[str, Any]) -> None:
+        super().__init__(f"{error.get('description')} ({error.get('err_code')})")
+        self.code: int = error.get("err_code", 0)
+
+    NO_CONSUMER, NO_MESSAGE, NO_STREAM, TAKEN, FULL = 10014, 10037, 10059, 10058, 10077
+    NOT_BEHIND, NOT_LAST = 10070, 10071
+
+
+class Wire:
+    """One connection. All methods are for the loop's thread.
+
+    Attributes:
+        lost: why it is no more; None: it is there.
+        info: what the server has said of itself.
+    """
+
+    def __init__(self, url: Url) -> None:
+        self._url = url
+        self._raw: Any = None
+        self._inbox = ""
+        self._number = 0
+        self._waiting: dict[str, asyncio.Future[Any]] = {}
+        self._to_tell: list[Callable[[Exception], None]] = []
+        self._connecting = True
+        self.lost: Exception | None = None
+        self.info: Mapping[str, Any] = {}
+
+    # -- connection
+
+    async def open(self, wait: float) -> None:
+        """Connect to one of the servers.
+
+        Raises:
+            ConnectionLost, PermissionError: see `Connection.open`.
+            NotSupported: JetStream is off.
+        """
+        wait = min(wait, _CONNECT_SECONDS)
+        hosts = list(self._url.hosts)
+        random.shuffle(hosts)
+        for place, (host, port) in enumerate(hosts):
+            try:
+                await asyncio.wait_for(self._connect(host, port, wait), wait)
+                break
+            except TimeoutError as error:
+                lost: Exception = ConnectionLost(f"{host} does not answer")
+                lost.__cause__ = error
+            except ConnectionLost as error:
+                lost = error
+            self._abort()
+            if place == len(hosts) - 1:
+                raise lost
+        if not self.info.get("jetstream"):
+            self._abort()
+            raise NotSupported(
+                f"{self._url}: JetStream is off at this server (start it with -js, or with jetstream {{}} in its file)"
+            )
+
+    async def _connect(self, host: str, port: int | None, wait: float) -> None:
+        url = self._url
+        secure = url.scheme == "tls"
+        raw = self._raw = _nats.NATS()
+        self._connecting = True
+        options: dict[str, Any] = {"tls": self._context()} if secure else {}
+        if url.options["credentials"]:
+            options["user_credentials"] = url.options["credentials"]
+        elif url.user and not url.password:
+            options["token"] = lambda: self._secret(url.user)
+        elif url.user:
+            options["user"] = url.user
+            options["password"] = lambda: self._secret(url.password)
+        where = f"[{host}]" if ":" in host else host
+        try:
+            await raw.connect(
+                f"{'tls' if secure else 'nats'}://{where}:{port or 4222}",
+                error_cb=self._on_error,
+                closed_cb=self._on_close,
+                allow_reconnect=False,  # what is lost is healed by the base, which knows what may be repeated
+                connect_timeout=wait,
+                ping_interval=_PING_SECONDS,
+                max_outstanding_pings=1,
+                pending_size=_ANY_NUMBER,
+                **options,
+            )
+        except (ConnectionLost, PermissionError):
+            self._abort()
+            raise
+        except (OSError, _errors.Error) as error:
+            self._abort()
+            raise self._meaning(error) from error
+        self._connecting = False
+        self.lost = None
+        self.info = raw._server_info
+        self._inbox = f"_INBOX.{os.urandom(12).hex()}."
+        await self.subscribe(f"{self._inbox}*", self._answered)
+
+    def _context(self) -> ssl.SSLContext:
+        given = self._url.options
+        context = ssl.create_default_context(cafile=given["ssl_ca_certs"])
+        if given["ssl_certfile"]:
+            context.load_cert_chain(given["ssl_certfile"], given["ssl_keyfile"])
+        return context
+
+    def _secret(self, secret: str) -> str:
+        # The client speaks plainly with a server that does not ask for TLS, whatever the URL says.
+        if self._url.scheme == "tls" and not self._raw._server_info.get("tls_required"):
+            raise PermissionError(
+                errno.EACCES, f"{self._url}: this server does not demand TLS: no password is sent to it"
+            )
+        return secret
+
+    async def _on_error(self, error: Exception) -> None:
+        if self._connecting:
+            raise self._meaning(error)
+        meaning = self._meaning(error)
+        if isinstance(meaning, PermissionError):
+            self._fail(meaning)  # which of the questions it is about is not said
+        else:
+            self._break(meaning)
+
+    async def _on_close(self) -> None:
+        self._break(ConnectionLost("the server has closed the connection"))
+
+    def _meaning(self, error: Exception) -> Exception:
+        """What an error of the client's means."""
+        if isinstance(error, ConnectionLost | PermissionError):
+            return error
+        text = str(error) or repr(error)
+        if isinstance(error, ssl.SSLCertVerificationError) or any(word in text.lower() for word in _DENIED):
+            return PermissionError(errno.EACCES, f"{self._url}: {text}")
+        return ConnectionLost(f"{type(error).__name__}: {text}")
+
+    def _fail(self, error: Exception) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # nobody may be waiting any more
+
+    def _break(self, error: Exception) -> None:
+        if self.lost is None:
+            self.lost = error
+            self._fail(error)
+            for tell in self._to_tell:
+                tell(error)
+
+    def when_lost(self, tell: Callable[[Exception], None]) -> None:
+        """Have `tell` called when the connection is lost."""
+        self._to_tell.append(tell)
+
+    def drop(self) -> None:
+        """End it without waiting. Never raises."""
+        self._break(ConnectionLost("the connection was closed"))
+        self._abort()
+
+    def _abort(self) -> None:
+        raw = self._raw
+        if raw is None:
+            return
+        for task in (raw._reading_task, raw._ping_interval_task, raw._flusher_task):
+            if task is not None:
+                task.cancel()
+        raw._status = raw.CLOSED
+        for sub in list(raw._subs.values()):
+            sub._stop_processing()
+        for writer in self._writers():
+            writer.transport.abort()
+
+    def _writers(self) -> list[Any]:
+        transport = getattr(self._raw, "_transport", None)
+        found = [getattr(transport, name, None) for name in ("_io_writer", "_bare_io_writer")]
+        return [writer for writer in found if writer is not None]
+
+    async def close(self) -> None:
+        """End it."""
+        self.drop()
+        for writer in self._writers():
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(writer.wait_closed(), 1.0)
+
+    def forget(self) -> None:
+        """Close the descriptor that a forked child has of it, and nothing else."""
+        for writer in self._writers():
+            found = writer.transport.get_extra_info("socket")
+            if found is not None:
+                with contextlib.suppress(OSError):
+                    os.close(found._sock.detach())
+
+    # -- questions and answers
+
+    async def subscribe(self, subject: str, came: Callable[[Any], Awaitable[None]]) -> Any:
+        """Have `came` called with what is published there."""
+        self._check()
+        try:
+            return await self._raw.subscribe(
+                subject, cb=came, pending_msgs_limit=_ANY_NUMBER, pending_bytes_limit=0
+            )
+        except _errors.Error as error:
+            raise self._broken(error) from error
+
+    def new_inbox(self) -> str:
+        """A subject that nobody else has."""
+        self._number += 1
+        return f"_INBOX.{os.urandom(8).hex()}{self._number}"
+
+    async def say(self, subject: str, body: bytes = b"", reply: str = "") -> None:
+        """Publish, without an answer."""
+        self._check()
+        try:
+            await self._raw.publish(subject, body, reply=reply)
+        except _errors.Error as error:
+            raise self._broken(error) from error
+
+    async def begin(
+        self, subject: str, body: bytes, headers: dict[str, str] | None = None
+    ) -> asyncio.Future[Any]:
+        """Publish a question; its answer will be in the future."""
+        self._check()
+        self._number += 1
+        token = str(self._number)
+        future = self._waiting[token] = asyncio.get_running_loop().create_future()
+        try:
+            await self._raw.publish(subject, body, reply=self._inbox + token, headers=headers)
+        except _errors.Error as error:
+            del self._waiting[token]
+            raise self._broken(error) from error
+        return future
+
+    async def ask(self, subject: str, body: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
+        """The answer to a question.
+
+        Raises:
+            NobodyThere, ConnectionLost.
+        """
+        answer: bytes = await (await self.begin(subject, body, headers))
+        return answer
+
+    async def api(self, what: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        """What JetStream answers.
+
+        Raises:
+            ApiError: it says that it cannot.
+        """
+        answer = await self.ask(
+            f"$JS.API.{what}", b"" if arguments is None else json.dumps(arguments).encode()
+        )
+        return checked(answer)
+
+    async def message(self, stream: str, **which: Any) -> tuple[int, str, bytes] | None:
+        """A message of a stream, as its number, its subject and its body; None: there is none.
+
+        Args:
+            stream: its name.
+            which: `last_by_subj`, or `seq` and perhaps `next_by_subj`.
+        """
+        try:
+            found = (await self.api(f"STREAM.MSG.GET.{stream}", which))["message"]
+        except ApiError as error:
+            if error.code in (ApiError.NO_MESSAGE, ApiError.NO_STREAM):
+                return None
+            raise
+        return found["seq"], found["subject"], base64.b64decode(found.get("data", ""))
+
+    async def _answered(self, message: Any) -> None:
+        future = self._waiting.pop(message.subject[len(self._inbox) :], None)
+        if future is None or future.done():
+            return
+        headers = message.headers
+        if headers and headers.get("Status") == "503" and not message.data:
+            future.set_exception(NobodyThere())
+            future.exception()
+        else:
+            future.set_result(message.data)
+
+    def _check(self) -> None:
+        if self.lost is not None:
+            raise ConnectionLost(str(self.lost))
+
+    def _broken(self, error: Exception) -> ConnectionLost:
+        return ConnectionLost(f"{type(error).__name__}: {error}")
+
+    @property
+    def longest(self) -> int:
+        """How many bytes a message may have, with its headers."""
+        return int(self.info.get("max_payload", 2**20))
+
+    @property
+    def version(self) -> list[int]:
+        """Of the server."""
+        words = str(self.info.get("version", "0")).partition("-")[0].split(".")
+        return [int(word) if word.isdigit() else 0 for word in words]
+
+
+def checked(answer: bytes) -> Any:
+    """What JetStream has answered.
+
+    Raises:
+        ApiError: that it cannot.
+    """
+    found = json.loads(answer)
+    if "error" in found:
+        raise ApiError(found["error"])
+    return found
