@@ -27,7 +27,7 @@ CXX_FILES := $(shell find core src/conveyor/_native -name '*.cpp' -o -name '*.hp
 BUILD_FILES := $(filter-out core/tests/%,$(CXX_FILES)) $(wildcard src/conveyor/*.pyi scripts/native_docs.py) \
   CMakeLists.txt pyproject.toml
 
-.PHONY: help build run test test-fast servers soak model-mutations test-native test-python test-all check check-python check-types check-cpp format bench asan asan-python tsan clean
+.PHONY: help build run test test-fast servers soak model-mutations test-native test-python test-all check check-python check-types check-cpp format bench bench-transports asan asan-python tsan clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ format: $(VENV)/.check  ## rewrite the sources as `make check` wants them
 
 bench: build $(VENV)/.bench  ## measure against multiprocessing and the rivals
 	$(BIN)/python -m conveyor.bench $(ARGS)
+
+bench-transports: build $(VENV)/.test $(VENV)/.bench  ## measure brokers and files against their own clients, on real servers (ARGS=--quick)
+	@$(NEED) $(TESTED_SERVERS)
+	$(BIN)/python benchmarks/transports.py $(ARGS)
 
 test-fast: build $(VENV)/.test  ## what the classes do, within one process: under a minute
 	$(BIN)/python -m pytest $(FAST_TESTS:%=tests/unit/test_%.py) $(ARGS)

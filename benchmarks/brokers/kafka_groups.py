@@ -1,0 +1,102 @@
+"""confluent-kafka: acks=all; a consumer group that commits what it has dealt with."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from .side import BATCH, BODY, TAKEN, Side
+
+__all__ = ["SIDES"]
+
+
+class Confluent(Side):
+    label = "confluent-kafka"
+
+    def open(self) -> None:
+        from confluent_kafka import Consumer, Producer
+        from confluent_kafka.admin import AdminClient, NewTopic
+
+        settings: dict[str, Any] = {
+            "bootstrap.servers": f"{self.server.host}:{self.server.port}",
+            "log_level": 0,
+        }
+        if not self.server.kind.endswith("mock"):
+            settings |= {
+                "security.protocol": "SASL_PLAINTEXT",
+                "sasl.mechanism": "PLAIN",
+                "sasl.username": self.server.user,
+                "sasl.password": self.server.password,
+            }
+            self._admin: Any = AdminClient(settings)
+            topic = NewTopic(self.name, num_partitions=1, replication_factor=1)
+            self._admin.create_topics([topic])[self.name].result(30)
+        self._producer: Any = Producer({**settings, "acks": "all", "linger.ms": 0})
+        self._consumer: Any = Consumer(
+            {
+                **settings,
+                "group.id": self.name,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+            }
+        )
+        self._consumer.subscribe([self.name])
+        self._put_together(1)
+        self._take(1)  # the group has its partition now
+
+    def close(self) -> None:
+        self._consumer.close()
+        if not self.server.kind.endswith("mock"):
+            self._admin.delete_topics([self.name])[self.name].result(30)
+
+    def fill(self, count: int) -> None:
+        self._put_together(count)
+
+    def empty(self) -> None:
+        while self._consumer.consume(1000, 0.3):
+            self._consumer.commit(asynchronous=False)
+
+    def _put_together(self, count: int) -> None:
+        errors: list[Any] = []
+        for _ in range(count):
+            self._producer.produce(
+                self.name, BODY, on_delivery=lambda error, _: error and errors.append(error)
+            )
+        assert not self._producer.flush(60)
+        assert not errors, errors[0]
+
+    def put(self, count: int) -> None:
+        for _ in range(count):
+            self._put_together(1)
+
+    def put_many(self, count: int) -> None:
+        for _ in range(0, count, BATCH):
+            self._put_together(BATCH)
+
+    def _take(self, most: int) -> int:
+        found: list[Any] = []
+        while not found:
+            found = self._consumer.consume(most, 10) if most > 1 else [self._consumer.poll(10)]
+            found = [message for message in found if message is not None]
+        self._consumer.commit(message=found[-1], asynchronous=False)
+        return len(found)
+
+    def get(self, count: int) -> None:
+        for _ in range(count):
+            self._take(1)
+
+    def get_many(self, count: int) -> None:
+        while count:
+            count -= self._take(min(TAKEN, count))
+
+    def trip(self, count: int) -> list[float]:
+        times: list[float] = []
+        for _ in range(count):
+            begun = perf_counter()
+            self._put_together(1)
+            self._take(1)
+            times.append(perf_counter() - begun)
+        return times
+
+
+SIDES: tuple[type[Side], ...] = (Confluent,)
