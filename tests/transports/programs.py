@@ -126,3 +126,29 @@ def in_doubt(put: set[Any], done: list[Any], left: list[Any]) -> set[Any]:
     """Of those that were put: whoever was killed may have acknowledged one and not have told."""
     missing = put - set(done) - set(left)
     return missing if len(missing) <= 12 else set()
+
+
+def until_ahead(queue: Any, least: int = 10) -> list[Any]:
+    """What was got, until so many lie ready for the next."""
+    got = [queue.get(timeout=10)]
+    while len(queue._link.backend._inbox) < least:
+        got.append(queue.get(timeout=10))
+    return got
+
+
+def get_until_ahead(url: str, told: Any) -> None:
+    """Get until some lies ready, and be killed."""
+    import conveyor
+
+    queue = conveyor.connect(url)  # closed, it would give back
+    told.put(until_ahead(queue))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def get_thirty(url: str, told: Any) -> None:
+    """Get, with nothing in hand, and be killed."""
+    import conveyor
+
+    queue = conveyor.connect(url)
+    told.put([queue.get(timeout=10) for _ in range(30)])
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -14,7 +14,6 @@ import pytest
 
 import conveyor
 from conveyor import NotSupported, WrongKind
-from conveyor.transports.port import ConnectionLost
 from servers.rabbitmq_server import RabbitMQ
 from servers.registry import shared
 
@@ -79,24 +78,6 @@ class TestWhatItCannot:
     def test_virtual_hosts(self, server: RabbitMQ, name: str) -> None:
         with pytest.raises(PermissionError):
             conveyor.connect(server.url(f"no-such-host/{name}", connect_timeout="5"))
-
-
-def test_a_get_whose_acknowledgement_has_no_answer_is_not_lost(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    queue: Any = conveyor.connect(url)
-    queue.put_many([1, 2])
-    assert queue.get() == 1
-    backend = queue._link.backend
-    acknowledge = backend.acknowledge
-
-    def unanswered(deliveries: Any) -> Any:
-        acknowledge(deliveries)
-        raise ConnectionLost("after the server had read it")
-
-    monkeypatch.setattr(backend, "acknowledge", unanswered)
-    assert queue.get(timeout=10) == 2
-    queue.close()
 
 
 class TestOthers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import BadMessage, Empty, NotSupported, ShutDown
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 # At the end of a queue, whether the last items come back is looked at so often.
 _END_SECONDS = 0.02
+# So long is waited there for what others may have taken ahead. They give it back much sooner, if they live.
+_AHEAD_SECONDS = 2.0
 
 
 class BrokerQueue(Awaiting[T]):
@@ -38,6 +41,10 @@ class BrokerQueue(Awaiting[T]):
         if letters is not None and not callable(getattr(letters, "put", None)):
             raise TypeError(f"dead_letters is {letters!r}; it must be a queue, or None")
         super().__init__(options)
+
+    def _start(self) -> None:
+        super()._start()
+        self._alone_at = NEVER  # when what others may have at the end is waited for no longer
 
     def _push(self, backend: Backend, messages: Sequence[Message], wait: float) -> int:
         return backend.send(messages, wait)
@@ -214,6 +221,8 @@ class BrokerQueue(Awaiting[T]):
             backend = link.backend or link.open(deadline)
             generation = link.generation
             wait = self._slice if come_by == NEVER else left_until(come_by, self._slice)
+            if self._control.is_over():
+                wait = 0.0  # nothing new comes; what comes back is looked for
             try:
                 found = take(backend, most, wait, seconds)
                 if not found:
@@ -258,7 +267,12 @@ class BrokerQueue(Awaiting[T]):
         # What this process has itself under lease makes no end for others, and no waiting for itself.
         elsewhere = (depth.leased or 0) - self._open_leases()
         if depth.ready or depth.delayed or elsewhere > 0:
+            self._alone_at = NEVER
             return []
+        if depth.ahead and not self._open_leases():
+            self._alone_at = min(self._alone_at, monotonic() + _AHEAD_SECONDS)
+            if monotonic() < self._alone_at:
+                return []
         raise self._control.end()
 
     def __iter__(self) -> Iterator[T]:

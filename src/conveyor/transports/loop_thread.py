@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from .answer import Answer
 from .port import ConnectionLost
 
 __all__ = ["LoopThread"]
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """Runs coroutines for threads that wait for what comes of them.
+    """Runs coroutines and functions for threads that wait for what comes of them.
 
     Attributes:
         loop: the event loop.
@@ -24,6 +24,7 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
+        self._awaited: set[Answer[Any]] = set()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -33,6 +34,10 @@ class LoopThread:
             self.loop.run_forever()
         finally:
             self.loop.close()
+            # Nobody can ask any more: these are all.
+            for answer in list(self._awaited):
+                if answer.claim():
+                    answer.fail(ConnectionLost("the connection was closed"))
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float) -> T:
         """What the coroutine returns, or raises.
@@ -40,21 +45,55 @@ class LoopThread:
         Raises:
             ConnectionLost: it did not come to an end in time, or the loop is stopped.
         """
+        tasks: list[asyncio.Task[None]] = []
+
+        def start(answer: Answer[T]) -> None:
+            tasks.append(self.loop.create_task(_answered(work, answer)))
+
         try:
-            running = asyncio.run_coroutine_threadsafe(work, self.loop)
-        except RuntimeError as error:  # the loop is closed
-            work.close()
-            raise ConnectionLost("the connection is closed") from error
-        try:
-            return running.result(timeout)
-        except concurrent.futures.TimeoutError as error:
-            running.cancel()
-            raise ConnectionLost(f"no answer for {timeout:.1f} s") from error
-        except concurrent.futures.CancelledError as error:
-            raise ConnectionLost("the connection was closed") from error
+            return self.call(start, timeout)
         except BaseException:
-            running.cancel()  # of a signal's handler
+            if self.loop.is_closed():
+                if not tasks:
+                    work.close()  # it will not begin any more
+            else:
+                self.post(lambda: [task.cancel() for task in tasks])
             raise
+
+    def call(
+        self,
+        function: Callable[[Answer[T]], object],
+        timeout: float,
+        undo: Callable[[T], object] | None = None,
+    ) -> T:
+        """What the function, called in the loop's thread, or whatever it sets going gives as an answer.
+
+        Args:
+            function: gets the answer; raises nothing.
+            timeout: seconds.
+            undo: see `Answer.wait`.
+
+        Raises:
+            ConnectionLost: nothing was given in time, or the loop is stopped.
+        """
+        answer: Answer[T] = Answer()
+        self._awaited.add(answer)
+        try:
+            self.loop.call_soon_threadsafe(function, answer)
+            return answer.wait(timeout, undo)
+        except RuntimeError as error:
+            if self.loop.is_closed():
+                raise ConnectionLost("the connection is closed") from error
+            raise
+        finally:
+            self._awaited.discard(answer)
+
+    def post(self, function: Callable[[], object]) -> None:
+        """Have the function called in the loop's thread, if there still is one."""
+        try:
+            self.loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            return
 
     def stop(self) -> None:
         """End the thread, and whatever runs there. Never raises."""
@@ -71,3 +110,18 @@ class LoopThread:
             task.cancel()
         # Once more around, in which they end.
         self.loop.call_soon(self.loop.call_soon, self.loop.stop)
+
+
+async def _answered(work: Coroutine[Any, Any, T], answer: Answer[T]) -> None:
+    try:
+        value = await work
+    except asyncio.CancelledError:
+        if answer.claim():
+            answer.fail(ConnectionLost("the connection was closed"))
+        raise
+    except BaseException as error:
+        if answer.claim():
+            answer.fail(error)
+    else:
+        if answer.claim():
+            answer.give(value)

@@ -92,6 +92,8 @@ class Depth(NamedTuple):
     """Are in somebody's hands, and may come back."""
     delayed: int | None = 0
     """Will come back at their time."""
+    ahead: bool = False
+    """Other processes may have taken some ahead, which they hand out or give back in a moment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,18 @@ import json
 import os
 import random
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from importlib import import_module
 from time import monotonic
 from typing import Any, TypeVar
 
 from ...errors import NotSupported, WrongKind
+from ..answer import Answer
 from ..loop_thread import LoopThread
 from ..port import Capabilities, Connection, ConnectionLost, Message
 from ..url import Url
-from .channel import Channel, ChannelClosed
+from .channel import Channel, ChannelClosed, Outgoing
+from .frames import plain_properties, properties_of
 from .quiet import THREAD, silence
 from .wire import Wire
 
@@ -94,23 +96,57 @@ class RabbitConnection(Connection):
         try:
             return thread.run(work(wire), wait + ANSWER_SECONDS)
         except ChannelClosed as error:
-            if error.code == _NOT_THERE:
-                raise self._removed() from error
-            if error.code == 403:
-                raise PermissionError(errno.EACCES, f"{self._url}: {error}") from error
-            if error.code == _DIFFERENT:
-                raise WrongKind(f"{self._url}: something else has that name: {error}") from error
-            raise ConnectionLost(str(error)) from error
+            raise self._meaning(error) from error
+
+    def _call(
+        self,
+        function: Callable[[Answer[T]], object],
+        wait: float = 0.0,
+        undo: Callable[[T], object] | None = None,
+    ) -> T:
+        """The answer of a function that is called in the connection's loop; see `LoopThread.call`."""
+        thread = self._thread
+        if thread is None:
+            raise ConnectionLost(f"{self._url} is closed")
+        try:
+            return thread.call(function, wait + ANSWER_SECONDS, undo)
+        except ChannelClosed as error:
+            raise self._meaning(error) from error
+
+    def _publish(self, exchange: str, messages: Sequence[Outgoing], mandatory: bool) -> tuple[int, bool]:
+        """See `Channel.publish`; in one go where the channel is open already."""
+        wire = self._wire
+        if wire is None:
+            raise ConnectionLost(f"{self._url} is closed")
+        channel = wire.opened("put") or self._do(lambda wire: wire.kept("put"))
+
+        def publish(answer: Answer[tuple[int, bool]]) -> None:
+            def then(outcome: tuple[int, bool] | None, error: Exception | None) -> None:
+                if not answer.claim():
+                    return
+                if outcome is None:
+                    answer.fail(error or ConnectionLost("the channel is closed"))
+                else:
+                    answer.give(outcome)
+
+            channel.publish_then(exchange, messages, mandatory, then)
+
+        return self._call(publish)
+
+    def _meaning(self, error: ChannelClosed) -> Exception:
+        if error.code == _NOT_THERE:
+            return self._removed()
+        if error.code == 403:
+            return PermissionError(errno.EACCES, f"{self._url}: {error}")
+        if error.code == _DIFFERENT:
+            return WrongKind(f"{self._url}: something else has that name: {error}")
+        return ConnectionLost(str(error))
 
     def _removed(self) -> FileNotFoundError:
         return FileNotFoundError(f"{self._url} was removed")
 
-    def _properties(self, message: Message) -> Any:
-        return _BasicProperties(
-            content_type=message.content_type,
-            delivery_mode=2,
-            message_id=message.id,
-        )
+    def _outgoing(self, key: str, message: Message) -> Outgoing:
+        return Outgoing(key, message.id, plain_properties(message.content_type, message.id), message.body)
 
     # -- the control record: the one message of a queue that keeps one
 
@@ -194,8 +230,9 @@ class RabbitConnection(Connection):
                             durable=True,
                             arguments={"x-max-length": 1, "x-overflow": "drop-head"},
                         )
-                    properties = _BasicProperties(delivery_mode=2, message_id=str((version or 0) + 1))
-                    await channel.publish("", [(self._record_queue, record, properties)])
+                    name = str((version or 0) + 1)
+                    properties = properties_of(_BasicProperties(delivery_mode=2, message_id=name))
+                    await channel.publish("", [Outgoing(self._record_queue, name, properties, record)])
                     if found is not None:
                         channel.settle([found[2]], True)
                         await channel.flush()
@@ -242,8 +279,8 @@ class RabbitConnection(Connection):
     async def _unmake(self, channel: Channel) -> None:
         """Remove what there is beside the record."""
 
-    async def _count(self, wire: Wire, queue: str) -> int | None:
-        """How many messages wait in a queue; None: there is none of that name."""
+    async def _count(self, wire: Wire, queue: str) -> tuple[int, int] | None:
+        """How many messages wait in a queue, and how many consumers it has; None: there is none of that name."""
         channel = await wire.kept("look")
         try:
             frame = await channel.ask("queue_declare", queue, passive=True)
@@ -251,7 +288,7 @@ class RabbitConnection(Connection):
             if error.code == _NOT_THERE:
                 return None
             raise
-        return int(frame.method.message_count)
+        return int(frame.method.message_count), int(frame.method.consumer_count)
 
 
 def new_name() -> str:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from ...errors import ItemTooLarge, NotSupported
+from ..answer import Answer
+from ..link import pause
 from ..port import Backend, ConnectionLost, Delivery, Depth, Ended, Message, Settings
 from ..url import Url
-from .channel import Channel, Got
+from .channel import Channel, Got, Outgoing
 from .connected import RabbitConnection, new_name
+from .frames import properties_of
+from .inbox import Inbox, gather
 from .wire import Wire
 
 __all__ = ["RabbitQueue"]
@@ -20,10 +26,9 @@ __all__ = ["RabbitQueue"]
 # What is put goes by an exchange: who is bound to it no more is at its end.
 _EXCHANGE = "conveyor"
 _MOST_SENT, _MOST_BYTES_SENT = 2000, 2**23
-_MOST_TAKEN = 1000
-# If no other message has come for so long after one, there is none.
-_QUIET_SECONDS = 0.02
 _LONGEST = 128 * 2**20
+# So long is waited at the end for the server to have read what goes back.
+_CLOSE_SECONDS = 2.0
 # So long an item is held back here. What should wait longer has no place at the server.
 _LONGEST_DELAY = 0.2
 _COUNT = "x-delivery-count"
@@ -32,6 +37,9 @@ _ARGUMENTS = {"x-queue-type": "quorum", "x-delivery-limit": 2**31 - 1}
 
 _BasicProperties: Any = import_module("pika").BasicProperties
 
+# Those of this process.
+_queues: weakref.WeakSet[RabbitQueue] = weakref.WeakSet()
+
 
 class RabbitQueue(RabbitConnection, Backend):
     """A queue: a quorum queue, and an exchange that leads to it until its end."""
@@ -39,6 +47,27 @@ class RabbitQueue(RabbitConnection, Backend):
     def __init__(self, url: Url) -> None:
         super().__init__(url)
         self._dead_queue = f"conveyor.dead.{url.name}"
+        self._place = (url.scheme, url.hosts, url.path, url.name)
+        self._inbox: Inbox | None = None
+        _queues.add(self)
+
+    def open(self, wait: float) -> None:
+        super().open(wait)
+        if self._wire is not None:
+            self._inbox = Inbox(self._wire, self._name)
+
+    def close(self) -> None:
+        inbox, self._inbox = self._inbox, None
+        thread = self._thread
+        if thread is not None and inbox is not None and (inbox.consumes or inbox):
+            # By the end of the connection it would be back a while after this has returned.
+            with contextlib.suppress(Exception):
+                thread.run(inbox.give_back(True), _CLOSE_SECONDS)
+        super().close()
+
+    def abandon(self) -> None:
+        self._inbox = None
+        super().abandon()
 
     async def _make(self, channel: Channel) -> None:
         await channel.ask("exchange_declare", _EXCHANGE, "direct", durable=True)
@@ -63,36 +92,38 @@ class RabbitQueue(RabbitConnection, Backend):
             raise ItemTooLarge(
                 f"the item takes {largest} bytes and can never be put: at most {_LONGEST} can; send smaller items"
             )
-        some: list[tuple[str, bytes, Any]] = []
+        some: list[Outgoing] = []
         size = 0
         for message in messages[:_MOST_SENT]:
-            some.append((self._name, message.body, self._properties(message)))
+            some.append(self._outgoing(self._name, message))
             size += len(message.body)
             if size > _MOST_BYTES_SENT:
                 break
 
-        async def send(wire: Wire) -> tuple[int, bool]:
-            count, returned = await (await wire.kept("put")).publish(_EXCHANGE, some)
-            if not count and not returned:
-                await asyncio.sleep(min(wait, 0.05))  # the server cannot take it now
-            return count, returned
-
-        count, returned = self._do(send, wait)
+        count, returned = self._publish(_EXCHANGE, some, mandatory=True)
         if returned and not count:
             if self.read_record() is None:
                 raise self._removed()
             raise Ended
+        if not count:
+            pause(min(wait, 0.05))  # the server cannot take it now
         return count
 
     # -- taking
 
     def take(self, most: int, wait: float) -> list[Delivery]:
-        deliveries = self.lease(most, wait, None)
-        if deliveries:
-            # The server may have read this, and its answer is lost: they are handed out, and may come again.
-            with contextlib.suppress(ConnectionLost):
-                self.acknowledge(deliveries)
-        return deliveries
+        thread, wire, inbox = self._thread, self._wire, self._inbox
+        if thread is None or wire is None or inbox is None:
+            raise ConnectionLost(f"{self._url} is closed")
+
+        def take(answer: Answer[list[Got]]) -> None:
+            inbox.take(most, wait, answer)
+
+        def undo(found: list[Got]) -> None:
+            thread.post(lambda: inbox.put_back(found))
+
+        found = self._call(take, wait, undo)
+        return [self._delivery(wire, got) for got in found]
 
     def lease(self, most: int, wait: float, seconds: float | None) -> list[Delivery]:
         async def lease(wire: Wire) -> list[Delivery]:
@@ -102,8 +133,10 @@ class RabbitQueue(RabbitConnection, Backend):
                 got = await channel.get(self._name)
                 if got is not None:
                     found.append(got)
-                if most > 1 if found else wait > 0:
-                    await self._let_come(channel, most, wait, found)
+                    if most > 1:
+                        await gather(channel, self._name, most, found)
+                elif wait > 0:
+                    await gather(channel, self._name, most, found, wait)
             except BaseException:
                 if channel.closed is None:
                     channel.settle([got.tag for got in found], False)
@@ -111,25 +144,6 @@ class RabbitQueue(RabbitConnection, Backend):
             return [self._delivery(wire, got) for got in found]
 
         return self._do(lease, wait)
-
-    async def _let_come(self, channel: Channel, most: int, wait: float, found: list[Got]) -> None:
-        """Let more messages come, as long as one follows the other; wait for the first if there is none yet."""
-        came = asyncio.Event()
-
-        def on_message(got: Got) -> None:
-            found.append(got)
-            came.set()
-
-        consumer = await channel.consume(self._name, min(most - len(found), _MOST_TAKEN), on_message)
-        limit = min(most, len(found) + _MOST_TAKEN)
-        try:
-            while len(found) < limit:
-                came.clear()
-                await asyncio.wait_for(came.wait(), _QUIET_SECONDS if found else wait)
-        except TimeoutError:
-            pass
-        finally:
-            await channel.cancel(consumer)
 
     def _delivery(self, wire: Wire, got: Got) -> Delivery:
         properties = got.properties
@@ -177,7 +191,7 @@ class RabbitQueue(RabbitConnection, Backend):
         async def bury(wire: Wire) -> None:
             channel = await wire.kept("put")
             await channel.ask("queue_declare", self._dead_queue, durable=True)
-            letters = [(self._dead_queue, each.body, self._letter(each, error)) for each in mine]
+            letters = [self._letter(each, error) for each in mine]
             await channel.publish("", letters)
             leased = await wire.kept("lease")
             leased.settle([each.tag[1] for each in mine], True)
@@ -188,13 +202,15 @@ class RabbitQueue(RabbitConnection, Backend):
             self._do(bury)
         return lost
 
-    def _letter(self, delivery: Delivery, error: str) -> Any:
-        return _BasicProperties(
+    def _letter(self, delivery: Delivery, error: str) -> Outgoing:
+        name = new_name()
+        properties = _BasicProperties(
             content_type=delivery.content_type,
             delivery_mode=2,
-            message_id=new_name(),
+            message_id=name,
             headers={"error": error[:10_000], "attempts": delivery.attempts},
         )
+        return Outgoing(self._dead_queue, name, properties_of(properties), delivery.body)
 
     def _sorted(self, deliveries: Sequence[Delivery]) -> tuple[list[Delivery], list[Delivery]]:
         """Those that are ours, and those that are lost: they came by a connection that is no more."""
@@ -204,16 +220,39 @@ class RabbitQueue(RabbitConnection, Backend):
     # -- state
 
     def depth(self) -> Depth:
-        ready = self._do(lambda wire: self._count(wire, self._name))
-        if ready is None:
+        inbox = self._inbox
+        if inbox is None:
+            raise ConnectionLost(f"{self._url} is closed")
+        counted, here = self._do(lambda wire: inbox.beside(lambda: self._count(wire, self._name)))
+        if counted is None:
             raise self._removed()
-        return Depth(ready, None)
+        ready, consumers = counted
+        inboxes = self._inboxes()
+        here += sum(len(other) for other in inboxes if other is not inbox)
+        return Depth(ready + here, None, 0, consumers > sum(other.consumes for other in inboxes))
+
+    def _same(self) -> list[RabbitQueue]:
+        """The handles of this queue in this process."""
+        return [other for other in list(_queues) if other._place == self._place]
+
+    def _inboxes(self) -> list[Inbox]:
+        found = [other._inbox for other in self._same()]
+        return [inbox for inbox in found if inbox is not None]
 
     def purge(self) -> None:
         async def purge(wire: Wire) -> None:
             await (await wire.kept("look")).ask("queue_purge", self._name)
 
         self._do(purge)
+        for other in self._same():
+            inbox = other._inbox
+            if inbox is not None:
+                other._do(partial(_drop, inbox))
 
     def figures(self) -> Mapping[str, int]:
-        return {"dead": self._do(lambda wire: self._count(wire, self._dead_queue)) or 0}
+        counted = self._do(lambda wire: self._count(wire, self._dead_queue))
+        return {"dead": 0 if counted is None else counted[0]}
+
+
+async def _drop(inbox: Inbox, _: Wire) -> None:
+    await inbox.drop()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ...errors import ItemTooLarge, NotSupported
 from ..port import Ended, Message, Settings
 from ..topic_port import Cursor, TopicBackend, WhenSlow
-from .channel import Channel, ChannelClosed
+from .channel import Channel, Outgoing
 from .connected import RabbitConnection
 from .cursor import RabbitCursor
-from .wire import Wire
 
 __all__ = ["RabbitTopic"]
 
@@ -41,29 +39,20 @@ class RabbitTopic(RabbitConnection, TopicBackend):
                 f"the event takes {largest} bytes and can never be published: at most {_LONGEST} can; "
                 "send smaller events"
             )
-        some: list[tuple[str, bytes, Any]] = []
+        some: list[Outgoing] = []
         size = 0
         for message in messages[:_MOST_SENT]:
-            some.append((message.key or "", message.body, self._properties(message)))
+            some.append(self._outgoing(message.key or "", message))
             size += len(message.body)
             if size > _MOST_BYTES_SENT:
                 break
 
-        async def publish(wire: Wire) -> int:
-            channel = await wire.kept("put")
-            try:
-                count, _ = await channel.publish(self._name, some, mandatory=False)
-            except ChannelClosed as error:
-                if error.code == 404:
-                    return -1
-                raise
-            return count
-
-        count = self._do(publish, wait)
-        if count < 0:
+        try:
+            count, _ = self._publish(self._name, some, mandatory=False)
+        except FileNotFoundError:  # the exchange: it ends with the topic
             if self.read_record() is None:
-                raise self._removed()
-            raise Ended
+                raise
+            raise Ended from None
         return count
 
     def subscribe(self, patterns: Sequence[str], from_: str | int, when_slow: WhenSlow) -> Cursor:

@@ -15,6 +15,7 @@ from typing import Any
 from ..port import ConnectionLost
 from ..url import Url
 from .channel import Channel
+from .stream import Stream
 
 __all__ = ["Wire"]
 
@@ -23,7 +24,6 @@ _CONNECT_SECONDS = 5.0
 
 _pika: Any = import_module("pika")
 _errors: Any = _pika.exceptions
-_asyncio: Any = import_module("pika.adapters.asyncio_connection")
 
 
 class Wire:
@@ -70,12 +70,12 @@ class Wire:
             if not opened.done():
                 opened.set_result(None)
 
-        self._raw = _asyncio.AsyncioConnection(
+        self._raw = Stream(
             self._parameters(host, port, wait),
+            loop,
             on_open_callback=done,
             on_open_error_callback=failed,
             on_close_callback=failed,
-            custom_ioloop=loop,
         )
         try:
             await opened
@@ -146,10 +146,15 @@ class Wire:
         await opened
         return Channel(raw)
 
+    def opened(self, name: str) -> Channel | None:
+        """The channel of that name, if it is open already; for any thread."""
+        channel = self._kept.get(name)
+        return None if channel is None or channel.closed is not None else channel
+
     async def kept(self, name: str) -> Channel:
         """The channel of that name; made if there is none, or if the server has closed it."""
-        channel = self._kept.get(name)
-        if channel is not None and channel.closed is None:
+        channel = self.opened(name)
+        if channel is not None:
             return channel
         async with self._opening:
             channel = self._kept.get(name)
