@@ -156,7 +156,7 @@ class Nats(Transport):
     scheme = "nats"
     server = "nats"
     options: ClassVar[dict[str, str]] = {"keep_alive": "2"}
-    calm = 0.05
+    calm = 0.1
     puts_once = True
     exact_bytes = False
 

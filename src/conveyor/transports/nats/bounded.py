@@ -51,7 +51,7 @@ async def chained(
         if before:  # the number alone could be that of somebody else's, who came between
             expected["Nats-Expected-Last-Msg-Id"] = before
         before = headers["Nats-Msg-Id"]
-        answers.append(await wire.begin(subject, body, expected))
+        answers.append(wire.begin(subject, body, expected))
     count = 0
     dense = True
     failed: ApiError | None = None

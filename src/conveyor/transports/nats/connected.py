@@ -64,7 +64,7 @@ class NatsConnection(Connection):
         """A connection stands: listen to what must be heard."""
         await wire.subscribe(f"{self._names.bell}.*", self._rung)
 
-    async def _rung(self, message: Any) -> None:
+    def _rung(self, message: Any) -> None:
         """Something has changed for those who wait."""
 
     def close(self) -> None:
@@ -204,7 +204,7 @@ class NatsConnection(Connection):
         closed = {**found["config"], **self._at_end()}
         if found["config"] != closed:
             await wire.api(f"STREAM.UPDATE.{self._names.stream}", closed)
-            await wire.say(f"{self._names.bell}.end")
+            wire.say(f"{self._names.bell}.end")
 
     def destroy(self) -> None:
         async def destroy(wire: Wire) -> bool:
@@ -218,7 +218,7 @@ class NatsConnection(Connection):
                     if error.code != ApiError.NO_STREAM:
                         raise
             await wire.api(f"STREAM.PURGE.{BUCKET}", {"filter": names.record})
-            await wire.say(f"{names.bell}.end")
+            wire.say(f"{names.bell}.end")
             return True
 
         if not self._do(destroy):

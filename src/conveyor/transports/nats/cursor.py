@@ -117,9 +117,9 @@ class NatsCursor(Cursor):
     async def tell(self, wire: Wire) -> None:
         """Tell the server how far it is, and that it lives."""
         if not self._closed:
-            await wire.say(self._subject, self._told())
+            wire.say(self._subject, self._told())
             if self._mode == "block":
-                await wire.say(f"{self._names.bell}.room")
+                wire.say(f"{self._names.bell}.room")
 
     def look_again(self) -> None:
         """Let who waits look what has changed; called in the loop."""
@@ -215,7 +215,7 @@ class NatsCursor(Cursor):
 
         async def close(wire: Wire) -> None:
             await wire.api(f"STREAM.PURGE.{self._names.readers_stream}", {"filter": self._subject})
-            await wire.say(f"{self._names.bell}.room")
+            wire.say(f"{self._names.bell}.room")
             await wire.api(f"CONSUMER.DELETE.{self._names.stream}.{self._consumer}")
 
         with contextlib.suppress(ConnectionLost, ApiError, OSError):

@@ -24,7 +24,7 @@ def nak(seconds: float) -> bytes:
 async def tell(wire: Wire, tags: Sequence[Tag], word: bytes) -> None:
     """Tell the server what becomes of them; it knows when this returns."""
     for tag in tags[:-1]:
-        await wire.say(tag.reply, word)
+        wire.say(tag.reply, word)
     await wire.ask(tags[-1].reply, word)  # it reads them one after the other
 
 

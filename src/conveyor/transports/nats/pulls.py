@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -131,7 +130,7 @@ class _Puller:
         self.left = 0
         self.sent = 0.0
 
-    async def came(self, message: Any) -> None:
+    def came(self, message: Any) -> None:
         order = self.order
         if message.reply:
             self._pulls.deposit(message, self.sent)
@@ -171,26 +170,34 @@ class Pulls:
 
     def start(self, order: Order) -> None:
         """See to it that it is delivered."""
-        task = asyncio.get_running_loop().create_task(self._pull(order))
+        if self._idle:
+            self._pull(self._idle.pop(), order)
+            return
+        task = asyncio.get_running_loop().create_task(self._pull_by_another(order))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _pull(self, order: Order) -> None:
+    async def _pull_by_another(self, order: Order) -> None:
+        puller = _Puller(self, self._wire.new_inbox())
         try:
-            if self._idle:
-                puller = self._idle.pop()
-            else:
-                puller = _Puller(self, self._wire.new_inbox())
-                await self._wire.subscribe(puller.inbox, puller.came)
-            puller.order, puller.left, puller.sent = order, order.batch, monotonic()
-            self._busy.add(puller)
-            # With both it waits for the first, and ends with the last that is there then.
-            question: dict[str, Any] = {"batch": order.batch, "no_wait": True}
-            if order.wait > 0:
-                question["expires"] = max(int(order.wait * 1e9), 1_000_000)
-            await self._wire.say(self._subject, json.dumps(question).encode(), puller.inbox)
+            await self._wire.subscribe(puller.inbox, puller.came)
         except Exception as error:
             order.end(error)
+        else:
+            self._pull(puller, order)
+
+    def _pull(self, puller: _Puller, order: Order) -> None:
+        puller.order, puller.left, puller.sent = order, order.batch, monotonic()
+        # With both it waits for the first, and ends with the last that is there then.
+        expires = f', "expires": {max(int(order.wait * 1e9), 1_000_000)}' if order.wait > 0 else ""
+        question = f'{{"batch": {order.batch}, "no_wait": true{expires}}}'
+        try:
+            self._wire.say(self._subject, question.encode(), puller.inbox)
+            self._wire.flush()
+        except ConnectionLost as error:
+            order.end(error)
+        else:
+            self._busy.add(puller)
 
     def ended(self, puller: _Puller, failed: Exception | None) -> None:
         """A pull is at its end."""

@@ -9,38 +9,38 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
-from ...errors import ItemTooLarge, NotSupported
-from ..port import Backend, ConnectionLost, Delivery, Depth, Message, Settings
+from ...errors import NotSupported
+from ..port import ConnectionLost, Delivery, Depth, Settings
 from ..url import Url
-from .bounded import BoundedPuts, waiting
-from .connected import ANSWER_SECONDS, HEADER_BYTES, NatsConnection
+from .bounded import waiting
+from .connected import ANSWER_SECONDS
 from .leaving import leave_behind
 from .owed import ACK, NAK, TERM, Owed, nak, tell
 from .pulls import STOCK_SECONDS, Order, Pulls, Stock, Tag, numbers
+from .putting import NatsPutting
 from .wire import ApiError, NobodyThere, Wire, checked
 
 __all__ = ["NatsQueue"]
 
-_MOST_SENT, _MOST_BYTES_SENT, _MOST_TAKEN = 2000, 2**22, 1000
+_MOST_TAKEN = 1000
 # For so long the server knows what was put, and does not put it again.
 _KNOWN_SECONDS = 120
 # Takes of one that follow each other so closely: after so many of them, more than one is asked for at a time.
 _RAPID_SECONDS, _RAPID_TAKES, _MOST_AHEAD = 0.005, 8, 100
 
 
-class NatsQueue(NatsConnection, Backend):
+class NatsQueue(NatsPutting):
     """A queue: a work-queue stream, and a consumer that all handles share."""
 
     def __init__(self, url: Url) -> None:
         super().__init__(url)
         self._stock = Stock()
         self._pulls: Pulls | None = None
-        self._bounded: BoundedPuts | None = None
-        self._max_items = 0
         self._ack_wait = self._keep_alive
         self._stream_made = ""
         self._ageing = False
         self._taken = 0.0
+        self._pays = False
         self._rapid = 0
         self._ahead = 1
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,7 +85,7 @@ class NatsQueue(NatsConnection, Backend):
         self._pulls = Pulls(wire, self._names.stream, self._names.consumer, self._came)
         self._bounded = None
         self._owed.begin()
-        self._ageing = False
+        self._ageing = self._pays = False
 
     def declare(self, settings: Settings) -> None:
         super().declare(settings)
@@ -98,7 +98,7 @@ class NatsQueue(NatsConnection, Backend):
         if self._owed:
             self._pay()
 
-    async def _rung(self, message: Any) -> None:
+    def _rung(self, message: Any) -> None:
         ended = message.subject.endswith(".end")
         if self._bounded is not None:
             self._bounded.wake(ended)
@@ -114,69 +114,17 @@ class NatsQueue(NatsConnection, Backend):
         super().close()
 
     def flush(self) -> None:
-        """See to it that the server knows what was taken, within a second. Never raises."""
+        """See to it that the server knows what was taken, in the time that it takes. Never raises."""
         if self._owed:
             thread, wire = self._thread, self._wire
             if thread is not None and wire is not None and wire.lost is None:
                 with contextlib.suppress(Exception):
-                    thread.run(self._owed.pay(wire), 1.0)
+                    thread.run(self._owed.pay(wire), 1.0 + self._ack_wait / 4)
 
     def abandon(self) -> None:
         super().abandon()
         self._stock = Stock()
         self._owed.clear()
-
-    # -- putting
-
-    def send(self, messages: Sequence[Message], wait: float) -> int:
-        longest = self._longest()
-        some: list[Message] = []
-        size = 0
-        for message in messages:
-            if len(message.body) > longest:
-                raise ItemTooLarge(
-                    f"the item takes {len(message.body)} bytes and can never be put: at most {longest} can, by the "
-                    "server's max_payload; raise that or send smaller items"
-                )
-        for message in messages[:_MOST_SENT]:
-            some.append(message)
-            size += len(message.body)
-            if size > _MOST_BYTES_SENT:
-                break
-
-        async def send(wire: Wire) -> int:
-            if not self._max_items:
-                return await self._put(wire, some)
-            bounded = self._bounded
-            if bounded is None:
-                bounded = self._bounded = BoundedPuts(wire, self._names, self._max_items)
-            return await bounded.put([(each.body, self._headers(each)) for each in some], wait)
-
-        try:
-            return self._do(send, wait)
-        except ConnectionLost as error:
-            if isinstance(error.__cause__, NobodyThere):
-                raise self._after_nobody(error.__cause__) from error
-            raise
-
-    def _longest(self) -> int:
-        wire = self._wire
-        return (2**20 if wire is None else wire.longest) - HEADER_BYTES
-
-    async def _put(self, wire: Wire, messages: Sequence[Message]) -> int:
-        """Put them, without a bound; how many of the first are in."""
-        subject = self._names.put
-        answers = [await wire.begin(subject, each.body, self._headers(each)) for each in messages]
-        count = 0
-        for answer in answers:
-            try:
-                checked(await answer)
-            except (ApiError, NobodyThere):
-                if not count:
-                    raise
-                break
-            count += 1
-        return count
 
     # -- taking
 
@@ -279,17 +227,21 @@ class NatsQueue(NatsConnection, Backend):
     def _tell_of_room(self) -> None:
         wire = self._wire
         if wire is not None:
-            self._spawn(wire.say(f"{self._names.bell}.room"))
+            with contextlib.suppress(ConnectionLost):
+                wire.say(f"{self._names.bell}.room")
 
     def _pay(self) -> None:
         """Acknowledge what was taken for good, without waiting for that."""
 
-        def pay() -> None:
-            wire = self._wire
-            if wire is not None and not self._owed.is_being_paid:
-                self._spawn(self._owed.pay(wire))
+        if not self._pays:
+            self._pays = True
+            self._later(self._pay_now)
 
-        self._later(pay)
+    def _pay_now(self) -> None:
+        self._pays = False
+        wire = self._wire
+        if wire is not None and not self._owed.is_being_paid:
+            self._spawn(self._owed.pay(wire))
 
     def _settle(self, deliveries: Sequence[Delivery], word: bytes) -> list[Delivery]:
         """Tell the server of those that are ours; the others."""
@@ -348,7 +300,7 @@ class NatsQueue(NatsConnection, Backend):
         """What the consumer and the stream say of themselves."""
         names = self._names
         questions = f"CONSUMER.INFO.{names.stream}.{names.consumer}", f"STREAM.INFO.{names.stream}"
-        consumer, stream = [await wire.begin(f"$JS.API.{each}", b"") for each in questions]
+        consumer, stream = [wire.begin(f"$JS.API.{each}", b"") for each in questions]
         return checked(await consumer), checked(await stream)
 
     def depth(self) -> Depth:
@@ -367,7 +319,7 @@ class NatsQueue(NatsConnection, Backend):
     def purge(self) -> None:
         async def purge(wire: Wire) -> None:
             await wire.api(f"STREAM.PURGE.{self._names.stream}")
-            await wire.say(f"{self._names.bell}.room")
+            wire.say(f"{self._names.bell}.room")
 
         self._stock.clear()
         self._do(purge)

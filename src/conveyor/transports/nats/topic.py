@@ -87,7 +87,7 @@ class NatsTopic(NatsConnection, TopicBackend):
         super().abandon()
         self._cursors = weakref.WeakSet()
 
-    async def _rung(self, message: Any) -> None:
+    def _rung(self, message: Any) -> None:
         self._rung_for_room.set()
         if message.subject.endswith(".end"):
             for cursor in list(self._cursors):
@@ -152,7 +152,7 @@ class NatsTopic(NatsConnection, TopicBackend):
         try:
             if len(events) == 1:
                 ((subject, body, headers),) = events
-                seq: int = checked(await (await wire.begin(subject, body, headers)))["seq"]
+                seq: int = checked(await wire.begin(subject, body, headers))["seq"]
                 count = 1
             else:
                 state = (await wire.api(f"STREAM.INFO.{self._names.stream}"))["state"]
@@ -174,7 +174,7 @@ class NatsTopic(NatsConnection, TopicBackend):
     async def _publish_all(
         self, wire: Wire, events: Sequence[tuple[str, bytes, dict[str, str]]]
     ) -> tuple[int, int]:
-        answers = [await wire.begin(*event) for event in events]
+        answers = [wire.begin(*event) for event in events]
         count = seq = 0
         for answer in answers:
             try:

@@ -10,7 +10,7 @@ import json
 import os
 import random
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -24,7 +24,6 @@ __all__ = ["ApiError", "NobodyThere", "Wire", "checked"]
 _CONNECT_SECONDS = 5.0
 # Who is silent for two of them is taken for dead.
 _PING_SECONDS = 10
-_ANY_NUMBER = 2**31
 
 _nats: Any = import_module("nats")
 _errors: Any = import_module("nats.errors")
@@ -47,6 +46,26 @@ class ApiError(Exception):
     NOT_BEHIND, NOT_LAST = 10070, 10071
 
 
+class _Direct:
+    """What a subscription of the client's takes for a future: each message goes to a function at once.
+
+    Its own way is a queue and a task for each subscription.
+    """
+
+    def __init__(self, wire: Wire, came: Callable[[Any], None]) -> None:
+        self._wire = wire
+        self._came = came
+
+    def cancelled(self) -> bool:
+        return False
+
+    def set_result(self, message: Any) -> None:
+        try:
+            self._came(message)
+        except Exception as error:
+            self._wire.broken_by(error)  # in the client, it would only end its reading
+
+
 class Wire:
     """One connection. All methods are for the loop's thread.
 
@@ -60,9 +79,11 @@ class Wire:
         self._raw: Any = None
         self._inbox = ""
         self._number = 0
-        self._waiting: dict[str, asyncio.Future[Any]] = {}
+        self._waiting: dict[str, Any] = {}  # futures, and what is like them
         self._to_tell: list[Callable[[Exception], None]] = []
         self._connecting = True
+        self._out: list[bytes] = []
+        self._flushes = False
         self.lost: Exception | None = None
         self.info: Mapping[str, Any] = {}
 
@@ -119,7 +140,6 @@ class Wire:
                 connect_timeout=wait,
                 ping_interval=_PING_SECONDS,
                 max_outstanding_pings=1,
-                pending_size=_ANY_NUMBER,
                 **options,
             )
         except (ConnectionLost, PermissionError):
@@ -228,13 +248,12 @@ class Wire:
 
     # -- questions and answers
 
-    async def subscribe(self, subject: str, came: Callable[[Any], Awaitable[None]]) -> Any:
-        """Have `came` called with what is published there."""
+    async def subscribe(self, subject: str, came: Callable[[Any], None]) -> None:
+        """Have `came` called with what is published there; from now on, when this returns."""
         self._check()
         try:
-            return await self._raw.subscribe(
-                subject, cb=came, pending_msgs_limit=_ANY_NUMBER, pending_bytes_limit=0
-            )
+            await self._raw.subscribe(subject, future=_Direct(self, came))
+            await self._raw.flush(_CONNECT_SECONDS)
         except _errors.Error as error:
             raise self._broken(error) from error
 
@@ -243,28 +262,41 @@ class Wire:
         self._number += 1
         return f"_INBOX.{os.urandom(8).hex()}{self._number}"
 
-    async def say(self, subject: str, body: bytes = b"", reply: str = "") -> None:
+    def say(self, subject: str, body: bytes = b"", reply: str = "") -> None:
         """Publish, without an answer."""
         self._check()
-        try:
-            await self._raw.publish(subject, body, reply=reply)
-        except _errors.Error as error:
-            raise self._broken(error) from error
+        self._out.append(published(subject, reply, body, None))
+        self._flush_soon()
 
-    async def begin(
+    def begin(
         self, subject: str, body: bytes, headers: dict[str, str] | None = None
-    ) -> asyncio.Future[Any]:
+    ) -> asyncio.Future[bytes]:
         """Publish a question; its answer will be in the future."""
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.post(future, subject, body, headers)
+        self._flush_soon()
+        return future
+
+    def post(self, answer: Any, subject: str, body: bytes, headers: dict[str, str] | None) -> None:
+        """Publish a question, as soon as something is flushed; its answer goes into what has a future's methods."""
         self._check()
         self._number += 1
         token = str(self._number)
-        future = self._waiting[token] = asyncio.get_running_loop().create_future()
-        try:
-            await self._raw.publish(subject, body, reply=self._inbox + token, headers=headers)
-        except _errors.Error as error:
-            del self._waiting[token]
-            raise self._broken(error) from error
-        return future
+        self._waiting[token] = answer
+        self._out.append(published(subject, self._inbox + token, body, headers))
+
+    def _flush_soon(self) -> None:
+        if not self._flushes:
+            self._flushes = True
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Send what was published so far. Never raises."""
+        self._flushes = False
+        out, self._out = self._out, []
+        if out and self.lost is None:
+            # Beside the client's own buffer, which a task of its empties later.
+            self._raw._transport.write(b"".join(out))
 
     async def ask(self, subject: str, body: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
         """The answer to a question.
@@ -272,8 +304,7 @@ class Wire:
         Raises:
             NobodyThere, ConnectionLost.
         """
-        answer: bytes = await (await self.begin(subject, body, headers))
-        return answer
+        return await self.begin(subject, body, headers)
 
     async def api(self, what: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """What JetStream answers.
@@ -301,7 +332,7 @@ class Wire:
             raise
         return found["seq"], found["subject"], base64.b64decode(found.get("data", ""))
 
-    async def _answered(self, message: Any) -> None:
+    def _answered(self, message: Any) -> None:
         future = self._waiting.pop(message.subject[len(self._inbox) :], None)
         if future is None or future.done():
             return
@@ -316,6 +347,10 @@ class Wire:
         if self.lost is not None:
             raise ConnectionLost(str(self.lost))
 
+    def broken_by(self, error: Exception) -> None:
+        """Something has come that nothing can be made of."""
+        self._break(ConnectionLost(f"what the server has sent cannot be read: {error!r}"))
+
     def _broken(self, error: Exception) -> ConnectionLost:
         return ConnectionLost(f"{type(error).__name__}: {error}")
 
@@ -329,6 +364,16 @@ class Wire:
         """Of the server."""
         words = str(self.info.get("version", "0")).partition("-")[0].split(".")
         return [int(word) if word.isdigit() else 0 for word in words]
+
+
+def published(subject: str, reply: str, body: bytes, headers: Mapping[str, str] | None) -> bytes:
+    """A message as the protocol has it."""
+    to = f"{subject} {reply}" if reply else subject
+    if headers is None:
+        return b"PUB %b %d\r\n%b\r\n" % (to.encode(), len(body), body)
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    head = f"NATS/1.0\r\n{lines}\r\n".encode()
+    return b"HPUB %b %d %d\r\n%b%b\r\n" % (to.encode(), len(head), len(head) + len(body), head, body)
 
 
 def checked(answer: bytes) -> Any:
