@@ -102,7 +102,7 @@ build: $(VENV)/.native  ## build and install into .venv
 # What tests/servers starts. Of NATS and Redis a current version comes from PyPI as well.
 SERVERS := rabbitmq redis nats java maven ip
 # Those that the test suite needs: of the transports that there are.
-TESTED_SERVERS := rabbitmq redis nats ip
+TESTED_SERVERS := rabbitmq redis nats java maven ip
 
 servers: build $(VENV)/.test  ## start RabbitMQ, Redis, Valkey, NATS and Kafka, say where, stop them on Ctrl-C (ARGS="redis kafka")
 	@$(NEED) $(SERVERS)

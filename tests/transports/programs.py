@@ -152,3 +152,13 @@ def get_thirty(url: str, told: Any) -> None:
     queue = conveyor.connect(url)
     told.put([queue.get(timeout=10) for _ in range(30)])
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hold_some(url: str, told: Any) -> None:
+    """Lease an item, take three, and hold the first until this is killed."""
+    import conveyor
+
+    queue: Any = conveyor.connect(url)
+    lease = queue.lease(timeout=60)
+    told.put((lease.item, [queue.get(timeout=60) for _ in range(3)]))
+    time.sleep(600)

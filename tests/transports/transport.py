@@ -168,8 +168,30 @@ class Nats(Transport):
         return {"ssl_ca_certs": str(server.certificates.ca)}
 
 
+class Kafka(Transport):
+    """One partition, so that there is one order, and one process at a time takes items."""
+
+    scheme = "kafka"
+    server = "kafka"
+    soon = 2.0  # a member of a group that was killed is taken for dead after 3 s: see servers/kafka_server.py
+    calm = 0.2
+    kills = 1
+    exact_bounds = False
+    exact_bytes = False
+    delays = False
+    blocks_publishers = False
+    drops_oldest = False
+
+    def url(self, name: str, folder: Path) -> str:
+        return shared(self.server).url(name, **self.options)
+
+    @classmethod
+    def tls_options(cls, server: Server) -> dict[str, str]:
+        return {"ssl_ca_certs": str(server.certificates.ca)}
+
+
 def _available() -> dict[str, type[Any]]:
-    return {kind.scheme: kind for kind in (SharedMemory, Memory, Sqlite, Redis, RabbitMQ, Nats)}
+    return {kind.scheme: kind for kind in (SharedMemory, Memory, Sqlite, Redis, RabbitMQ, Nats, Kafka)}
 
 
 TRANSPORTS = _available()

@@ -112,7 +112,7 @@ class Link(Generic[C]):
                 if now >= self._not_before or now >= until:
                     attempts += 1
                     if lost is not None:
-                        backend.close()
+                        backend.drop()
                     try:
                         return self._attempt(backend, until)
                     except ConnectionLost as error:
@@ -128,7 +128,7 @@ class Link(Generic[C]):
             backend.open(max(until - monotonic(), _LEAST_ATTEMPT))
             self._declare(backend)
         except ConnectionLost:
-            backend.close()
+            backend.drop()
             # With jitter, so that all who lost the same broker do not come back at the same moment.
             self._not_before = monotonic() + self._pause * random.uniform(0.5, 1.5)
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
@@ -160,7 +160,7 @@ class Link(Generic[C]):
     def close(self) -> None:
         """Disconnect. Idempotent."""
         self._closed = True
-        backend, self.backend = self.backend, None
+        backend, self.backend = self.backend or self._spare, None
         self._spare = None
         if backend is not None:
             backend.close()

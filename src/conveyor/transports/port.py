@@ -156,6 +156,10 @@ class Connection(ABC):
     def close(self) -> None:
         """Disconnect; what is leased through this connection may come back. Never raises, never waits long."""
 
+    def drop(self) -> None:
+        """Let go of a connection that is lost; `open` follows. As `close`, but for a client that heals by itself."""
+        self.close()
+
     def abandon(self) -> None:  # noqa: B027  (many have nothing to forget)
         """Forget the connection without a word to the broker: this is a forked child, and it is the parent's.
 

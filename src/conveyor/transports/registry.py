@@ -69,6 +69,7 @@ _BOTH = ("queue", "topic")
 _RABBITMQ = Row("rabbitmq", _BOTH, "pika", "rabbitmq")
 _REDIS = Row("redis", _BOTH, "redis", "redis")
 _NATS = Row("nats", _BOTH, "nats", "nats")
+_KAFKA = Row("kafka", _BOTH, "confluent_kafka", "kafka")
 
 # Shared memory has no module of this kind: its queues and topics are conveyor.Queue and conveyor.Topic themselves.
 SHM = "shm"
@@ -81,6 +82,8 @@ ROWS: dict[str, Row] = {
     "rediss": _REDIS,
     "nats": _NATS,
     "tls": _NATS,
+    "kafka": _KAFKA,
+    "kafka+ssl": _KAFKA,
 }
 
 

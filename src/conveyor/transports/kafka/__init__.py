@@ -1,0 +1,47 @@
+"""`kafka://host1,host2/name` and `kafka+ssl://`: queues and topics on Apache Kafka, from version 4.0 on.
+
+A queue is a topic of Kafka's and a group of consumers. The offset that the group commits is that of the oldest item
+that is not settled; what is known of the items behind it, which are acknowledged and which are leased, stands in the
+metadata of that commit. Beside it lies the control record, a log of its own.
+"""
+
+from __future__ import annotations
+
+from ..port import Backend
+from ..topic_port import TopicBackend
+from ..url import Option, Shape, Url
+from .queue import KafkaQueue
+from .topic import KafkaTopic
+
+__all__ = ["SHAPE", "queue", "topic"]
+
+SHAPE = Shape(
+    "kafka://user:password@host1:9092,host2:9092/name",
+    options={
+        # The group of consumers; one queue has one.
+        "group": Option("str"),
+        # Of a topic of Kafka's that is made now. So many processes can take items at a time; order is that of each.
+        "partitions": Option("int", 1, 1),
+        # Copies of each item; none said: as the cluster has it for new topics.
+        "replication": Option("int", None, 1),
+        # "consumer": groups of KIP-848, which a server before 4.0 does not have.
+        "protocol": Option("consumer|classic", "consumer"),
+        # Seconds after which a consumer that is silent is taken for dead; of protocol=classic.
+        "session_timeout": Option("float", 10.0, 1.0),
+        "sasl_mechanism": Option("PLAIN|SCRAM-SHA-256|SCRAM-SHA-512", "PLAIN"),
+        # Of kafka+ssl://.
+        "ssl_ca_certs": Option("str"),
+        "ssl_certfile": Option("str"),
+        "ssl_keyfile": Option("str"),
+    },
+)
+
+
+def queue(url: Url) -> Backend:
+    """The queue at `url`."""
+    return KafkaQueue(url)
+
+
+def topic(url: Url) -> TopicBackend:
+    """The topic at `url`."""
+    return KafkaTopic(url)

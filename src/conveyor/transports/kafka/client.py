@@ -1,0 +1,394 @@
+"""The connections of one process to one URL; all of its handles share them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from multiprocessing import util
+from time import monotonic, sleep
+from typing import Any
+
+from ...errors import NotSupported
+from ..port import ConnectionLost
+from ..url import Url
+from .forks import outlive_all, outlives_forks
+from .group import Group
+from .record_log import END, RecordLog
+from .sender import Sender
+from .settings import (
+    ANSWER_SECONDS,
+    KafkaError,
+    KafkaException,
+    group_of,
+    is_refusal,
+    meaning,
+    producer_settings,
+    raised,
+    shared_settings,
+)
+
+__all__ = ["Client", "forget", "release", "shared_client"]
+
+_kafka: Any = import_module("confluent_kafka")
+_admin: Any = import_module("confluent_kafka.admin")
+
+# Within so long the threads of a client notice that it is closed.
+_POLL_SECONDS = 0.1
+_ATTEMPT_SECONDS = 0.25
+# Until all servers of a cluster know of a topic that was just made.
+_SPREAD_SECONDS = 2.0
+# What a client says for ever that has not heard of a new leader.
+_STALE = (
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError._NOENT,
+)
+_BROKERS_GONE = (KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)
+
+
+class Client:
+    """Producer, administration and group of one URL.
+
+    Attributes:
+        down: why no server can be reached, as far as the client knows; None: one can.
+        producer: the client's.
+        log: the control record.
+    """
+
+    def __init__(self, url: Url) -> None:
+        outlives_forks(self)
+        self.url = url
+        self.pid = os.getpid()
+        self.users = 0
+        self.down: str | None = None
+        self._refusal: Any = None
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._topic = url.name
+        self.producer: Any = _kafka.Producer({**producer_settings(url), "error_cb": self.on_error})
+        self._administration: Any = None
+        self.log = RecordLog(self, f"conveyor.record.{url.name}")
+        self._partitions = 0
+        self._sender: Sender | None = None
+        self._group: Group | None = None
+        threading.Thread(
+            target=self._serve, args=(self.producer,), name="conveyor-kafka", daemon=True
+        ).start()
+
+    def _serve(self, producer: Any) -> None:
+        while not self._is_closed:
+            producer.poll(_POLL_SECONDS)
+        self.producer = None
+        with contextlib.suppress(KafkaException):
+            producer.purge()
+            producer.poll(0)
+
+    def on_error(self, error: Any) -> None:
+        """The client tells of something; called in its threads."""
+        if is_refusal(error):
+            self._refusal = error
+        elif error.code() in _BROKERS_GONE:
+            self.down = f"{error.name()}: {error.str()}"
+
+    def check(self) -> None:
+        """Raise PermissionError if the server has refused us."""
+        if self._refusal is not None:
+            raise meaning(self._refusal, self.url)
+
+    def reach(self, wait: float) -> None:
+        """See that a server answers.
+
+        Raises:
+            ConnectionLost, PermissionError: see `Connection.open`.
+        """
+        until = monotonic() + wait
+        self.down = self._refusal = None
+        while True:
+            left = until - monotonic()
+            try:
+                self.producer.list_topics(self.log_topic, timeout=max(min(left, _ATTEMPT_SECONDS), 0.01))
+            except KafkaException as error:
+                self.check()
+                found = raised(error, self.url)
+                if isinstance(found, ConnectionLost) and left > _ATTEMPT_SECONDS and self.down is None:
+                    continue
+                if self.down is not None:
+                    raise ConnectionLost(self.down) from error
+                raise found from error
+            self.down = None
+            return
+
+    @property
+    def log_topic(self) -> str:
+        """The name of the control record's."""
+        return f"conveyor.record.{self.url.name}"
+
+    @staticmethod
+    def pause(seconds: float) -> None:
+        """Sleep."""
+        sleep(seconds)
+
+    # -- topics of Kafka's
+
+    @property
+    def admin(self) -> Any:
+        """For what changes topics."""
+        with self._lock:
+            if self._administration is None:
+                self._administration = _admin.AdminClient(
+                    {**shared_settings(self.url), "error_cb": self.on_error}
+                )
+            return self._administration
+
+    def result(self, futures: Mapping[Any, Any], fine: Iterable[int] = ()) -> dict[Any, Any]:
+        """What came of each; an error that is among `fine` is None."""
+        results: dict[Any, Any] = {}
+        for key, future in futures.items():
+            try:
+                results[key] = future.result(2 * ANSWER_SECONDS)
+            except KafkaException as error:
+                code = error.args[0].code()
+                if code not in fine:
+                    self.check()
+                    if code in _STALE:
+                        with self._lock:
+                            self._administration = None
+                    raise raised(error, self.url) from error
+                results[key] = None
+            except TimeoutError as error:
+                raise ConnectionLost("no answer") from error
+        return results
+
+    def partitions_of(self, topic: str) -> int:
+        """How many a topic has; 0: there is none of that name."""
+        try:
+            found = self.producer.list_topics(topic, timeout=ANSWER_SECONDS).topics[topic]
+        except KafkaException as error:
+            self.check()
+            raise raised(error, self.url) from error
+        if found.error is not None:
+            if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return 0
+            raise meaning(found.error, self.url)
+        if not found.partitions:
+            raise ConnectionLost(f"no server tells of the partitions of {topic}")
+        return len(found.partitions)
+
+    def make(self, topic: str, partitions: int, config: Mapping[str, str]) -> bool:
+        """Make a topic, unless it is there already; whether it was made."""
+        replication = self.url.options["replication"]
+        made = _admin.NewTopic(
+            topic,
+            num_partitions=partitions,
+            replication_factor=-1 if replication is None else replication,
+            config=dict(config),
+        )
+        fine = (KafkaError.TOPIC_ALREADY_EXISTS,)
+        try:
+            # Whoever asks for it afterwards, at another server of the cluster, must find it.
+            self.admin.create_topics([made], operation_timeout=ANSWER_SECONDS)[topic].result(
+                2 * ANSWER_SECONDS
+            )
+        except KafkaException as error:
+            if error.args[0].code() in fine:
+                return False
+            raise raised(error, self.url) from error
+        return True
+
+    def remove(self, topics: list[str]) -> None:
+        """Delete topics; those that there are not are no error."""
+        fine = (KafkaError.UNKNOWN_TOPIC_OR_PART,)
+        self.result(self.admin.delete_topics(topics, operation_timeout=ANSWER_SECONDS), fine)
+
+    def bounds(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
+        """The first offset and that behind the last, of each."""
+        places = [_kafka.TopicPartition(topic, partition) for partition in partitions]
+        asked = [
+            self.admin.list_offsets(dict.fromkeys(places, spec), request_timeout=ANSWER_SECONDS)
+            for spec in (_admin.OffsetSpec.earliest(), _admin.OffsetSpec.latest())
+        ]
+        first, end = (
+            {place.partition: answer.offset for place, answer in self.result(each).items()} for each in asked
+        )
+        if min(*first.values(), *end.values()) < 0:
+            raise ConnectionLost(
+                f"no server tells the offsets of {topic}"
+            )  # the client takes no answer for one
+        return {partition: (first[partition], end[partition]) for partition in first}
+
+    def delete_before(self, topic: str, offsets: Mapping[int, int], wait: bool = False) -> None:
+        """Delete what lies before, of each partition; without `wait` nobody hears whether it could be done."""
+        places = [_kafka.TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
+        asked = self.admin.delete_records(places, request_timeout=ANSWER_SECONDS)
+        if wait:
+            self.result(asked)
+
+    def extent(self, topic: str) -> tuple[int, int] | None:
+        """The first offset and that behind the last, of a topic of one partition; None: there is none of that name."""
+        try:
+            return self.bounds(topic, (0,))[0]
+        except ConnectionLost:
+            if self.partitions_of(topic):
+                raise
+            return None
+
+    # -- items
+
+    @property
+    def partitions(self) -> int:
+        """Of the topic with the items."""
+        until = monotonic() + _SPREAD_SECONDS
+        while not self._partitions:
+            self._partitions = self.partitions_of(self._topic)
+            if not self._partitions and monotonic() > until:
+                raise FileNotFoundError(f"{self.url} was removed")
+        return self._partitions
+
+    @property
+    def sender(self) -> Sender:
+        """Puts items."""
+        with self._lock:
+            sender = self._sender
+        if sender is None:
+            fresh = Sender(self, self._topic, self.partitions, self.ends)
+            with self._lock:
+                sender = self._sender = self._sender or fresh
+        return sender
+
+    def put_one(
+        self, topic: str, partition: int, body: bytes | None, headers: Any, name: str = ""
+    ) -> tuple[int, int]:
+        """See `Sender.put_one`."""
+        return self._single.put_one(topic, partition, body, headers, name)
+
+    @property
+    def _single(self) -> Sender:
+        # Of no topic: what it puts belongs to no chain.
+        return self._sender or Sender(self, "", 1, lambda: None)
+
+    def ends(self) -> dict[int, int] | None:
+        """Where the items end, by partition, as the record says now; None: they do not.
+
+        Raises:
+            FileNotFoundError: it was removed.
+        """
+        if self.log.read() is None:
+            raise FileNotFoundError(f"{self.url} was removed")
+        if not self.log.is_ended:
+            return None
+        return self.log.ends or self.log.write_ends(self._put_ends)
+
+    def _put_ends(self) -> dict[int, int]:
+        return {
+            partition: self.put_one(self._topic, partition, None, [(END, b"")])[1]
+            for partition in range(self.partitions)
+        }
+
+    @property
+    def group(self) -> Group | None:
+        """The consumers' group, if this process is or was a member."""
+        return self._group
+
+    def joined_group(self, mark: str, trims: bool) -> Group:
+        """The same; made if there is none."""
+        with self._lock:
+            if self._group is None:
+                self._group = Group(self, self._topic, mark, trims)
+            return self._group
+
+    def committed(self, partitions: Iterable[int]) -> dict[int, tuple[int, str]]:
+        """What the group has committed of each partition: offset, below 0 if nothing, and metadata."""
+        places = [_kafka.TopicPartition(self._topic, partition) for partition in partitions]
+        group = group_of(self.url)
+        asked = _kafka.ConsumerGroupTopicPartitions(group, places)
+        answers = self.admin.list_consumer_group_offsets([asked], request_timeout=ANSWER_SECONDS)
+        found = self.result(answers)[group].topic_partitions
+        for place in found:
+            if place.error is not None:
+                raise meaning(place.error, self.url)
+        return {place.partition: (place.offset, place.metadata or "") for place in found}
+
+    # -- its end
+
+    def close(self) -> None:
+        """Leave the group, and let all connections go."""
+        self._is_closed = True
+        with self._lock:
+            group, self._group = self._group, None
+            self._administration = None
+        if group is not None:
+            group.close()
+        self.log.close()
+
+
+_clients: dict[str, Client] = {}
+_clients_lock = threading.Lock()
+_leaves_in = 0
+
+
+def shared_client(url: Url) -> Client:
+    """The client of a URL, in this process; `release` it."""
+    with _clients_lock:
+        client = _clients.get(url.text)
+        if client is None:
+            _leave_at_exit()
+            try:
+                client = _clients[url.text] = Client(url)
+            except KafkaException as error:
+                found = error.args[0]
+                if found.code() in (KafkaError._INVALID_ARG, KafkaError._UNSUPPORTED_FEATURE):
+                    raise NotSupported(f"{url}: {found.str()}") from error
+                raise raised(error, url) from error
+        client.users += 1
+        return client
+
+
+def release(client: Client) -> None:
+    """One that it was made for needs it no more."""
+    if client.pid != os.getpid():
+        return
+    with _clients_lock:
+        client.users -= 1
+        if client.users:
+            return
+        if _clients.get(client.url.text) is client:
+            del _clients[client.url.text]
+    client.close()
+
+
+def forget(client: Client) -> None:
+    """Whoever connects to its URL from now on gets another one: what that is a URL of was removed."""
+    with _clients_lock:
+        if _clients.get(client.url.text) is client:
+            del _clients[client.url.text]
+
+
+def _leave_at_exit() -> None:
+    """Have the groups left when this process ends, also if it is a child of multiprocessing's."""
+    global _leaves_in
+    if _leaves_in != os.getpid():
+        _leaves_in = os.getpid()
+        util.Finalize(None, _close_all, exitpriority=10)
+
+
+def _close_all() -> None:
+    """The process ends: others should not have to wait until it is taken for dead."""
+    with _clients_lock:
+        clients = list(_clients.values())
+        _clients.clear()
+    for client in clients:
+        client.close()
+
+
+def _after_fork() -> None:
+    global _clients_lock
+    _clients_lock = threading.Lock()
+    _clients.clear()
+    outlive_all()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,150 @@
+"""What a member of a group commits, for all that wait for it at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from importlib import import_module
+from time import monotonic
+from typing import Any
+
+from ..port import ConnectionLost
+from .settings import KafkaError, KafkaException, meaning
+from .window import Window
+
+__all__ = ["Commits"]
+
+_kafka: Any = import_module("confluent_kafka")
+
+# What is committed goes on being tried for so long while the group is being changed.
+_COMMIT_SECONDS = 5.0
+_PAUSE_SECONDS = 0.02
+_LOOK_SECONDS = 0.5
+# So many items that are settled are deleted at a time.
+_TRIM = 1000
+_NOT_NOW = (
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.STALE_MEMBER_EPOCH,
+    KafkaError.FENCED_MEMBER_EPOCH,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError._STATE,
+    KafkaError._ASSIGNMENT_LOST,
+    KafkaError._WAIT_COORD,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+)
+
+
+class Commits:
+    """The thread that polls commits as well: the client lets in one thread at a time.
+
+    Args:
+        lock: of the windows.
+        client: with `url`, `check`, `pause`, `delete_before`.
+        consumer: the member.
+        topic: with the items.
+        mark: of the queue, for the metadata.
+        trims: whether items that are settled may be deleted.
+
+    Attributes:
+        consumer: the member as it is now.
+        dirty: the windows of which the broker does not know all.
+        is_wanted: whether somebody waits for a commit.
+        asked: told when somebody does, and for whatever else the thread should look at.
+    """
+
+    def __init__(
+        self, lock: threading.RLock, client: Any, consumer: Any, topic: str, mark: str, trims: bool
+    ) -> None:
+        self.asked = threading.Condition(lock)
+        self._done = threading.Condition(lock)
+        self._client = client
+        self.consumer = consumer
+        self._topic = topic
+        self._mark = mark
+        self._trims = trims
+        self._trimmed: dict[int, int] = {}
+        self._error: Exception | None = None
+        self.dirty: set[Window] = set()
+        self.is_wanted = False
+
+    def flush(self) -> None:
+        """Wait until what was changed before is committed.
+
+        Raises:
+            ConnectionLost: nobody answers.
+        """
+        until = monotonic() + _COMMIT_SECONDS
+        with self._done:
+            wanted = [(window, window.revision) for window in self.dirty]
+            self._error = None
+            while any(window.is_ours and window.durable < revision for window, revision in wanted):
+                left = until - monotonic()
+                error = self._failure()
+                if error is not None and not isinstance(error, ConnectionLost):
+                    raise error
+                if left <= 0:
+                    raise ConnectionLost("no answer" if error is None else str(error))
+                self.is_wanted = True
+                self.asked.notify()
+                self._done.wait(min(left, _LOOK_SECONDS))
+
+    def _failure(self) -> Exception | None:
+        return self._error
+
+    def serve(self) -> bool:
+        """Commit all that there is; False: that could not be done now. For the thread that polls."""
+        with self._done:
+            self.is_wanted = False
+            some = [(window, window.revision) for window in self.dirty]
+            places = [
+                _kafka.TopicPartition(self._topic, window.partition, window.low, window.dump(self._mark))
+                for window, _ in some
+            ]
+        error = self._commit(places)
+        with self._done:
+            if error is None:
+                for window, revision in some:
+                    window.durable = max(window.durable, revision)
+                    if window.revision == revision:
+                        self.dirty.discard(window)
+            else:
+                found = meaning(error, self._client.url)
+                later = error.code() in _NOT_NOW and not isinstance(found, ConnectionLost)
+                self._error = ConnectionLost(str(found)) if later else found
+                self.is_wanted = True
+            self._done.notify_all()
+        if error is not None:
+            self._client.pause(_PAUSE_SECONDS)
+            return False
+        self._trim(some)
+        return True
+
+    def _commit(self, places: list[Any]) -> Any:
+        """Why it could not be; None: it was."""
+        if not places:
+            return None
+        try:
+            answers = self.consumer.commit(offsets=places, asynchronous=False)
+        except KafkaException as error:
+            return error.args[0]
+        return next((answer.error for answer in answers if answer.error is not None), None)
+
+    def lose(self, window: Window) -> None:
+        """It is another member's now. With the lock held."""
+        self.dirty.discard(window)
+        self._done.notify_all()
+
+    def _trim(self, committed: list[tuple[Window, int]]) -> None:
+        """Delete what is settled, now and then."""
+        if not self._trims:
+            return
+        offsets: dict[int, int] = {}
+        for window, _ in committed:
+            if window.low - self._trimmed.get(window.partition, 0) >= _TRIM:
+                offsets[window.partition] = self._trimmed[window.partition] = window.low
+        if offsets:
+            with contextlib.suppress(ConnectionLost, OSError):
+                self._client.delete_before(self._topic, offsets)

@@ -1,0 +1,157 @@
+"""A queue on Kafka."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Mapping, Sequence
+from time import monotonic
+
+from ...errors import NotSupported
+from ..port import Backend, ConnectionLost, Delivery, Depth, Message, Settings
+from .connected import KafkaConnection
+from .group import Group
+from .marks import Marks
+from .sender import CONTENT_TYPE
+from .settings import group_of
+from .window import SETTLED
+
+__all__ = ["KafkaQueue"]
+
+# So long an item is held back here. What should wait longer has no place at the broker.
+_LONGEST_DELAY = 0.2
+# Whether what waits was dropped is looked at so often by who takes items.
+_LOOK_SECONDS = 0.25
+
+
+class KafkaQueue(KafkaConnection, Backend):
+    """A queue: a topic, and a group of consumers that commits more than offsets; see `marks`."""
+
+    _looked_at = 0.0
+
+    def declare(self, settings: Settings) -> None:
+        super().declare(settings)
+        group = settings.extra.get("group")
+        if group != group_of(self._url):
+            raise ValueError(
+                f"{self._url}: group is {group_of(self._url)!r}, and this queue has {group!r}; what several "
+                "groups should get are events of a topic (kind=topic)"
+            )
+
+    @property
+    def _group(self) -> Group:
+        return self._client.joined_group(self._extra["mark"], self._extra["ours"])
+
+    # -- putting
+
+    def send(self, messages: Sequence[Message], wait: float) -> int:
+        return self._client.sender.send(messages, wait, False)
+
+    # -- taking
+
+    def take(self, most: int, wait: float) -> list[Delivery]:
+        found = self._some(most, wait, False)
+        if found:
+            for each in found:
+                each.tag.stage = SETTLED
+            # The broker may have read it, and its answer is lost: they are handed out, and the commit is tried again.
+            with contextlib.suppress(ConnectionLost):
+                self._group.flush()
+        return found
+
+    def lease(self, most: int, wait: float, seconds: float | None) -> list[Delivery]:
+        found = self._some(most, wait, True)
+        if found:
+            # Before anybody works on them: if this process dies of one of them, that was an attempt.
+            try:
+                self._group.flush()
+            except BaseException:
+                self._group.undo_leases(found)
+                raise
+        return found
+
+    def _some(self, most: int, wait: float, lease: bool) -> list[Delivery]:
+        client = self._client
+        if monotonic() - self._looked_at > _LOOK_SECONDS:
+            self._looked_at = monotonic()
+            if client.log.read() is None:
+                raise self._removed()
+            if client.log.is_dropped:
+                self.purge()
+                return []
+        return self._group.take(most, wait, lease, wait < self.capabilities.slice_seconds)
+
+    # -- settling
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        return self._group.settle(deliveries)
+
+    def release(
+        self, deliveries: Sequence[Delivery], delay: float, counted: bool, error: str
+    ) -> Sequence[Delivery]:
+        if delay > _LONGEST_DELAY:
+            raise NotSupported(
+                f"{self._url}: Kafka cannot keep an item back for {delay:g} s; release it without a delay, or use "
+                "redis:// or sqlite://"
+            )
+        if delay > 0:
+            timer = threading.Timer(delay, _put_back, (self._group, deliveries, counted, error))
+            timer.daemon = True
+            timer.start()
+            return [each for each in deliveries if not each.tag.window.is_ours]
+        return self._group.put_back(deliveries, counted, error)
+
+    def bury(self, deliveries: Sequence[Delivery], error: str) -> Sequence[Delivery]:
+        client = self._client
+        mine = [each for each in deliveries if each.tag.window.is_ours]
+        if mine and not client.partitions_of(self._dead):
+            client.make(self._dead, 1, self._config())
+        for each in mine:
+            headers = [
+                (CONTENT_TYPE, each.content_type),
+                ("error", error[:10_000]),
+                ("attempts", str(each.attempts)),
+            ]
+            place = f"{self._dead}:{each.tag.window.partition}:{each.tag.offset}"
+            client.put_one(self._dead, 0, each.body, headers, place)
+        return self._group.settle(deliveries)
+
+    # -- state
+
+    def depth(self) -> Depth:
+        client = self._client
+        ends = client.ends() or {}
+        partitions = range(client.partitions)
+        bounds = client.bounds(self._url.name, partitions)
+        committed = client.committed(partitions)
+        ready = leased = 0
+        for partition in partitions:
+            low, metadata = committed[partition]
+            first, end = bounds[partition]
+            marks = Marks.load(metadata, self._extra["mark"], low) if low >= 0 else None
+            if marks is None:
+                low, marks = first, Marks(set(), {}, {})
+            more = marks.counts(max(low, first), min(end, ends.get(partition, end)))
+            ready += more[0]
+            leased += more[1]
+        return Depth(ready, leased)
+
+    def purge(self) -> None:
+        client = self._client
+        bounds = client.bounds(self._url.name, range(client.partitions))
+        client.delete_before(self._url.name, {key: end for key, (_, end) in bounds.items()}, wait=True)
+        if client.group is not None:
+            client.group.drop_waiting()
+
+    def figures(self) -> Mapping[str, int]:
+        client = self._client
+        if not client.partitions_of(self._dead):
+            return {"dead": 0}
+        ((first, end),) = client.bounds(self._dead, (0,)).values()
+        return {"dead": end - first}
+
+
+def _put_back(group: Group, deliveries: Sequence[Delivery], counted: bool, error: str) -> None:
+    # Here they wait in any case; the broker hears of it with the next commit.
+    with contextlib.suppress(ConnectionLost, OSError):
+        group.put_back(deliveries, counted, error)

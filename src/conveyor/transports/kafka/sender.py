@@ -1,0 +1,234 @@
+"""Puts messages into a topic of Kafka's, and knows which of them came after its end."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any
+
+from ...errors import ItemTooLarge
+from ..port import ConnectionLost, Ended, Message
+from .flight import Batch, Flight
+from .settings import ANSWER_SECONDS, LONGEST, KafkaError, KafkaException, meaning, raised
+
+__all__ = ["CONTENT_TYPE", "Sender"]
+
+CONTENT_TYPE = "content-type"
+_MOST_SENT, _MOST_BYTES_SENT = 10_000, 2**25
+# So long the answer may take when the caller has no time to wait; longer, if it has.
+_LEAST_WAIT = 5.0
+_SLICE = 0.1
+# What nobody has asked for again for so long, nobody will.
+_FORGET_SECONDS = 600.0
+
+
+class Sender:
+    """The messages of one topic.
+
+    A message that is sent again, by its id, is not put again: it is waited for. The end of a topic is a message of its
+    own in each partition, and what comes behind is void; where those lie, the control record says. A message has come
+    before the end if its offset follows one that did, without a gap; behind a gap there was somebody else, and the
+    record must be read. So who is the only one to put reads it once.
+
+    Args:
+        client: with `producer`, `url`, `check()` and `down`.
+        topic: its name.
+        partitions: how many there are.
+        ends: reads the record, and tells where the topic ends: None if it does not.
+    """
+
+    def __init__(
+        self, client: Any, topic: str, partitions: int, ends: Callable[[], dict[int, int] | None]
+    ) -> None:
+        self._client = client
+        self._topic = topic
+        self._partitions = partitions
+        self._ends = ends
+        self._turn = itertools.count()
+        self._flying: dict[str, Flight] = {}
+        # By partition: the offset that would follow; written by the client's thread alone.
+        self._following: dict[int, int] = {}
+        self._chain = 0
+        self._chains: dict[int, int] = {}
+        self._sound: set[int] = set()
+
+    # -- in the client's thread
+
+    def note(self, partition: int, offset: int) -> int:
+        """A message is there; the chain that it belongs to."""
+        if self._following.get(partition) != offset:
+            self._chain += 1
+            self._sound.discard(self._chains.get(partition, -1))
+            self._chains[partition] = self._chain
+        self._following[partition] = offset + 1
+        return self._chains[partition]
+
+    # -- in those of callers
+
+    def send(self, messages: Sequence[Message], wait: float, keyed: bool) -> int:
+        """Put them, in order; how many of the first are there.
+
+        Args:
+            messages: at least one.
+            wait: seconds.
+            keyed: whether the key says which partition; else they take turns.
+
+        Raises:
+            Ended: the first is void.
+            ItemTooLarge, ConnectionLost: see `Backend.send`.
+        """
+        largest = max(len(message.body) for message in messages)
+        if largest > LONGEST:
+            raise ItemTooLarge(
+                f"the item takes {largest} bytes and can never be put: at most {LONGEST} can; send smaller items"
+            )
+        flights = self._launch(messages, keyed)
+        self._wait(flights, wait)
+        count = self._sound_ones(flights)
+        for message in messages[:count]:
+            self._flying.pop(message.id, None)
+        if count:
+            return count
+        error = flights[0].error
+        if error is not None:
+            for message, flight in zip(messages, flights, strict=False):
+                if flight.error is not None:
+                    self._flying.pop(message.id, None)
+            if error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE):
+                raise ItemTooLarge(
+                    f"the item takes {len(messages[0].body)} bytes and can never be put: the server takes no such "
+                    "messages in this topic (max.message.bytes); send smaller items"
+                )
+            raise meaning(error, self._client.url)
+        return 0
+
+    def _launch(self, messages: Sequence[Message], keyed: bool) -> list[Flight]:
+        """Their flights; those that are new take off."""
+        flying = self._flying
+        now = monotonic()
+        if len(flying) > 2 * _MOST_SENT:
+            for name, flight in list(flying.items()):
+                if flight.has_landed and now - flight.since > _FORGET_SECONDS:
+                    flying.pop(name, None)
+        some = messages[:_MOST_SENT]
+        if len(some) > 1:
+            size = 0
+            for place, message in enumerate(some):
+                size += len(message.body)
+                if size > _MOST_BYTES_SENT:
+                    some = some[: place + 1]
+                    break
+        fresh = sum(message.id not in flying for message in some)
+        batch = Batch(fresh)
+        flights: list[Flight] = []
+        for message in some:
+            if message.id not in flying:
+                flight = flying[message.id] = Flight(self, batch, now)
+                self._take_off(message, keyed, flight)
+            flights.append(flying[message.id])
+        return flights
+
+    def _take_off(self, message: Message, keyed: bool, flight: Flight) -> None:
+        produce = self._client.producer.produce
+        key = None if message.key is None else message.key.encode("utf-8", "surrogatepass")
+        turn = 0 if self._partitions == 1 else -1 if keyed else next(self._turn)
+        partition = turn if turn < 1 else turn % self._partitions
+        headers = [(CONTENT_TYPE, message.content_type)]
+        until = monotonic() + _LEAST_WAIT
+        while True:
+            try:
+                produce(self._topic, message.body, key, partition, on_delivery=flight.report, headers=headers)
+                return
+            except BufferError:  # as many as the client holds are on their way
+                if monotonic() > until:
+                    raise ConnectionLost("the messages that were put before are not taken") from None
+                self._client.pause(0.005)
+            except KafkaException as error:
+                flight.fail(error.args[0])
+                return
+
+    def _wait(self, flights: Sequence[Flight], wait: float) -> None:
+        """Until they have landed; at most `wait` seconds, or `_LEAST_WAIT` if that is more.
+
+        Raises:
+            ConnectionLost: nobody answers.
+        """
+        began = monotonic()
+        until = began + max(wait, _LEAST_WAIT)
+        for flight in flights:
+            landed = flight.batch.landed
+            while not flight.has_landed:
+                if landed.wait(_SLICE):
+                    if flight.has_landed:
+                        break
+                    continue
+                self._client.check()
+                if self._client.down is not None:
+                    raise ConnectionLost(self._client.down)
+                if monotonic() > until:
+                    raise ConnectionLost(f"no answer for {monotonic() - flight.since:.1f} s")
+
+    def _sound_ones(self, flights: Sequence[Flight]) -> int:
+        """How many of the first are there, and count.
+
+        Raises:
+            Ended: none, as the first came behind the end.
+        """
+        count = 0
+        while count < len(flights) and flights[count].error is None:
+            count += 1
+        doubtful = {flight.chain for flight in flights[:count]} - self._sound
+        if not doubtful:
+            return count
+        ends = self._ends()
+        if ends is None:
+            # Only those that are the last of their partition's will be followed.
+            self._sound.update(doubtful & set(self._chains.copy().values()))
+            return count
+        for place, flight in enumerate(flights[:count]):
+            partition, offset = flight.place
+            if offset >= ends.get(partition, offset + 1):
+                if not place:
+                    raise Ended
+                return place
+        return count
+
+    def put_one(
+        self, topic: str, partition: int, body: bytes | None, headers: Any, name: str = ""
+    ) -> tuple[int, int]:
+        """Put a message of ours into any topic; its partition and offset.
+
+        Args:
+            name: what is put again by the same name is not.
+        """
+        flight = self._flying.get(name) if name else None
+        if flight is None:
+            batch = Batch(1)
+            flight = _Single(batch, monotonic())
+            try:
+                self._client.producer.produce(
+                    topic, body, None, partition, on_delivery=flight.report, headers=headers
+                )
+            except KafkaException as error:
+                raise raised(error, self._client.url) from error
+            if name:
+                self._flying[name] = flight
+        self._wait([flight], ANSWER_SECONDS)
+        if name:
+            self._flying.pop(name, None)
+        if flight.error is not None:
+            raise meaning(flight.error, self._client.url)
+        return flight.place
+
+
+class _Single(Flight):
+    """A message that belongs to no chain."""
+
+    __slots__ = ()
+
+    def __init__(self, batch: Batch, since: float) -> None:
+        super().__init__(self, batch, since)
+
+    def note(self, partition: int, offset: int) -> int:
+        return -1

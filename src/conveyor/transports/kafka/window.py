@@ -1,0 +1,162 @@
+"""The items of one partition that this process has: what waits here, what is leased, what is settled."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ..port import Delivery
+from .marks import MOST_AHEAD, Marks
+
+__all__ = ["LEASED", "RETURNED", "SETTLED", "Held", "Window"]
+
+LEASED, SETTLED, RETURNED = range(3)
+
+
+class Held:
+    """What a delivery is known by.
+
+    Attributes:
+        stage: what was done with it. What is asked for once more, as the broker could not be told of it, is not done
+            once more.
+    """
+
+    __slots__ = ("offset", "stage", "window")
+
+    def __init__(self, window: Window, offset: int) -> None:
+        self.window = window
+        self.offset = offset
+        self.stage = LEASED
+
+
+class Window:
+    """All methods are called with the group's lock held.
+
+    Attributes:
+        low: the oldest item that is not settled; what is committed.
+        next: the offset that is read next.
+        end: where the queue ends; what lies behind is void.
+        waiting: items that were read and nobody has, in their order.
+        bytes: of those.
+        is_paused: whether no more are fetched.
+        is_ours: whether the group has this partition with us; when that is over it never comes back.
+        is_leaving: whether it goes to another member, so that nothing more is handed out.
+        revision: of what is known here, and the one that the broker has.
+    """
+
+    def __init__(self, partition: int, low: int, marks: Marks | None) -> None:
+        self.partition = partition
+        self.low = self.next = low
+        self.end: int | None = None
+        self.waiting: deque[Delivery] = deque()
+        self.leased: dict[int, int] = {}
+        self.settled: set[int] = set()
+        self.returned: dict[int, int] = {}
+        self.bytes = 0
+        self.is_paused = False
+        self.is_ours = True
+        self.is_leaving = False
+        self.revision = self.durable = 0
+        if marks is not None:
+            self.settled |= marks.settled
+            self.returned |= marks.returned
+            # Whoever had them leased is not a member any more, or has let go of the partition.
+            self.returned |= {offset: count + 1 for offset, count in marks.leased.items()}
+
+    def dump(self, mark: str) -> str:
+        """The metadata of the commit of `low`."""
+        return Marks(self.settled, self.leased, self.returned).dump(mark, self.low)
+
+    # -- what comes
+
+    def skip_to(self, offset: int) -> None:
+        """There is nothing before `offset` that was not read: it was deleted, or is no item."""
+        if offset <= self.next:
+            return
+        if self.low == self.next:
+            self.low = offset
+            self.settled = {each for each in self.settled if each >= offset}
+            self.returned = {each: count for each, count in self.returned.items() if each >= offset}
+        else:
+            for each in range(self.next, offset):
+                self.settled.add(each)
+                self.returned.pop(each, None)
+        self.next = offset
+        self._rise()
+
+    def add(self, offset: int, body: bytes, content_type: str) -> None:
+        """An item, which may have been settled before."""
+        self.next = offset + 1
+        if offset in self.settled:
+            self._rise()
+            return
+        self.bytes += len(body)
+        self.waiting.append(Delivery(body, content_type, Held(self, offset), self.returned.get(offset, 0)))
+
+    # -- what goes
+
+    def take(self, most: int, lease: bool) -> list[Delivery]:
+        """Items for somebody, at most `most`."""
+        found: list[Delivery] = []
+        if self.is_leaving:
+            return found
+        waiting, limit = self.waiting, self.low + MOST_AHEAD
+        while waiting and len(found) < most:
+            delivery = waiting[0]
+            offset: int = delivery.tag.offset
+            if offset >= limit:
+                break
+            waiting.popleft()
+            self.bytes -= len(delivery.body)
+            found.append(delivery)
+            self.returned.pop(offset, None)
+            if lease:
+                self.leased[offset] = delivery.attempts
+            else:
+                self.settled.add(offset)
+        if found:
+            self.revision += 1
+            self._rise()
+        return found
+
+    def settle(self, held: Held) -> bool:
+        """It is done with; False: it is lost."""
+        if held.stage == LEASED and self.is_ours:
+            held.stage = SETTLED
+            self.leased.pop(held.offset, None)
+            self.settled.add(held.offset)
+            self.revision += 1
+            self._rise()
+        return held.stage == SETTLED
+
+    def put_back(self, delivery: Delivery, counted: bool, error: str) -> bool:
+        """It waits again, before all others; False: it is lost."""
+        held: Held = delivery.tag
+        if held.stage == LEASED and self.is_ours:
+            held.stage = RETURNED
+            self.leased.pop(held.offset, None)
+            attempts = delivery.attempts + counted
+            if attempts:
+                self.returned[held.offset] = attempts
+            why = error or delivery.error
+            fresh = Delivery(delivery.body, delivery.content_type, Held(self, held.offset), attempts, why)
+            self.waiting.appendleft(fresh)
+            self.bytes += len(fresh.body)
+            self.revision += 1
+        return held.stage == RETURNED
+
+    def drop_waiting(self) -> None:
+        """All that waits here is settled."""
+        for delivery in self.waiting:
+            self.settled.add(delivery.tag.offset)
+            self.returned.pop(delivery.tag.offset, None)
+        self.waiting.clear()
+        self.bytes = 0
+        self.revision += 1
+        self._rise()
+
+    def _rise(self) -> None:
+        low, settled = self.low, self.settled
+        while low < self.next and low in settled:
+            settled.remove(low)
+            low += 1
+        self.low = low

@@ -1,0 +1,219 @@
+"""What is said of kafka:// alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import programs
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+import conveyor
+from conveyor import NotSupported, ShutDown
+from servers.kafka_server import Kafka
+from servers.registry import shared
+
+
+@pytest.fixture
+def server() -> Kafka:
+    server = shared("kafka")
+    if not isinstance(server, Kafka):
+        pytest.skip("librdkafka's mock has no administration")
+    return server
+
+
+@pytest.fixture
+def name() -> str:
+    return f"test-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def url(server: Kafka, name: str) -> Iterator[str]:
+    url = server.url(name)
+    yield url
+    with contextlib.suppress(FileNotFoundError):
+        conveyor.remove(url)
+
+
+@pytest.fixture
+def admin(server: Kafka) -> Iterator[Any]:
+    """Of another program."""
+    with AdminClient({"bootstrap.servers": server.bootstrap}) as admin:
+        yield admin
+
+
+def other(url: str, number: int = 1) -> str:
+    """The same queue by a URL that another member of the group has."""
+    return f"{url}?connect_timeout={10 + number}"
+
+
+class TestWhatItCannot:
+    @pytest.mark.parametrize("bound", ["maxsize", "max_bytes"])
+    def test_bounds(self, url: str, bound: str) -> None:
+        with pytest.raises(NotSupported, match=rf"{bound}.*redis"):
+            conveyor.connect(url, **{bound: 10})  # type: ignore[call-overload]
+        queue: Any = conveyor.connect(url)  # nothing was left behind
+        queue.put(1)
+        queue.close()
+
+    def test_delays(self, url: str) -> None:
+        queue: Any = conveyor.connect(url)
+        queue.put(1)
+        lease = queue.lease()
+        with pytest.raises(NotSupported, match="5 s"):
+            lease.release(delay=5)
+        lease.acknowledge()
+        queue.close()
+
+    def test_names(self, server: Kafka) -> None:
+        with pytest.raises(ValueError, match="letters, digits"):
+            conveyor.connect(server.url("a b"))
+
+    def test_numbers_of_several_partitions(self, url: str) -> None:
+        with pytest.raises(NotSupported, match="keep"):
+            conveyor.connect(url, kind="topic", keep=3)
+        topic: Any = conveyor.connect(f"{url}?partitions=2", kind="topic")
+        with pytest.raises(NotSupported, match="partitions=1"):
+            topic.subscribe(from_=3)
+        topic.close()
+
+    def test_a_second_group(self, url: str) -> None:
+        queue: Any = conveyor.connect(url)
+        with pytest.raises(ValueError, match="group is 'mine'"):
+            conveyor.connect(f"{url}?group=mine")
+        queue.close()
+
+
+class TestWindow:
+    def test_a_slow_item_holds_up_2000_others_and_no_more(self, url: str) -> None:
+        queue: Any = conveyor.connect(url)
+        queue.put_many(range(2010))
+        slow = queue.lease(timeout=30)
+        got: list[int] = []
+        while len(got) < 1999:
+            got += queue.get_many(5000, timeout=30)
+        assert got == list(range(1, 2000))
+        with pytest.raises(conveyor.Empty):
+            queue.get(timeout=0.1)
+        assert queue.qsize() == 10
+        slow.acknowledge()
+        assert queue.get_many(100, timeout=30) == list(range(2000, 2010))
+        queue.close()
+
+    def test_who_comes_next_gets_what_was_leased_and_not_what_was_settled(self, url: str) -> None:
+        queue: Any = conveyor.connect(url)
+        queue.put_many(range(8))
+        told: Any = conveyor.Queue()
+        process = multiprocessing.get_context("spawn").Process(target=programs.hold_some, args=(url, told))
+        process.start()
+        assert told.get(timeout=60) == (0, [1, 2, 3])
+        assert queue.statistics().leased == 1
+        assert queue.qsize() == 4
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        process.close()
+        again = queue.lease(timeout=60)
+        assert (again.item, again.attempts) == (0, 1)
+        assert queue.get_many(100, timeout=30) == [4, 5, 6, 7]
+        again.acknowledge()
+        queue.close()
+
+
+class TestMembers:
+    def test_several_share_the_partitions(self, url: str) -> None:
+        first: Any = conveyor.connect(f"{url}?partitions=4")
+        queues = [first, *(conveyor.connect(other(url, number)) for number in range(3))]
+        got: list[list[int]] = [[] for _ in queues]
+        threads = [
+            threading.Thread(target=lambda n=n, queue=queue: got[n].extend(queue))  # type: ignore[misc]
+            for n, queue in enumerate(queues)
+        ]
+        with first.producing():
+            for thread in threads:
+                thread.start()
+            for number in range(2000):
+                first.put(number)
+        for thread in threads:
+            thread.join(60)
+        assert sorted(sum(got, [])) == list(range(2000))  # noqa: RUF017
+        assert sum(bool(some) for some in got) > 1
+        for queue in queues:
+            queue.close()
+
+    def test_who_is_idle_leaves_what_waits_to_others(self, url: str) -> None:
+        first: Any = conveyor.connect(url)
+        second: Any = conveyor.connect(other(url))
+        first.put_many([1, 2, 3])
+        assert first.get(timeout=10) == 1
+        assert second.get(timeout=10) == 2
+        assert first.get(timeout=10) == 3
+        first.close()
+        second.close()
+
+
+class TestEnd:
+    def test_all_that_was_put_before_is_taken_and_nothing_else(self, url: str) -> None:
+        """While others put as fast as they can: a put either returns, and its item is taken, or it raises."""
+        first: Any = conveyor.connect(url)
+        putters = [conveyor.connect(other(url, number)) for number in range(3)]
+        put: list[list[int]] = [[] for _ in putters]
+
+        def hammer(number: int, queue: Any) -> None:
+            with contextlib.suppress(ShutDown):
+                for each in range(100_000):
+                    queue.put((number, each))
+                    put[number].append(each)
+
+        threads = [threading.Thread(target=hammer, args=each) for each in enumerate(putters)]
+        for thread in threads:
+            thread.start()
+        got = [first.get(timeout=30) for _ in range(100)]
+        first.shutdown()
+        for thread in threads:
+            thread.join(60)
+        got += list(first)
+        assert sorted(got) == [(number, each) for number, some in enumerate(put) for each in some]
+        for queue in (first, *putters):
+            queue.close()  # type: ignore[attr-defined]
+
+
+class TestOthers:
+    def test_what_another_program_has_put(self, url: str, name: str, server: Kafka) -> None:
+        queue: Any = conveyor.connect(url)
+        producer = Producer({"bootstrap.servers": server.bootstrap})
+        producer.produce(name, json.dumps({"a": [1]}), headers=[("content-type", b"application/json")])
+        assert producer.flush(10) == 0
+        assert queue.get(timeout=10) == {"a": [1]}
+        queue.close()
+
+    def test_a_topic_that_is_there_is_used_and_stays(self, url: str, name: str, admin: Any) -> None:
+        admin.create_topics([NewTopic(name, 3, 1)])[name].result(10)
+        queue: Any = conveyor.connect(url)
+        queue.put_many(range(9))
+        got: list[int] = []
+        while len(got) < 9:
+            got += queue.get_many(9, timeout=10)
+        assert sorted(got) == list(range(9))
+        queue.close()
+        conveyor.remove(url)
+        assert len(admin.list_topics(name, timeout=10).topics[name].partitions) == 3
+        admin.delete_topics([name])[name].result(10)
+
+    def test_nothing_is_left_when_it_is_removed(self, url: str, name: str, admin: Any) -> None:
+        queue: Any = conveyor.connect(url)
+        queue.put_many([1, 2])
+        queue.lease().reject("bad")
+        assert queue.statistics().dead == 1
+        queue.close()
+        conveyor.remove(url)
+        assert [topic for topic in admin.list_topics(timeout=10).topics if name in topic] == []
