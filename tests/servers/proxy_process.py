@@ -6,6 +6,7 @@ Takes orders on the abstract Unix socket NAME, a JSON object for each connection
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import json
 import os
@@ -81,7 +82,8 @@ class Flow(asyncio.Protocol):
                 break
             self._waiting.popleft()
             if data is None:
-                out.write_eof()
+                with contextlib.suppress(OSError):  # the other side is gone meanwhile
+                    out.write_eof()
                 self.ended = True
                 self._link.ended()
                 continue

@@ -62,6 +62,7 @@ def kind(request: pytest.FixtureRequest) -> type[Transport]:
 @pytest.fixture
 def server(kind: type[Transport]) -> Server:
     assert kind.server is not None
+    kind().start()
     return shared(kind.server)
 
 
