@@ -151,7 +151,7 @@ class Channel:
             future.set_result(None)
 
     def settle(self, tags: Sequence[int], acknowledge: bool) -> None:
-        """Acknowledge or give back, in order; there is no answer."""
+        """Acknowledge or give back, in order. There is no answer; the system has it when this returns."""
         raw = self.raw
         if self.closed is not None or not raw.is_open:
             raise self.closed or ConnectionLost("the channel is closed")
@@ -173,10 +173,6 @@ class Channel:
             end = min(end, *run)
             frames = some + frames
         raw.connection.send(b"".join(frames))
-
-    def sent(self) -> None:
-        """Have the system send what was said, before this returns."""
-        self.raw.connection.flush()
 
     def return_late(self, tags: Sequence[int]) -> None:
         """Give back, if the channel is still there: else they went back with it."""
@@ -243,7 +239,6 @@ class Channel:
         self._published += len(messages)
         self._publishings.append(Publishing(first, [message.id for message in messages], then))
         raw.connection.send(b"".join(frames))
-        raw.connection.flush()
 
     async def publish(
         self, exchange: str, messages: Sequence[Outgoing], mandatory: bool = True

@@ -152,15 +152,14 @@ class Inbox:
             answer.fail(error)
             return
         self._ahead.took(len(found), monotonic())
-        answer.give(found)
         self._look_later()
+        answer.give(found)  # the last thing: whoever waits for it wants this thread's lock of the interpreter
 
     def _acknowledge(self, found: list[Got]) -> None:
         channel = self._channel
         if channel is None:
             raise ConnectionLost("the channel is closed")
         channel.settle([got.tag for got in found], True)
-        channel.sent()
 
     # -- finding
 

@@ -23,18 +23,27 @@ class Stream(_Connection):  # type: ignore[misc]
 
     def __init__(self, parameters: Any, loop: Any, **callbacks: Any) -> None:
         self._gathered: list[bytes] = []
+        self._will_flush = False
         self._native_loop = loop
         base: Any = super()
         base.__init__(parameters, custom_ioloop=loop, **callbacks)
 
     def _adapter_emit_data(self, data: bytes) -> None:
-        if not self._gathered:
-            self._native_loop.call_soon(self.flush)
         self._gathered.append(data)
+        if not self._will_flush:
+            self._will_flush = True
+            self._native_loop.call_soon(self._flush_soon)
+
+    def _flush_soon(self) -> None:
+        self._will_flush = False
+        self.flush()
 
     def send(self, data: bytes) -> None:
-        """Send frames that were made elsewhere."""
-        self._output_marshaled_frames((data,))
+        """Send frames that were made elsewhere: they are with the system when this returns."""
+        this: Any = self
+        this.bytes_sent += len(data)  # heartbeats go by that
+        self._gathered.append(data)
+        self.flush()
 
     def flush(self) -> None:
         """Hand over to the system what was gathered, as far as it takes it now."""
