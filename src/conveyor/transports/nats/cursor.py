@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...errors import Lagged
+from ..answer import Answer
 from ..port import ConnectionLost
 from ..topic_port import Cursor, Event, WhenSlow
 from .names import Names, filter_of, key_of
@@ -148,8 +149,7 @@ class NatsCursor(Cursor):
         self.position = events[-1].seq + 1
         thread, wire = self._parts()
         if thread is not None and wire is not None:
-            with contextlib.suppress(RuntimeError):
-                thread.loop.call_soon_threadsafe(self._tell_soon, wire)
+            thread.post(lambda: self._tell_soon(wire))
         return events
 
     def _tell_soon(self, wire: Wire) -> None:
@@ -165,17 +165,18 @@ class NatsCursor(Cursor):
         pulls = self._pulls
         if thread is None or pulls is None:
             raise ConnectionLost("the connection is closed")
-        order = Order(most, wait)
+
+        def order(answer: Answer[None]) -> None:
+            pulls.start(Order(most, wait, answer))
+
         try:
-            thread.loop.call_soon_threadsafe(pulls.start, order)
-        except RuntimeError as error:
-            raise ConnectionLost("the connection is closed") from error
-        if not order.wait_for_end(wait + _ANSWER_SECONDS):
-            raise ConnectionLost(f"no answer for {wait + _ANSWER_SECONDS:.1f} s")
-        if isinstance(order.failed, NobodyThere) and not self._came:
-            self.resume()  # the server has forgotten it
-        elif order.failed is not None and not self._came:
-            raise order.failed
+            thread.call(order, wait + _ANSWER_SECONDS)
+        except NobodyThere:
+            if not self._came:
+                self.resume()  # the server has forgotten it
+        except ConnectionLost:
+            if not self._came:
+                raise
 
     async def _state(self, wire: Wire) -> Any:
         return (await wire.api(f"STREAM.INFO.{self._names.stream}"))["state"]

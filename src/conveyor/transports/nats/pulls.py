@@ -9,6 +9,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from ..answer import Answer
 from ..port import ConnectionLost, Delivery
 from .wire import NobodyThere, Wire
 
@@ -92,32 +93,26 @@ class Stock:
 class Order:
     """Messages that a thread waits for.
 
-    Attributes:
+    Args:
         batch: how many, at most.
         wait: seconds for the first of them.
-        failed: why none will come.
+        answer: given when no more will come.
     """
 
-    __slots__ = ("_ended", "_lock", "batch", "failed", "wait")
+    __slots__ = ("_answer", "batch", "wait")
 
-    def __init__(self, batch: int, wait: float) -> None:
+    def __init__(self, batch: int, wait: float, answer: Answer[None]) -> None:
         self.batch = batch
         self.wait = wait
-        self.failed: Exception | None = None
-        self._ended = False
-        self._lock = threading.Lock()
-        self._lock.acquire()
+        self._answer = answer
 
     def end(self, failed: Exception | None = None) -> None:
         """No more will come; called in the loop."""
-        if not self._ended:
-            self._ended = True
-            self.failed = failed
-            self._lock.release()
-
-    def wait_for_end(self, seconds: float) -> bool:
-        """Wait until no more will come."""
-        return self._lock.acquire(timeout=seconds)
+        if self._answer.claim():
+            if failed is None:
+                self._answer.give(None)
+            else:
+                self._answer.fail(failed)
 
 
 class _Puller:

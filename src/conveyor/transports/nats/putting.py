@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import ItemTooLarge
+from ..answer import Answer
 from ..port import Backend, ConnectionLost, Message
 from ..url import Url
 from .bounded import BoundedPuts
-from .call import Call
 from .connected import ANSWER_SECONDS, HEADER_BYTES, NatsConnection
 from .wire import ApiError, NobodyThere, Wire, checked
 
@@ -64,21 +64,24 @@ class NatsPutting(NatsConnection, Backend):
         thread, wire = self._thread, self._wire
         if thread is None or wire is None:
             raise ConnectionLost(f"{self._url} is closed")
-        call = Call()
 
-        def post() -> None:
+        def post(answer: Answer[bytes]) -> None:
+            def told(data: bytes, error: Exception | None) -> None:
+                if answer.claim():
+                    if error is None:
+                        answer.give(data)
+                    else:
+                        answer.fail(error)
+
             try:
-                wire.post(call, self._names.put, message.body, self._headers(message))
+                wire.post(told, self._names.put, message.body, self._headers(message))
             except ConnectionLost as error:
-                call.set_exception(error)
+                told(b"", error)
             else:
                 wire.flush()
 
         try:
-            thread.loop.call_soon_threadsafe(post)
-            checked(call.wait(ANSWER_SECONDS))
-        except RuntimeError as error:
-            raise ConnectionLost("the connection is closed") from error
+            checked(thread.call(post, ANSWER_SECONDS))
         except NobodyThere as error:
             raise self._after_nobody(error) from error
         except ApiError as error:

@@ -10,6 +10,8 @@ from time import monotonic
 from typing import Any
 
 from ...errors import NotSupported
+from ..ahead import Ahead
+from ..answer import Answer
 from ..port import ConnectionLost, Delivery, Depth, Settings
 from ..url import Url
 from .bounded import waiting
@@ -25,8 +27,6 @@ __all__ = ["NatsQueue"]
 _MOST_TAKEN = 1000
 # For so long the server knows what was put, and does not put it again.
 _KNOWN_SECONDS = 120
-# Takes of one that follow each other so closely: after so many of them, more than one is asked for at a time.
-_RAPID_SECONDS, _RAPID_TAKES, _MOST_AHEAD = 0.005, 8, 100
 
 
 class NatsQueue(NatsPutting):
@@ -39,10 +39,8 @@ class NatsQueue(NatsPutting):
         self._ack_wait = self._keep_alive
         self._stream_made = ""
         self._ageing = False
-        self._taken = 0.0
         self._pays = False
-        self._rapid = 0
-        self._ahead = 1
+        self._ahead = Ahead()
         self._tasks: set[asyncio.Task[None]] = set()
         self._owed = Owed()
 
@@ -133,18 +131,12 @@ class NatsQueue(NatsPutting):
         limit = self._owed.most(self._ack_wait / 8)
         if len(self._owed) >= limit:
             self._do(self._owed.pay, self._ack_wait)
-        ahead = 1
-        if most == 1 and not self._max_items:
-            if monotonic() - self._taken > _RAPID_SECONDS:
-                self._rapid, self._ahead = 0, 1
-            elif self._rapid < _RAPID_TAKES:
-                self._rapid += 1
-            ahead = self._ahead = min(2 * self._ahead, _MOST_AHEAD) if self._rapid == _RAPID_TAKES else 1
+        ahead = 0 if self._max_items else self._ahead.asked(most, monotonic())
         found = self._come(min(most, limit), wait, min(ahead, limit))
+        self._ahead.took(len(found), monotonic())
         if found:
             self._owed.add([each.tag for each in found])
             self._pay()
-        self._taken = monotonic()
         return found
 
     def lease(self, most: int, wait: float, seconds: float | None) -> list[Delivery]:
@@ -168,20 +160,23 @@ class NatsQueue(NatsPutting):
                 raise ConnectionLost(f"{self._url} is closed")
             if self._is_at_end:
                 wait = 0.0  # nothing will come but what comes back: the base looks after that
-            order = Order(min(max(most, ahead), _MOST_TAKEN), wait)
+            batch = min(max(most, ahead), _MOST_TAKEN)
+            failed: Exception | None = None
+
+            def order(answer: Answer[None]) -> None:
+                pulls.start(Order(batch, wait, answer))
+
             try:
-                thread.loop.call_soon_threadsafe(pulls.start, order)
-            except RuntimeError as error:
-                raise ConnectionLost("the connection is closed") from error
-            if not order.wait_for_end(wait + ANSWER_SECONDS):
-                raise ConnectionLost(f"no answer for {wait + ANSWER_SECONDS:.1f} s")
+                thread.call(order, wait + ANSWER_SECONDS)
+            except (ConnectionLost, NobodyThere) as error:
+                failed = error
             found = self._stock.take(most)
-            if order.failed is not None and not found:
-                if isinstance(order.failed, NobodyThere):
+            if failed is not None and not found:
+                if isinstance(failed, NobodyThere):
                     if self.read_record() is None:
                         raise self._removed()
-                    raise self._meaning(order.failed)
-                raise order.failed
+                    raise self._meaning(failed)
+                raise failed
         if found and self._max_items:
             self._later(self._tell_of_room)
         return found
@@ -210,8 +205,7 @@ class NatsQueue(NatsPutting):
         """Call it in the loop, soon."""
         thread = self._thread
         if thread is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                thread.loop.call_soon_threadsafe(call)
+            thread.post(call)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run it beside, in the loop; that the connection breaks meanwhile is noticed by others."""

@@ -25,6 +25,8 @@ _CONNECT_SECONDS = 5.0
 # Who is silent for two of them is taken for dead.
 _PING_SECONDS = 10
 
+_Told = Callable[[bytes, "Exception | None"], None]
+
 _nats: Any = import_module("nats")
 _errors: Any = import_module("nats.errors")
 
@@ -79,7 +81,7 @@ class Wire:
         self._raw: Any = None
         self._inbox = ""
         self._number = 0
-        self._waiting: dict[str, Any] = {}  # futures, and what is like them
+        self._waiting: dict[str, _Told] = {}
         self._to_tell: list[Callable[[Exception], None]] = []
         self._connecting = True
         self._out: list[bytes] = []
@@ -192,10 +194,8 @@ class Wire:
 
     def _fail(self, error: Exception) -> None:
         waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
-            if not future.done():
-                future.set_exception(error)
-                future.exception()  # nobody may be waiting any more
+        for told in waiting.values():
+            told(b"", error)
 
     def _break(self, error: Exception) -> None:
         if self.lost is None:
@@ -273,16 +273,26 @@ class Wire:
     ) -> asyncio.Future[bytes]:
         """Publish a question; its answer will be in the future."""
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self.post(future, subject, body, headers)
+
+        def told(answer: bytes, error: Exception | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(answer)
+            else:
+                future.set_exception(error)
+                future.exception()  # nobody may be waiting any more
+
+        self.post(told, subject, body, headers)
         self._flush_soon()
         return future
 
-    def post(self, answer: Any, subject: str, body: bytes, headers: dict[str, str] | None) -> None:
-        """Publish a question, as soon as something is flushed; its answer goes into what has a future's methods."""
+    def post(self, told: _Told, subject: str, body: bytes, headers: dict[str, str] | None) -> None:
+        """Publish a question with the next flush; `told` is called with the answer, or why there is none."""
         self._check()
         self._number += 1
         token = str(self._number)
-        self._waiting[token] = answer
+        self._waiting[token] = told
         self._out.append(published(subject, self._inbox + token, body, headers))
 
     def _flush_soon(self) -> None:
@@ -333,15 +343,12 @@ class Wire:
         return found["seq"], found["subject"], base64.b64decode(found.get("data", ""))
 
     def _answered(self, message: Any) -> None:
-        future = self._waiting.pop(message.subject[len(self._inbox) :], None)
-        if future is None or future.done():
+        told = self._waiting.pop(message.subject[len(self._inbox) :], None)
+        if told is None:
             return
         headers = message.headers
-        if headers and headers.get("Status") == "503" and not message.data:
-            future.set_exception(NobodyThere())
-            future.exception()
-        else:
-            future.set_result(message.data)
+        nobody = headers and headers.get("Status") == "503" and not message.data
+        told(message.data, NobodyThere() if nobody else None)
 
     def _check(self) -> None:
         if self.lost is not None:
