@@ -167,7 +167,7 @@ class NatsCursor(Cursor):
             raise ConnectionLost("the connection is closed")
 
         def order(answer: Answer[None]) -> None:
-            pulls.start(Order(most, wait, answer))
+            pulls.start(Order(most, most, wait, answer))
 
         try:
             thread.call(order, wait + _ANSWER_SECONDS)

@@ -94,17 +94,25 @@ class Order:
     """Messages that a thread waits for.
 
     Args:
-        batch: how many, at most.
+        most: how many it takes.
+        batch: how many are asked for: what is beyond `most` lies ready then.
         wait: seconds for the first of them.
-        answer: given when no more will come.
+        answer: given when no more will come for it.
     """
 
-    __slots__ = ("_answer", "batch", "wait")
+    __slots__ = ("_answer", "batch", "left", "wait")
 
-    def __init__(self, batch: int, wait: float, answer: Answer[None]) -> None:
+    def __init__(self, most: int, batch: int, wait: float, answer: Answer[None]) -> None:
+        self.left = most
         self.batch = batch
         self.wait = wait
         self._answer = answer
+
+    def came(self) -> None:
+        """One more has come; called in the loop."""
+        self.left -= 1
+        if self.left == 0:
+            asyncio.get_running_loop().call_soon(self.end)  # after what has come with it
 
     def end(self, failed: Exception | None = None) -> None:
         """No more will come; called in the loop."""
@@ -130,8 +138,10 @@ class _Puller:
         if message.reply:
             self._pulls.deposit(message, self.sent)
             self.left -= 1
-            if self.left == 0 and order is not None:
-                self._pulls.ended(self, None)
+            if order is not None:
+                order.came()
+                if self.left == 0:
+                    self._pulls.ended(self, None)
             return
         headers: dict[str, str] = message.headers or {}
         status = headers.get("Status", "")

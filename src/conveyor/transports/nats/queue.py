@@ -25,6 +25,8 @@ from .wire import ApiError, NobodyThere, Wire, checked
 __all__ = ["NatsQueue"]
 
 _MOST_TAKEN = 1000
+# What is taken within this time is acknowledged at a time.
+_PAY_SECONDS = 0.001
 # For so long the server knows what was put, and does not put it again.
 _KNOWN_SECONDS = 120
 
@@ -164,7 +166,7 @@ class NatsQueue(NatsPutting):
             failed: Exception | None = None
 
             def order(answer: Answer[None]) -> None:
-                pulls.start(Order(batch, wait, answer))
+                pulls.start(Order(most, batch, wait, answer))
 
             try:
                 thread.call(order, wait + ANSWER_SECONDS)
@@ -229,7 +231,10 @@ class NatsQueue(NatsPutting):
 
         if not self._pays:
             self._pays = True
-            self._later(self._pay_now)
+            self._later(self._pay_soon)
+
+    def _pay_soon(self) -> None:
+        asyncio.get_running_loop().call_later(_PAY_SECONDS, self._pay_now)
 
     def _pay_now(self) -> None:
         self._pays = False
