@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -129,7 +130,7 @@ class TestRegistry:
     def test_an_unknown_scheme_names_the_known_ones(self, bad: str) -> None:
         for call in (conveyor.connect, conveyor.remove):
             with pytest.raises(
-                ValueError, match=".*".join(f"{scheme}://" for scheme in ("shm", *registry.ROWS))
+                ValueError, match=".*".join(re.escape(f"{scheme}://") for scheme in ("shm", *registry.ROWS))
             ):
                 call(bad)
 
