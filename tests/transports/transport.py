@@ -64,6 +64,8 @@ class Transport:
     """Seconds between two cuts, at most: so that there is something to cut."""
     kills: ClassVar[int] = 3
     """How often the server is killed."""
+    deaths: ClassVar[int] = 40
+    """How many consumers are killed with a lease in their hands."""
     survives_after: ClassVar[float] = 0.3
     """Seconds after which what was made survives a kill of the server."""
 
@@ -179,6 +181,7 @@ class Kafka(Transport):
     calm = 0.2
     kills = 1
     puts_once = True
+    deaths = 10  # each holds up the others for those 3 s
     exact_bounds = False
     exact_bytes = False
     delays = False
