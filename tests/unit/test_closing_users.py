@@ -125,7 +125,7 @@ class TestStillNeeded:
 
         def wait() -> None:
             try:
-                queue.get(timeout=0.3)
+                queue.get(timeout=2)  # long enough to be in it when it is closed
             except conveyor.Empty:
                 empty.append(1)
 
