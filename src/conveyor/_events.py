@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ._waiter import deadline_after, wait_in_thread
+from ._waiter import deadline_after, wait_in_thread, wake_waiting
 
 if TYPE_CHECKING:
     from ._native import TopicChannel
@@ -13,13 +14,20 @@ if TYPE_CHECKING:
 # `publish` does, the coroutines try again now and then.
 _LOOK_SECONDS = 0.02
 
-__all__ = ["deadline_after", "wait_for_event", "wait_for_room"]
+__all__ = ["deadline_after", "wait_for_event", "wait_for_room", "wake_for_event"]
 
 
-async def wait_for_event(channel: TopicChannel[Any], position: int, deadline: float | None) -> bool:
-    """Wait until there is something behind `position` of the log, or the end; False at the deadline."""
+async def wait_for_event(
+    channel: TopicChannel[Any], position: int, deadline: float | None, over: Callable[[], bool]
+) -> bool:
+    """Wait until there is something behind `position` of the log, or the end, or `over()`; False at the deadline."""
     whose = channel._region.identity
-    return await wait_in_thread("event", whose, channel._wait_event, position, deadline)
+    return await wait_in_thread("event", whose, channel._wait_event, position, deadline, over)
+
+
+def wake_for_event(channel: TopicChannel[Any]) -> None:
+    """Have all coroutines that wait for an event look again: a subscription is over."""
+    wake_waiting("event", channel._region.identity)
 
 
 async def wait_for_room(channel: TopicChannel[Any], deadline: float | None) -> bool:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from weakref import WeakKeyDictionary
 
-__all__ = ["Future", "Identity", "deadline_after", "wait_in_thread", "wake", "woken_by"]
+__all__ = ["Future", "Identity", "deadline_after", "wait_in_thread", "wake", "wake_waiting", "woken_by"]
 
 # The thread looks so often whether anybody still wants it.
 _SLICE_SECONDS = 0.5
@@ -76,22 +77,39 @@ class _Waiter:
                 least = min(self.waiting.values(), default=-1)
             if least < 0 or not self.wait(least, _SLICE_SECONDS):
                 continue
-            # All of them, or those who want little could keep one who wants much from ever trying.
-            with self.changed:
-                woken = list(self.waiting)
-                self.waiting.clear()
-            try:
-                self.loop.call_soon_threadsafe(wake, woken)
-            except RuntimeError:  # the loop is closed: nobody waits in it
-                continue
+            self.wake_all()
+
+    def wake_all(self) -> None:
+        """All of them, or those who want little could keep one who wants much from ever trying."""
+        with self.changed:
+            woken = list(self.waiting)
+            self.waiting.clear()
+        with suppress(RuntimeError):  # the loop is closed: nobody waits in it
+            self.loop.call_soon_threadsafe(wake, woken)
 
 
 _Key = tuple[str, Identity]
 _waiters: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, _Waiter]] = WeakKeyDictionary()
 
 
+def wake_waiting(what: str, whose: Identity) -> None:
+    """Have all coroutines that wait for this try again, in all loops; from any thread."""
+    for here in list(_waiters.values()):
+        if (waiter := here.get((what, whose))) is not None:
+            waiter.wake_all()
+
+
+def _never() -> bool:
+    return False
+
+
 async def wait_in_thread(
-    what: str, whose: Identity, wait: _Wait, amount: int, deadline: float | None
+    what: str,
+    whose: Identity,
+    wait: _Wait,
+    amount: int,
+    deadline: float | None,
+    over: Callable[[], bool] = _never,
 ) -> bool:
     """Wait until `wait(amount, seconds)` has returned True in a thread; False at the deadline.
 
@@ -101,6 +119,7 @@ async def wait_in_thread(
         wait: waits, at most so many seconds; what it does for an amount it does for less as well.
         amount: how much is waited for: bytes of room, a position; not negative.
         deadline: by `time.monotonic`; None: as long as it takes.
+        over: whether there is nothing to wait for any more; who makes it so calls `wake_waiting` then.
     """
     loop = asyncio.get_running_loop()
     here = _waiters.setdefault(loop, {})
@@ -111,6 +130,8 @@ async def wait_in_thread(
     future = loop.create_future()
     waiter.add(future, amount)
     try:
+        if over():  # before it was known that we wait
+            return True
         return await woken_by(future, deadline)
     finally:
         waiter.remove(future)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar
@@ -109,6 +110,13 @@ class Subscription(SubscriptionChannel[T]):
         """How many events were published and not read yet."""
         return super().lag
 
+    def close(self) -> None:
+        """Say that this process will read no more; idempotent. Calls that wait raise ValueError."""
+        super().close()
+        # Nobody waits for an event by a module that was never imported.
+        if (events := sys.modules.get(f"{__package__}._events")) is not None:
+            events.wake_for_event(self._topic)
+
     async def aget(self, timeout: float | None = None) -> T:
         """`get` for coroutines: others run while it waits. Cancelled, it has received nothing."""
         from ._events import deadline_after, wait_for_event
@@ -119,7 +127,7 @@ class Subscription(SubscriptionChannel[T]):
                 return self.get_nowait()
             except Empty:
                 self._settle()
-                if not await wait_for_event(self._topic, self._position, deadline):
+                if not await wait_for_event(self._topic, self._position, deadline, lambda: self.closed):
                     raise
 
     async def __aiter__(self) -> AsyncIterator[T]:

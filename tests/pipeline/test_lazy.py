@@ -189,3 +189,39 @@ class Unreadable:
 def with_a_bad_one(item: int) -> Iterator[Any]:
     for number in range(item):
         yield Unreadable() if number == 2000 else number
+
+
+class TestUnbatch:
+    @pytest.mark.parametrize("behind", [{}, *WHERE])
+    def test_what_has_no_end_is_given_as_it_comes(self, behind: dict[str, int]) -> None:
+        numbers = Pipeline([itertools.count(), itertools.count()]).unbatch()
+        assert first(numbers.map(same, **behind, ordered=True) if behind else numbers, 10_000) == list(
+            range(10_000)
+        )
+
+    def test_failures_keep_their_place(self) -> None:
+        def spread(size: int) -> range:
+            if size == 1:
+                raise ValueError
+            return range(size)
+
+        pipeline = Pipeline([5000, 1, 5000], ordered=True).map(spread, threads=1, on_error="yield").unbatch()
+        outcomes = list(pipeline.stream(outcomes=True))
+        assert [index for index, value in enumerate(outcomes) if isinstance(value, Failure)] == [5000]
+        del outcomes[5000]
+        assert outcomes == [*range(5000), *range(5000)]
+
+    def test_an_error_of_the_items_own_is_raised_as_it_is(self) -> None:
+        def broken() -> Iterator[int]:
+            yield 1
+            raise TypeError("mine")
+
+        with pytest.raises(TypeError, match="mine") as caught:
+            Pipeline([broken()]).unbatch().to(list).run()
+        assert caught.value.__notes__ == ["in stage 'unbatch', in iterating what it got"]
+
+    def test_a_run_that_goes_on_knows_what_was_done(self, tmp_path: Path) -> None:
+        pipeline = Pipeline([range(10_000)] * 3).unbatch().map(double, workers=1).reduce(max, 0)
+        assert pipeline.run(resume=tmp_path / "state.db").result == 19_998
+        again = pipeline.run(resume=tmp_path / "state.db")
+        assert (again.resumed, again.taken, again.result) == (3, 0, 19_998)

@@ -108,3 +108,49 @@ def test_whoever_has_closed_nothing_waits_on() -> None:
     assert not queue._reader.poll(0.1)
     queue.put(1)
     assert queue.get() == 1
+
+
+@pytest.mark.parametrize("maxsize", [0, 1])
+def test_who_says_so_is_not_told_that_there_is_no_reader_left(maxsize: int) -> None:
+    queue = Queue[Any](maxsize)
+    queue._ignore_epipe = True
+    queue._reader.close()
+    for item in (1, "x" * 100_000, [bytearray(1_000_000)]):
+        queue.put(item)
+        queue.put_nowait(item)
+    queue._ignore_epipe = False
+    with pytest.raises(BrokenPipeError):
+        queue.put(1)
+
+
+BROKEN = """
+import os, sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+import conveyor.multiprocessing as multiprocessing
+
+def end(_):
+    os._exit(1)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    for _ in range(5):
+        executor = ProcessPoolExecutor(3, mp_context=context)
+        futures = [executor.submit(abs, -1) for _ in range(5)] + [executor.submit(end, 1) for _ in range(5)]
+        try:
+            futures[-1].result()
+        except BrokenProcessPool:
+            print("broken")
+        executor.shutdown()
+    assert not multiprocessing.active_children()
+"""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_executor_whose_worker_ends_is_broken_and_nothing_else(method: str, tmp_path: Path) -> None:
+    program = tmp_path / "broken.py"
+    program.write_text(BROKEN)
+    done = subprocess.run(
+        [sys.executable, program, method], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["broken"] * 5, "")

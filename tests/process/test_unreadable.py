@@ -206,6 +206,72 @@ class TestMany:
         assert caught.value.producer_pid == os.getpid()  # type: ignore[attr-defined]
 
 
+class Ending:
+    """Raises, where it is unpickled, what loops take for the end."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _end, (self.error,)
+
+
+def _end(error: type[Exception]) -> None:
+    raise error
+
+
+async def _awaited(items: Any) -> None:
+    async for _ in items:
+        pass
+
+
+async def _one(items: Any) -> None:
+    while True:
+        await items.aget(timeout=10)
+
+
+def _each(items: Any) -> None:
+    for _ in items:
+        pass
+
+
+def _all_at_once(items: Any) -> None:
+    while True:
+        items.get_many()
+
+
+class TestEnds:
+    """An item was taken, and others follow: its error is no end of the loop, and not that there is nothing."""
+
+    WAYS: tuple[Callable[[Any], Any], ...] = (
+        _each,
+        _all_at_once,
+        lambda items: asyncio.run(_awaited(items)),
+        lambda items: asyncio.run(_one(items)),
+    )
+
+    @pytest.mark.parametrize(
+        "error", [StopIteration, StopAsyncIteration, conveyor.Empty, conveyor.Full, conveyor.ShutDown]
+    )
+    @pytest.mark.parametrize("way", WAYS)
+    @pytest.mark.parametrize("kind", [conveyor.Queue, conveyor.Topic])
+    def test_of_loops_are_not_feigned(
+        self, kind: Any, way: Callable[[Any], Any], error: type[Exception]
+    ) -> None:
+        owner = kind()
+        items: Any = owner.subscribe() if kind is conveyor.Topic else owner
+        for item in (1, Ending(error), 2):
+            owner.publish(item) if kind is conveyor.Topic else owner.put(item)
+        owner.shutdown()
+        with pytest.raises(RuntimeError, match=f"reading the item raised {error.__name__}") as caught:
+            way(items)
+        assert type(caught.value.__cause__) is error
+        assert caught.value.producer_pid == os.getpid()  # type: ignore[attr-defined]
+        assert caught.value.raw  # type: ignore[attr-defined]
+        if way is not _all_at_once:
+            assert items.get_nowait() == 2
+
+
 class Interrupting:
     def __reduce__(self) -> tuple[Any, ...]:
         return _interrupt, ()

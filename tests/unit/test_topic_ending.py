@@ -264,3 +264,28 @@ def test_room_that_was_made_before_a_coroutine_waited_for_it() -> None:
             return await wait_for_room(topic, deadline_after(20))
 
         assert asyncio.run(wait())
+
+
+@pytest.mark.parametrize("how", ["here", "thread", "block"])
+def test_closing_is_told_to_coroutines_that_wait(how: str) -> None:
+    topic: Topic[int] = Topic()
+
+    async def run() -> None:
+        with topic.subscribe() as closed, topic.subscribe() as other:
+            waiting = [asyncio.create_task(closed.aget()) for _ in range(3)]
+            goes_on = asyncio.create_task(other.aget())
+            await asyncio.sleep(0)
+            if how == "here":
+                closed.close()
+            elif how == "thread":
+                await asyncio.to_thread(closed.close)
+            else:
+                with closed:
+                    pass
+            async with asyncio.timeout(20):
+                for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+                    assert isinstance(outcome, ValueError)
+                topic.publish(1)
+                assert await goes_on == 1
+
+    asyncio.run(run())

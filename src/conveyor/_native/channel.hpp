@@ -252,6 +252,8 @@ class Channel {
   nb::object decode_one(const Taken& taken, nb::object prepared);
   nb::object decode_run(Kind kind, const RunReference& run, nb::object prepared);
   bool handle_pickling_error(nb::handle self, nb::handle item);
+  bool ignores_broken_pipe(nb::handle self);
+  nb::object put_item(nb::handle self, nb::handle item, const Deadline& deadline);
 
   std::optional<Stream> stream_;
   Holders holders_;

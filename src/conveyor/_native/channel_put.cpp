@@ -190,7 +190,22 @@ bool Channel::handle_pickling_error(nb::handle self, nb::handle item) {
   return call(hook, error, item).is_valid();
 }
 
+// concurrent.futures says by `_ignore_epipe` that an item for which there is no reader left may be dropped.
+bool Channel::ignores_broken_pipe(nb::handle self) {
+  if (PyErr_ExceptionMatches(PyExc_BrokenPipeError) == 0) return false;
+  const nb::object error = take_exception();
+  const nb::object wish = attribute(self, "_ignore_epipe");
+  if (wish.is_valid() && foreign([&] { return PyObject_IsTrue(wish.ptr()); }) > 0) return true;
+  set_exception(error);
+  return false;
+}
+
 nb::object Channel::put(nb::handle self, nb::handle item, const Deadline& deadline) {
+  nb::object done = put_item(self, item, deadline);
+  return done.is_valid() || !ignores_broken_pipe(self) ? done : nb::none();
+}
+
+nb::object Channel::put_item(nb::handle self, nb::handle item, const Deadline& deadline) {
   if (!is_here()) return {};
   const PipeUse use(pipe_);
   if (!use || !check_peer()) return {};

@@ -27,10 +27,37 @@ void add_note(const nb::object& error, std::uint32_t sender, std::uint64_t size)
   if (!note.is_valid() || !call_method(error, "add_note", note).is_valid()) PyErr_Clear();
 }
 
+// What tells the loops of a queue's users that nothing was taken, or that there is no more.
+bool ends_loops(const nb::object& error) {
+  if (PyErr_GivenExceptionMatches(error.ptr(), PyExc_StopIteration) ||
+      PyErr_GivenExceptionMatches(error.ptr(), PyExc_StopAsyncIteration))
+    return true;
+  const nb::object errors = import_module("conveyor.errors");
+  for (const char* const name : {"Empty", "Full", "ShutDown"}) {
+    const nb::object type = errors.is_valid() ? attribute(errors, name) : nb::object();
+    if (type.is_valid() && PyErr_GivenExceptionMatches(error.ptr(), type.ptr())) return true;
+  }
+  PyErr_Clear();
+  return false;
+}
+
+// As Python does with StopIteration in a generator: an item was taken, and more may come, so the error of reading it is not to
+// be mistaken for that of the queue.
+nb::object outspoken(nb::object error) {
+  if (!ends_loops(error)) return error;
+  const nb::object text = nb::steal(foreign([&] { return PyObject_Str(error.ptr()); }));
+  PyErr_Clear();
+  PyErr_Format(PyExc_RuntimeError, "reading the item raised %s%s%V", Py_TYPE(error.ptr())->tp_name,
+               text.is_valid() && PyUnicode_GET_LENGTH(text.ptr()) > 0 ? ": " : "", text.ptr(), "");
+  nb::object instead = take_exception();
+  PyException_SetCause(instead.ptr(), error.release().ptr());
+  return instead;
+}
+
 }  // namespace
 
 void keep_bytes(std::uint32_t sender, const Piece& head, const std::vector<Piece>& buffers) {
-  const nb::object error = take_exception();
+  const nb::object error = outspoken(take_exception());
   std::uint64_t size = head.size;
   nb::object raw = bytes_of(head);
   nb::object beside = nb::steal(PyList_New(0));
