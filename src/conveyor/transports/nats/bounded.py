@@ -16,7 +16,8 @@ from time import monotonic
 from typing import Any
 
 from .names import Names
-from .wire import ApiError, Wire, checked
+from .protocol import ApiError, checked
+from .wire import Wire
 
 __all__ = ["BoundedPuts", "chained", "waiting"]
 

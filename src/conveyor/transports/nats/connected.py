@@ -13,7 +13,8 @@ from ..loop_thread import LoopThread
 from ..port import Capabilities, Connection, ConnectionLost, Ended, Message
 from ..url import Url
 from .names import BUCKET, Names
-from .wire import ApiError, NobodyThere, Wire, checked
+from .protocol import ApiError, NobodyThere, checked
+from .wire import Wire
 
 __all__ = ["ANSWER_SECONDS", "HEADER_BYTES", "NatsConnection"]
 

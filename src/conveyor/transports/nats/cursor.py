@@ -15,8 +15,9 @@ from ..answer import Answer
 from ..port import ConnectionLost
 from ..topic_port import Cursor, Event, WhenSlow
 from .names import Names, filter_of, key_of
+from .protocol import ApiError, NobodyThere
 from .pulls import Order, Pulls, numbers
-from .wire import ApiError, NobodyThere, Wire
+from .wire import Wire
 
 __all__ = ["NatsCursor"]
 
@@ -166,11 +167,10 @@ class NatsCursor(Cursor):
         if thread is None or pulls is None:
             raise ConnectionLost("the connection is closed")
 
-        def order(answer: Answer[None]) -> None:
-            pulls.start(Order(most, most, wait, answer))
-
+        answer: Answer[None] = Answer()
         try:
-            thread.call(order, wait + _ANSWER_SECONDS)
+            pulls.start(Order(most, most, wait, answer), thread)
+            answer.wait(wait + _ANSWER_SECONDS)
         except NobodyThere:
             if not self._came:
                 self.resume()  # the server has forgotten it

@@ -10,8 +10,10 @@ from time import monotonic
 from typing import Any
 
 from ..answer import Answer
+from ..loop_thread import LoopThread
 from ..port import ConnectionLost, Delivery
-from .wire import NobodyThere, Wire
+from .protocol import NobodyThere, published
+from .wire import Wire
 
 __all__ = ["STOCK_SECONDS", "Order", "Pulls", "Stock", "Tag", "numbers"]
 
@@ -157,7 +159,7 @@ class _Puller:
 
 
 class Pulls:
-    """The pulls of one connection; for the loop's thread.
+    """The pulls of one connection.
 
     Args:
         wire: the connection.
@@ -173,11 +175,16 @@ class Pulls:
         self._tasks: set[asyncio.Task[None]] = set()
         wire.when_lost(self._lost)
 
-    def start(self, order: Order) -> None:
-        """See to it that it is delivered."""
-        if self._idle:
-            self._pull(self._idle.pop(), order)
-            return
+    def start(self, order: Order, thread: LoopThread) -> None:
+        """See to it that it is delivered; from any thread."""
+        try:
+            puller = self._idle.pop()
+        except IndexError:
+            thread.post(lambda: self._begin(order))
+        else:
+            self._pull(puller, order)
+
+    def _begin(self, order: Order) -> None:
         task = asyncio.get_running_loop().create_task(self._pull_by_another(order))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -196,13 +203,12 @@ class Pulls:
         # With both it waits for the first, and ends with the last that is there then.
         expires = f', "expires": {max(int(order.wait * 1e9), 1_000_000)}' if order.wait > 0 else ""
         question = f'{{"batch": {order.batch}, "no_wait": true{expires}}}'
-        try:
-            self._wire.say(self._subject, question.encode(), puller.inbox)
-            self._wire.flush()
+        self._busy.add(puller)
+        try:  # after that: who breaks the connection tells all who are busy
+            self._wire.send(published(self._subject, puller.inbox, question.encode(), None))
         except ConnectionLost as error:
+            self._busy.discard(puller)
             order.end(error)
-        else:
-            self._busy.add(puller)
 
     def ended(self, puller: _Puller, failed: Exception | None) -> None:
         """A pull is at its end."""
@@ -214,12 +220,12 @@ class Pulls:
 
     def look_again(self) -> None:
         """Let those who wait look what has changed. What comes for them meanwhile is in the stock."""
-        for puller in self._busy:
+        for puller in list(self._busy):
             if puller.order is not None:
                 puller.order.end()
 
     def _lost(self, error: Exception) -> None:
-        for puller in self._busy:
+        for puller in list(self._busy):
             if puller.order is not None:
                 puller.order.end(ConnectionLost(str(error)))
         self._busy.clear()

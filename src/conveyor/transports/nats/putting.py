@@ -10,7 +10,8 @@ from ..port import Backend, ConnectionLost, Message
 from ..url import Url
 from .bounded import BoundedPuts
 from .connected import ANSWER_SECONDS, HEADER_BYTES, NatsConnection
-from .wire import ApiError, NobodyThere, Wire, checked
+from .protocol import ApiError, NobodyThere, checked
+from .wire import Wire
 
 __all__ = ["NatsPutting"]
 
@@ -61,27 +62,21 @@ class NatsPutting(NatsConnection, Backend):
 
     def _put_one(self, message: Message) -> int:
         """As `_put`, without a task for it."""
-        thread, wire = self._thread, self._wire
-        if thread is None or wire is None:
+        wire = self._wire
+        if wire is None:
             raise ConnectionLost(f"{self._url} is closed")
+        answer: Answer[bytes] = Answer()
 
-        def post(answer: Answer[bytes]) -> None:
-            def told(data: bytes, error: Exception | None) -> None:
-                if answer.claim():
-                    if error is None:
-                        answer.give(data)
-                    else:
-                        answer.fail(error)
-
-            try:
-                wire.post(told, self._names.put, message.body, self._headers(message))
-            except ConnectionLost as error:
-                told(b"", error)
-            else:
-                wire.flush()
+        def told(data: bytes, error: Exception | None) -> None:
+            if answer.claim():
+                if error is None:
+                    answer.give(data)
+                else:
+                    answer.fail(error)
 
         try:
-            checked(thread.call(post, ANSWER_SECONDS))
+            wire.post(told, self._names.put, message.body, self._headers(message))
+            checked(answer.wait(ANSWER_SECONDS))
         except NobodyThere as error:
             raise self._after_nobody(error) from error
         except ApiError as error:

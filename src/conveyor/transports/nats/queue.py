@@ -18,9 +18,10 @@ from .bounded import waiting
 from .connected import ANSWER_SECONDS
 from .leaving import leave_behind
 from .owed import ACK, NAK, TERM, Owed, nak, tell
+from .protocol import ApiError, NobodyThere, checked
 from .pulls import STOCK_SECONDS, Order, Pulls, Stock, Tag, numbers
 from .putting import NatsPutting
-from .wire import ApiError, NobodyThere, Wire, checked
+from .wire import Wire
 
 __all__ = ["NatsQueue"]
 
@@ -165,11 +166,10 @@ class NatsQueue(NatsPutting):
             batch = min(max(most, ahead), _MOST_TAKEN)
             failed: Exception | None = None
 
-            def order(answer: Answer[None]) -> None:
-                pulls.start(Order(most, batch, wait, answer))
-
+            answer: Answer[None] = Answer()
             try:
-                thread.call(order, wait + ANSWER_SECONDS)
+                pulls.start(Order(most, batch, wait, answer), thread)
+                answer.wait(wait + ANSWER_SECONDS)
             except (ConnectionLost, NobodyThere) as error:
                 failed = error
             found = self._stock.take(most)

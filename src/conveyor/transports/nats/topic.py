@@ -18,7 +18,8 @@ from .bounded import chained
 from .connected import HEADER_BYTES, NatsConnection
 from .cursor import NatsCursor
 from .names import subject_of
-from .wire import ApiError, NobodyThere, Wire, checked
+from .protocol import ApiError, NobodyThere, checked
+from .wire import Wire
 
 __all__ = ["NatsTopic"]
 

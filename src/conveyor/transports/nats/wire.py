@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import errno
+import itertools
 import json
 import os
 import random
@@ -17,8 +18,10 @@ from typing import Any
 from ...errors import NotSupported
 from ..port import ConnectionLost
 from ..url import Url
+from .outlet import Outlet
+from .protocol import ApiError, NobodyThere, checked, published
 
-__all__ = ["ApiError", "NobodyThere", "Wire", "checked"]
+__all__ = ["Wire"]
 
 # A server that has not let us in for so long is tried once more.
 _CONNECT_SECONDS = 5.0
@@ -31,21 +34,6 @@ _nats: Any = import_module("nats")
 _errors: Any = import_module("nats.errors")
 
 _DENIED = ("authorization violation", "authentication", "permissions violation")
-
-
-class NobodyThere(Exception):
-    """Nobody listens to that subject: there is no such stream, or nobody serves it now."""
-
-
-class ApiError(Exception):
-    """What JetStream says that it cannot do."""
-
-    def __init__(self, error: Mapping[str, Any]) -> None:
-        super().__init__(f"{error.get('description')} ({error.get('err_code')})")
-        self.code: int = error.get("err_code", 0)
-
-    NO_CONSUMER, NO_MESSAGE, NO_STREAM, TAKEN, FULL = 10014, 10037, 10059, 10058, 10077
-    NOT_BEHIND, NOT_LAST = 10070, 10071
 
 
 class _Direct:
@@ -80,7 +68,8 @@ class Wire:
         self._url = url
         self._raw: Any = None
         self._inbox = ""
-        self._number = 0
+        self._numbers = itertools.count()
+        self._outlet: Outlet | None = None
         self._waiting: dict[str, _Told] = {}
         self._to_tell: list[Callable[[Exception], None]] = []
         self._connecting = True
@@ -153,6 +142,7 @@ class Wire:
         self._connecting = False
         self.lost = None
         self.info = raw._server_info
+        self._outlet = Outlet(raw._transport)
         self._inbox = f"_INBOX.{os.urandom(12).hex()}."
         await self.subscribe(f"{self._inbox}*", self._answered)
 
@@ -223,6 +213,8 @@ class Wire:
         raw._status = raw.CLOSED
         for sub in list(raw._subs.values()):
             sub._stop_processing()
+        if self._outlet is not None:
+            self._outlet.close()
         for writer in self._writers():
             writer.transport.abort()
 
@@ -239,7 +231,9 @@ class Wire:
                 await asyncio.wait_for(writer.wait_closed(), 1.0)
 
     def forget(self) -> None:
-        """Close the descriptor that a forked child has of it, and nothing else."""
+        """Close the descriptors that a forked child has of it, and nothing else."""
+        if self._outlet is not None:
+            self._outlet.forget()
         for writer in self._writers():
             found = writer.transport.get_extra_info("socket")
             if found is not None:
@@ -259,8 +253,7 @@ class Wire:
 
     def new_inbox(self) -> str:
         """A subject that nobody else has."""
-        self._number += 1
-        return f"_INBOX.{os.urandom(8).hex()}{self._number}"
+        return f"_INBOX.{os.urandom(12).hex()}"
 
     def say(self, subject: str, body: bytes = b"", reply: str = "") -> None:
         """Publish, without an answer."""
@@ -283,30 +276,41 @@ class Wire:
                 future.set_exception(error)
                 future.exception()  # nobody may be waiting any more
 
-        self.post(told, subject, body, headers)
+        self._out.append(self._question(told, subject, body, headers))
         self._flush_soon()
         return future
 
-    def post(self, told: _Told, subject: str, body: bytes, headers: dict[str, str] | None) -> None:
-        """Publish a question with the next flush; `told` is called with the answer, or why there is none."""
-        self._check()
-        self._number += 1
-        token = str(self._number)
+    def post(self, told: _Told, subject: str, body: bytes, headers: dict[str, str]) -> None:
+        """Publish a question at once, from any thread; `told` is called in the loop with the answer, or without one."""
+        data = self._question(told, subject, body, headers)
+        self.send(data)
+
+    def _question(self, told: _Told, subject: str, body: bytes, headers: dict[str, str] | None) -> bytes:
+        token = str(next(self._numbers))
         self._waiting[token] = told
-        self._out.append(published(subject, self._inbox + token, body, headers))
+        self._check()  # after that: who breaks the connection tells all who wait
+        return published(subject, self._inbox + token, body, headers)
+
+    def send(self, data: bytes) -> None:
+        """Send what `published` has made, from any thread."""
+        self._check()
+        if self._outlet is None:
+            raise ConnectionLost("not connected")
+        self._outlet.send(data)
 
     def _flush_soon(self) -> None:
         if not self._flushes:
             self._flushes = True
-            asyncio.get_running_loop().call_soon(self.flush)
+            asyncio.get_running_loop().call_soon(self._flush)
 
-    def flush(self) -> None:
-        """Send what was published so far. Never raises."""
+    def _flush(self) -> None:
         self._flushes = False
         out, self._out = self._out, []
         if out and self.lost is None:
-            # Beside the client's own buffer, which a task of its empties later.
-            self._raw._transport.write(b"".join(out))
+            try:
+                self.send(b"".join(out))
+            except ConnectionLost as error:
+                self._break(error)
 
     async def ask(self, subject: str, body: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
         """The answer to a question.
@@ -371,25 +375,3 @@ class Wire:
         """Of the server."""
         words = str(self.info.get("version", "0")).partition("-")[0].split(".")
         return [int(word) if word.isdigit() else 0 for word in words]
-
-
-def published(subject: str, reply: str, body: bytes, headers: Mapping[str, str] | None) -> bytes:
-    """A message as the protocol has it."""
-    to = f"{subject} {reply}" if reply else subject
-    if headers is None:
-        return b"PUB %b %d\r\n%b\r\n" % (to.encode(), len(body), body)
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    head = f"NATS/1.0\r\n{lines}\r\n".encode()
-    return b"HPUB %b %d %d\r\n%b%b\r\n" % (to.encode(), len(head), len(head) + len(body), head, body)
-
-
-def checked(answer: bytes) -> Any:
-    """What JetStream has answered.
-
-    Raises:
-        ApiError: that it cannot.
-    """
-    found = json.loads(answer)
-    if "error" in found:
-        raise ApiError(found["error"])
-    return found
