@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -185,6 +186,44 @@ class TestEnd:
         assert sorted(got) == [(number, each) for number, some in enumerate(put) for each in some]
         for queue in (first, *putters):
             queue.close()  # type: ignore[attr-defined]
+
+
+class TestPuts:
+    def test_many_whose_answer_is_lost_are_there_once(self, server: Kafka, url: str, name: str) -> None:
+        direct: Any = conveyor.connect(url)
+        with server.proxy() as proxy:
+            queue: Any = conveyor.connect(server.url(name, port=proxy.port))
+            queue.put("warm")
+            proxy.hold("to_client")
+            putter = threading.Thread(target=queue.put_many, args=(range(500),))
+            putter.start()
+            deadline = time.monotonic() + 30
+            while direct.qsize() < 2:  # some of them: five requests may be on their way
+                assert time.monotonic() < deadline, "the server has none of them"
+            proxy.cut()
+            proxy.release("to_client")
+            putter.join(60)
+            assert not putter.is_alive()
+            assert direct.qsize() == 501
+            got: list[Any] = []
+            while len(got) < 501:
+                got += direct.get_many(1000, timeout=10)
+            assert got == ["warm", *range(500)]
+            queue.close()
+        direct.close()
+
+    def test_what_the_server_takes_no_such_item_of(self, url: str, name: str, admin: Any) -> None:
+        topic = NewTopic(name, 1, 1, config={"max.message.bytes": "5000"})
+        admin.create_topics([topic])[name].result(10)
+        queue: Any = conveyor.connect(url)
+        queue.put_many(range(10))
+        for put in (lambda: queue.put(b"x" * 10_000), lambda: queue.put_many([b"x" * 10_000] * 10)):
+            with pytest.raises(conveyor.ItemTooLarge, match=r"max\.message\.bytes"):
+                put()
+        queue.put(10)
+        assert queue.qsize() == 11
+        queue.close()
+        admin.delete_topics([name])[name].result(10)
 
 
 class TestOthers:

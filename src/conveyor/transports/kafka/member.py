@@ -31,6 +31,7 @@ _kafka: Any = import_module("confluent_kafka")
 T = TypeVar("T")
 
 _POLL_SECONDS = 0.1
+_MOST_KINDS = 100
 _LOOK_SECONDS = 0.02
 _SHORT_SECONDS = 0.001
 _MOST_AT_ONCE = 1000
@@ -63,6 +64,7 @@ class Member:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._windows: dict[int, Window] = {}
+        self._kinds: dict[bytes, str] = {}  # content types, as they are written and as text
         self._turn = 0
         self._waiters = 0
         self._used_at = monotonic()
@@ -183,6 +185,7 @@ class Member:
 
     def _receive(self, messages: Sequence[Any]) -> None:
         ending: list[tuple[Window, int]] = []
+        kinds = self._kinds
         with self._changed:
             for message in messages:
                 error = message.error()
@@ -197,18 +200,27 @@ class Member:
                 if window.end is not None and offset >= window.end:
                     window.skip_to(offset + 1)
                     continue
-                window.skip_to(offset)
-                headers: dict[str, bytes] = dict(message.headers() or ())
-                if END in headers:
-                    window.skip_to(offset + 1)
-                    window.end = (
-                        offset  # until the record has been asked: what comes behind does not wait here
-                    )
-                    ending.append((window, offset))
-                    continue
-                body = message.value() or b""
-                kind = headers.get(CONTENT_TYPE) or b""
-                window.add(offset, body, kind.decode("utf-8", "replace"))
+                if offset != window.next:
+                    window.skip_to(offset)
+                headers: list[tuple[str, bytes]] = message.headers() or []
+                if len(headers) == 1 and headers[0][0] == CONTENT_TYPE:
+                    kind = headers[0][1]  # the usual
+                else:
+                    found: dict[str, bytes] = dict(headers)
+                    if END in found:
+                        window.skip_to(offset + 1)
+                        window.end = (
+                            offset  # until the record has been asked: what comes behind does not wait here
+                        )
+                        ending.append((window, offset))
+                        continue
+                    kind = found.get(CONTENT_TYPE) or b""
+                name = kinds.get(kind)
+                if name is None:
+                    name = kind.decode("utf-8", "replace")
+                    if len(kinds) < _MOST_KINDS:
+                        kinds[kind] = name
+                window.add(offset, message.value() or b"", name)
             self._changed.notify_all()
         for window, offset in ending:
             ends: dict[int, int] = self._sure(self._client.ends) or {}

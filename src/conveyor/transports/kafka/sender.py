@@ -9,13 +9,15 @@ from typing import Any
 
 from ...errors import ItemTooLarge
 from ..port import ConnectionLost, Ended, Message
-from .flight import Batch, Flight
+from .flight import Batch, Flight, Together
 from .settings import ANSWER_SECONDS, LONGEST, KafkaError, KafkaException, meaning, raised
 
 __all__ = ["CONTENT_TYPE", "Sender"]
 
 CONTENT_TYPE = "content-type"
 _MOST_SENT, _MOST_BYTES_SENT = 10_000, 2**25
+# From so many on they go to the client at once.
+_MANY = 8
 # So long the answer may take when the caller has no time to wait; longer, if it has.
 _LEAST_WAIT = 5.0
 _SLICE = 0.1
@@ -46,7 +48,7 @@ class Sender:
         self._partitions = partitions
         self._ends = ends
         self._turn = itertools.count()
-        self._flying: dict[str, Flight] = {}
+        self._flying: dict[str, Flight | Together] = {}
         # By partition: the offset that would follow; written by the client's thread alone.
         self._following: dict[int, int] = {}
         self._chain = 0
@@ -83,16 +85,19 @@ class Sender:
             raise ItemTooLarge(
                 f"the item takes {largest} bytes and can never be put: at most {LONGEST} can; send smaller items"
             )
-        flights = self._launch(messages, keyed)
+        some = _portion(messages)
+        if self._partitions == 1 and len(some) >= _MANY and self._send_together(some, wait):
+            return len(some)
+        flights = self._launch(some, keyed, wait)
         self._wait(flights, wait)
         count = self._sound_ones(flights)
-        for message in messages[:count]:
+        for message in some[:count]:
             self._flying.pop(message.id, None)
         if count:
             return count
         error = flights[0].error
         if error is not None:
-            for message, flight in zip(messages, flights, strict=False):
+            for message, flight in zip(some, flights, strict=True):
                 if flight.error is not None:
                     self._flying.pop(message.id, None)
             if error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE):
@@ -103,52 +108,72 @@ class Sender:
             raise meaning(error, self._client.url)
         return 0
 
-    def _launch(self, messages: Sequence[Message], keyed: bool) -> list[Flight]:
+    def _send_together(self, messages: Sequence[Message], wait: float) -> bool:
+        """Put many at once; False: there is something with one of them, and each must be looked at."""
+        flying = self._flying
+        if any(message.id in flying for message in messages):
+            return False
+        together = Together(self, messages, monotonic())
+        flying.update(dict.fromkeys((message.id for message in messages), together))
+        for message in messages:
+            error = self._produce(message, 0, together.report)
+            if error is not None:
+                together.refuse(message.body, error)
+        self._wait([together], wait)
+        if not together.is_whole or together.chains - self._sound:
+            return False
+        for message in messages:
+            del flying[message.id]
+        return True
+
+    def _launch(self, messages: Sequence[Message], keyed: bool, wait: float) -> list[Flight]:
         """Their flights; those that are new take off."""
         flying = self._flying
         now = monotonic()
         if len(flying) > 2 * _MOST_SENT:
-            for name, flight in list(flying.items()):
-                if flight.has_landed and now - flight.since > _FORGET_SECONDS:
+            for name, known in list(flying.items()):
+                if known.has_landed and now - known.since > _FORGET_SECONDS:
                     flying.pop(name, None)
-        some = messages[:_MOST_SENT]
-        if len(some) > 1:
-            size = 0
-            for place, message in enumerate(some):
-                size += len(message.body)
-                if size > _MOST_BYTES_SENT:
-                    some = some[: place + 1]
-                    break
-        fresh = sum(message.id not in flying for message in some)
-        batch = Batch(fresh)
+        batch = Batch(sum(message.id not in flying for message in messages))
         flights: list[Flight] = []
-        for message in some:
-            if message.id not in flying:
-                flight = flying[message.id] = Flight(self, batch, now)
+        for message in messages:
+            flight = flying.get(message.id)
+            if isinstance(flight, Together):
+                self._wait([flight], wait)
+                flying.update(flight.apart())
+                flight = flying[message.id]
+            if not isinstance(flight, Flight):
+                flight = Flight(self, batch, now)
+                flying[message.id] = flight
                 self._take_off(message, keyed, flight)
-            flights.append(flying[message.id])
+            flights.append(flight)
         return flights
 
     def _take_off(self, message: Message, keyed: bool, flight: Flight) -> None:
-        produce = self._client.producer.produce
-        key = None if message.key is None else message.key.encode("utf-8", "surrogatepass")
         turn = 0 if self._partitions == 1 else -1 if keyed else next(self._turn)
-        partition = turn if turn < 1 else turn % self._partitions
+        error = self._produce(message, turn if turn < 1 else turn % self._partitions, flight.report)
+        if error is not None:
+            flight.fail(error)
+
+    def _produce(self, message: Message, partition: int, report: Callable[[Any, Any], None]) -> Any:
+        """Give it to the client; why it does not take it, or None."""
+        key = None if message.key is None else message.key.encode("utf-8", "surrogatepass")
         headers = [(CONTENT_TYPE, message.content_type)]
-        until = monotonic() + _LEAST_WAIT
+        produce = self._client.producer.produce
+        until = 0.0
         while True:
             try:
-                produce(self._topic, message.body, key, partition, on_delivery=flight.report, headers=headers)
-                return
-            except BufferError:  # as many as the client holds are on their way
-                if monotonic() > until:
-                    raise ConnectionLost("the messages that were put before are not taken") from None
-                self._client.pause(0.005)
+                produce(self._topic, message.body, key, partition, on_delivery=report, headers=headers)
+                return None
             except KafkaException as error:
-                flight.fail(error.args[0])
-                return
+                return error.args[0]
+            except BufferError:  # as many as the client holds are on their way
+                until = until or monotonic() + _LEAST_WAIT
+                if monotonic() > until:
+                    return KafkaError(KafkaError._QUEUE_FULL)
+                self._client.pause(0.005)
 
-    def _wait(self, flights: Sequence[Flight], wait: float) -> None:
+    def _wait(self, flights: Sequence[Flight | Together], wait: float) -> None:
         """Until they have landed; at most `wait` seconds, or `_LEAST_WAIT` if that is more.
 
         Raises:
@@ -157,7 +182,7 @@ class Sender:
         began = monotonic()
         until = began + max(wait, _LEAST_WAIT)
         for flight in flights:
-            landed = flight.batch.landed
+            landed = flight.landed if isinstance(flight, Together) else flight.batch.landed
             while not flight.has_landed:
                 if landed.wait(_SLICE):
                     if flight.has_landed:
@@ -203,7 +228,7 @@ class Sender:
             name: what is put again by the same name is not.
         """
         flight = self._flying.get(name) if name else None
-        if flight is None:
+        if not isinstance(flight, Flight):
             batch = Batch(1)
             flight = _Single(batch, monotonic())
             try:
@@ -220,6 +245,17 @@ class Sender:
         if flight.error is not None:
             raise meaning(flight.error, self._client.url)
         return flight.place
+
+
+def _portion(messages: Sequence[Message]) -> Sequence[Message]:
+    """As many of the first as go at once."""
+    some = messages[:_MOST_SENT]
+    size = 0
+    for place, message in enumerate(some):
+        size += len(message.body)
+        if size > _MOST_BYTES_SENT:
+            return some[: place + 1]
+    return some
 
 
 class _Single(Flight):

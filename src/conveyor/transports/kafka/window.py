@@ -89,8 +89,9 @@ class Window:
         if offset in self.settled:
             self._rise()
             return
+        attempts = self.returned.get(offset, 0) if self.returned else 0
         self.bytes += len(body)
-        self.waiting.append(Delivery(body, content_type, Held(self, offset), self.returned.get(offset, 0)))
+        self.waiting.append(Delivery(body, content_type, Held(self, offset), attempts))
 
     # -- what goes
 
@@ -99,7 +100,7 @@ class Window:
         found: list[Delivery] = []
         if self.is_leaving:
             return found
-        waiting, limit = self.waiting, self.low + MOST_AHEAD
+        waiting, limit, returned = self.waiting, self.low + MOST_AHEAD, self.returned
         while waiting and len(found) < most:
             delivery = waiting[0]
             offset: int = delivery.tag.offset
@@ -108,9 +109,12 @@ class Window:
             waiting.popleft()
             self.bytes -= len(delivery.body)
             found.append(delivery)
-            self.returned.pop(offset, None)
+            if returned:
+                returned.pop(offset, None)
             if lease:
                 self.leased[offset] = delivery.attempts
+            elif offset == self.low:
+                self.low = offset + 1  # the usual: in their order
             else:
                 self.settled.add(offset)
         if found:
@@ -156,6 +160,8 @@ class Window:
 
     def _rise(self) -> None:
         low, settled = self.low, self.settled
+        if not settled:
+            return
         while low < self.next and low in settled:
             settled.remove(low)
             low += 1
