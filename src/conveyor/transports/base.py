@@ -44,6 +44,7 @@ class BrokerQueue(Awaiting[T]):
 
     def _start(self) -> None:
         super()._start()
+        self._looks_at_end = not self._capabilities.waits_at_end
         self._alone_at = NEVER  # when what others may have at the end is waited for no longer
 
     def _push(self, backend: Backend, messages: Sequence[Message], wait: float) -> int:
@@ -221,8 +222,8 @@ class BrokerQueue(Awaiting[T]):
             backend = link.backend or link.open(deadline)
             generation = link.generation
             wait = self._slice if come_by == NEVER else left_until(come_by, self._slice)
-            if self._control.is_over():
-                wait = 0.0  # nothing new comes; what comes back is looked for
+            if self._looks_at_end and self._control.is_over():
+                wait = 0.0
             try:
                 found = take(backend, most, wait, seconds)
                 if not found:

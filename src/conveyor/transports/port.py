@@ -132,6 +132,9 @@ class Capabilities:
     slice_seconds: float = 0.5
     """How long `send` and `lease` may be asked to wait at a time: so late an end is noticed by those who wait, unless
     the backend returns early when the record changes."""
+    waits_at_end: bool = True
+    """At the queue's end, what may come back is waited for in `take` and `lease`. False: they are asked without a wait,
+    again and again, as others would take who waits in them for somebody who has items."""
     process_only: bool = False
     """It lives in one process: handles pickle within that alone."""
 

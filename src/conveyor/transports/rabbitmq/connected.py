@@ -45,7 +45,7 @@ _abandoned: list[Any] = []
 class RabbitConnection(Connection):
     """A queue or topic on a server."""
 
-    capabilities = Capabilities(ends_leases=False)
+    capabilities = Capabilities(ends_leases=False, waits_at_end=False)
 
     def __init__(self, url: Url) -> None:
         if "/" in url.path:
