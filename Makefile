@@ -110,6 +110,7 @@ servers: build $(VENV)/.test  ## start RabbitMQ, Redis, Valkey, NATS and Kafka, 
 
 test-python: build $(VENV)/.test
 	@$(NEED) $(TESTED_SERVERS)
+	@$(BIN)/python tests/servers --fetch
 	@$(MAKE) --no-print-directory $(VENV)/.bench \
 	  || echo "conveyor: not all of the benchmark's rivals can be installed here; their tests will be skipped" >&2
 	$(BIN)/python scripts/run_tests.py $(ARGS)
