@@ -710,8 +710,12 @@ class SubscriptionChannel(Generic[T]):
         """
 
     def close(self) -> None:
-        """End the subscription: it holds up nobody any more. Arrays that were received stay. Idempotent."""
+        """End the subscription: it holds up nobody any more. Arrays that were received stay. Idempotent.
 
+        Calls that wait raise ValueError.
+        """
+
+    def _was_closed(self) -> None: ...
     @property
     def closed(self) -> bool: ...
     @property

@@ -110,9 +110,7 @@ class Subscription(SubscriptionChannel[T]):
         """How many events were published and not read yet."""
         return super().lag
 
-    def close(self) -> None:
-        """Say that this process will read no more; idempotent. Calls that wait raise ValueError."""
-        super().close()
+    def _was_closed(self) -> None:
         # Nobody waits for an event by a module that was never imported.
         if (events := sys.modules.get(f"{__package__}._events")) is not None:
             events.wake_for_event(self._topic)

@@ -132,7 +132,15 @@ void bind_subscription(nb::module_& module) {
                        : nb::object();
           },
           {"max_events"_p = 100, "timeout"_p = nb::none()}, docs::SubscriptionChannel_get_many)
-      .def("close", function<&SubscriptionChannel::close>, {}, docs::SubscriptionChannel_close)
+      .def(
+          "close",
+          [](Self<SubscriptionChannel> self) {
+            self->close();
+            // Afterwards: a signal's handler that raises in there has kept nothing open.
+            return call_method(self.object, "_was_closed");
+          },
+          {}, docs::SubscriptionChannel_close)
+      .def("_was_closed", [](SubscriptionChannel&) {})
       .property("closed", [](SubscriptionChannel& self) { return !self.subscriber().joined(); })
       .property("seq", [](SubscriptionChannel& self) { return self.subscriber().number(); })
       .property("missed", [](SubscriptionChannel& self) { return self.subscriber().missed(); })
