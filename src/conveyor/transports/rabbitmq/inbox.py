@@ -22,6 +22,8 @@ T = TypeVar("T")
 _MOST_TAKEN = 1000
 # A wait that is so short may be over before a consumer that has just begun gets anything.
 _SHORT_WAIT = 0.1
+# While others put and take, what is counted may never be the same twice: one count is as good as another then.
+_MOST_LOOKS = 5
 
 
 async def gather(channel: Channel, queue: str, most: int, found: list[Got], wait: float = 0.0) -> None:
@@ -316,10 +318,19 @@ class Inbox:
         """What `look` says of the queue at the server, and how many lie here that it does not count any more."""
         async with self._lock:
             seen = await look()
+            here = len(self._came)
             channel = self._channel
-            if self._consumer and channel is not None and channel.closed is None:
-                await channel.flush()  # what the server had sent by then is here now
-            return seen, len(self._came)
+            if not self._consumer or channel is None or channel.closed is not None:
+                return seen, here
+            # What the server sent before it was asked is here after a flush; but so is what it sent after that, and it
+            # counted that as well. Asked twice, with the same answer, it sent nothing in between.
+            for _ in range(_MOST_LOOKS):
+                await channel.flush()
+                here = len(self._came)
+                before, seen = seen, await look()
+                if seen == before:
+                    break
+            return seen, here
 
     async def drop(self) -> None:
         """Acknowledge all that lies here: nobody gets it."""
