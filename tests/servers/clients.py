@@ -223,7 +223,7 @@ def _kafka(
     if message is not None:
         outcome: list[Any] = []
         producer = Producer({**settings, "acks": "all"})
-        producer.produce(NAME, message, on_delivery=lambda error, _: outcome.append(error))
+        producer.produce(NAME, message, partition=0, on_delivery=lambda error, _: outcome.append(error))
         producer.flush(30)
         assert outcome == [None], outcome
         return None
