@@ -87,12 +87,12 @@ def timed(side: Side, work: str, count: int, filled: bool) -> Callable[[], float
     return measure
 
 
-def middle_trip(side: Side, count: int) -> Callable[[], float]:
+def middle_trip(side: Any, count: int) -> Callable[[], float]:
     """The median of put and get of one item, in seconds."""
 
     def measure() -> float:
-        getattr(side, "trip")(20)  # noqa: B009  (subclasses may have none)
-        times: list[float] = getattr(side, "trip")(count)  # noqa: B009
+        side.trip(20)
+        times: list[float] = side.trip(count)
         return statistics.median(times)
 
     return measure
@@ -175,13 +175,13 @@ def beside_kombu(run: Run, name: str, rival: Any, server: Any, what: Broker) -> 
     try:
         if len(sides) < 2:
             return
-        ours = sides[0]
+        ours: Any = sides[0]
         count = max(what.many // (4 if run.quick else 1), 1000)
 
         def mine() -> float:
             begun = perf_counter()
-            getattr(ours, "put_many")(count)  # noqa: B009
-            getattr(ours, "get_many")(count)  # noqa: B009
+            ours.put_many(count)
+            ours.get_many(count)
             return count / (perf_counter() - begun)
 
         def its() -> float:
