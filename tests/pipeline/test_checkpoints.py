@@ -19,6 +19,7 @@ from waiting import wait_until
 
 from conveyor import Pipeline, PipelineError, read_lines
 from conveyor.pipeline.bundle import Bundle
+from conveyor.pipeline.checkpoint_file import CheckpointFile
 from conveyor.pipeline.tracker import Tracker
 
 SCRIPT = Path(__file__).with_name("checkpointed.py")
@@ -137,7 +138,7 @@ class TestFailures:
         assert stages.run(resume=tmp_path / "state.db").resumed == 3
 
     def test_a_list_counts_until_the_last_value_that_came_of_it(self, tmp_path: Path) -> None:
-        tracker = Tracker(tmp_path / "state.db", "some")
+        tracker = Tracker(CheckpointFile(tmp_path / "state.db", "some"), 0.0)
         tracker.begin(list(range(6)))
         bundle = Bundle([Bundle([0, 1]), Bundle([2, 3])])  # batches of batches
         tracker.spread(bundle, 3)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from time import monotonic
+from typing import TYPE_CHECKING
 
-from .hand import Hand
+if TYPE_CHECKING:
+    from .hand import Hand
 
 __all__ = ["WorkerAccount", "account_of", "peak_memory"]
 
@@ -25,7 +26,7 @@ class WorkerAccount:
     wait_seconds: float
     """Spent waiting for items."""
     born: float
-    """When it was created, by `time.monotonic`."""
+    """When it was created, by the clock of the run, which is `time.monotonic`."""
     died: float | None
     """When it was gone; None: it is there."""
     end: str
@@ -37,7 +38,7 @@ class WorkerAccount:
 def account_of(hand: Hand, memory: int, end: str = "", gone: bool = True) -> WorkerAccount:
     """What the hand's slate says."""
     slate = hand.slate
-    now = monotonic()
+    now = hand.now()
     return WorkerAccount(
         pid=hand.pid,
         items=slate.items,

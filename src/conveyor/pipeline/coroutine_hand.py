@@ -8,7 +8,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 from .._native import Meter
@@ -170,7 +169,7 @@ class CoroutineHand(Hand):
 
     def kill(self) -> None:
         """Cancel it."""
-        self._killed_at = monotonic()
+        self._killed_at = self.now()
         self._killed_in_teardown = self.slate.teardown_since > 0
         with contextlib.suppress(RuntimeError):  # the loop has ended, and with it all that lived there
             self._loop.call_soon_threadsafe(self._cancel)
@@ -180,11 +179,11 @@ class CoroutineHand(Hand):
         if self._ended.is_set():
             return True
         tears_down = self.slate.teardown_since > 0 and not self._killed_in_teardown
-        return self._killed_at > 0 and not tears_down and monotonic() > self._killed_at + _CANCEL_SECONDS
+        return self._killed_at > 0 and not tears_down and self.now() > self._killed_at + _CANCEL_SECONDS
 
     def close(self) -> None:
         """Wait for the end of a coroutine that is ending; one that was left behind keeps its slate."""
-        patience = self._killed_at + _CANCEL_SECONDS - monotonic() if self._killed_at else None
+        patience = self._killed_at + _CANCEL_SECONDS - self.now() if self._killed_at else None
         if not self._ended.wait(patience if patience is None else max(patience, 0)):
             return
         super().close()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ItemTimeout, WorkerLost, WorkersLost
 from ..workers.messages import STRANDED
 from ..workers.slate import STEPS
-from .account import WorkerAccount, account_of, peak_memory
+from .account import WorkerAccount, account_of
 from .deferred_signals import deferred_signals
 from .desk import Desk
 from .events import CrashLoop, FewerWorkers, WorkerDied
@@ -17,7 +16,6 @@ from .hand import Hand
 from .leaving import Leaving
 from .lifecycle import own_links
 from .limits import Limits, Stint
-from .process_hand import ProcessHand
 from .stillborn import error_at_start, error_of_stranded
 
 if TYPE_CHECKING:
@@ -71,7 +69,7 @@ class Crew:
         """Of those that are gone."""
         self._histogram = [0] * STEPS
         self._slowest: list[tuple[float, int, Any]] = []
-        self._memory: dict[int, int] = {}
+        self._memory: dict[Hand, int] = {}
 
     # -- how many --------------------------------------------------------------------------------------
 
@@ -115,7 +113,7 @@ class Crew:
             job = dataclasses.replace(job, links=own_links(node.specs, self.most))
         try:
             with deferred_signals():
-                hand = self._desk.hire(node, job, node.spec.where)
+                hand = self._desk.start_worker(node, job, node.spec.where)
                 self.hands.append(hand)
         except OSError as error:  # no memory, or no more processes allowed
             if not self.hands:
@@ -209,10 +207,9 @@ class Crew:
     def supervise(self, found: set[Any], look: bool) -> None:
         """Bury the dead."""
         for hand in list(self.hands):
-            told = hand.sentinel in found if isinstance(hand, ProcessHand) else True
-            if look and hand.pid:
-                self._memory[hand.pid] = max(peak_memory(hand.pid), self._memory.get(hand.pid, 0))
-            if (look or told) and hand.gone():
+            if look:
+                self._note_memory(hand)
+            if (look or hand.may_be_gone(found)) and hand.gone():
                 self._bury(hand)
 
     def _bury(self, hand: Hand) -> None:
@@ -240,8 +237,8 @@ class Crew:
                 f"it took longer than {node.spec.timeout:g} s; its worker was replaced"
             )
         else:
-            exitcode = hand.process.exitcode if isinstance(hand, ProcessHand) else 0
-            calls = hand.slate.crash() if hand.pid else ()
+            exitcode = hand.exitcode
+            calls = hand.crash()
             cause = self._desk.likely_cause(exitcode)
             number, item = culprit or (None, None)
             death = WorkerDied(node.specs[link].name, hand.pid, exitcode, number, item, calls, cause)
@@ -261,7 +258,7 @@ class Crew:
         self.deaths_in_a_row += 1
         if self.deaths_in_a_row > 1:
             pause = min(_REPLACE_SECONDS * 2.0 ** (self.deaths_in_a_row - 2), _REPLACE_MOST)
-            self._not_before = monotonic() + pause
+            self._not_before = self._desk.now() + pause
         if self.deaths_in_a_row >= self.crash_limit:
             self._desk.tell(CrashLoop(self.deaths_in_a_row, death))
             self._desk.fail(
@@ -299,7 +296,7 @@ class Crew:
         if self.starts_in_vain > self._node.specs[int(words[0])].retries:
             self._desk.fail(self._leaving.error_of(hand, words, "setup"))
         else:
-            self._not_before = monotonic() + _REPLACE_SECONDS * 2.0**self.starts_in_vain
+            self._not_before = self._desk.now() + _REPLACE_SECONDS * 2.0**self.starts_in_vain
 
     def _give_up(self, hand: Hand, error: Exception) -> None:
         """No worker would fare better than this one."""
@@ -320,13 +317,12 @@ class Crew:
         """Tell all to leave when they have done what they have."""
         for hand in self.hands:
             if not hand.dismissed:
-                if hand.pid:
-                    self._memory[hand.pid] = peak_memory(hand.pid)
+                self._note_memory(hand)
                 hand.dismiss()
 
     def cut_short(self) -> None:
         """Nobody wants what else comes of the items in hand."""
-        self.limits.cut_short_at = monotonic()
+        self.limits.cut_short_at = self._desk.now()
         for hand in self.hands:
             hand.slate.tell_unwanted()
 
@@ -352,11 +348,15 @@ class Crew:
         for hand in list(self.hands):
             self._remove(hand, hand.end or ("" if hand.left_at else "stopped"))
 
+    def _note_memory(self, hand: Hand) -> None:
+        self._memory[hand] = max(hand.peak_memory(), self._memory.get(hand, 0))
+
     def _slot_of(self, hand: Hand) -> int | None:
         return next((slot for slot, other in self._slots.items() if other is hand), None)
 
     def _remove(self, hand: Hand, end: str = "") -> None:
-        memory = max(self._memory.pop(hand.pid, 0), peak_memory(hand.pid) if hand.pid else 0)
+        self._note_memory(hand)
+        memory = self._memory.pop(hand)
         self._desk.unwatch(hand)
         self.hands.remove(hand)
         slot = self._slot_of(hand)
@@ -378,6 +378,6 @@ class Crew:
         accounts = list(self.accounts)
         histogram, slowest = list(self._histogram), list(self._slowest)
         for hand in self.hands:
-            accounts.append(account_of(hand, self._memory.get(hand.pid, 0), gone=False))
+            accounts.append(account_of(hand, self._memory.get(hand, 0), gone=False))
             self._add_figures(hand, histogram, slowest)
         return accounts, histogram, slowest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..workers.serve import Job
@@ -16,6 +17,11 @@ __all__ = ["Desk"]
 
 class Desk(Protocol):
     """What a node may ask of its engine."""
+
+    now: Callable[[], float]
+    """The time, by the clock of the run."""
+    uniform: Callable[[float, float], float]
+    """A number drawn between two others."""
 
     def tell(self, event: Event) -> None:
         """Pass on news to the caller of the run."""
@@ -45,7 +51,7 @@ class Desk(Protocol):
         """A value that came of `origin` became so many, 0 included."""
         ...
 
-    def hire(self, owner: Owner, job: Job, where: Where) -> Hand:
+    def start_worker(self, owner: Owner, job: Job, where: Where) -> Hand:
         """Start a worker.
 
         Raises:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from multiprocessing import util
-from time import monotonic
 from typing import Any
 
 from ..workers.serve import Job
@@ -18,21 +16,19 @@ from .events import Event, OutletClosed, Tick
 from .failure import Failure
 from .failure_policy import FailurePolicy
 from .hand import Hand
-from .hiring import Hiring
 from .inline import SinkNode
-from .likely_cause import LikelyCause
 from .lone import LoneLane
 from .node import Node
 from .owner import Owner
 from .passable import passable
 from .phase import Phase
-from .process_hand import ProcessHand
 from .quick import nap, take_quickly
+from .real_world import RealWorld
 from .source_node import SourceNode
 from .spec import Where
 from .tracker import Tracker
-from .watch import Watch
 from .work_node import WorkNode
+from .world import World
 
 __all__ = ["Engine", "Phase"]
 
@@ -48,12 +44,11 @@ class Engine(FailurePolicy):
     Iterate over `run()` and act on each event; the run goes on only while you do, which is the back-pressure.
 
     Args:
-        start_method: `fork`, `spawn` or `forkserver`; None: Python's default.
+        world: time, waiting and workers; None: those of the machine.
         halt_now: a failure that ends the run does so at once; else what has been begun is finished.
         max_failures: items that may fail, as a number or a share; None: any.
         tick: seconds between `Tick` events, about; None: none.
         outlet: a descriptor that results are written to; `OutletClosed` tells when its reader has gone.
-        stdout_to_stderr: what the functions print in worker processes goes to standard error.
         tracker: keeps account of what is done; None: nobody does.
         jobs: workers at most, for the stages that share them out among themselves.
         bury: takes items of stages with `on_error="dead_letter"`.
@@ -62,12 +57,11 @@ class Engine(FailurePolicy):
     def __init__(
         self,
         *,
-        start_method: str | None = None,
+        world: World | None = None,
         halt_now: bool = True,
         max_failures: int | float | None = None,
         tick: float | None = None,
         outlet: int | None = None,
-        stdout_to_stderr: bool = False,
         tracker: Tracker | None = None,
         jobs: int = 1,
         bury: Callable[[Failure], None] | None = None,
@@ -76,17 +70,17 @@ class Engine(FailurePolicy):
         self._tick = tick
         self._outlet = outlet
         self._tracker = tracker
-        self.watch = Watch(outlet)
+        self.world: World = world or RealWorld()
+        self.now: Callable[[], float] = self.world.now
+        self.uniform: Callable[[float, float], float] = self.world.uniform
+        self.poller = self.world.poller(outlet)
         self.nodes: list[Node] = []
         self.works: list[WorkNode] = []
         self.sources: list[SourceNode] = []
         self.sinks: list[SinkNode] = []
         self._news: deque[Event] = deque()
         self._speaking: deque[Hand] = deque()
-        self._likely = LikelyCause()
-        self.hiring = Hiring(
-            multiprocessing.get_context(start_method), stdout_to_stderr, self._spoke, self.fail
-        )
+        self.workforce = self.world.workforce(self._spoke, self.fail)
         self._autoscale = Autoscale(jobs)
         self.phase = Phase.RUNNING
         self.began = self.ended = 0.0
@@ -100,7 +94,7 @@ class Engine(FailurePolicy):
         self.works = [node for node in nodes if isinstance(node, WorkNode)]
         self.sources = [node for node in nodes if isinstance(node, SourceNode)]
         self.sinks = [node for node in nodes if isinstance(node, SinkNode)]
-        self._lane = None if self._tracker is not None else LoneLane.through(nodes)
+        self._lane = None if self._tracker is not None else LoneLane.through(nodes, self.world.spin)
 
     # -- from outside, also from signal handlers -----------------------------------------------------
 
@@ -113,7 +107,7 @@ class Engine(FailurePolicy):
         self.phase = max(self.phase, Phase.DRAINING)
         for source in self.sources:
             source.close_input()
-        self.watch.wake()
+        self.poller.wake()
         return self.in_flight
 
     def finish_begun(self) -> None:
@@ -124,17 +118,17 @@ class Engine(FailurePolicy):
                 source.close_input()
             for node in self.works:
                 node.cut()
-            self.watch.wake()
+            self.poller.wake()
 
     def halt(self) -> None:
         """End now: what comes is dropped, and workers leave. Safe in a signal handler."""
         self.phase = max(self.phase, Phase.HALTED)
-        self.watch.wake()
+        self.poller.wake()
 
     def stop(self) -> None:
         """End at once: the workers are killed. Safe in a signal handler."""
         self.phase = Phase.STOPPED
-        self.watch.wake()
+        self.poller.wake()
 
     @property
     def in_flight(self) -> int:
@@ -159,28 +153,26 @@ class Engine(FailurePolicy):
 
     def likely_cause(self, exitcode: int | None) -> str:
         """What is likely to have killed a worker just now; empty if nothing is known."""
-        return self._likely.of(exitcode)
+        return self.world.likely_cause(exitcode)
 
     @property
     def ending(self) -> bool:
         """Whether nothing new is to be begun."""
         return self.phase >= Phase.LAST
 
-    def hire(self, owner: Owner, job: Job, where: Where) -> Hand:
+    def start_worker(self, owner: Owner, job: Job, where: Where) -> Hand:
         """Start a worker."""
-        hand = self.hiring.hire(owner, job, where)
-        if isinstance(hand, ProcessHand):
-            self.watch.add(hand.token, hand.sentinel)
+        hand = self.workforce.start_worker(owner, job, where)
+        hand.watch(self.poller)
         return hand
 
     def unwatch(self, hand: Hand) -> None:
         """A worker is gone."""
-        if isinstance(hand, ProcessHand):
-            self.watch.remove(hand.token, hand.sentinel)
+        hand.unwatch(self.poller)
 
     def _spoke(self, hand: Hand) -> None:
         self._speaking.append(hand)
-        self.watch.wake()
+        self.poller.wake()
 
     # -- the run ---------------------------------------------------------------------------------------
 
@@ -192,11 +184,11 @@ class Engine(FailurePolicy):
         Raises:
             BaseException: what `fail` was told.
         """
-        self.began = monotonic()
+        self.began = self.now()
         # A run that nobody closes must not keep the interpreter from ending: it waits for our workers.
         last_call = util.Finalize(self, _stop, args=(weakref.ref(self),), exitpriority=20)
         try:
-            self.hiring.get_ready([node.job for node in self.works if node.spec.where == "processes"])
+            self.workforce.get_ready([node.job for node in self.works if node.spec.where == "processes"])
             yield from self._loop()
             for node in self.works:
                 node.cut()
@@ -216,7 +208,7 @@ class Engine(FailurePolicy):
 
     def _dismiss(self) -> Iterator[None]:
         cut_short = self.phase >= Phase.HALTED
-        return dismiss(self.works, self.watch, lambda: self.phase is Phase.STOPPED, cut_short)
+        return dismiss(self.works, self.poller, self.now, lambda: self.phase is Phase.STOPPED, cut_short)
 
     def _leave(self, why: BaseException) -> None:
         """Have the workers leave though nobody is told of it any more."""
@@ -243,7 +235,7 @@ class Engine(FailurePolicy):
             # The workers get more to do before the caller hears what they have done.
             self._pump()
             # Now that all is where it can go: before, results that just came look as if they were stuck.
-            self._autoscale.look(monotonic(), self.works)
+            self._autoscale.look(self.now(), self.works)
             if self._news:
                 yield from self._told()
                 if self._lane is not None and self._may_carry():
@@ -251,11 +243,11 @@ class Engine(FailurePolicy):
             if self.phase >= Phase.HALTED or self._all_done():
                 return
             # Starting a process takes as long as thousands of items: after they have been moved, and one at a time.
-            started = any(node.staff(monotonic()) for node in self.works)
-            if started or (self._may_look() and take_quickly(self.works, self.sources)):
+            started = any(node.staff(self.now()) for node in self.works)
+            if started or (self._may_look() and take_quickly(self.works, self.sources, self.world.spin)):
                 continue
             found = self._wait()
-            now = monotonic()
+            now = self.now()
             self._cared = now
             look = now - self._looked > _LOOK_SECONDS
             if look:
@@ -277,10 +269,10 @@ class Engine(FailurePolicy):
                 self._tracker.commit(now)
 
     def _may_look(self) -> bool:
-        return not (self._hurry or self._speaking) and monotonic() - self._cared <= _CARE_SECONDS
+        return not (self._hurry or self._speaking) and self.now() - self._cared <= _CARE_SECONDS
 
     def _may_carry(self) -> bool:
-        return not self.phase and not self._speaking and monotonic() - self._cared < _CARE_SECONDS
+        return not self.phase and not self._speaking and self.now() - self._cared < _CARE_SECONDS
 
     def _all_done(self) -> bool:
         # The sources are the last to be in doubt, and quick to ask.
@@ -288,7 +280,7 @@ class Engine(FailurePolicy):
 
     def _pump(self, to_the_end: bool = False) -> None:
         """Move values on, the first first, until nothing moves."""
-        now = monotonic()
+        now = self.now()
         again = True
         rounds = 0
         while again and rounds < 64 and (to_the_end or self.phase < Phase.HALTED):
@@ -315,7 +307,7 @@ class Engine(FailurePolicy):
     # -- waiting -------------------------------------------------------------------------------------------
 
     def _wait(self) -> set[Any]:
-        now = monotonic()
+        now = self.now()
         seconds = min(_LOOK_SECONDS, self._tick or _LOOK_SECONDS)
         for node in self.nodes:
             deadline = node.deadline()
@@ -327,17 +319,17 @@ class Engine(FailurePolicy):
             self._hurry = True
         source = next((node for node in self.sources if node.source.fileno() is not None), None)
         if source is not None:
-            self.watch.set_source(source.source.fileno() if source.wants_input else None)
+            self.poller.set_source(source.source.fileno() if source.wants_input else None)
         for node in self.works:
-            node.listen(self.watch)
+            node.listen(self.poller)
         found: set[Any] = set()
         if not self._hurry and seconds > 0 and not self._speaking:
-            rest = nap(self.works)
+            rest = nap(self.works, now)
             if rest:
-                self.watch.pause(min(rest, seconds))
+                self.poller.pause(min(rest, seconds))
             else:
-                found |= self.watch.wait(seconds + 0.0005)
-        found |= self.watch.wait(0) if not found else set()
+                found |= self.poller.wait(seconds + 0.0005)
+        found |= self.poller.wait(0) if not found else set()
         while self._speaking:
             found.add(self._speaking.popleft())
         return found
@@ -345,14 +337,14 @@ class Engine(FailurePolicy):
     # -- the end -----------------------------------------------------------------------------------------
 
     def _end(self, last_call: util.Finalize) -> None:
-        self.ended = self.ended or monotonic()
+        self.ended = self.ended or self.now()
         for source in self.sources:
             source.source.close()
         for node in self.works:
             node.crew.kill_all()
-        self.hiring.end_processes()
-        self.hiring.end_loop()
-        self.watch.close()
+        self.workforce.end_processes()
+        self.workforce.end_loop()
+        self.poller.close()
         last_call.cancel()
 
 
@@ -362,4 +354,4 @@ def _stop(reference: weakref.ref[Engine]) -> None:
         for hand in node.crew.hands:
             hand.kill()
     if engine is not None:
-        engine.hiring.end_processes()
+        engine.workforce.end_processes()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from collections import deque
-from time import monotonic
 from typing import Any
 
 from ..workers.messages import STOP, wrap
@@ -40,7 +39,7 @@ class Hand(Inbox):
 
     def dismiss(self) -> None:
         """Tell it to leave when it has done what it has."""
-        self.dismissed_at = self.dismissed_at or monotonic()
+        self.dismissed_at = self.dismissed_at or self.now()
         self.dismissed = True
         self.appetite = 0
         self._send([(STOP,)])
@@ -65,7 +64,7 @@ class Hand(Inbox):
     def give(self, run: Run) -> None:
         """Hand a run to the worker."""
         if not self.outstanding:
-            self._since = monotonic()
+            self._since = self.now()
         self._bytes += run.weight
         messages = lend(run.items) if self.lends and run.weight >= LEAST_LENT * run.count else None
         try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from multiprocessing.context import BaseContext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..workers.serve import Job
 from .hand import Hand
 from .owner import Owner
 from .process_hand import ProcessHand
+from .resolve_source import make_source
+from .sources import Source
 from .spec import Where
 from .starters import Starter, make_starter
 from .thread_hand import ThreadHand
@@ -53,8 +55,8 @@ class Hiring:
         if jobs:
             self._starter = make_starter(self._context, jobs, self._stdout_to_stderr)
 
-    def hire(self, owner: Owner, job: Job, where: Where) -> Hand:
-        """Start a worker; see `Desk.hire`."""
+    def start_worker(self, owner: Owner, job: Job, where: Where) -> Hand:
+        """Start a worker; see `Desk.start_worker`."""
         if where == "threads":
             return ThreadHand(owner, job, self._tell)
         if where == "coroutines":
@@ -63,6 +65,10 @@ class Hiring:
             return CoroutineHand(owner, job, self.loop(), self._tell)
         assert self._starter is not None, "get_ready was not told of it"
         return ProcessHand(owner, job, self._starter)
+
+    def source(self, given: Any, wake: Callable[[], None]) -> Source[Any]:
+        """What reads from a pipeline's source."""
+        return make_source(given, wake, self.loop)
 
     def loop(self) -> Loop:
         """The event loop for coroutines."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from time import monotonic
 from typing import Any
 
 from ..workers.messages import (
@@ -46,12 +45,13 @@ class Inbox(Life):
         slate: where the worker writes its figures.
     """
 
-    pid = 0
     most_ahead = _AHEAD_ITEMS
     """Its appetite is not larger."""
 
     def __init__(self, owner: Owner, slate: Slate) -> None:
         self._owner = owner
+        self.now = owner.now
+        """The time, by the clock of the run."""
         self.slate = slate
         self.slate.tell_above(_SLOW_NANOSECONDS)
         self._runs: deque[Run] = deque()
@@ -73,7 +73,7 @@ class Inbox(Life):
         """When it last waited for the engine to take its results, as far as that is known."""
         self.seconds: float | None = None
         """Per item, as lately measured."""
-        self.started = monotonic()
+        self.started = self.now()
         self.ready_at = 0.0
         self._since = self.started  # the work on the next result began then, or later
         self.finished = 0
@@ -206,7 +206,7 @@ class Inbox(Life):
                 self.slowest.note(message[1], *self._last)
         elif kind == READY:
             self.ready = True
-            self._since = self.ready_at = monotonic()
+            self._since = self.ready_at = self.now()
             self._reckon()
         elif kind in (BROKEN, STRANDED):
             self.broken = message
@@ -214,7 +214,7 @@ class Inbox(Life):
             self.torn.append(message[1:])
         else:
             assert kind == LEFT, message
-            self.left_at = monotonic()
+            self.left_at = self.now()
 
     def take_leave(self) -> None:
         """Take what it says while it leaves; results that still come are dropped, for nobody waits for them."""
@@ -283,7 +283,7 @@ class Inbox(Life):
         self._owner.grown(run, 1, 0)
 
     def _measure(self, count: int) -> None:
-        self._since = monotonic()
+        self._since = self.now()
         self.finished += count
         items, busy = self.slate.items, self.slate.busy
         fresh = items - self._seen[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
-from time import monotonic, perf_counter
 from typing import Any
 
 from ..errors import PipelineError
@@ -26,10 +25,12 @@ class BatchNode(Node):
         stage: its name.
         size: values in a list.
         seconds: after the first value a list waits no longer for more; None: for ever.
+        desk: the engine.
     """
 
-    def __init__(self, stage: str, size: int, seconds: float | None) -> None:
+    def __init__(self, stage: str, size: int, seconds: float | None, desk: Desk) -> None:
         super().__init__(stage)
+        self._desk = desk
         self._size = size
         self._seconds = seconds
         self._batch: list[Any] = []
@@ -44,7 +45,7 @@ class BatchNode(Node):
         """Take values."""
         self.taken += len(values)
         if not self._batch and self._seconds is not None:
-            self._due = monotonic() + self._seconds
+            self._due = self._desk.now() + self._seconds
         self._batch = self._batch + values
         if origins is not None:
             self._origins = [*(self._origins or []), *origins]
@@ -61,7 +62,7 @@ class BatchNode(Node):
             self._origins = self._origins[until:]
         self._batch = self._batch[until:]
         again = self._batch and self._seconds is not None
-        self._due = monotonic() + self._seconds if again and self._seconds is not None else None
+        self._due = self._desk.now() + self._seconds if again and self._seconds is not None else None
         self._emit(list(batches), origins)
 
     def advance(self, now: float) -> bool:
@@ -194,7 +195,7 @@ class TeeNode(Node):
         if self._broken:
             return False
         values, origins = self._unseen, self._unseen_origins
-        since = self._full_since or perf_counter()
+        since = self._full_since or self._desk.now()
         try:
             count = self.sink.take(values)
         except Exception as error:
@@ -202,7 +203,7 @@ class TeeNode(Node):
             error.add_note(f"in stage {self.stage!r}")
             self._desk.fail(error)
             return False
-        now = perf_counter()
+        now = self._desk.now()
         self.spent += now - since
         self._full_since = now if count < len(values) else 0.0
         self._unseen = values[count:]
@@ -230,7 +231,7 @@ class TeeNode(Node):
 
     def deadline(self) -> float | None:
         """A full queue does not tell when it has room."""
-        return monotonic() + 0.005 if self._unseen else None
+        return self._desk.now() + 0.005 if self._unseen else None
 
 
 class SinkNode(TeeNode):

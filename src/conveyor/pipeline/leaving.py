@@ -12,7 +12,6 @@ from .failure import Failure
 from .hand import Hand
 from .lifecycle import has_teardown
 from .limits import LEAVE_SECONDS, Limits, Stint
-from .process_hand import ProcessHand
 from .spec import StageSpec
 
 __all__ = ["Leaving"]
@@ -79,7 +78,7 @@ class Leaving:
         self.hear(hand)
         if hand.broken is not None:  # nobody needed it
             hand.end = "could not be set up"
-        if hand.left_at or hand.overdue_in is not None or not isinstance(hand, ProcessHand) or not hand.ready:
+        if hand.left_at or hand.overdue_in is not None or not hand.can_die or not hand.ready:
             return
         if hand.slate.teardown_since:
             when = "in its teardown"
@@ -87,7 +86,7 @@ class Leaving:
             when = "before its teardown"
         else:
             return
-        exitcode = hand.process.exitcode
+        exitcode = hand.exitcode
         hand.end = describe_exit(exitcode, self._desk.likely_cause(exitcode))
         was = "was " if exitcode is not None and exitcode < 0 else ""
         error = WorkerLost(f"its worker process {hand.pid} {was}{hand.end} {when}", hand.pid, exitcode)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .._native import spin_for_any
+from collections.abc import Callable
+from typing import Any
+
 from .inline import SinkNode
 from .node import Node
 from .quick import SPIN_SECONDS
@@ -21,16 +23,24 @@ class LoneLane:
 
     Args:
         source, works, sink: the nodes of the run, in order.
+        spin: see `World`.
     """
 
-    def __init__(self, source: SourceNode, works: list[WorkNode], sink: SinkNode) -> None:
+    def __init__(
+        self,
+        source: SourceNode,
+        works: list[WorkNode],
+        sink: SinkNode,
+        spin: Callable[[list[Any], float], bool],
+    ) -> None:
+        self._spin = spin
         self._source = source
         self._works = works
         self._sink = sink
         self._queue = source.channel
 
     @classmethod
-    def through(cls, nodes: list[Node]) -> LoneLane | None:
+    def through(cls, nodes: list[Node], spin: Callable[[list[Any], float], bool]) -> LoneLane | None:
         """The lane through these nodes, if they are such that there is one."""
         source, *works, sink = nodes
         if not isinstance(source, SourceNode) or source.channel is None or source.tracked:
@@ -38,7 +48,7 @@ class LoneLane:
         if type(sink) is not SinkNode:
             return None
         plain = [node for node in works if isinstance(node, WorkNode) and node.is_plain]
-        return cls(source, plain, sink) if len(plain) == len(works) and works else None
+        return cls(source, plain, sink, spin) if len(plain) == len(works) and works else None
 
     def carry(self) -> bool:
         """Carry one item as far as it goes at once; returns whether there was one.
@@ -49,7 +59,7 @@ class LoneLane:
         if self._sink.wants() <= 0 or not all(node.is_idle for node in self._works):
             return False
         queue = self._queue
-        if not spin_for_any([queue], SPIN_SECONDS) or queue.qsize() != 1:
+        if not self._spin([queue], SPIN_SECONDS) or queue.qsize() != 1:
             return False
         self._source.read()
         values, _ = self._source.hand_out(1)
@@ -57,7 +67,7 @@ class LoneLane:
             return False
         for node in self._works:
             hand = node.give_lone(values)
-            if hand is None or not spin_for_any([hand.channel], SPIN_SECONDS):
+            if hand is None or not self._spin([hand.channel], SPIN_SECONDS):
                 return True
             values = node.take_lone(hand)
             if not values:

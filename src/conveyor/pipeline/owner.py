@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from .failure import Failure
@@ -12,6 +13,9 @@ __all__ = ["Owner"]
 
 class Owner(Protocol):
     """The stage that a hand belongs to, as far as it concerns the hand."""
+
+    now: Callable[[], float]
+    """The time, by the clock of the run."""
 
     def grown(self, run: Run, count: int, by: int) -> None:
         """A run got results."""

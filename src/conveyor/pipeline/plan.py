@@ -188,7 +188,7 @@ class Plan:
             most = step.workers if isinstance(step.workers, int) else self.jobs
             return WorkNode(self.desk, specs, most, self.max_items, _MOST_BYTES)
         if isinstance(step, Batch):
-            return BatchNode(step.name, step.size, step.seconds)
+            return BatchNode(step.name, step.size, step.seconds, self.desk)
         if isinstance(step, Unbatch):
             return UnbatchNode(step.name, self.desk)
         if isinstance(step, Tee):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._native import Segment
 from ..errors import Empty, PipelineError
@@ -12,9 +12,13 @@ from ..queue import Queue
 from ..workers.messages import Unreadable, is_stop
 from ..workers.serve import Job
 from ..workers.slate import Slate
+from .account import peak_memory
 from .hand import Hand
 from .owner import Owner
 from .starters import Starter
+
+if TYPE_CHECKING:
+    from .world import Poller
 
 __all__ = ["ProcessHand"]
 
@@ -36,6 +40,9 @@ class ProcessHand(Hand):
         OSError: the system gives no memory, or no more processes.
     """
 
+    tells_again = True
+    can_die = True
+
     def __init__(self, owner: Owner, job: Job, starter: Starter) -> None:
         super().__init__(owner, Slate())
         self.lends = owner.lends
@@ -50,7 +57,7 @@ class ProcessHand(Hand):
                 "define its function at the top of a module, or use threads="
             ) from error
         self.pid = self.process.pid
-        self.sentinel = self.process.sentinel
+        self.channel: Queue[Any] = self._results
         self._token = self._results._reader.fileno()  # pyright: ignore[reportPrivateUsage]
 
     @property
@@ -59,9 +66,37 @@ class ProcessHand(Hand):
         return self._token
 
     @property
-    def channel(self) -> Queue[Any]:
-        """Where results come."""
-        return self._results
+    def exitcode(self) -> int | None:
+        """How it ended; None: it lives, or that cannot be known."""
+        return self.process.exitcode
+
+    def watch(self, poller: Poller) -> None:
+        """Have the poller tell of its results and of its death."""
+        poller.add(self._token, self.process.sentinel)
+
+    def unwatch(self, poller: Poller) -> None:
+        """It is gone."""
+        poller.remove(self._token, self.process.sentinel)
+
+    def listen(self, poller: Poller, wanted: bool) -> None:
+        """Say to the poller whether its results are wanted now."""
+        poller.listen(self._token, wanted)
+
+    def may_be_gone(self, found: set[Any]) -> bool:
+        """Whether the kernel has told of its end."""
+        return self.process.sentinel in found
+
+    def crash(self) -> tuple[str, ...]:
+        """Where native code crashed it."""
+        return self.slate.crash()
+
+    def peak_memory(self) -> int:
+        """The most memory that it had in RAM, in bytes; 0 if that cannot be told."""
+        return peak_memory(self.pid)
+
+    def last_words(self) -> str | None:
+        """What it wrote to standard error before it ran any code of ours; None: it has run some."""
+        return None if self.slate.arrived else self.process.last_words()
 
     def _send(self, messages: list[Any]) -> None:
         self._tasks.put_many(messages)

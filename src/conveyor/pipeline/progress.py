@@ -95,7 +95,7 @@ def look(running: Running) -> Progress:
     stages = tuple(_stage(node, before.get(node, 0)) for node in engine.nodes)
     taken = running.source.given + running.source.skipped
     return Progress(
-        seconds=monotonic() - engine.began if engine.began else 0.0,
+        seconds=engine.now() - engine.began if engine.began else 0.0,
         taken=taken,
         total=running.source.source.total,
         results=sum(node.given for node in engine.nodes if node.outlet is None and not node.outlets()),

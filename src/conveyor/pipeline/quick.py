@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from time import monotonic
+from collections.abc import Callable
 from typing import Any
 
-from .._native import spin_for_any
-from .process_hand import ProcessHand
+from .hand import Hand
 from .source_node import SourceNode
 from .work_node import WorkNode
 
@@ -27,11 +26,10 @@ _SPIN_ITEM_SECONDS = 200e-6
 _SPIN_ITEMS = 16
 
 
-def nap(works: list[WorkNode]) -> float:
+def nap(works: list[WorkNode], now: float) -> float:
     """Seconds until the first worker needs more, if results come in a stream; else 0."""
     nap = _NAP_SECONDS
     busy = False
-    now = monotonic()
     for node in works:
         for hand in node.crew.hands:
             if not hand.ready:
@@ -39,7 +37,7 @@ def nap(works: list[WorkNode]) -> float:
             if not hand.outstanding:
                 nap = min(nap, _NAP_WHEN_IDLE)
                 continue
-            if hand.outstanding < _NAP_ITEMS or hand.seconds is None or not isinstance(hand, ProcessHand):
+            if hand.outstanding < _NAP_ITEMS or hand.seconds is None or not hand.tells_again:
                 return 0
             if hand.finished < _TELLING_ITEMS:
                 return 0
@@ -49,22 +47,24 @@ def nap(works: list[WorkNode]) -> float:
     return nap if busy and nap > _NAP_LEAST else 0
 
 
-def take_quickly(works: list[WorkNode], sources: list[SourceNode]) -> bool:
+def take_quickly(
+    works: list[WorkNode], sources: list[SourceNode], spin: Callable[[list[Any], float], bool]
+) -> bool:
     """Take what comes at once, before everything else is looked at: lone items should not wait for that."""
     ready = [node for node in sources if node.channel is not None and node.wants_input]
-    hands: list[tuple[WorkNode, ProcessHand]] = []
+    hands: list[tuple[WorkNode, Hand]] = []
     for node in works:
         if node.choked:
             continue
         for hand in node.crew.hands:
-            if not hand.outstanding or not isinstance(hand, ProcessHand) or not node.listens_to(hand):
+            if not hand.outstanding or hand.channel is None or not node.listens_to(hand):
                 continue
             if hand.outstanding >= _SPIN_ITEMS or hand.seconds is None or hand.seconds > _SPIN_ITEM_SECONDS:
                 return False
             hands.append((node, hand))
     channels: list[Any] = [hand.channel for _, hand in hands]
     channels += [node.channel for node in ready]
-    if not channels or not spin_for_any(channels, SPIN_SECONDS):
+    if not channels or not spin(channels, SPIN_SECONDS):
         return False
     for node, hand in hands:
         if hand.has_results():

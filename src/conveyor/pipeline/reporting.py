@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 from pathlib import Path
-from time import monotonic, thread_time
+from time import thread_time
 from typing import TYPE_CHECKING, Any
 
 from ..workers.slate import step_seconds
@@ -61,7 +61,7 @@ class Timeline:
 
     def look(self, engine: Engine, last: bool = False) -> None:
         """Take a point, if it is time to."""
-        now = monotonic() - engine.began
+        now = engine.now() - engine.began
         if now < self._next and not last:
             return
         self._next = now + self._every
@@ -154,10 +154,9 @@ def _of_inline(node: Node, seconds: float) -> StageReport:
     )
 
 
-def _memory(accounts: list[WorkerAccount]) -> int:
+def _memory(accounts: list[WorkerAccount], now: float) -> int:
     """Of this process, and the most that workers which lived at the same time had at their peaks."""
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    now = monotonic()
     changes: list[tuple[float, int]] = []
     for account in accounts:
         changes.append((account.born, account.peak_memory))
@@ -173,7 +172,7 @@ def make_report(running: Running) -> Report:
     """The report of a run at this moment."""
     engine = running.engine
     running.timeline.look(engine, last=True)
-    end = engine.ended or monotonic()
+    end = engine.ended or engine.now()
     seconds = end - engine.began if engine.began else 0.0
     stages = stage_reports(engine.nodes, seconds)
     accounts = [account for stage in stages for account in stage.workers]
@@ -196,6 +195,6 @@ def make_report(running: Running) -> Report:
         result=result,
         dead_letters=tuple(running.letters),
         first_failures=tuple(running.failures),
-        memory=_memory(accounts),
+        memory=_memory(accounts, end),
         timeline=tuple(running.timeline.points),
     )

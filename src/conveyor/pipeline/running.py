@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import collections.abc
 import contextlib
-import inspect
 import os
 import signal
-import stat
-import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,26 +15,24 @@ from typing import Any, Literal
 
 from ..dead_letter import DeadLetter
 from ..errors import PipelineError
+from .checkpoint_file import CheckpointFile
 from .checks import check_count
 from .engine import Engine, Phase
 from .events import Event, ItemFailed, ItemRetried, Results
 from .failure import Failure
 from .identity import identity_of
-from .lines import Lines
 from .pipeline import Pipeline
 from .plan import Plan, check
+from .real_world import RealWorld
 from .report import Report
 from .reporting import Timeline, make_report
 from .sinks import NewsSink, Sink
 from .source_node import SourceNode
-from .sources import IterableSource, LineSource, QueueSource, Source
-from .thread_source import ThreadSource
-from .tracker import Tracker
+from .tracker import CheckpointStore, Tracker
+from .world import World
 
 __all__ = ["Running"]
 
-# Iterating over these never waits for anything.
-_QUICK = (list, tuple, range, dict, set, frozenset, deque, Lines)
 _MOST_LETTERS = 10_000
 _MOST_FAILURES = 100
 _TICK_SECONDS = 0.1
@@ -53,7 +47,10 @@ class Running:
 
     Args:
         streams: somebody iterates over the results.
-        outlet, stdout_to_stderr, tick: see `Engine`.
+        outlet, tick: see `Engine`.
+        stdout_to_stderr: see `RealWorld`.
+        world: where it runs; None: on the machine.
+        store: where it keeps what is done, in the place of a file that `resume` names.
         max_items: items that a stage may hold.
         crash_limit: so many workers of a stage may die in a row; None: three for each, and at least ten.
     """
@@ -76,6 +73,8 @@ class Running:
         max_items: int | None = None,
         crash_limit: int | None = None,
         tick: float | None = None,
+        world: World | None = None,
+        store: CheckpointStore | None = None,
     ) -> None:
         check(pipeline, start_method, resume)
         if halt not in ("now", "soon"):
@@ -96,18 +95,20 @@ class Running:
         self.timeline = Timeline()
         self._announce: Callable[[str], None] | None = None
 
-        tracker = _make_tracker(resume, pipeline) if resume is not None else None
+        world = world or RealWorld(start_method, stdout_to_stderr)
+        if resume is not None:
+            store = _open_store(resume, pipeline)
+        tracker = Tracker(store, world.now()) if store is not None else None
         self.tracker = tracker
         from .progress import make_display
 
         self._display = make_display(progress, pipeline)
         self.engine = Engine(
-            start_method=start_method,
+            world=world,
             halt_now=halt == "now",
             max_failures=_parse_most(max_failures),
             tick=tick or (_TICK_SECONDS if self._display is not None else None),
             outlet=outlet,
-            stdout_to_stderr=stdout_to_stderr,
             tracker=tracker,
             jobs=self.jobs,
             bury=self._bury,
@@ -115,14 +116,14 @@ class Running:
         try:
             self._build(streams, max_items, crash_limit)
         except BaseException:
-            self.engine.watch.close()
+            self.engine.poller.close()
             if tracker is not None:
                 tracker.close()
             raise
 
     def _build(self, streams: bool, max_items: int | None, crash_limit: int | None) -> None:
         engine, tracker = self.engine, self.tracker
-        source = make_source(self.pipeline.source, engine)
+        source = engine.workforce.source(self.pipeline.source, engine.poller.wake)
         self.source = SourceNode(source, engine, tracker is not None, tracker.is_done if tracker else None)
         self._news = NewsSink(lambda values: engine.tell(Results(values)))
         plan = Plan(engine, self.jobs, append=tracker is not None and tracker.resumed > 0)
@@ -283,43 +284,7 @@ def _parse_most(value: int | str | None) -> int | float | None:
     raise PipelineError(f'max_failures is {value!r}; it must be a number, or a share as in "1%"')
 
 
-def make_source(given: Any, engine: Engine) -> Source[Any]:
-    """What reads from it."""
-    if isinstance(given, (LineSource, IterableSource)):
-        return given  # pyright: ignore[reportUnknownVariableType]
-    if callable(getattr(given, "get_many", None)) and hasattr(given, "_reader"):
-        return QueueSource(given)
-    if callable(getattr(given, "subscribe", None)):
-        given = given.subscribe()
-    if callable(given) and not isinstance(given, (collections.abc.Iterable, collections.abc.AsyncIterable)):
-        given = given()
-        if not isinstance(given, (collections.abc.Iterable, collections.abc.AsyncIterable)):
-            if inspect.iscoroutine(given):
-                given.close()
-            raise TypeError(f"the source function returned {given!r:.60}; it must return or be a generator")
-    if isinstance(given, collections.abc.AsyncIterable):
-        from .async_source import AsyncSource  # asyncio takes long to import
-
-        return AsyncSource(given, engine.watch.wake, engine.hiring.loop())  # pyright: ignore[reportUnknownArgumentType]
-    if isinstance(given, _QUICK) or _is_plain_file(given) or _is_cursor(given):
-        return IterableSource(given)  # pyright: ignore[reportUnknownArgumentType]
-    return ThreadSource(given, engine.watch.wake)  # pyright: ignore[reportUnknownArgumentType]
-
-
-def _is_cursor(given: Any) -> bool:
-    """It may only be used in the thread that made it, and the file that it reads is at hand."""
-    sqlite3 = sys.modules.get("sqlite3")
-    return sqlite3 is not None and isinstance(given, sqlite3.Cursor)
-
-
-def _is_plain_file(given: Any) -> bool:
-    try:
-        return stat.S_ISREG(os.fstat(given.fileno()).st_mode)
-    except (AttributeError, OSError, TypeError, ValueError):
-        return False
-
-
-def _make_tracker(resume: str | Path, pipeline: Pipeline[Any]) -> Tracker:
+def _open_store(resume: str | Path, pipeline: Pipeline[Any]) -> CheckpointFile:
     source = pipeline.source
     identity = getattr(source, "identity", None)
     if not isinstance(identity, str):
@@ -329,4 +294,4 @@ def _make_tracker(resume: str | Path, pipeline: Pipeline[Any]) -> Tracker:
                 "give a list, a tuple, a range, or read_lines(path)"
             )
         identity = identity_of(source)  # pyright: ignore[reportUnknownArgumentType]
-    return Tracker(resume, identity)
+    return CheckpointFile(resume, identity)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic, perf_counter
 from typing import Any
 
 from ..workers.weight import weigh
@@ -60,7 +59,7 @@ class SourceNode(Node):
             self._fill(max(self.outlet.wants(), 1))
 
     def _fill(self, want: int) -> None:
-        before = perf_counter()
+        before = self._desk.now()
         try:
             self.source.fill(want)
         except BaseException as error:
@@ -71,11 +70,11 @@ class SourceNode(Node):
             self._closed = True
         finally:
             if not self._waited_since:
-                self.spent += perf_counter() - before
+                self.spent += self._desk.now() - before
 
     def _wait(self, waits: bool) -> None:
         """Somebody waits for it now, or no longer."""
-        now = perf_counter()
+        now = self._desk.now()
         if self._waited_since:
             self.spent += now - self._waited_since
         self._waited_since = now if waits else 0.0
@@ -158,7 +157,7 @@ class SourceNode(Node):
     def close_input(self) -> None:
         """Read nothing more."""
         self._closed = True
-        self._closed_at = monotonic()
+        self._closed_at = self._desk.now()
         self.source.stop()
 
     @property
@@ -178,7 +177,7 @@ class SourceNode(Node):
             self._closed
             and self.error is None
             and self.source.fetching
-            and monotonic() < self._closed_at + _LAST_ITEM_SECONDS
+            and self._desk.now() < self._closed_at + _LAST_ITEM_SECONDS
         )
 
     def deadline(self) -> float | None:
@@ -187,4 +186,4 @@ class SourceNode(Node):
             return self._closed_at + _LAST_ITEM_SECONDS
         if self.finished_reading or self.source.fileno() is None or self.source.total is not None:
             return None
-        return monotonic() + _QUEUE_LOOK_SECONDS
+        return self._desk.now() + _QUEUE_LOOK_SECONDS

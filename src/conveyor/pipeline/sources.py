@@ -6,7 +6,7 @@ import os
 import select
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from .._native import Channel
@@ -178,14 +178,16 @@ class IterableSource(_Buffer[T]):
 
     Args:
         items: any iterable; an endless one will do.
+        now: the time, in seconds.
     """
 
     # An iterable that is slow gives items one by one, one that is quick gives many at a time.
     _MOST = 256
     _SECONDS = 0.001
 
-    def __init__(self, items: Iterable[T]) -> None:
+    def __init__(self, items: Iterable[T], now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
+        self._now = now
         self._iterator: Iterator[T] = iter(items)
         try:
             self._total = len(items)  # type: ignore[arg-type]
@@ -200,7 +202,7 @@ class IterableSource(_Buffer[T]):
         from itertools import islice
 
         taken: list[T] = []
-        stop = time.perf_counter() + self._SECONDS
+        stop = self._now() + self._SECONDS
         step = 1
         try:
             while len(taken) < want:
@@ -209,7 +211,7 @@ class IterableSource(_Buffer[T]):
                 if len(taken) < before + min(step, want - before):
                     self._exhausted = True
                     break
-                if time.perf_counter() > stop:
+                if self._now() > stop:
                     break
                 step = min(4 * step, self._MOST)
         except BaseException:

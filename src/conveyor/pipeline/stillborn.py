@@ -6,7 +6,6 @@ from ..errors import PipelineError, WorkersLost
 from .failure import InWorker
 from .hand import Hand
 from .hidden_module import hidden_module
-from .process_hand import ProcessHand
 
 __all__ = ["error_at_start", "error_of_stranded"]
 
@@ -21,10 +20,11 @@ def error_of_stranded(stage: str, why: str, traceback: str) -> Exception:
 
 def error_at_start(hand: Hand, stage: str) -> Exception | None:
     """Of a process that ended by itself before it ran any code of ours; None: it has run some, or was killed."""
-    if not isinstance(hand, ProcessHand) or hand.slate.arrived or hand.timed_out:
+    said = None if hand.timed_out else hand.last_words()
+    if said is None:
         return None
-    code = hand.process.exitcode
-    words = hand.process.last_words().strip()
+    code = hand.exitcode
+    words = said.strip()
     if not words if code is None else code < 0:
         return None
     last = words.rsplit("\n", 1)[-1]

@@ -1,118 +1,74 @@
-"""Tracker: which items of the source are dealt with, kept in a file that outlives everything."""
+"""Tracker: which items of the source are dealt with."""
 
 from __future__ import annotations
 
-import contextlib
 import pickle
-import sqlite3
 from bisect import bisect_right
 from collections.abc import Callable
-from pathlib import Path
-from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
-from ..errors import PipelineError
 from .bundle import Bundle
+from .checkpoint_file import CheckpointFile, Damaged
 
-__all__ = ["Tracker"]
+__all__ = ["CheckpointStore", "Tracker"]
 
 _EVERY_SECONDS = 0.5
-_VERSION = 1
-_APPLICATION = 0x636F6E76  # "conv", where SQLite keeps whose file it is
 
 
-class _Damaged(Exception):
-    """The file is not what it should be; the text says why."""
+class CheckpointStore(Protocol):
+    """Where a tracker keeps what is done; `CheckpointFile` is one that outlives everything."""
 
+    starts: list[int]
+    """Where the ranges that earlier runs have dealt with begin, in order."""
+    ends: list[int]
+    """Where they end: the first place that is not done."""
+    state: bytes | None
+    """What was kept together with them; None: nothing."""
 
-def _unusable(path: str | Path, error: Exception) -> PipelineError:
-    hint = "name a file that is conveyor's, or a new one"
-    if "locked" in str(error):
-        hint = "does another run use it?"
-    return PipelineError(f"resume is {str(path)!r}, which cannot be used: {error}; {hint}")
+    def write(self, starts: list[int], ends: list[int], state: bytes | None) -> None:
+        """Replace what is kept, all at once; `state` None: what was kept of that stays."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more is written."""
+        ...
 
 
 class Tracker:
     """Counts, for each item of the source, the values that came of it and are still under way.
 
-    When none is left, the item is done. What is done is written to an SQLite file, in one transaction with what
+    When none is left, the item is done. What is done is written to a store, in one transaction with what
     the sink has made of it so far, so that after the death of everything a second run goes on from there.
 
     Args:
-        path: the file; it is made when it is not there.
-        source: what the source is, so that another one is not taken for it.
+        store: where it is kept.
+        now: the time as the run begins.
 
     Raises:
-        PipelineError: the file is something else, or was made for another source.
+        PipelineError: what the store keeps of the sinks cannot be used.
     """
 
-    def __init__(self, path: str | Path, source: str) -> None:
+    def __init__(self, store: CheckpointStore, now: float) -> None:
+        self._store = store
         self._flush: Callable[[], object] = lambda: None
         self._state: Callable[[], Any] | None = None
         self._live: dict[int, int] = {}
-        self._starts: list[int] = []
-        self._ends: list[int] = []
+        self._starts = list(store.starts)
+        self._ends = list(store.ends)
         self._changed = False
-        self._committed = monotonic()
+        self._committed = now
         self.saved_state: Any = None
         """What the last transaction of an earlier run kept; None: there was none."""
-        self.had_state = False
-        try:
-            self._file = sqlite3.connect(path, timeout=1.0, isolation_level=None)
-        except sqlite3.Error as error:
-            raise _unusable(path, error) from error
-        try:
-            self._open(source)
-        except (sqlite3.Error, _Damaged) as error:
-            self._file.close()
-            raise _unusable(path, error) from error
-        except BaseException:
-            self._file.close()
-            raise
+        self.had_state = store.state is not None
+        if store.state is not None:
+            try:
+                self.saved_state = pickle.loads(store.state)
+            except Exception as error:
+                store.close()
+                wrong = Damaged(f"what it keeps of reduce() cannot be unpickled, {error}")
+                raise (store.unusable(wrong) if isinstance(store, CheckpointFile) else wrong) from error
         self.resumed = sum(end - start for start, end in zip(self._starts, self._ends, strict=True))
         """Items that earlier runs have dealt with."""
-
-    def _open(self, source: str) -> None:
-        run = self._file.execute
-        # Until it is clear whose file it is, nothing is written. The lock ends with this process.
-        run("PRAGMA locking_mode=EXCLUSIVE")
-        (application,) = run("PRAGMA application_id").fetchone()
-        (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
-        if tables and application != _APPLICATION:
-            raise _Damaged("it is a database of another program's")
-        run(f"PRAGMA application_id={_APPLICATION}")
-        run("PRAGMA journal_mode=WAL")
-        run("PRAGMA synchronous=NORMAL")
-        run("BEGIN IMMEDIATE")
-        run("CREATE TABLE IF NOT EXISTS run (version INTEGER, source TEXT, state BLOB)")
-        run("CREATE TABLE IF NOT EXISTS done (first INTEGER PRIMARY KEY, after INTEGER)")
-        row = run("SELECT version, source, state FROM run").fetchone()
-        if row is None:
-            run("INSERT INTO run VALUES (?, ?, NULL)", (_VERSION, source))
-        run("COMMIT")
-        if row is None:
-            return
-        version, known, state = row
-        if version != _VERSION:
-            raise _Damaged(f"it is of version {version}, and this conveyor reads {_VERSION}")
-        if known != source:
-            raise PipelineError(
-                f"the state file was made for another source: {known}, and this is {source}; "
-                "remove the file to begin anew"
-            )
-        before = -1
-        for first, after in run("SELECT first, after FROM done ORDER BY first"):
-            if not (isinstance(first, int) and isinstance(after, int) and before < first < after):
-                raise _Damaged(f"it says that items {first!r} to {after!r} are done")
-            self._starts.append(first)
-            self._ends.append(after)
-            before = after
-        if state is not None:
-            try:
-                self.saved_state = pickle.loads(state)
-            except Exception as error:
-                raise _Damaged(f"what it keeps of reduce() cannot be unpickled, {error}") from error
-            self.had_state = True
 
     def keep(self, flush: Callable[[], object], state: Callable[[], Any] | None) -> None:
         """Say what belongs to each transaction.
@@ -174,24 +130,12 @@ class Tracker:
         if not self._changed or (now - self._committed < _EVERY_SECONDS and not force):
             return
         self._flush()
-        run = self._file.execute
-        run("BEGIN IMMEDIATE")
-        try:
-            run("DELETE FROM done")
-            self._file.executemany(
-                "INSERT INTO done VALUES (?, ?)", zip(self._starts, self._ends, strict=True)
-            )
-            if self._state is not None:
-                run("UPDATE run SET state = ?", (pickle.dumps(self._state()),))
-            run("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                run("ROLLBACK")
-            raise
+        state = None if self._state is None else pickle.dumps(self._state())
+        self._store.write(self._starts, self._ends, state)
         self._changed = False
         self._committed = now
 
     def close(self) -> None:
         """Write what is left, and close the file."""
-        self.commit(monotonic(), force=True)
-        self._file.close()
+        self.commit(self._committed, force=True)
+        self._store.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import heapq
 from collections import deque
-from time import monotonic
 from typing import Any
 
 from ..workers.serve import back_off
@@ -15,11 +14,10 @@ from .events import ItemRetried
 from .failure import Failure
 from .hand import Hand
 from .node import Node, Origins
-from .process_hand import ProcessHand
 from .run import GAP, LOST, Run
 from .spec import StageSpec, job_of
-from .watch import Watch
 from .window import Window
+from .world import Poller
 
 __all__ = ["WorkNode"]
 
@@ -47,6 +45,7 @@ class WorkNode(Node):
         self.spec: StageSpec = specs[0]
         self.specs: list[StageSpec] = specs
         self.desk = desk
+        self.now = desk.now
         self.keyed = self.spec.key is not None
         self.job = job_of(specs)
         self.window = Window(self.spec.ordered, max_items, max_bytes)
@@ -157,7 +156,7 @@ class WorkNode(Node):
 
     def deadline(self) -> float | None:
         """The next retry, time limit, or look at the slow."""
-        times = self.crew.deadlines(monotonic())
+        times = self.crew.deadlines(self.now())
         if self._later:
             times.append(self._later[0][0])
         return min(times, default=None)
@@ -250,19 +249,19 @@ class WorkNode(Node):
         """Whether there is nothing in it."""
         return not (self.window.items or self._out or self.closed)
 
-    def give_lone(self, values: list[Any]) -> ProcessHand | None:
+    def give_lone(self, values: list[Any]) -> Hand | None:
         """Take the only item, and give it to a worker that has nothing to do; None: it waits for one."""
         run = Run(self.taken, values)
         self.taken += 1
         self.window.add(run)
         for hand in self.crew.hands:
-            if hand.appetite and not hand.outstanding and isinstance(hand, ProcessHand):
+            if hand.appetite and not hand.outstanding and hand.channel is not None:
                 hand.give(run)
                 return hand
         self._put_in(run)
         return None
 
-    def take_lone(self, hand: ProcessHand) -> list[Any]:
+    def take_lone(self, hand: Hand) -> list[Any]:
         """The result of that item; empty: it is no plain value, and goes the usual way."""
         values = hand.collect_lone()
         if values:
@@ -279,11 +278,11 @@ class WorkNode(Node):
         """Take the results of those workers that have some."""
         if self.choked:
             # A descriptor goes on telling; a thread or a coroutine tells once.
-            self._missed |= {hand for hand in self.crew.hands if not isinstance(hand, ProcessHand)} & found
+            self._missed |= {hand for hand in self.crew.hands if not hand.tells_again} & found
             return
         for hand in list(self.crew.hands):
             if hand.token in found and not self.listens_to(hand):
-                if not isinstance(hand, ProcessHand):
+                if not hand.tells_again:
                     self._missed.add(hand)
             elif hand.token in found and hand.collect():
                 self.crew.deaths_in_a_row = 0
@@ -346,11 +345,11 @@ class WorkNode(Node):
                 soonest = min(soonest, -overdue)
         return soonest
 
-    def listen(self, watch: Watch) -> None:
+    def listen(self, poller: Poller) -> None:
         """Have results watched for, unless nobody takes them."""
         for hand in self.crew.hands:
-            if isinstance(hand, ProcessHand):
-                watch.listen(hand.token, self.listens_to(hand))
+            if hand.tells_again:
+                hand.listen(poller, self.listens_to(hand))
 
     @property
     def lends(self) -> bool:
@@ -392,6 +391,6 @@ class WorkNode(Node):
             self.desk.tell(ItemRetried(failure, 0.0))
             return
         spec = next((spec for spec in self.specs if spec.name == failure.stage), self.spec)
-        seconds = back_off(spec.backoff, failure.attempts) if spec.backoff else 0.0
-        heapq.heappush(self._later, (monotonic() + seconds, run.start, run))
+        seconds = back_off(spec.backoff, failure.attempts, self.desk.uniform) if spec.backoff else 0.0
+        heapq.heappush(self._later, (self.now() + seconds, run.start, run))
         self.desk.tell(ItemRetried(failure, seconds))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import islice
-from time import monotonic
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
+from .clock import SYSTEM, Clock
 from .weight import weigh
 
-__all__ = ["NOTHING", "Chain", "Kind", "Link", "Many", "is_worker_class"]
+__all__ = ["NOTHING", "PART_SIZE", "Chain", "Kind", "Link", "Many", "is_worker_class"]
 
 Kind: TypeAlias = Literal["map", "filter", "flat_map"]
 
 # Results of one item that are sent at a time, so that a function which yields without end needs no memory; of
 # large ones, as soon as they come to so many bytes. What was sent cannot be taken back for another attempt.
-_PART = 1024
+PART_SIZE = 1024
 _PART_BYTES = 16 * 1024 * 1024
 # Where no other attempt can follow, results wait no longer than this for others of their item.
 _PART_SECONDS = 0.05
@@ -67,6 +67,8 @@ class Chain:
         part: what is told of a list with the first results of an item that has very many.
         mark: what is told which link begins, if there are several.
         eager: results of an item need not wait for the rest: it will not be tried again.
+        clock: the time.
+        part_size: results of one item that are sent at a time.
     """
 
     def __init__(
@@ -75,6 +77,8 @@ class Chain:
         part: Callable[[list[Any]], None],
         mark: Callable[[int], None],
         eager: bool = False,
+        clock: Clock = SYSTEM,
+        part_size: int = PART_SIZE,
     ) -> None:
         self.position = 0
         """The link that is at work, or was when an exception came out."""
@@ -84,6 +88,8 @@ class Chain:
         self._part = part
         self._mark = mark
         self._eager = eager
+        self._clock_now = clock.now
+        self._part_size = part_size
         self._results: list[Any] = []
         self._weight = 0
         self._now = self._part_due = 0.0
@@ -137,7 +143,7 @@ class Chain:
     def _several(self, item: Any) -> Any:
         self._results = []
         self._weight = 0
-        self._now = monotonic()
+        self._now = self._clock_now()
         self._part_due = self._now + _PART_SECONDS
         self._pass_on(0, [item])
         results, self._results = self._results, []
@@ -172,7 +178,7 @@ class Chain:
         size = _FIRST_BLOCK
         total = 0
         while block := list(islice(results, size)):
-            before, self._now = self._now, monotonic()
+            before, self._now = self._now, self._clock_now()
             weight = self._pass_on(position + 1, block)
             total += weight
             if len(block) < size:
@@ -190,7 +196,7 @@ class Chain:
         """Note results of the item, and send on those that need not wait; returns what they weigh."""
         weight = weigh(values)
         if self._results and (
-            len(self._results) + len(values) > _PART or self._weight + weight > _PART_BYTES
+            len(self._results) + len(values) > self._part_size or self._weight + weight > _PART_BYTES
         ):
             self._send_part()
         self._results += values

@@ -5,20 +5,32 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import random
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .._native import Meter
 from ..errors import Empty
-from .chain import NOTHING, Chain, Link, Many
+from .chain import NOTHING, PART_SIZE, Chain, Link, Many
+from .clock import SYSTEM, Clock
 from .failing import tell_failure
-from .messages import BROKEN, DROPPED, FAILED, LEFT, LENT, MANY, PART, READY, SLOW, TORN, VALUE, unlend
-from .slate import Slate
+from .messages import (
+    BROKEN,
+    DROPPED,
+    FAILED,
+    LEFT,
+    LENT,
+    MANY,
+    PART,
+    READY,
+    SLOW,
+    TORN,
+    VALUE,
+    Unreadable,
+    unlend,
+)
+from .status_writer import LapCounter, StatusWriter
 
-__all__ = ["Job", "Tasks", "back_off", "leave_if_forked", "serve", "unsendable"]
+__all__ = ["Job", "Tasks", "Worker", "back_off", "leave_if_forked", "serve", "unsendable"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,10 @@ class _Unwanted(BaseException):
     """Ends the work on an item of very many results, and the worker's."""
 
 
+class _NoMore(BaseException):
+    """Ends the work on a single message."""
+
+
 class Tasks(Protocol):
     """The worker's end of its channel of tasks."""
 
@@ -45,7 +61,7 @@ class Tasks(Protocol):
         ...
 
 
-def back_off(seconds: float, attempt: int) -> float:
+def back_off(seconds: float, attempt: int, uniform: Callable[[float, float], float]) -> float:
     """Seconds to wait before an item is tried again: doubled each time, up to a minute, and spread by half.
 
     The spread keeps items that failed together from coming back together ("Exponential Backoff And Jitter",
@@ -54,11 +70,14 @@ def back_off(seconds: float, attempt: int) -> float:
     Args:
         seconds: before the second attempt.
         attempt: how often it was tried.
+        uniform: draws a number between two others.
     """
-    return min(seconds * 2.0 ** (attempt - 1), max(60.0, seconds)) * random.uniform(0.5, 1.0)
+    return min(seconds * 2.0 ** (attempt - 1), max(60.0, seconds)) * uniform(0.5, 1.0)
 
 
-def serve(job: Job, tasks: Tasks, put: Callable[[Any], None], slate: Slate, here: bool = False) -> None:
+def serve(
+    job: Job, tasks: Tasks, put: Callable[[Any], None], slate: StatusWriter, here: bool = False
+) -> None:
     """Apply the job's functions to what comes, until told to stop.
 
     Args:
@@ -68,76 +87,142 @@ def serve(job: Job, tasks: Tasks, put: Callable[[Any], None], slate: Slate, here
         slate: where to write what is done when, and which of several functions is at work, also for the case of death.
         here: the engine is in this process.
     """
+    worker = Worker(job, put, slate, here)
+    try:
+        if worker.set_up():
+            worker.work(tasks)
+    finally:
+        worker.tear_down()
 
-    def part(values: list[Any]) -> None:
-        if slate.unwanted:
+
+class Worker:
+    """What a worker does, from its setup to its last word. All that it says goes to `put`, in order.
+
+    Args:
+        job, put, slate, here: see `serve`.
+        clock: the time, and what pauses are made with.
+        part_size: results of one item that are sent at a time.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        put: Callable[[Any], None],
+        slate: StatusWriter,
+        here: bool = False,
+        clock: Clock = SYSTEM,
+        part_size: int = PART_SIZE,
+    ) -> None:
+        self._put = put
+        self._slate = slate
+        self._here = here
+        self._clock = clock
+        self._chain = Chain(job.links, self._part, slate.note_link, job.eager, clock, part_size)
+        self._job = job
+        self._meter: LapCounter | None = None
+
+    def _part(self, values: list[Any]) -> None:
+        if self._slate.unwanted:
             raise _Unwanted
-        put((PART,))
+        self._put((PART,))
         try:
-            put(values)
+            self._put(values)
         except Exception as error:
             error.add_note(unsendable((MANY, values)))
-            put([])  # or what comes next would be taken for them
+            self._put([])  # or what comes next would be taken for them
             raise
 
-    chain = Chain(job.links, part, slate.note_link, job.eager)
-    slate.note_setup(True)
-    try:
-        chain.set_up()
-    except BaseException as error:
-        tell_failure(put, BROKEN, chain.position, 1, error, here)
-    else:
-        slate.note_setup(False)
-        put((READY,))
-        _loop(job, chain, tasks, put, slate.meter(), here)
-    finally:
-        slate.note_teardown()
-        chain.tear_down(lambda position, error: tell_failure(put, TORN, position, 1, error, here))
+    def set_up(self) -> bool:
+        """Make what is to be made and set it up; returns whether it can work. `tear_down` is to follow in any case."""
+        self._slate.note_setup(True)
+        try:
+            self._chain.set_up()
+        except BaseException as error:
+            tell_failure(self._put, BROKEN, self._chain.position, 1, error, self._here)
+            return False
+        self._slate.note_setup(False)
+        self._put((READY,))
+        self._meter = self._slate.meter()
+        return True
+
+    def tear_down(self) -> None:
+        """Tear down what was set up, and say the last word."""
+        put, here = self._put, self._here
+        self._slate.note_teardown()
+        self._chain.tear_down(lambda position, error: tell_failure(put, TORN, position, 1, error, here))
         put((LEFT,))
 
+    def serve_one(self, message: Any) -> bool:
+        """Do what `work` does about this message; returns whether another may follow.
 
-def _loop(job: Job, chain: Chain, tasks: Tasks, put: Callable[[Any], None], meter: Meter, here: bool) -> None:
-    get, lap = tasks.get, meter.lap
-    pid = os.getpid()
-    call = chain.call if not job.retries else _Insisting(job, chain, meter).call
-    while True:
-        try:
+        Args:
+            message: what came; `Unreadable`: it could not be unpickled.
+        """
+        return self.work(_Single(message))
+
+    def work(self, tasks: Tasks) -> bool:
+        """Work on messages until one says to leave; returns whether it was no such message that ended it."""
+        assert self._meter is not None, "it is set up"
+        put, chain, here, meter = self._put, self._chain, self._here, self._meter
+        get, lap = tasks.get, meter.lap
+        pid = os.getpid()
+        call = chain.call if not self._job.retries else _Insisting(self._job, chain, meter, self._clock).call
+        while True:
             try:
-                task = get(False)
-            except Empty:
-                meter.idle()
                 try:
-                    task = get()
-                finally:
-                    meter.begin()
-            if type(task) is tuple:
-                if task[0] == VALUE:
-                    task = task[1]  # pyright: ignore[reportUnknownVariableType]
-                elif task[0] == LENT:
-                    task = unlend(task)  # pyright: ignore[reportUnknownArgumentType]
-                else:
+                    task = get(False)
+                except Empty:
                     meter.idle()
-                    return
-            result = call(task)
-            if type(result) is tuple:
-                result = (VALUE, result)  # pyright: ignore[reportUnknownVariableType]
-            elif result is NOTHING:
-                result = (DROPPED,)
-            elif type(result) is Many:
-                result = (MANY, list(result))
-            try:
-                put(result)
-            except Exception as error:
+                    try:
+                        task = get()
+                    finally:
+                        meter.begin()
+                if type(task) is tuple:
+                    if task[0] == VALUE:
+                        task = task[1]  # pyright: ignore[reportUnknownVariableType]
+                    elif task[0] == LENT:
+                        task = unlend(task)  # pyright: ignore[reportUnknownArgumentType]
+                    else:
+                        meter.idle()
+                        return False
+                result = call(task)
+                if type(result) is tuple:
+                    result = (VALUE, result)  # pyright: ignore[reportUnknownVariableType]
+                elif result is NOTHING:
+                    result = (DROPPED,)
+                elif type(result) is Many:
+                    result = (MANY, list(result))
+                try:
+                    put(result)
+                except Exception as error:
+                    leave_if_forked(pid)
+                    tell_failure(put, FAILED, chain.position, 1, error, here, unsendable(result))
+            except _NoMore:
+                return True
+            except _Unwanted:
+                return False
+            except BaseException as error:  # even SystemExit: it must not pass for the worker's own end
                 leave_if_forked(pid)
-                tell_failure(put, FAILED, chain.position, 1, error, here, unsendable(result))
-        except _Unwanted:
-            return
-        except BaseException as error:  # even SystemExit: it must not pass for the worker's own end
-            leave_if_forked(pid)
-            _put_failure(error, chain, put, here)
-        took = lap()
-        if took:
-            put((SLOW, took))
+                _put_failure(error, chain, put, here)
+            took = lap()
+            if took:
+                put((SLOW, took))
+
+
+class _Single:
+    """A channel of one message."""
+
+    def __init__(self, message: Any) -> None:
+        self._message = [message]
+
+    def get(self, block: bool = True) -> Any:
+        """The message; `_NoMore` when it is taken."""
+        if not self._message:
+            raise _NoMore
+        message = self._message.pop()
+        if type(message) is Unreadable:
+            raise message.error
+        return message
 
 
 def _put_failure(error: BaseException, chain: Chain, put: Callable[[Any], None], here: bool) -> None:
@@ -174,7 +259,8 @@ def leave_if_forked(pid: int) -> None:
 class _Insisting:
     """Tries an item again by itself, for the next one of its key must wait for it."""
 
-    def __init__(self, job: Job, chain: Chain, meter: Meter) -> None:
+    def __init__(self, job: Job, chain: Chain, meter: LapCounter, clock: Clock) -> None:
+        self._clock = clock
         self._job = job
         self._chain = chain
         self._meter = meter
@@ -191,7 +277,7 @@ class _Insisting:
                     raise
             # The pause is no work, and not the item's time.
             self._meter.pause()
-            time.sleep(back_off(self._job.backoff, attempt))
+            self._clock.sleep(back_off(self._job.backoff, attempt, self._clock.uniform))
             self._meter.begin()
             item = pickle.loads(again)
         raise AssertionError("unreachable")

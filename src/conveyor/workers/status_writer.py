@@ -1,0 +1,52 @@
+"""StatusWriter: where a worker notes what it does, for its engine to see."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+__all__ = ["LapCounter", "StatusWriter"]
+
+
+class LapCounter(Protocol):
+    """Counts items and the time that they take; see `Meter`."""
+
+    def idle(self) -> None:
+        """No item is in hand."""
+        ...
+
+    def begin(self) -> None:
+        """An item has come after a wait."""
+        ...
+
+    def pause(self) -> None:
+        """The item in hand is put aside, until `begin`."""
+        ...
+
+    def lap(self) -> int:
+        """The item in hand is done; returns the nanoseconds that it took if that is worth telling, else 0."""
+        ...
+
+
+class StatusWriter(Protocol):
+    """What a worker writes to; `Slate` is one in shared memory."""
+
+    def note_setup(self, begins: bool) -> None:
+        """Its setup begins, or is done."""
+        ...
+
+    def note_teardown(self) -> None:
+        """Its teardown begins."""
+        ...
+
+    def note_link(self, position: int) -> None:
+        """Say which of its functions is at work."""
+        ...
+
+    def meter(self) -> LapCounter:
+        """What counts its items; from now on it works or waits."""
+        ...
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether nobody wants what else comes of the item in hand."""
+        ...
