@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 
@@ -162,3 +163,29 @@ def hold_some(url: str, told: Any) -> None:
     lease = queue.lease(timeout=60)
     told.put((lease.item, [queue.get(timeout=60) for _ in range(3)]))
     time.sleep(600)
+
+
+def take_and_weigh(url: str, told: Any) -> None:
+    """Take some of what waits, in every way, and tell how far this process's own memory grew meanwhile, in bytes."""
+    import conveyor
+
+    queue: Any = conveyor.connect(url)
+    for _ in range(100):
+        queue.get(timeout=60)
+    before = most = own_memory()
+    for _ in range(10):
+        for _ in range(100):
+            queue.get(timeout=60)
+        with queue.lease(timeout=60):
+            most = max(most, own_memory())
+        queue.get_many(100, timeout=60)
+        most = max(most, own_memory())
+    queue.close()
+    told.put(most - before)
+
+
+def own_memory() -> int:
+    """Bytes of this process's own that are in memory: what it shares with others is not counted."""
+    with Path("/proc/self/status").open() as status:
+        (line,) = (line for line in status if line.startswith("RssAnon:"))
+    return int(line.split()[1]) * 1024

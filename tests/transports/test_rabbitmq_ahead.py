@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import signal
 import threading
 import time
 import uuid
@@ -14,7 +15,7 @@ import programs
 import pytest
 
 import conveyor
-from conveyor import Empty, ShutDown
+from conveyor import BadMessage, Empty, ShutDown
 from servers.registry import shared
 
 COUNT = 400
@@ -79,6 +80,41 @@ class TestDeath:
         assert got == list(range(30))
         assert drained(queue) == list(range(30, 60))
         assert queue.statistics().dead == 0
+
+
+class Interrupted(Exception):
+    pass
+
+
+class TestSignals:
+    def test_who_is_interrupted_leaves_nothing_half_taken(self, make: Any) -> None:
+        """A handler raises at any moment: one call at most loses what it had, and nothing is there twice."""
+        queue = make()
+        queue.put_many(range(20 * COUNT))
+        got: list[int] = []
+        interrupted = 0
+
+        def interrupt(*_: object) -> None:
+            raise Interrupted
+
+        before = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            while len(got) < 15 * COUNT:
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 0.002)
+                    while True:
+                        got.append(queue.get(timeout=60))
+                except (Interrupted, BadMessage):  # while it was read
+                    interrupted += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        got += drained(queue)
+        assert interrupted > 10
+        assert len(got) == len(set(got))
+        assert 20 * COUNT - len(got) <= interrupted
+        queue.close()
+        assert drained(make()) == []
 
 
 class TestOthers:

@@ -18,7 +18,8 @@ class Ahead:
     """Follows what one consumer takes, and says how much should lie ready for it.
 
     Nothing, until it has asked quickly a few times; then more, as long as it is used up within a moment. So who takes
-    as fast as it can never waits for the broker, and who works on an item for long keeps none from others.
+    as fast as it can never waits for the broker, and who works on an item for long keeps none from others. What the
+    broker makes it wait is not its own time: beside a slow broker more should lie ready, not less.
 
     All times are of `time.monotonic`.
     """
@@ -28,10 +29,12 @@ class Ahead:
         self._last = float("-inf")
         self._streak = 0
         self._since = 0.0
+        self._asked = 0.0
         self._taken = 0
 
     def asked(self, most: int, now: float) -> int:
         """It wants so many items now; how many should be ready or on their way, 0 for none but those it wants."""
+        self._asked = now
         if now - self._last > _QUICK_SECONDS:
             self._streak = 0
             return self._size
@@ -48,6 +51,8 @@ class Ahead:
         if not count:
             return
         self._last = now
+        self._since += now - self._asked
+        self._asked = now
         self._taken += count
         if self._size and self._taken >= self._size:
             seconds = now - self._since

@@ -100,14 +100,18 @@ class Order:
         batch: how many are asked for: what is beyond `most` lies ready then.
         wait: seconds for the first of them.
         answer: given when no more will come for it.
+
+    Attributes:
+        shares: whether it waits for what another pull brings, and has asked for nothing itself.
     """
 
-    __slots__ = ("_answer", "batch", "left", "wait")
+    __slots__ = ("_answer", "batch", "left", "shares", "wait")
 
     def __init__(self, most: int, batch: int, wait: float, answer: Answer[None]) -> None:
         self.left = most
         self.batch = batch
         self.wait = wait
+        self.shares = False
         self._answer = answer
 
     def came(self) -> None:
@@ -118,6 +122,7 @@ class Order:
 
     def end(self, failed: Exception | None = None) -> None:
         """No more will come; called in the loop."""
+        self.left = 0
         if self._answer.claim():
             if failed is None:
                 self._answer.give(None)
@@ -134,6 +139,12 @@ class _Puller:
         self.order: Order | None = None
         self.left = 0
         self.sent = 0.0
+
+    @property
+    def brings_more(self) -> bool:
+        """Whether more is on its way than whoever has asked for it waits for."""
+        order = self.order
+        return self.left > 0 and order is not None and order.left <= 0
 
     def came(self, message: Any) -> None:
         order = self.order
@@ -176,13 +187,29 @@ class Pulls:
         wire.when_lost(self._lost)
 
     def start(self, order: Order, thread: LoopThread) -> None:
-        """See to it that it is delivered; from any thread."""
+        """See to it that it is delivered; from any thread.
+
+        A server that is asked for more while it still sends what it was asked for may forget the second question until
+        its time is over.
+        """
+        if order.wait > 0 and any(puller.brings_more for puller in list(self._busy)):
+            thread.post(lambda: self._share(order))
+            return
         try:
             puller = self._idle.pop()
         except IndexError:
             thread.post(lambda: self._begin(order))
         else:
             self._pull(puller, order)
+
+    def _share(self, order: Order) -> None:
+        order.shares = True
+        for puller in self._busy:
+            if puller.brings_more:
+                puller.order = order
+                asyncio.get_running_loop().call_later(order.wait, order.end)
+                return
+        order.end()  # it has come meanwhile
 
     def _begin(self, order: Order) -> None:
         task = asyncio.get_running_loop().create_task(self._pull_by_another(order))

@@ -165,14 +165,20 @@ class NatsQueue(NatsPutting):
                 wait = 0.0  # nothing will come but what comes back: the base looks after that
             batch = min(max(most, ahead), _MOST_TAKEN)
             failed: Exception | None = None
+            until = monotonic() + wait
 
-            answer: Answer[None] = Answer()
-            try:
-                pulls.start(Order(most, batch, wait, answer), thread)
-                answer.wait(wait + ANSWER_SECONDS)
-            except (ConnectionLost, NobodyThere) as error:
-                failed = error
-            found = self._stock.take(most)
+            while True:
+                answer: Answer[None] = Answer()
+                order = Order(most, batch, wait, answer)
+                try:
+                    pulls.start(order, thread)
+                    answer.wait(wait + ANSWER_SECONDS)
+                except (ConnectionLost, NobodyThere) as error:
+                    failed = error
+                found = self._stock.take(most)
+                if found or failed is not None or not order.shares or self._is_at_end:
+                    break
+                wait = max(until - monotonic(), 0.0)
             if failed is not None and not found:
                 if isinstance(failed, NobodyThere):
                     if self.read_record() is None:

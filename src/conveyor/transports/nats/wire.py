@@ -11,14 +11,14 @@ import json
 import os
 import random
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
 from ...errors import NotSupported
+from ..outlet import Outlet
 from ..port import ConnectionLost
 from ..url import Url
-from .outlet import Outlet
 from .protocol import ApiError, NobodyThere, checked, published
 
 __all__ = ["Wire"]
@@ -142,9 +142,31 @@ class Wire:
         self._connecting = False
         self.lost = None
         self.info = raw._server_info
-        self._outlet = Outlet(raw._transport)
+        self._outlet = self._outlet_of(raw._transport)
         self._inbox = f"_INBOX.{os.urandom(12).hex()}."
         await self.subscribe(f"{self._inbox}*", self._answered)
+
+    def _outlet_of(self, transport: Any) -> Outlet:
+        writer = transport._io_writer
+        if writer.get_extra_info("ssl_object") is not None:
+            return Outlet(None, writer.write)
+        outlet = Outlet(writer.get_extra_info("socket"), writer.write)
+
+        # What the client sends itself goes the same way.
+        def write(data: bytes) -> None:
+            with contextlib.suppress(ConnectionLost):  # it reads that
+                outlet.send(data)
+
+        def write_lines(lines: Iterable[bytes]) -> None:
+            write(b"".join(lines))
+
+        async def drain() -> None:
+            pass
+
+        transport.write = write
+        transport.writelines = write_lines
+        transport.drain = drain
+        return outlet
 
     def _context(self) -> ssl.SSLContext:
         given = self._url.options

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from time import monotonic
 from typing import Any, NamedTuple
@@ -157,22 +158,42 @@ class Channel:
             raise self.closed or ConnectionLost("the channel is closed")
         if not tags:
             return
-        unsettled = self._unsettled
+        data = self._settlement(tags, acknowledge)
+        for tag in tags:
+            self._unsettled.pop(tag, None)
+        raw.connection.send(data)
+
+    def acknowledge_with(
+        self, tags: Sequence[int], calls: Sequence[Callable[[], object]], results: list[Any]
+    ) -> bool:
+        """Acknowledge and make the calls, from any thread, in one step or not at all; see `Outlet.send_with`."""
+        raw = self.raw
+        if self.closed is not None or not raw.is_open:
+            return False
+        settled = [partial(self._unsettled.pop, tag, None) for tag in tags]
+        done: bool = raw.connection.send_with(self._settlement(tags, True), (*settled, *calls), results)
+        return done
+
+    def _settlement(self, tags: Sequence[int], acknowledge: bool) -> bytes:
+        number = self.raw.channel_number
+        if len(tags) == 1:
+            return settlement(number, tags[0], acknowledge, False)
+        unsettled = dict(self._unsettled)  # as it is now: another thread may have messages come
         runs = [tags] if acknowledge else _runs(tags, unsettled)
         for tag in tags:
             unsettled.pop(tag, None)
         # What one word settles together with all before it must leave out none that is to be settled otherwise.
-        end = min(unsettled, default=_NEVER) if len(tags) > 1 else 0
+        end = min(unsettled, default=_NEVER)
         frames: list[bytes] = []
         for run in reversed(runs):
             last = run[-1]
             if last < end and last == max(run):
-                some = [settlement(raw.channel_number, last, acknowledge, True)]
+                some = [settlement(number, last, acknowledge, True)]
             else:
-                some = [settlement(raw.channel_number, tag, acknowledge, False) for tag in run]
+                some = [settlement(number, tag, acknowledge, False) for tag in run]
             end = min(end, *run)
             frames = some + frames
-        raw.connection.send(b"".join(frames))
+        return b"".join(frames)
 
     def return_late(self, tags: Sequence[int]) -> None:
         """Give back, if the channel is still there: else they went back with it."""
@@ -321,7 +342,7 @@ class Channel:
                 frame = await self.ask("queue_declare", queue, passive=True)
                 # and the channel answers this after it has passed that on.
                 await self.ask("basic_qos", prefetch_count=1)
-            full = sum(each == consumer for each in self._unsettled.values()) >= prefetch
+            full = list(self._unsettled.values()).count(consumer) >= prefetch
             if full or not frame.method.message_count or monotonic() > until:
                 return full
             # What was acknowledged last is not written down there yet, and then the consumer gets more.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
+from itertools import islice
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -64,7 +66,7 @@ async def gather(channel: Channel, queue: str, most: int, found: list[Got], wait
 
 
 class Inbox:
-    """The taking side of one connection. All methods are for the loop's thread.
+    """The taking side of one connection. All methods but `take_ready` are for the loop's thread.
 
     Who takes as fast as it can (`Ahead`) has a consumer at the server, which sends what comes next without being
     asked. What lies here when it stops goes back, in order, within `REST_SECONDS`. Everything is acknowledged when it
@@ -87,6 +89,7 @@ class Inbox:
         self._slow = 0  # takes that are not served at once
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._lock = asyncio.Lock()  # held by who starts or ends consumers
+        self._handing = threading.Lock()  # held for a moment by who hands out, or gives back
         self._asked = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -101,10 +104,40 @@ class Inbox:
 
     # -- taking
 
+    def take_ready(self, most: int) -> list[Got] | None:
+        """What lies ready, `most`, acknowledged; None: it must be asked for by `take`. For any thread.
+
+        Without the loop's thread, which reads meanwhile what else has come. Whoever is interrupted by the handler of a
+        signal has taken nothing: what was acknowledged is the next to be taken.
+        """
+        came = self._came
+        if self._slow or len(came) < most or self._lock.locked():
+            return None
+        some: list[Got] = []
+        done: list[object] = []
+        try:
+            with self._handing:
+                channel = self._channel
+                if self._slow or self._settled or len(came) < most or self._lock.locked() or channel is None:
+                    return None
+                now = self._asked = monotonic()
+                if self._ahead.asked(most, now) > self._size:
+                    return None
+                some.extend(islice(came, most))
+                if not channel.acknowledge_with([got.tag for got in some], [came.popleft] * most, done):
+                    return None
+                self._ahead.took(most, now)
+        except BaseException:
+            if done:
+                self.put_back(some)
+            raise
+        return some
+
     def take(self, most: int, wait: float, answer: Answer[list[Got]]) -> None:
         """Answer with what there is, at most `most`, acknowledged; wait so many seconds for the first."""
         now = self._asked = monotonic()
-        size = self._ahead.asked(most, now)
+        with self._handing:
+            size = self._ahead.asked(most, now)
         came = self._came
         channel = self._channel
         ready = len(came) >= most and not self._slow and size <= self._size
@@ -112,7 +145,7 @@ class Inbox:
             some = min(most, len(self._settled))
             answer.give([self._settled.popleft() for _ in range(some)])
         elif ready and channel is not None and channel.closed is None:
-            self._hand([came.popleft() for _ in range(most)], answer)
+            self._hand(self._pop(most), answer)
         else:
             self._start(self._take(most, wait, size, answer))
 
@@ -148,12 +181,13 @@ class Inbox:
             self._look_later()
             return
         try:
-            if found:
-                self._acknowledge(found)
+            with self._handing:
+                if found:
+                    self._acknowledge(found)
+                self._ahead.took(len(found), monotonic())
         except Exception as error:
             answer.fail(error)
             return
-        self._ahead.took(len(found), monotonic())
         self._look_later()
         answer.give(found)  # the last thing: whoever waits for it wants this thread's lock of the interpreter
 
@@ -175,7 +209,8 @@ class Inbox:
         return channel
 
     def _pop(self, most: int) -> list[Got]:
-        return [self._came.popleft() for _ in range(min(most, len(self._came)))]
+        with self._handing:
+            return [self._came.popleft() for _ in range(min(most, len(self._came)))]
 
     async def _find(self, most: int, wait: float, size: int) -> list[Got]:
         until = monotonic() + wait
@@ -305,11 +340,12 @@ class Inbox:
                 self._look_later()  # who asks takes these first
                 return
             channel = self._channel
-            tags = [got.tag for got in self._came]
-            if channel is None or channel.closed is not None or not tags:
-                return
-            self._came.clear()
-            channel.settle(tags, False)
+            with self._handing:
+                tags = [got.tag for got in self._came]
+                if channel is None or channel.closed is not None or not tags:
+                    return
+                self._came.clear()
+                channel.settle(tags, False)
             await channel.flush()
 
     # -- state
@@ -336,8 +372,10 @@ class Inbox:
         """Acknowledge all that lies here: nobody gets it."""
         async with self._lock:
             await self._let_go()
-            found = list(self._came)
-            self._came.clear()
-            if self._channel is not None and self._channel.closed is None:
+            with self._handing:
+                found = list(self._came)
+                self._came.clear()
+                if self._channel is None or self._channel.closed is not None:
+                    return
                 self._acknowledge(found)
-                await self._channel.flush()
+            await self._channel.flush()

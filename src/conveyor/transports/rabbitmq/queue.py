@@ -115,6 +115,9 @@ class RabbitQueue(RabbitConnection, Backend):
         thread, wire, inbox = self._thread, self._wire, self._inbox
         if thread is None or wire is None or inbox is None:
             raise ConnectionLost(f"{self._url} is closed")
+        ready = inbox.take_ready(most)
+        if ready is not None:
+            return [self._delivery(wire, got) for got in ready]
 
         def take(answer: Answer[list[Got]]) -> None:
             inbox.take(most, wait, answer)

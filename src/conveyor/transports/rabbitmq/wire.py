@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import os
 import random
 import re
 import ssl
@@ -186,7 +185,5 @@ class Wire:
 
     def forget(self) -> None:
         """Close the descriptor that a forked child has of it, and nothing else."""
-        found = getattr(getattr(self._raw, "_transport", None), "_sock", None)
-        if found is not None:
-            with contextlib.suppress(OSError):
-                os.close(found.detach())
+        if self._raw is not None:
+            self._raw.forget()

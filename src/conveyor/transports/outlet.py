@@ -7,44 +7,48 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from operator import call
 from typing import Any
 
-from ..port import ConnectionLost
+from .port import ConnectionLost
 
 __all__ = ["Outlet"]
 
+_call: Callable[[Callable[[], Any]], Any] = call
+
 
 class Outlet:
-    """Sends whole messages of the protocol, one after the other, whoever sends them.
-
-    The client's own writes go through it as well. Over TLS everything is sent by the loop.
+    """Sends whole messages of the protocol, one after the other, whoever sends them. Made in the connection's loop.
 
     Args:
-        transport: the client's.
+        raw: the connection's socket, in plain text; it is used by a descriptor of its own, as the loop watches the
+            other one for its reader. None: everything is sent by the loop, by `write`.
+        write: the client's own way to send.
 
     Raises:
         ConnectionLost: the connection was closed meanwhile.
     """
 
-    def __init__(self, transport: Any) -> None:
+    def __init__(self, raw: socket.socket | None, write: Callable[[bytes], object]) -> None:
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._left = b""
         self._socket: socket.socket | None = None
         self._closed = False
-        writer = transport._io_writer
-        self._write = writer.write
-        if writer.get_extra_info("ssl_object") is None:
-            # A descriptor of its own: the loop watches the other one for its reader.
+        self._write = write
+        if raw is not None:
             try:
-                self._socket = socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno()))
+                self._socket = socket.socket(fileno=os.dup(raw.fileno()))
             except OSError as error:  # it is closed already
                 raise ConnectionLost(str(error)) from error
             self._socket.setblocking(False)
-            transport.write = self._send_client
-            transport.writelines = self._send_lines
-            transport.drain = self._drain
+
+    @property
+    def sends_at_once(self) -> bool:
+        """Whether what is sent is with the system when `send` returns, unless that takes no more."""
+        return self._socket is not None
 
     def send(self, data: bytes) -> None:
         """Send it; does not block.
@@ -71,19 +75,39 @@ class Outlet:
             except OSError as error:
                 raise ConnectionLost(str(error)) from error
             if sent < len(data):
-                self._left = data[sent:]
-                with contextlib.suppress(RuntimeError):  # the loop is closed
-                    self._loop.call_soon_threadsafe(self._watch)
+                self._keep(data[sent:])
 
-    def _send_client(self, data: bytes) -> None:
-        with contextlib.suppress(ConnectionLost):  # it reads that
-            self.send(data)
+    def send_with(self, data: bytes, calls: Iterable[Callable[[], object]], results: list[Any]) -> bool:
+        """Send it at once, and make the calls: all of this or nothing, whatever the handler of a signal raises.
 
-    def _send_lines(self, lines: Iterable[bytes]) -> None:
-        self._send_client(b"".join(lines))
+        The interpreter runs handlers between two of its own instructions, and this is one: the calls must be of
+        functions in C, and raise nothing.
 
-    async def _drain(self) -> None:
-        pass
+        Args:
+            data: to be sent.
+            calls: made when it is sent.
+            results: empty; it gets something if all was done, also when this raises.
+
+        Returns:
+            Whether it was done; if not, it cannot be sent at once, and `send` says why.
+        """
+        with self._lock:
+            if self._closed or self._left or self._socket is None:
+                return False
+            try:
+                steps: list[Callable[[], Any]] = [partial(self._socket.send, data), *calls]
+                results.extend(map(_call, steps))
+            except OSError:
+                return False
+            finally:
+                if results and results[0] < len(data):
+                    self._keep(data[results[0] :])
+        return True
+
+    def _keep(self, data: bytes) -> None:
+        self._left = data
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._watch)
 
     def _watch(self) -> None:
         with self._lock:
