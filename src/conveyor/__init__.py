@@ -20,25 +20,16 @@ survives the death of any of its processes:
 #   pipeline/ | rich IPython
 #   multiprocessing/
 #   _install
-#   shared_dict, shared_list
-#   _regions
+#   shared/ | numpy
 #   transports/ | pika confluent_kafka redis nats numpy typing_extensions
 #   workers/
-#   queues
-#   joinable_queue, pipe
-#   topic
-#   queue, simple_queue, subscription | numpy
-#   condition, shared_array, shared_struct, shared_value | numpy
-#   barrier, event, locks, semaphores
-#   _handles, _number_types, _waiting
-#   _afterwards, _awaitable, _direction, _ends, _events, _keys, _producing, _references, key_update, leases
-#   _coroutines
-#   _normal_end, _passing, _queue_options, _waiter
+#   topics/
+#   queues/ | numpy
+#   _memory/ | numpy
 #   codecs/ | msgspec pyarrow numpy
 #   _native
-#   _arrays, _reducers | numpy
 #   protocols | numpy
-#   _assignable, _descriptor_server, _lazy, _names, dead_letter, errors, statistics, topic_statistics
+#   _lazy, errors
 #
 # Under _native lies core/, in C++, which knows no Python.
 import sys as _sys
@@ -51,7 +42,7 @@ if not _sys.platform.startswith("linux"):
     )
 
 from ._lazy import lazy as _lazily
-from ._normal_end import watch_os_exit as _watch_os_exit
+from ._memory.normal_end import watch_os_exit as _watch_os_exit
 from .errors import (
     BadMessage,
     BrokerUnreachable,
@@ -80,30 +71,30 @@ from .errors import (
     WrongKey,
     WrongKind,
 )
-from .joinable_queue import JoinableQueue
-from .leases import Lease, Leases
-from .queue import Queue
-from .simple_queue import SimpleQueue
+from .queues.joinable_queue import JoinableQueue
+from .queues.leases import Lease, Leases
+from .queues.queue import Queue
+from .queues.simple_queue import SimpleQueue
 
 if _typing.TYPE_CHECKING:
     from ._install import install, installed, uninstall
-    from .barrier import Barrier
-    from .condition import Condition
-    from .dead_letter import DeadLetter
-    from .event import Event
-    from .locks import Lock, RLock
-    from .pipe import Pipe
     from .pipeline import Failure, Pipeline, Report, read_lines
-    from .semaphores import BoundedSemaphore, Semaphore
-    from .shared_array import SharedArray
-    from .shared_dict import SharedDict
-    from .shared_list import SharedList
-    from .shared_struct import SharedStruct
-    from .shared_value import SharedValue
-    from .statistics import Statistics
-    from .subscription import Subscription
-    from .topic import Topic
-    from .topic_statistics import SubscriberStatistics, TopicStatistics
+    from .queues.dead_letter import DeadLetter
+    from .queues.pipe import Pipe
+    from .queues.statistics import Statistics
+    from .shared.array import SharedArray
+    from .shared.barrier import Barrier
+    from .shared.condition import Condition
+    from .shared.dict import SharedDict
+    from .shared.event import Event
+    from .shared.list import SharedList
+    from .shared.locks import Lock, RLock
+    from .shared.semaphores import BoundedSemaphore, Semaphore
+    from .shared.struct import SharedStruct
+    from .shared.value import SharedValue
+    from .topics.statistics import SubscriberStatistics, TopicStatistics
+    from .topics.subscription import Subscription
+    from .topics.topic import Topic
     from .transports import connect, remove
 
 __version__ = "0.1.0"
@@ -176,28 +167,28 @@ __dir__ = __all__.copy
 
 # Imported when first used: what they need of the standard library (multiprocessing, dataclasses) costs time.
 _LAZY = {
-    "Barrier": "barrier",
-    "BoundedSemaphore": "semaphores",
-    "Condition": "condition",
-    "DeadLetter": "dead_letter",
-    "Event": "event",
+    "Barrier": "shared.barrier",
+    "BoundedSemaphore": "shared.semaphores",
+    "Condition": "shared.condition",
+    "DeadLetter": "queues.dead_letter",
+    "Event": "shared.event",
     "Failure": "pipeline.failure",
-    "Lock": "locks",
-    "Pipe": "pipe",
+    "Lock": "shared.locks",
+    "Pipe": "queues.pipe",
     "Pipeline": "pipeline.pipeline",
-    "RLock": "locks",
+    "RLock": "shared.locks",
     "Report": "pipeline.report",
-    "Semaphore": "semaphores",
-    "SharedArray": "shared_array",
-    "SharedDict": "shared_dict",
-    "SharedList": "shared_list",
-    "SharedStruct": "shared_struct",
-    "SharedValue": "shared_value",
-    "Statistics": "statistics",
-    "SubscriberStatistics": "topic_statistics",
-    "Subscription": "subscription",
-    "Topic": "topic",
-    "TopicStatistics": "topic_statistics",
+    "Semaphore": "shared.semaphores",
+    "SharedArray": "shared.array",
+    "SharedDict": "shared.dict",
+    "SharedList": "shared.list",
+    "SharedStruct": "shared.struct",
+    "SharedValue": "shared.value",
+    "Statistics": "queues.statistics",
+    "SubscriberStatistics": "topics.statistics",
+    "Subscription": "topics.subscription",
+    "Topic": "topics.topic",
+    "TopicStatistics": "topics.statistics",
     "connect": "transports",
     "install": "_install",
     "installed": "_install",

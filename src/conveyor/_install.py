@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from types import CellType, FunctionType, ModuleType, new_class
 from typing import TYPE_CHECKING, Any, cast
 
-from .joinable_queue import JoinableQueue
-from .pipe import Pipe
-from .queue import Queue
-from .simple_queue import SimpleQueue
+from .queues.joinable_queue import JoinableQueue
+from .queues.pipe import Pipe
+from .queues.queue import Queue
+from .queues.simple_queue import SimpleQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -15,7 +15,12 @@ from helpers import finish
 
 import conveyor
 
-OURS = ("conveyor.joinable_queue", "conveyor.pipe", "conveyor.queue", "conveyor.simple_queue")
+OURS = (
+    "conveyor.queues.joinable_queue",
+    "conveyor.queues.pipe",
+    "conveyor.queues.queue",
+    "conveyor.queues.simple_queue",
+)
 STANDARD = (
     "multiprocessing.connection",
     "multiprocessing.queues",

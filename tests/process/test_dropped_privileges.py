@@ -23,10 +23,10 @@ import pytest
 from helpers import METHODS, crew, finish, until
 
 import conveyor
-from conveyor._descriptor_server import Offer, Reach, reach, server
+from conveyor._memory.descriptor_server import Offer, Reach, reach, server
 from conveyor._native import is_dumpable
 from conveyor.errors import SegmentGone
-from conveyor.pipe import Pipe
+from conveyor.queues.pipe import Pipe
 
 NOBODY = 65534
 PR_SET_DUMPABLE, PR_CAPBSET_DROP = 4, 24

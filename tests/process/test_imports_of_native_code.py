@@ -98,7 +98,9 @@ import sys
 import conveyor
 assert "pickle" not in sys.modules, "importing conveyor is to cost little"
 queue = conveyor.Queue()
-needed = {"pickle", "copyreg", "multiprocessing.reduction", "conveyor._reducers", "_datetime", "_decimal", "uuid"}
+needed = {
+    "pickle", "copyreg", "multiprocessing.reduction", "conveyor._memory.reducers", "_datetime", "_decimal", "uuid"
+}
 assert needed <= set(sys.modules), needed - set(sys.modules)
 before = set(sys.modules)
 queue.put_many([1, {}, range(3), object])

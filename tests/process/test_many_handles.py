@@ -13,7 +13,7 @@ import pytest
 from helpers import METHODS, crew, descriptors, finish
 
 import conveyor
-from conveyor._references import forget_received
+from conveyor._memory.references import forget_received
 
 MANY = 1000
 NAMES = [

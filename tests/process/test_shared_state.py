@@ -17,7 +17,7 @@ import pytest
 from helpers import METHODS, crew, finish, until
 
 import conveyor
-from conveyor._references import forget_received
+from conveyor._memory.references import forget_received
 
 SECOND = 1.0  # within which a death must be noticed
 ADDERS, ADDS = 4, 5000

@@ -203,7 +203,11 @@ class TestImportConveyor:
         outside = tops - sys.stdlib_module_names - {"conveyor"}
         assert not outside, "import conveyor loads packages that are not its own"
         assert not tops & NOT_AT_IMPORT
-        upper = {name for name in loaded if re.match(r"conveyor\.(cli|bench|pipeline|observe)\b", name)}
+        upper = {
+            name
+            for name in loaded
+            if re.match(r"conveyor\.(cli|bench|pipeline|topics|shared|transports)\b", name)
+        }
         assert not upper, "these are imported when they are used"
 
     @pytest.mark.skipif("CONVEYOR_SANITIZED" in os.environ, reason="a sanitizer makes everything slow")

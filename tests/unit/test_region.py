@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 import conveyor
+from conveyor._memory.references import RegionReference, reference_to_region
 from conveyor._native import Region, Segment
-from conveyor._references import RegionReference, reference_to_region
 from conveyor.inspection import Level, Outcome, collect
 from conveyor.inspection.queues import examine_queues
 
@@ -114,7 +114,7 @@ class TestTravel:
         program = (
             "import pickle, sys\n"
             "from conveyor._native import Region\n"
-            "from conveyor._references import reference_to_region\n"
+            "from conveyor._memory.references import reference_to_region\n"
             "sys.stdout.buffer.write(pickle.dumps(reference_to_region(Region.create('topic', 4096))))\n"
         )
         packed = subprocess.check_output(

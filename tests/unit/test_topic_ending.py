@@ -14,7 +14,7 @@ from callers import Caller
 
 import conveyor
 from conveyor import Full, Queue, ShutDown, Topic
-from conveyor._events import deadline_after, wait_for_room
+from conveyor.topics._aio_wait import deadline_after, wait_for_room
 
 KIB = 2**10
 

@@ -7,7 +7,7 @@
 namespace conveyor::python {
 namespace {
 
-// In front of what conveyor._keys has put in a key's place. No op: only the original is ever decoded.
+// In front of what conveyor.shared._keys has put in a key's place. No op: only the original is ever decoded.
 constexpr std::uint8_t told_otherwise = 0x3f;
 
 class Canonical {
@@ -70,7 +70,7 @@ class Canonical {
   bool other(PyObject* object, int depth) {
     if (depth > deepest) return too_large();
     exact = false;
-    const nb::object module = import_module("conveyor._keys");
+    const nb::object module = import_module("conveyor.shared._keys");
     if (!module.is_valid()) return false;
     // (whether it equals the key, what is to be compared in its place)
     const nb::object told = call_method(module, "comparable", nb::handle(object));

@@ -161,7 +161,7 @@ PyObject* reduce_call(BoundCall* self, PyObject*) {
   const bool recursive = self->call == enter_block<true> || self->call == leave_block<true>;
   const bool enters = self->call == enter_block<true> || self->call == enter_block<false>;
   try {
-    const nb::object lock = nb::module_::import_("conveyor.locks")
+    const nb::object lock = nb::module_::import_("conveyor.shared.locks")
                                 .attr(recursive ? "RLock" : "Lock")
                                 .attr("_at")(nb::cast(self->held->cell.tell()), self->held->cell.offset());
     return nb::make_tuple(nb::module_::import_("builtins").attr("getattr"),

@@ -33,7 +33,7 @@ struct Reducers {
   // NumPy is not imported for our sake: its reducer is made when its first array comes by.
   static nb::object late_reducer(nb::handle type) {
     if (std::strcmp(reinterpret_cast<PyTypeObject*>(type.ptr())->tp_name, "numpy.ndarray") != 0) return {};
-    const nb::object module = import_module("conveyor._reducers");
+    const nb::object module = import_module("conveyor._memory.reducers");
     return module.is_valid() ? call_method(module, "late_reducer", type) : nb::object();
   }
 };
@@ -95,8 +95,8 @@ Tools* make_tools() {
   fresh->namespace_type = of_module("types", "SimpleNamespace");
   const nb::object registered = attribute(of_module("multiprocessing.reduction", "ForkingPickler"), "_extra_reducers");
   const nb::object copyreg = of_module("copyreg", "dispatch_table");
-  const nb::object ours = of_module("conveyor._reducers", "TABLE");
-  if (!call(of_module("conveyor._reducers", "import_uuid")).is_valid()) throw nb::python_error();
+  const nb::object ours = of_module("conveyor._memory.reducers", "TABLE");
+  if (!call(of_module("conveyor._memory.reducers", "import_uuid")).is_valid()) throw nb::python_error();
   if (registered.is_valid())
     fresh->reducers = call(of_module("conveyor._native", "_Reducers"), registered, copyreg, ours);
   if (!fresh->reducers.is_valid()) throw nb::python_error();

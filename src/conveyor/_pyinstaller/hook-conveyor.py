@@ -1,7 +1,8 @@
 """What of conveyor belongs into a frozen program that imports it: all that is imported when it is first used.
 
-PyInstaller sees the import statements of Python code. Native code imports `_reducers` and `_keys`, and the package's
-own names come from modules that are named in a table. The command line and the benchmark are no part of a program.
+PyInstaller sees the import statements of Python code. Native code imports `_memory.reducers` and `shared._keys`, and
+the package's own names come from modules that are named in a table. The command line and the benchmark are no part of
+a program.
 """
 
 from PyInstaller.utils.hooks import collect_submodules  # type: ignore[import-not-found,import-untyped,unused-ignore]

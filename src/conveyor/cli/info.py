@@ -13,9 +13,9 @@ from ..transports.url import masked
 from .exit_codes import CommandError, ExitCode
 
 if TYPE_CHECKING:
-    from ..queue import Queue
-    from ..statistics import Statistics
-    from ..topic_statistics import TopicStatistics
+    from ..queues.queue import Queue
+    from ..queues.statistics import Statistics
+    from ..topics.statistics import TopicStatistics
 
 __all__ = ["check_found", "info", "named", "open_queue"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as _typing
 from multiprocessing import connection as _stdlib
 
-from ..pipe import Pipe
+from ..queues.pipe import Pipe
 from ._forwarding import forward as _forward
 
 if _typing.TYPE_CHECKING:

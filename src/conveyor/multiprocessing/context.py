@@ -9,16 +9,16 @@ from __future__ import annotations
 import multiprocessing.context as _stdlib
 import typing as _typing
 
-from ..barrier import Barrier as _Barrier
-from ..condition import Condition as _Condition
-from ..event import Event as _Event
-from ..joinable_queue import JoinableQueue as _JoinableQueue
-from ..locks import Lock as _Lock
-from ..locks import RLock as _RLock
-from ..queue import Queue as _Queue
-from ..semaphores import BoundedSemaphore as _BoundedSemaphore
-from ..semaphores import Semaphore as _Semaphore
-from ..simple_queue import SimpleQueue as _SimpleQueue
+from ..queues.joinable_queue import JoinableQueue as _JoinableQueue
+from ..queues.queue import Queue as _Queue
+from ..queues.simple_queue import SimpleQueue as _SimpleQueue
+from ..shared.barrier import Barrier as _Barrier
+from ..shared.condition import Condition as _Condition
+from ..shared.event import Event as _Event
+from ..shared.locks import Lock as _Lock
+from ..shared.locks import RLock as _RLock
+from ..shared.semaphores import BoundedSemaphore as _BoundedSemaphore
+from ..shared.semaphores import Semaphore as _Semaphore
 from ._forwarding import forward as _forward
 
 if _typing.TYPE_CHECKING:
@@ -35,7 +35,7 @@ if _typing.TYPE_CHECKING:
         TimeoutError,  # noqa: A004
     )
 
-    from ..pipe import Connection
+    from ..queues.pipe import Connection
     from .pool import Pool as _Pool
 
 __all__ = [
@@ -134,7 +134,7 @@ class Context(_stdlib.BaseContext):
 
     def Pipe(self, duplex: bool = True) -> tuple[Connection, Connection]:  # noqa: N802
         """The two ends of a `conveyor.Pipe`."""
-        from ..pipe import Pipe
+        from ..queues.pipe import Pipe
 
         return Pipe(duplex)
 

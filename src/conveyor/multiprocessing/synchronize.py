@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from multiprocessing import synchronize as _stdlib
 
-from ..barrier import Barrier
-from ..condition import Condition
-from ..event import Event
-from ..locks import Lock, RLock
-from ..semaphores import BoundedSemaphore, Semaphore
+from ..shared.barrier import Barrier
+from ..shared.condition import Condition
+from ..shared.event import Event
+from ..shared.locks import Lock, RLock
+from ..shared.semaphores import BoundedSemaphore, Semaphore
 from ._forwarding import forward as _forward
 
 __all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"]

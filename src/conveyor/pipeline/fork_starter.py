@@ -11,7 +11,7 @@ from multiprocessing.reduction import ForkingPickler
 from multiprocessing.util import Finalize
 from typing import Any, cast
 
-from ..queue import Queue
+from ..queues.queue import Queue
 from ..workers.process import work_as_child
 from ..workers.sealed import Sealed
 from ..workers.serve import Job

@@ -6,7 +6,7 @@ import pickle
 import sys
 from typing import Any
 
-from .._descriptor_server import Reach, reach
+from .._memory.descriptor_server import Reach, reach
 from .._native import Memory, is_dumpable, where_received
 from ..workers.messages import LENT, wrap
 

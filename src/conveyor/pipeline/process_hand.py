@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._native import Segment
 from ..errors import Empty, PipelineError
-from ..queue import Queue
+from ..queues.queue import Queue
 from ..workers.messages import Unreadable, is_stop
 from ..workers.serve import Job
 from ..workers.slate import Slate

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..dead_letter import DeadLetter
+from ..queues.dead_letter import DeadLetter
 from .account import WorkerAccount
 from .failure import Failure
 from .words import short

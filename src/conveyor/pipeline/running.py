@@ -13,8 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from ..dead_letter import DeadLetter
 from ..errors import PipelineError
+from ..queues.dead_letter import DeadLetter
 from .checkpoint_file import CheckpointFile
 from .checks import check_count
 from .engine import Engine, Phase

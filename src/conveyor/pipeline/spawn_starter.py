@@ -20,7 +20,7 @@ from multiprocessing.context import BaseContext, set_spawning_popen
 from multiprocessing.util import Finalize
 from typing import Any, cast
 
-from ..queue import Queue
+from ..queues.queue import Queue
 from ..workers.main_module import MainModule
 from ..workers.process import Surroundings, work_anew
 from ..workers.sealed import Sealed

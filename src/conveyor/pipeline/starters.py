@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 from typing import Any, Protocol, cast
 
-from ..queue import Queue
+from ..queues.queue import Queue
 from ..workers.process import Surroundings
 from ..workers.serve import Job
 from ..workers.slate import Slate

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from .. import protocols
     from ..codecs import Codec
-    from ..queue import Queue
-    from ..topic import Topic
+    from ..queues.queue import Queue
+    from ..topics.topic import Topic
 
     # No type checker reads URLs. So the annotation of what it is assigned to says what it is: protocols.Queue[str],
     # which is right for all of them, or conveyor.Queue[str]. Without one it is what shm:// leads to.

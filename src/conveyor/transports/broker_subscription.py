@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from ..errors import BadMessage, Empty, Lagged, ProducerLost, ShutDown
-from ..subscription import MODES, checked_patterns, checked_start
+from ..topics.subscription import MODES, checked_patterns, checked_start
 from .broker_lease import error_text
 from .key_patterns import matcher
 from .link import NEVER, Healing, deadline_after, left_until

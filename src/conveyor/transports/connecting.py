@@ -5,9 +5,9 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
-from .._queue_options import checked_bounds, checked_lease
 from ..errors import NotSupported
-from ..topic import checked_keep
+from ..queues._options import checked_bounds, checked_lease
+from ..topics.topic import checked_keep
 from . import shm
 from .base import BrokerQueue
 from .broker_topic import BrokerTopic

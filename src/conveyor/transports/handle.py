@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
-from .._producing import Producing
+from .._memory.producing import Producing
 from ..errors import NotSupported
 from .control import Control
 from .link import NEVER, Healing, Link

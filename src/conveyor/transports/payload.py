@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from ..codecs import Codec
 from ..codecs.envelope import Envelope, Keys
-from ..dead_letter import DeadLetter
+from ..queues.dead_letter import DeadLetter
 
 __all__ = ["Payload", "encoded", "item_of", "payload_for"]
 

@@ -10,8 +10,8 @@ from time import monotonic
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from ..dead_letter import DeadLetter
 from ..errors import BadMessage, Full
+from ..queues.dead_letter import DeadLetter
 from .broker_lease import ACKNOWLEDGED, GIVEN_BACK, LOST, BrokerLease, Settler, error_text
 from .handle import handles
 from .keeper import Keeper

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .._names import checked_name, is_name
+from .._memory.names import checked_name, is_name
 from .._native import Segment
-from .._queue_options import checked_bounds, checked_codec, checked_lease
-from ..queue import Queue
+from ..queues._options import checked_bounds, checked_codec, checked_lease
+from ..queues.queue import Queue
 from .registry import SHM, scheme_of
 from .url import KINDS, masked
 
 if TYPE_CHECKING:
     from ..codecs import Codec
-    from ..topic import Topic
+    from ..topics.topic import Topic
 
 __all__ = ["checked_name", "connect", "connect_topic", "is_name", "name_in", "parse", "remove"]
 
@@ -83,7 +83,7 @@ def connect(
 
 def connect_topic(name: str, create: bool | None, max_bytes: int | None, keep: int | None) -> Topic[Any]:
     """The topic of that name; see `conveyor.connect`."""
-    from ..topic import DEFAULT_BYTES, open_topic
+    from ..topics.topic import DEFAULT_BYTES, open_topic
 
     return open_topic(name, create, DEFAULT_BYTES if max_bytes is None else max_bytes, keep)
 

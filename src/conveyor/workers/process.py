@@ -17,8 +17,8 @@ from .serve import Job, serve
 from .stranded import Stranded
 
 if TYPE_CHECKING:
-    from .._passing import Descriptor
-    from ..queue import Queue
+    from .._memory.passing import Descriptor
+    from ..queues.queue import Queue
     from .main_module import MainModule
     from .sealed import Sealed
     from .slate import Slate

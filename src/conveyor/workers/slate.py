@@ -9,11 +9,11 @@ import re
 import time
 from typing import TYPE_CHECKING, BinaryIO
 
+from .._memory.passing import shared_descriptor_for_child
 from .._native import Meter
-from .._passing import shared_descriptor_for_child
 
 if TYPE_CHECKING:
-    from .._passing import Descriptor
+    from .._memory.passing import Descriptor
 
 __all__ = ["STEPS", "Slate", "step_seconds"]
 

@@ -24,7 +24,7 @@ from .process import Surroundings, detach, die_with_parent, work
 from .serve import Job
 
 if TYPE_CHECKING:
-    from ..queue import Queue
+    from ..queues.queue import Queue
     from .sealed import Sealed
     from .slate import Slate
 

@@ -29,9 +29,9 @@ def _inject() -> None:
     import multiprocessing.connection
 
     import conveyor
-    from conveyor.joinable_queue import JoinableQueue
-    from conveyor.queue import Queue
-    from conveyor.simple_queue import SimpleQueue
+    from conveyor.queues.joinable_queue import JoinableQueue
+    from conveyor.queues.queue import Queue
+    from conveyor.queues.simple_queue import SimpleQueue
 
     conveyor.install()
 

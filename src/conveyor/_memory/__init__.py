@@ -1,0 +1,1 @@
+"""What lies under every shared object: names, references that travel in pickles, descriptors, waiting, ends."""

@@ -1,0 +1,162 @@
+"""The coroutines of a queue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator, Iterable
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from .._native import Lease, QueueChannel
+from ..errors import Empty, Full, ShutDown
+
+__all__ = ["AwaitableChannel", "AwaitedLease"]
+
+T = TypeVar("T")
+
+# Items that are packed at a time: what does not fit is packed again at the next attempt.
+_BATCH = 256
+
+
+class AwaitedLease(Generic[T]):
+    """What `queue.alease()` returns: use it in `async with`, or await it."""
+
+    __slots__ = ("_channel", "_lease", "_seconds", "_timeout")
+
+    def __init__(self, channel: AwaitableChannel[T], timeout: float | None, seconds: float | None) -> None:
+        self._channel = channel
+        self._timeout = timeout
+        self._seconds = seconds
+        self._lease: Lease[T] | None = None
+
+    def __await__(self) -> Generator[Any, None, Lease[T]]:
+        return self._take().__await__()
+
+    async def _take(self) -> Lease[T]:
+        from ._aio_wait import deadline_after, wait_for_item
+
+        deadline = deadline_after(self._timeout)
+        while True:
+            try:
+                return self._channel.lease(0, self._seconds)
+            except Empty:
+                if not await wait_for_item(self._channel, deadline):
+                    raise
+
+    async def __aenter__(self) -> T:
+        if self._lease is not None:
+            raise RuntimeError("this alease() block was entered already; call alease() for each")
+        self._lease = await self._take()
+        return self._lease.item
+
+    async def __aexit__(
+        self, type_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lease is not None:
+            self._lease.__exit__(type_, error, trace)
+
+
+class AwaitableChannel(QueueChannel[T]):
+    """`put` and `get` for asyncio, on any event loop that can watch a descriptor (uvloop, too).
+
+    What waits is a coroutine, not a thread; it costs nothing meanwhile.
+    """
+
+    async def aput(self, obj: T, timeout: float | None = None) -> None:
+        """`put` for coroutines: others run while it waits for room. Cancelled, it has put nothing.
+
+        Args:
+            obj: as for `put`; pickled at each attempt, so do not change it meanwhile.
+            timeout: seconds to wait for room at most; None: for ever.
+
+        Raises:
+            queue.Full: no room, within the time. And what `put` raises.
+        """
+        from ._aio_wait import deadline_after, wait_for_room
+
+        deadline = deadline_after(timeout)
+        while True:
+            try:
+                return self.put_nowait(obj)
+            except Full as full:
+                if not await wait_for_room(self, getattr(full, "needed", 0), deadline):
+                    raise
+
+    async def aput_many(self, items: Iterable[T], timeout: float | None = None) -> None:
+        """`put_many` for coroutines, in portions: cancelled, some of the items may be in.
+
+        Raises:
+            queue.Full: no room, within the time. And what `put_many` raises. The exception's `items_put`
+                says how many are in, also when it is about an item that cannot be pickled.
+        """
+        from ._aio_wait import deadline_after, wait_for_room
+
+        deadline = deadline_after(timeout)
+        left = list(items)
+        put = 0
+        while left:
+            some = left[:_BATCH]
+            try:
+                self.put_many(some, block=False)
+            except Exception as error:
+                done: int = getattr(error, "items_put", 0)
+                put += done
+                del left[:done]
+                error.items_put = put  # type: ignore[attr-defined]
+                if not isinstance(error, Full):
+                    raise
+                if not await wait_for_room(self, getattr(error, "needed", 0), deadline):
+                    raise
+            else:
+                put += len(some)
+                del left[: len(some)]
+
+    async def aget(self, timeout: float | None = None) -> T:
+        """`get` for coroutines: others run while it waits for an item. Cancelled, it has taken nothing.
+
+        Args:
+            timeout: seconds to wait at most; None: for ever.
+
+        Raises:
+            queue.Empty: nothing to take, within the time. And what `get` raises.
+        """
+        from ._aio_wait import deadline_after, wait_for_item
+
+        deadline = deadline_after(timeout)
+        while True:
+            try:
+                return self.get_nowait()
+            except Empty:
+                if not await wait_for_item(self, deadline):
+                    raise
+
+    async def aget_many(self, max_items: int = 100, timeout: float | None = None) -> list[T]:
+        """`get_many` for coroutines: waits for the first item only. Cancelled, it has taken nothing."""
+        from ._aio_wait import deadline_after, wait_for_item
+
+        deadline = deadline_after(timeout)
+        while True:
+            try:
+                return self.get_many(max_items, block=False)
+            except Empty:
+                if not await wait_for_item(self, deadline):
+                    raise
+
+    def alease(self, timeout: float | None = None, lease_seconds: float | None = None) -> AwaitedLease[T]:
+        """`lease` for coroutines: others run while it waits for an item. Cancelled, it has taken nothing.
+
+            async with queue.alease() as item:
+                await work(item)
+
+        `await queue.alease()` gives the `Lease` itself. The arguments and errors are those of `lease`; a
+        block that is cancelled gives its item back.
+        """
+        return AwaitedLease(self, timeout, lease_seconds)
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        """Take items until the queue is shut down and empty; others may do the same at the same time."""
+        while True:
+            try:
+                item = await self.aget()
+            except ShutDown:
+                return
+            yield item
