@@ -29,7 +29,7 @@ survives the death of any of its processes:
 #   codecs/ | msgspec pyarrow numpy
 #   _native
 #   protocols | numpy
-#   _lazy, errors
+#   _lazy, _public, errors
 #
 # Under _native lies core/, in C++, which knows no Python.
 import sys as _sys
@@ -43,6 +43,7 @@ if not _sys.platform.startswith("linux"):
 
 from ._lazy import lazy as _lazily
 from ._memory.normal_end import watch_os_exit as _watch_os_exit
+from ._public import former_modules as _former_modules
 from .errors import (
     BadMessage,
     BrokerUnreachable,
@@ -100,6 +101,7 @@ if _typing.TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _watch_os_exit()
+_former_modules()
 
 __all__ = [
     "BadMessage",

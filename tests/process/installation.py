@@ -15,12 +15,7 @@ from helpers import finish
 
 import conveyor
 
-OURS = (
-    "conveyor.queues.joinable_queue",
-    "conveyor.queues.pipe",
-    "conveyor.queues.queue",
-    "conveyor.queues.simple_queue",
-)
+OURS = ("conveyor", "conveyor", "conveyor", "conveyor.queues.pipe")
 STANDARD = (
     "multiprocessing.connection",
     "multiprocessing.queues",

@@ -139,7 +139,7 @@ def test_queues_made_in_between_go_on(method: str, install: Callable[[], None]) 
         child = context.Process(target=echo, args=(requests, answers))
         members.append(child)
         child.start()
-        assert answers.get() == ("conveyor.queues.queue", "still here")
+        assert answers.get() == ("conveyor", "still here")
         finish(child)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import pkgutil
 
 import pytest
 
 import conveyor
+from conveyor._public import _FORMER
 
 PUBLIC = sorted(
     name
@@ -33,3 +35,22 @@ def test_packages_have_nothing_else_either(name: str) -> None:
     assert not [
         each for each in ("annotations", "TYPE_CHECKING", "Any", "lazy", "sys") if hasattr(module, each)
     ]
+
+
+@pytest.mark.parametrize("name", sorted(_FORMER))
+def test_former_modules_are_still_there(name: str) -> None:
+    now, names = _FORMER[name]
+    former = importlib.import_module(f"conveyor.{name}")
+    assert getattr(conveyor, name) is former
+    for each in names.split():
+        assert getattr(former, each) is getattr(importlib.import_module(f"conveyor.{now}"), each)
+        # As pickles of that time have it.
+        assert pickle.loads(f"cconveyor.{name}\n{each}\n.".encode()) is getattr(former, each)
+    assert not hasattr(former, "sys")
+
+
+def test_classes_say_that_they_are_of_the_package() -> None:
+    own = ("conveyor.queues.", "conveyor.topics.", "conveyor.shared.", "conveyor._memory.")
+    classes = [cls for name in conveyor.__all__ if isinstance(cls := getattr(conveyor, name), type)]
+    assert not [cls for cls in classes if cls.__module__.startswith(own)]
+    assert all(pickle.loads(pickle.dumps(cls)) is cls for cls in classes)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from .._public import public
+
 __all__ = ["DeadLetter"]
 
 T = TypeVar("T")
 
 
+@public
 @dataclass(frozen=True)
 class DeadLetter(Generic[T]):
     """An item that failed too often under lease, or was rejected; found in its queue's `dead_letters`."""

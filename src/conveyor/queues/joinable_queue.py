@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from .._native import Channel
+from .._public import public
 from .queue import Queue
 
 __all__ = ["JoinableQueue"]
@@ -12,6 +13,7 @@ __all__ = ["JoinableQueue"]
 T = TypeVar("T")
 
 
+@public
 class JoinableQueue(Queue[T]):
     """A drop-in for `multiprocessing.JoinableQueue`: a `Queue` with `task_done` and `join`.
 

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from .._native import Lease, enter_leases, init_leases, leave_leases
+from .._public import public
 from ..errors import LeaseLost
 
 __all__ = ["Lease", "Leases"]
@@ -14,6 +15,7 @@ __all__ = ["Lease", "Leases"]
 T = TypeVar("T")
 
 
+@public
 class Leases(Sequence[Lease[T]]):
     """What `Queue.lease_many` returns: a sequence of leases, and a context manager that gives their items.
 

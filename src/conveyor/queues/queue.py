@@ -14,6 +14,7 @@ from .._memory.assignable import assignable
 from .._memory.producing import Producing
 from .._memory.references import Reference, forget_received, reference_to
 from .._native import Segment
+from .._public import public
 from ..errors import Full, ItemTooLarge, ShutDown
 from ._asyncio import AwaitableChannel
 from ._ends import NoLock, Reader, Writer
@@ -55,6 +56,7 @@ def _bury(
     return True
 
 
+@public
 class Queue(AwaitableChannel[T]):
     """A first-in first-out queue between any number of processes and threads.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._memory.producing import Producing
 from .._memory.references import Reference, forget_received, reference_to
 from .._native import Segment, SimpleChannel
+from .._public import public
 from ..errors import ShutDown
 from ._ends import NoLock, Reader, Writer
 
@@ -26,6 +27,7 @@ T = TypeVar("T")
 _BOUND_BYTES = 1 << 20
 
 
+@public
 class SimpleQueue(SimpleChannel[T]):
     """A drop-in for `multiprocessing.SimpleQueue`: `put`, `get`, `empty` and `close`.
 

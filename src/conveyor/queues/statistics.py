@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .._public import public
+
 __all__ = ["Statistics"]
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Statistics:
     """A snapshot of a queue, over all processes and since it was made.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .._memory.references import RegionReference, forget_received, reference_to_region
 from .._native import Region, enter_locked, leave_locked
+from .._public import public
 from ..errors import CorruptSegment
 from .locks import RLock
 
@@ -28,6 +29,7 @@ _LONGEST = _DATA - _DESCRIPTION - 4
 _RLOCK_CELL = struct.pack("<II", 2, 64)  # CellHead in core/include/conveyor/cells.hpp: type, size
 
 
+@public
 class SharedArray:
     """An array that all processes see, with no copy anywhere; it goes to any process, by any way.
 

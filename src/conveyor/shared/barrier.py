@@ -8,6 +8,7 @@ from typing import Any
 
 from .._memory.references import RegionReference, forget_received
 from .._native import BarrierBase, Region
+from .._public import public
 from ._cell import CellHandle
 
 __all__ = ["Barrier", "BrokenBarrierError"]
@@ -15,6 +16,7 @@ __all__ = ["Barrier", "BrokenBarrierError"]
 _MOST = 2**20
 
 
+@public
 class Barrier(CellHandle, BarrierBase):
     """A meeting point of processes, with the methods of `multiprocessing.Barrier`.
 

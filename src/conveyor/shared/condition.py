@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._memory.references import RegionReference, forget_received
 from .._native import ConditionBase, LockBase, Region, enter_condition, leave_condition
+from .._public import public
 from ._cell import CellHandle
 from .locks import Lock, RLock
 
@@ -19,6 +20,7 @@ R = TypeVar("R")
 _ALL = 2**32 - 1
 
 
+@public
 class Condition(CellHandle, ConditionBase):
     """A condition with its lock, with the methods of `multiprocessing.Condition`.
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
 
 from .._memory.references import RegionReference, forget_received, reference_to_region
 from .._native import DictTable, Region
+from .._public import public
 from ..queues._options import checked_codec
 from ._store import checked_bound, open_region, wait_for
 from .key_update import KeyUpdate
@@ -64,6 +65,7 @@ class _Items(ItemsView[K, V]):
         return reversed(self._mapping._snapshot(True, True))
 
 
+@public
 class SharedDict(DictTable[K, V]):
     """A dict in shared memory: what `multiprocessing.Manager().dict()` is for, without a server.
 

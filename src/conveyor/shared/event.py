@@ -6,11 +6,13 @@ from typing import Any
 
 from .._memory.references import forget_received
 from .._native import EventBase
+from .._public import public
 from ._cell import CellHandle
 
 __all__ = ["Event"]
 
 
+@public
 class Event(CellHandle, EventBase):
     """A flag that processes set, clear and wait for, with the methods of `multiprocessing.Event`."""
 

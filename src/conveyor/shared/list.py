@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, TypeVar
 
 from .._memory.references import RegionReference, forget_received, reference_to_region
 from .._native import ListSequence, Region
+from .._public import public
 from ..queues._options import checked_codec
 from ._store import checked_bound, open_region, wait_for
 
@@ -19,6 +20,7 @@ T = TypeVar("T")
 _TRIES = 100
 
 
+@public
 class SharedList(ListSequence[T]):
     """A list in shared memory: what `multiprocessing.Manager().list()` is for, without a server.
 

@@ -6,11 +6,13 @@ from typing import Any
 
 from .._memory.references import forget_received
 from .._native import LockBase, Region, RLockBase, _is_alive  # pyright: ignore[reportPrivateUsage]
+from .._public import public
 from ._cell import CellHandle
 
 __all__ = ["Lock", "RLock"]
 
 
+@public
 class Lock(CellHandle, LockBase):
     """A lock between processes, with the methods of `multiprocessing.Lock`.
 
@@ -43,6 +45,7 @@ class Lock(CellHandle, LockBase):
         return f"<{type(self).__name__}(owner={_owner(self)})>"
 
 
+@public
 class RLock(CellHandle, RLockBase):
     """A lock that its thread may take again, with the methods of `multiprocessing.RLock`.
 

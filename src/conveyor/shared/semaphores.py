@@ -6,6 +6,7 @@ from typing import Any
 
 from .._memory.references import forget_received
 from .._native import SemaphoreBase
+from .._public import public
 from ._cell import CellHandle
 
 __all__ = ["BoundedSemaphore", "Semaphore"]
@@ -13,6 +14,7 @@ __all__ = ["BoundedSemaphore", "Semaphore"]
 _LARGEST = 2**31 - 1  # as the standard library's
 
 
+@public
 class Semaphore(CellHandle, SemaphoreBase):
     """So many units that processes take and give back, with the methods of `multiprocessing.Semaphore`.
 
@@ -52,6 +54,7 @@ class Semaphore(CellHandle, SemaphoreBase):
         return ""
 
 
+@public
 class BoundedSemaphore(Semaphore):
     """A `Semaphore` that never has more units free than in the beginning: a release too many is an error."""
 

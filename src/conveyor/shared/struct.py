@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .._memory.references import RegionReference, forget_received, reference_to_region
 from .._native import RecordBase, Region, enter_locked, leave_changed
+from .._public import public
 from ._number_types import code_of
 from ._wait import wait_until
 from .locks import RLock
@@ -17,6 +18,7 @@ __all__ = ["SharedStruct"]
 R = TypeVar("R")
 
 
+@public
 class SharedStruct:
     """A ctypes structure or a NumPy record in shared memory; it goes to any process, by any way.
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from .._memory.references import RegionReference, forget_received, reference_to_region
 from .._native import NumberBase
+from .._public import public
 from ._number_types import code_of
 from ._wait import wait_until
 from .locks import RLock
@@ -16,6 +17,7 @@ __all__ = ["SharedValue"]
 R = TypeVar("R")
 
 
+@public
 class SharedValue(NumberBase):
     """An integer, float or bool in shared memory; it goes to any process, by any way.
 

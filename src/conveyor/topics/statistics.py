@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from .._public import public
+
 __all__ = ["SubscriberStatistics", "TopicStatistics"]
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class SubscriberStatistics:
     """A snapshot of one subscription to a topic."""
@@ -28,6 +31,7 @@ class SubscriberStatistics:
     """Events that it has read, those that its keys or filter left out included."""
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class TopicStatistics:
     """A snapshot of a topic, over all processes and since it was made.

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar
 
 from .._native import SubscriptionChannel, close_if_made, enter_closing, leave_closing
+from .._public import public
 from ..errors import Empty, ShutDown
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def checked_start(from_: str | int) -> tuple[int, int]:
     raise ValueError(f"from_ is {from_!r}; it must be 'new', 'oldest' or the number of an event, 0 or more")
 
 
+@public
 class Subscription(SubscriptionChannel[T]):
     """What one process reads of a topic: every event after its start that fits its keys, in the topic's one order.
 

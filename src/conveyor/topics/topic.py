@@ -10,6 +10,7 @@ from .._memory.names import checked_name
 from .._memory.producing import Producing
 from .._memory.references import RegionReference, forget_received, reference_to_region
 from .._native import TOPIC_HEADER, TOPIC_LAYOUT, Region, TopicChannel
+from .._public import public
 from ..errors import Full
 from .statistics import SubscriberStatistics, TopicStatistics
 from .subscription import MODES, Subscription, WhenSlow
@@ -80,6 +81,7 @@ def open_topic(
     return Topic.on_region(_named_region(checked_name(name, _KIND), create, size), kept)
 
 
+@public
 class Topic(TopicChannel[T]):
     """Tells every subscriber of every event, whatever process it is in; one copy in memory for all.
 
