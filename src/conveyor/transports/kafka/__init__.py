@@ -8,6 +8,7 @@ metadata of that commit. Beside it lies the control record, a log of its own.
 from __future__ import annotations
 
 from ..port import Backend
+from ..tls import TLS_OPTIONS
 from ..topic_port import TopicBackend
 from ..url import Option, Shape, Url
 from .queue import KafkaQueue
@@ -29,10 +30,7 @@ SHAPE = Shape(
         # Seconds after which a consumer that is silent is taken for dead; of protocol=classic.
         "session_timeout": Option("float", 10.0, 1.0),
         "sasl_mechanism": Option("PLAIN|SCRAM-SHA-256|SCRAM-SHA-512", "PLAIN"),
-        # Of kafka+ssl://.
-        "ssl_ca_certs": Option("str"),
-        "ssl_certfile": Option("str"),
-        "ssl_keyfile": Option("str"),
+        **TLS_OPTIONS,
     },
 )
 

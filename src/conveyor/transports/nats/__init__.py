@@ -7,6 +7,7 @@ subscription reads by itself. The control records lie in the key-value bucket `c
 from __future__ import annotations
 
 from ..port import Backend
+from ..tls import TLS_OPTIONS
 from ..topic_port import TopicBackend
 from ..url import Option, Shape, Url
 from .queue import NatsQueue
@@ -23,10 +24,7 @@ SHAPE = Shape(
         "replicas": Option("int", 1, 1),
         # A file as `nsc` makes it, for servers that know their users by keys.
         "credentials": Option("str"),
-        # Of tls://.
-        "ssl_ca_certs": Option("str"),
-        "ssl_certfile": Option("str"),
-        "ssl_keyfile": Option("str"),
+        **TLS_OPTIONS,
     },
 )
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from ...errors import NotSupported, WrongKind
-from ..loop_thread import LoopThread
-from ..port import Capabilities, Connection, ConnectionLost, Ended, Message
+from ..loop_connection import LoopConnection
+from ..port import Capabilities, ConnectionLost, Ended, Message
 from ..url import Url
 from .names import BUCKET, Names
 from .protocol import ApiError, NobodyThere, checked
 from .wire import Wire
 
-__all__ = ["ANSWER_SECONDS", "HEADER_BYTES", "NatsConnection"]
+__all__ = ["HEADER_BYTES", "NatsConnection"]
 
-T = TypeVar("T")
-
-ANSWER_SECONDS = 5.0
-"""A server that does not answer for so long is taken for lost."""
 # Of an account, and of a server, without JetStream.
 _NO_JETSTREAM = 10039, 10076
 # No room on its disk, or more than the account may have.
@@ -29,18 +24,17 @@ _NO_ROOM = 10023, 10028, 10047
 # So many bytes of a message may be our headers.
 HEADER_BYTES = 512
 
-# Of a forked child's parent: they must not be collected, or they would be closed.
-_abandoned: list[Any] = []
 
-
-class NatsConnection(Connection):
+class NatsConnection(LoopConnection[Wire]):
     """A queue or topic on a server."""
 
+    thread_name = "conveyor-nats"
+    answer_seconds = 5.0
+    refusals = (ApiError, NobodyThere)
+
     def __init__(self, url: Url) -> None:
-        self._url = url
+        super().__init__(url)
         self._names = Names(url.name)
-        self._thread: LoopThread | None = None
-        self._wire: Wire | None = None
         keep_alive: float = url.options["keep_alive"]
         self._keep_alive = keep_alive
         self._is_at_end = False  # as the record said when it was read last
@@ -48,53 +42,17 @@ class NatsConnection(Connection):
 
     # -- connection
 
-    def open(self, wait: float) -> None:
-        thread = LoopThread("conveyor-nats")
-        wire = Wire(self._url)
-        try:
-            thread.run(wire.open(wait), wait + 1.0)
-            thread.run(self._opened(wire), ANSWER_SECONDS)
-        except BaseException:
-            with contextlib.suppress(ConnectionLost):
-                thread.run(wire.close(), 2.0)
-            thread.stop()
-            raise
-        self._thread, self._wire = thread, wire
+    def _new_wire(self) -> Wire:
+        return Wire(self._url)
+
+    def _port(self) -> int:
+        return 4222
 
     async def _opened(self, wire: Wire) -> None:
-        """A connection stands: listen to what must be heard."""
-        await wire.subscribe(f"{self._names.bell}.*", self._rung)
+        await wire.subscribe(f"{self._names.bell}.*", self._rung)  # what must be heard
 
     def _rung(self, message: Any) -> None:
         """Something has changed for those who wait."""
-
-    def close(self) -> None:
-        thread, self._thread = self._thread, None
-        wire, self._wire = self._wire, None
-        if thread is not None and wire is not None:
-            with contextlib.suppress(ConnectionLost):
-                thread.run(wire.close(), 2.0)
-            thread.stop()
-
-    def abandon(self) -> None:
-        thread, self._thread = self._thread, None
-        wire, self._wire = self._wire, None
-        _abandoned.append((thread, wire))
-        if wire is not None:
-            wire.forget()
-
-    def address(self) -> str:
-        return ", ".join(f"{host}:{port or 4222}" for host, port in self._url.hosts)
-
-    def _do(self, work: Callable[[Wire], Coroutine[Any, Any, T]], wait: float = 0.0) -> T:
-        """What a coroutine makes of the connection, in its loop."""
-        thread, wire = self._thread, self._wire
-        if thread is None or wire is None:
-            raise ConnectionLost(f"{self._url} is closed")
-        try:
-            return thread.run(work(wire), wait + ANSWER_SECONDS)
-        except (ApiError, NobodyThere) as error:
-            raise self._meaning(error) from error
 
     def _meaning(self, error: ApiError | NobodyThere) -> Exception:
         """What an error of JetStream means to a user."""
@@ -109,9 +67,6 @@ class NatsConnection(Connection):
         if error.code == ApiError.TAKEN:
             return WrongKind(f"{self._url}: another stream has its name: {error}")
         return ConnectionLost(str(error))
-
-    def _removed(self) -> FileNotFoundError:
-        return FileNotFoundError(f"{self._url} was removed")
 
     @staticmethod
     def _headers(message: Message) -> dict[str, str]:

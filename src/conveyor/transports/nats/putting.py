@@ -9,7 +9,7 @@ from ..answer import Answer
 from ..port import Backend, ConnectionLost, Message
 from ..url import Url
 from .bounded import BoundedPuts
-from .connected import ANSWER_SECONDS, HEADER_BYTES, NatsConnection
+from .connected import HEADER_BYTES, NatsConnection
 from .protocol import ApiError, NobodyThere, checked
 from .wire import Wire
 
@@ -76,7 +76,7 @@ class NatsPutting(NatsConnection, Backend):
 
         try:
             wire.post(told, self._names.put, message.body, self._headers(message))
-            checked(answer.wait(ANSWER_SECONDS))
+            checked(answer.wait(self.answer_seconds))
         except NobodyThere as error:
             raise self._after_nobody(error) from error
         except ApiError as error:

@@ -15,7 +15,6 @@ from ..answer import Answer
 from ..port import ConnectionLost, Delivery, Depth, Settings
 from ..url import Url
 from .bounded import waiting
-from .connected import ANSWER_SECONDS
 from .leaving import leave_behind
 from .owed import ACK, NAK, TERM, Owed, nak, tell
 from .protocol import ApiError, NobodyThere, checked
@@ -172,7 +171,7 @@ class NatsQueue(NatsPutting):
                 order = Order(most, batch, wait, answer)
                 try:
                     pulls.start(order, thread)
-                    answer.wait(wait + ANSWER_SECONDS)
+                    answer.wait(wait + self.answer_seconds)
                 except (ConnectionLost, NobodyThere) as error:
                     failed = error
                 found = self._stock.take(most)

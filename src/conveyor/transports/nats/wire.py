@@ -9,15 +9,17 @@ import errno
 import itertools
 import json
 import os
-import random
 import ssl
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from ...errors import NotSupported
+from ..loop_connection import first_that_answers
 from ..outlet import Outlet
 from ..port import ConnectionLost
+from ..tls import tls_context
 from ..url import Url
 from .protocol import ApiError, NobodyThere, checked, published
 
@@ -88,32 +90,19 @@ class Wire:
             NotSupported: JetStream is off.
         """
         wait = min(wait, _CONNECT_SECONDS)
-        hosts = list(self._url.hosts)
-        random.shuffle(hosts)
-        for place, (host, port) in enumerate(hosts):
-            try:
-                await asyncio.wait_for(self._connect(host, port, wait), wait)
-                break
-            except TimeoutError as error:
-                lost: Exception = ConnectionLost(f"{host} does not answer")
-                lost.__cause__ = error
-            except ConnectionLost as error:
-                lost = error
-            self._abort()
-            if place == len(hosts) - 1:
-                raise lost
+        await first_that_answers(self._url, partial(self._connect, wait), wait, self._abort)
         if not self.info.get("jetstream"):
             self._abort()
             raise NotSupported(
                 f"{self._url}: JetStream is off at this server (start it with -js, or with jetstream {{}} in its file)"
             )
 
-    async def _connect(self, host: str, port: int | None, wait: float) -> None:
+    async def _connect(self, wait: float, host: str, port: int | None) -> None:
         url = self._url
         secure = url.scheme == "tls"
         raw = self._raw = _nats.NATS()
         self._connecting = True
-        options: dict[str, Any] = {"tls": self._context()} if secure else {}
+        options: dict[str, Any] = {"tls": tls_context(url)} if secure else {}
         if url.options["credentials"]:
             options["user_credentials"] = url.options["credentials"]
         elif url.user and not url.password:
@@ -167,13 +156,6 @@ class Wire:
         transport.writelines = write_lines
         transport.drain = drain
         return outlet
-
-    def _context(self) -> ssl.SSLContext:
-        given = self._url.options
-        context = ssl.create_default_context(cafile=given["ssl_ca_certs"])
-        if given["ssl_certfile"]:
-            context.load_cert_chain(given["ssl_certfile"], given["ssl_keyfile"])
-        return context
 
     def _secret(self, secret: str) -> str:
         # The client speaks plainly with a server that does not ask for TLS, whatever the URL says.

@@ -7,6 +7,7 @@ lies the control record, a message in a queue that keeps one, which is changed u
 from __future__ import annotations
 
 from ..port import Backend
+from ..tls import TLS_OPTIONS
 from ..topic_port import TopicBackend
 from ..url import Option, Shape, Url
 from .queue import RabbitQueue
@@ -20,10 +21,7 @@ SHAPE = Shape(
     options={
         # Seconds; who is silent for two of them is taken for dead, by either side.
         "heartbeat": Option("int", 10, 1),
-        # Of amqps://.
-        "ssl_ca_certs": Option("str"),
-        "ssl_certfile": Option("str"),
-        "ssl_keyfile": Option("str"),
+        **TLS_OPTIONS,
     },
 )
 

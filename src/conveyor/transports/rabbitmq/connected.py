@@ -9,27 +9,25 @@ import json
 import os
 import random
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from importlib import import_module
 from time import monotonic
 from typing import Any, TypeVar
 
 from ...errors import NotSupported, WrongKind
 from ..answer import Answer
-from ..loop_thread import LoopThread
-from ..port import Capabilities, Connection, ConnectionLost, Message
+from ..loop_connection import LoopConnection
+from ..port import Capabilities, ConnectionLost, Message
 from ..url import Url
 from .channel import Channel, ChannelClosed, Outgoing
 from .frames import plain_properties, properties_of
 from .quiet import THREAD, silence
 from .wire import Wire
 
-__all__ = ["ANSWER_SECONDS", "RabbitConnection"]
+__all__ = ["RabbitConnection", "new_name"]
 
 T = TypeVar("T")
 
-ANSWER_SECONDS = 20.0
-"""A server that does not answer for so long is taken for lost."""
 _NOT_THERE, _IN_USE, _DIFFERENT = 404, 405, 406
 # For so long the record may be in the hands of somebody who reads or writes it.
 _RECORD_SECONDS = 20.0
@@ -38,86 +36,33 @@ _BasicProperties: Any = import_module("pika").BasicProperties
 
 silence()
 
-# Of a forked child's parent: they must not be collected, or they would be closed.
-_abandoned: list[Any] = []
 
-
-class RabbitConnection(Connection):
+class RabbitConnection(LoopConnection[Wire]):
     """A queue or topic on a server."""
 
     capabilities = Capabilities(ends_leases=False, waits_at_end=False)
 
+    thread_name = THREAD
+    answer_seconds = 20.0
+    refusals = (ChannelClosed,)
+
     def __init__(self, url: Url) -> None:
         if "/" in url.path:
             raise ValueError(f"{url}: '/' in the name of a virtual host is written %2F")
-        self._url = url
+        super().__init__(url)
         self._name = url.name
         self._record_queue = f"conveyor.record.{url.name}"
         self._lock_queue = f"conveyor.lock.{url.name}"
-        self._thread: LoopThread | None = None
-        self._wire: Wire | None = None
 
-    # -- connection
+    def _new_wire(self) -> Wire:
+        return Wire(self._url)
 
-    def open(self, wait: float) -> None:
-        thread = LoopThread(THREAD)
-        wire = Wire(self._url)
-        try:
-            thread.run(wire.open(wait), wait + 1.0)
-        except BaseException:
-            thread.stop()
-            raise
-        self._thread, self._wire = thread, wire
-
-    def close(self) -> None:
-        thread, self._thread = self._thread, None
-        wire, self._wire = self._wire, None
-        if thread is not None and wire is not None:
-            with contextlib.suppress(ConnectionLost):
-                thread.run(wire.close(), 2.0)
-            thread.stop()
-
-    def abandon(self) -> None:
-        thread, self._thread = self._thread, None
-        wire, self._wire = self._wire, None
-        _abandoned.append((thread, wire))
-        if wire is not None:
-            wire.forget()
-
-    def address(self) -> str:
-        secure = self._url.scheme == "amqps"
-        return ", ".join(f"{host}:{port or (5671 if secure else 5672)}" for host, port in self._url.hosts)
-
-    def _do(self, work: Callable[[Wire], Coroutine[Any, Any, T]], wait: float = 0.0) -> T:
-        """What a coroutine makes of the connection, in its loop."""
-        thread, wire = self._thread, self._wire
-        if thread is None or wire is None:
-            raise ConnectionLost(f"{self._url} is closed")
-        try:
-            return thread.run(work(wire), wait + ANSWER_SECONDS)
-        except ChannelClosed as error:
-            raise self._meaning(error) from error
-
-    def _call(
-        self,
-        function: Callable[[Answer[T]], object],
-        wait: float = 0.0,
-        undo: Callable[[T], object] | None = None,
-    ) -> T:
-        """The answer of a function that is called in the connection's loop; see `LoopThread.call`."""
-        thread = self._thread
-        if thread is None:
-            raise ConnectionLost(f"{self._url} is closed")
-        try:
-            return thread.call(function, wait + ANSWER_SECONDS, undo)
-        except ChannelClosed as error:
-            raise self._meaning(error) from error
+    def _port(self) -> int:
+        return 5671 if self._url.scheme == "amqps" else 5672
 
     def _publish(self, exchange: str, messages: Sequence[Outgoing], mandatory: bool) -> tuple[int, bool]:
         """See `Channel.publish`; in one go where the channel is open already."""
-        wire = self._wire
-        if wire is None:
-            raise ConnectionLost(f"{self._url} is closed")
+        _, wire = self._connected()
         channel = wire.opened("put") or self._do(lambda wire: wire.kept("put"))
 
         def publish(answer: Answer[tuple[int, bool]]) -> None:
@@ -141,9 +86,6 @@ class RabbitConnection(Connection):
         if error.code == _DIFFERENT:
             return WrongKind(f"{self._url}: something else has that name: {error}")
         return ConnectionLost(str(error))
-
-    def _removed(self) -> FileNotFoundError:
-        return FileNotFoundError(f"{self._url} was removed")
 
     def _outgoing(self, key: str, message: Message) -> Outgoing:
         return Outgoing(key, message.id, plain_properties(message.content_type, message.id), message.body)

@@ -51,10 +51,8 @@ class RabbitQueue(RabbitConnection, Backend):
         self._inbox: Inbox | None = None
         _queues.add(self)
 
-    def open(self, wait: float) -> None:
-        super().open(wait)
-        if self._wire is not None:
-            self._inbox = Inbox(self._wire, self._name)
+    async def _opened(self, wire: Wire) -> None:
+        self._inbox = Inbox(wire, self._name)
 
     def close(self) -> None:
         inbox, self._inbox = self._inbox, None

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import random
 import re
 import ssl
+from functools import partial
 from importlib import import_module
 from typing import Any
 
+from ..loop_connection import first_that_answers
 from ..port import ConnectionLost
+from ..tls import tls_context
 from ..url import Url
 from .channel import Channel
 from .stream import Stream
@@ -43,21 +45,9 @@ class Wire:
             ConnectionLost, PermissionError: see `Connection.open`.
         """
         wait = min(wait, _CONNECT_SECONDS)
-        hosts = list(self._url.hosts)
-        random.shuffle(hosts)
-        for place, (host, port) in enumerate(hosts):
-            try:
-                await asyncio.wait_for(self._connect(host, port, wait), wait)
-                return
-            except TimeoutError as error:
-                lost: Exception = ConnectionLost(f"{host} does not answer")
-                lost.__cause__ = error
-            except ConnectionLost as error:
-                lost = error
-            if place == len(hosts) - 1:
-                raise lost
+        await first_that_answers(self._url, partial(self._connect, wait), wait, self.drop)
 
-    async def _connect(self, host: str, port: int | None, wait: float) -> None:
+    async def _connect(self, wait: float, host: str, port: int | None) -> None:
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[Any] = loop.create_future()
 
@@ -87,11 +77,7 @@ class Wire:
         secure = url.scheme == "amqps"
         options: dict[str, Any] = {}
         if secure:
-            given = url.options
-            context = ssl.create_default_context(cafile=given["ssl_ca_certs"])
-            if given["ssl_certfile"]:
-                context.load_cert_chain(given["ssl_certfile"], given["ssl_keyfile"])
-            options["ssl_options"] = _pika.SSLOptions(context, host)
+            options["ssl_options"] = _pika.SSLOptions(tls_context(url), host)
         return _pika.ConnectionParameters(
             host=host,
             port=port or (5671 if secure else 5672),

@@ -7,6 +7,7 @@ a stream. Each operation is one script, which the server runs as one step: bound
 from __future__ import annotations
 
 from ..port import Backend
+from ..tls import TLS_OPTIONS
 from ..topic_port import TopicBackend
 from ..url import Option, Shape, Url
 from .queue import RedisQueue
@@ -20,10 +21,7 @@ SHAPE = Shape(
     options={
         # How long a lease without an end, or a subscription, outlives its process.
         "keep_alive": Option("float", 15.0, 1.0),
-        # Of rediss://, as redis-py calls them.
-        "ssl_ca_certs": Option("str"),
-        "ssl_certfile": Option("str"),
-        "ssl_keyfile": Option("str"),
+        **TLS_OPTIONS,
     },
 )
 
