@@ -5,17 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from ..transports.url import masked
 from .exit_codes import CommandError, ExitCode
-
-if TYPE_CHECKING:
-    from ..queues.queue import Queue
-    from ..queues.statistics import Statistics
-    from ..topics.statistics import TopicStatistics
 
 __all__ = ["check_found", "info", "named", "open_queue"]
 
@@ -51,7 +46,8 @@ def info(
     print(masked(url))
     subscribers = figures.pop("subscribers", ())
     for name, value in figures.items():
-        print(f"  {name.replace('_', ' '):<{width}}  {_readable(name, value)}")
+        if value is not None:  # else the broker does not tell
+            print(f"  {name.replace('_', ' '):<{width}}  {_readable(name, value)}")
     for each in subscribers:
         state = "" if each["alive"] else ", dead"
         print(
@@ -61,7 +57,7 @@ def info(
     return ExitCode.OK
 
 
-def _statistics(url: str) -> Statistics | TopicStatistics:
+def _statistics(url: str) -> Any:
     from .. import WrongKind, connect
 
     try:
@@ -75,8 +71,8 @@ def _statistics(url: str) -> Statistics | TopicStatistics:
             raise error from None
 
 
-def open_queue(url: str) -> Queue[Any]:
-    """The queue at `url`, which must exist.
+def open_queue(url: str) -> Any:
+    """The queue at `url`, which must exist; or the topic, if the URL says that it is one.
 
     Raises:
         CommandError: the URL is wrong, or there is no such queue, or it is not sound.
@@ -118,7 +114,9 @@ def check_found(urls: tuple[str, ...], found: Collection[str]) -> None:
             raise CommandError(f"there is no queue at {masked(url)}", ExitCode.UNREACHABLE)
 
 
-def _readable(name: str, value: float) -> str:
+def _readable(name: str, value: float | str) -> str:
+    if isinstance(value, str):
+        return value
     if name in _BYTES:
         from ..inspection import size_text
 

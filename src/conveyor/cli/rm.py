@@ -56,7 +56,12 @@ def _describe(url: str) -> str:
     from .. import CorruptSegment, WrongKind, connect
 
     try:
-        depth = open_queue(url).qsize()
+        found = open_queue(url)
+        if not hasattr(found, "qsize"):
+            kept = getattr(found.statistics(), "kept", None)
+            content = "" if kept is None else f" with {_counted(kept, 'event')} in it"
+            return f"the topic {masked(url)}{content}"
+        depth = found.qsize()
     except CommandError:
         try:
             connect(url, create=False)
@@ -70,7 +75,11 @@ def _describe(url: str) -> str:
         except (OSError, ValueError):
             pass
         raise
-    return f"{masked(url)} with {depth:,} item{'' if depth == 1 else 's'} in it"
+    return f"{masked(url)} with {_counted(depth, 'item')} in it"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _of_another_namespace(url: str) -> str | None:
@@ -87,7 +96,7 @@ def _of_another_namespace(url: str) -> str | None:
             return None
         try:
             seen = found.glance()
-            content = f"{masked(url)} with {seen['items']:,} item{'' if seen['items'] == 1 else 's'} in it"
+            content = f"{masked(url)} with {_counted(seen['items'], 'item')} in it"
         except WrongKind:
             seen = found.glance_at_region()
             content = f"{masked(url)} (it is a {seen['text']})"
