@@ -1,4 +1,4 @@
-"""confluent-kafka: acks=all; a consumer group that commits what it has dealt with."""
+"""confluent-kafka: acks=all, idempotent; a consumer group that commits what it has dealt with."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ class Confluent(Side):
             self._admin: Any = AdminClient(settings)
             topic = NewTopic(self.name, num_partitions=1, replication_factor=1)
             self._admin.create_topics([topic])[self.name].result(30)
-        self._producer: Any = Producer({**settings, "acks": "all", "linger.ms": 0})
+        self._producer: Any = Producer(
+            {**settings, "acks": "all", "enable.idempotence": True, "linger.ms": 0}
+        )
         self._consumer: Any = Consumer(
             {
                 **settings,
@@ -78,6 +80,9 @@ class Confluent(Side):
         while not found:
             found = self._consumer.consume(most, 10) if most > 1 else [self._consumer.poll(10)]
             found = [message for message in found if message is not None]
+        for message in found:
+            assert message.error() is None, message.error()
+            assert message.value() == BODY
         self._consumer.commit(message=found[-1], asynchronous=False)
         return len(found)
 

@@ -212,6 +212,43 @@ class TestPuts:
             queue.close()
         direct.close()
 
+    def test_a_handler_that_raises_keeps_no_report_from_others(
+        self, server: Kafka, url: str, name: str
+    ) -> None:
+        """The main thread polls for all, and is torn away."""
+        direct: Any = conveyor.connect(url)
+        with server.proxy() as proxy:
+            queue: Any = conveyor.connect(server.url(name, port=proxy.port))
+            queue.put(0)
+            putters = [threading.Thread(target=queue.put, args=(number,)) for number in (2, 3)]
+
+            class Torn(Exception):
+                pass
+
+            def tear(*_: object) -> None:
+                for putter in putters:
+                    putter.start()
+                raise Torn
+
+            proxy.hold("to_client")
+            before = signal.signal(signal.SIGALRM, tear)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.2)
+                with pytest.raises(Torn):
+                    queue.put(1)
+            finally:
+                signal.signal(signal.SIGALRM, before)
+            proxy.release("to_client")
+            for putter in putters:
+                putter.join(60)
+                assert not putter.is_alive()
+            got: list[int] = []
+            while len(got) < 4:
+                got += direct.get_many(10, timeout=30)
+            assert sorted(got) == [0, 1, 2, 3]
+            queue.close()
+        direct.close()
+
     def test_what_the_server_takes_no_such_item_of(self, url: str, name: str, admin: Any) -> None:
         topic = NewTopic(name, 1, 1, config={"max.message.bytes": "5000"})
         admin.create_topics([topic])[name].result(10)

@@ -17,6 +17,7 @@ void bind_pickling(nb::module_& module);
 void bind_blocks(nb::module_& module);
 void bind_leases(nb::module_& module);
 void bind_looks(nb::module_& module);
+void bind_gathering(nb::module_& module);
 void bind_processes(nb::module_& module);
 void bind_region(nb::module_& module);
 void bind_locks(nb::module_& module);
@@ -143,6 +144,7 @@ NB_MODULE(_native, module) {
   bind_pipe_end(module);
   bind_channels(module);
   bind_looks(module);
+  bind_gathering(module);
   bind_processes(module);
   bind_topics(module);
   bind_region(module);

@@ -130,7 +130,10 @@ class BrokerQueue(Awaiting[T]):
         """
         self._check_open()
         deliveries = self._fetch(_checked_most(max_items), deadline_after(timeout, block), None, True)
-        items: list[T] = []
+        items: list[T] | None = self._read_usual(deliveries)
+        if items is not None:
+            return items
+        items = []
         bad: BadMessage | None = None
         for delivery in deliveries:
             try:

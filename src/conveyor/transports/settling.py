@@ -190,6 +190,15 @@ class Settling(Sending[Backend], Settler):
             self._fail((delivery,), delivery.error or "it was not settled", 0)
         return [delivery for delivery in found if delivery.attempts < most]
 
+    def _read_usual(self, deliveries: Sequence[Delivery]) -> list[Any] | None:
+        """The items of deliveries that are all of our own content type, and sound; None: `_read` each."""
+        usual, decode = self._payload.content_type, self._payload.decode
+        try:
+            items = [decode(each.body, usual) for each in deliveries if each.content_type == usual]
+        except Exception:
+            return None
+        return items if len(items) == len(deliveries) else None
+
     def _read(self, delivery: Delivery) -> Any:
         """The item of a delivery.
 

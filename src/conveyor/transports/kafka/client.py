@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ from ..url import Url
 from .forks import outlive_all, outlives_forks
 from .group import Group
 from .record_log import END, RecordLog
+from .reports import Reports
 from .sender import Sender
 from .settings import (
     ANSWER_SECONDS,
@@ -56,6 +56,7 @@ class Client:
     Attributes:
         down: why no server can be reached, as far as the client knows; None: one can.
         producer: the client's.
+        reports: of what it puts.
         log: the control record.
     """
 
@@ -67,25 +68,23 @@ class Client:
         self.down: str | None = None
         self._refusal: Any = None
         self._lock = threading.Lock()
-        self._is_closed = False
+        self._closing = threading.Event()
         self._topic = url.name
         self.producer: Any = _kafka.Producer({**producer_settings(url), "error_cb": self.on_error})
+        self.reports = Reports(self.producer)
         self._administration: Any = None
         self.log = RecordLog(self, f"conveyor.record.{url.name}")
         self._partitions = 0
         self._sender: Sender | None = None
         self._group: Group | None = None
-        threading.Thread(
-            target=self._serve, args=(self.producer,), name="conveyor-kafka", daemon=True
-        ).start()
+        threading.Thread(target=self._serve, name="conveyor-kafka", daemon=True).start()
 
-    def _serve(self, producer: Any) -> None:
-        while not self._is_closed:
-            producer.poll(_POLL_SECONDS)
+    def _serve(self) -> None:
+        """What comes while nobody waits for a report: errors, and reports of what nobody waits for any more."""
+        while not self._closing.wait(_POLL_SECONDS):
+            self.reports.serve(0)
         self.producer = None
-        with contextlib.suppress(KafkaException):
-            producer.purge()
-            producer.poll(0)
+        self.reports.close()
 
     def on_error(self, error: Any) -> None:
         """The client tells of something; called in its threads."""
@@ -316,7 +315,7 @@ class Client:
 
     def close(self) -> None:
         """Leave the group, and let all connections go."""
-        self._is_closed = True
+        self._closing.set()
         with self._lock:
             group, self._group = self._group, None
             self._administration = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Generator
 from importlib import import_module
 from time import monotonic
 from typing import Any
@@ -38,7 +39,10 @@ _NOT_NOW = (
 
 
 class Commits:
-    """The thread that polls commits as well: the client lets in one thread at a time.
+    """What is to be committed, and who does it: whoever waits for it, if the client is free; or the thread that polls.
+
+    The client bears one thread at a time: a second one sleeps a millisecond and tries again, and may never get in while
+    the first polls in a loop. So each of its calls is made with `client_lock` held.
 
     Args:
         lock: of the windows.
@@ -51,7 +55,7 @@ class Commits:
     Attributes:
         consumer: the member as it is now.
         dirty: the windows of which the broker does not know all.
-        is_wanted: whether somebody waits for a commit.
+        is_wanted: whether somebody waits for a commit that the thread that polls should make.
         asked: told when somebody does, and for whatever else the thread should look at.
     """
 
@@ -65,10 +69,21 @@ class Commits:
         self._topic = topic
         self._mark = mark
         self._trims = trims
+        self._client_lock = threading.RLock()
+        self._is_next = False  # the thread that polls waits for the client
+        self._committed: dict[int, int] = {}
         self._trimmed: dict[int, int] = {}
         self._error: Exception | None = None
         self.dirty: set[Window] = set()
         self.is_wanted = False
+
+    @contextlib.contextmanager
+    def using_client(self) -> Generator[None]:
+        """The client is the thread's that polls; it is the next one to have it."""
+        self._is_next = True
+        with self._client_lock:
+            self._is_next = False
+            yield
 
     def flush(self) -> None:
         """Wait until what was changed before is committed.
@@ -80,6 +95,9 @@ class Commits:
         with self._done:
             wanted = [(window, window.revision) for window in self.dirty]
             self._error = None
+        if not self._is_next:
+            self._serve_if_free()
+        with self._done:
             while any(window.is_ours and window.durable < revision for window, revision in wanted):
                 left = until - monotonic()
                 error = self._failure()
@@ -94,20 +112,37 @@ class Commits:
     def _failure(self) -> Exception | None:
         return self._error
 
+    def _serve_if_free(self) -> None:
+        lock = self._client_lock
+        try:
+            if lock.acquire(blocking=False):
+                self._serve()
+        finally:
+            if lock._is_owned():  # type: ignore[attr-defined]  # also if a signal's handler raised just behind `acquire`
+                lock.release()
+
     def serve(self) -> bool:
         """Commit all that there is; False: that could not be done now. For the thread that polls."""
+        with self.using_client():
+            is_done = self._serve()
+        if not is_done:
+            self._client.pause(_PAUSE_SECONDS)
+        return is_done
+
+    def _serve(self) -> bool:
         with self._done:
             self.is_wanted = False
-            some = [(window, window.revision) for window in self.dirty]
+            some = [(window, window.revision, window.low) for window in self.dirty]
             places = [
-                _kafka.TopicPartition(self._topic, window.partition, window.low, window.dump(self._mark))
-                for window, _ in some
+                _kafka.TopicPartition(self._topic, window.partition, low, window.dump(self._mark))
+                for window, _, low in some
             ]
         error = self._commit(places)
         with self._done:
             if error is None:
-                for window, revision in some:
+                for window, revision, low in some:
                     window.durable = max(window.durable, revision)
+                    self._committed[window.partition] = low
                     if window.revision == revision:
                         self.dirty.discard(window)
             else:
@@ -116,11 +151,7 @@ class Commits:
                 self._error = ConnectionLost(str(found)) if later else found
                 self.is_wanted = True
             self._done.notify_all()
-        if error is not None:
-            self._client.pause(_PAUSE_SECONDS)
-            return False
-        self._trim(some)
-        return True
+        return error is None
 
     def _commit(self, places: list[Any]) -> Any:
         """Why it could not be; None: it was."""
@@ -137,14 +168,14 @@ class Commits:
         self.dirty.discard(window)
         self._done.notify_all()
 
-    def _trim(self, committed: list[tuple[Window, int]]) -> None:
-        """Delete what is settled, now and then."""
+    def trim(self) -> None:
+        """Delete what is settled, now and then. For the thread that polls."""
         if not self._trims:
             return
         offsets: dict[int, int] = {}
-        for window, _ in committed:
-            if window.low - self._trimmed.get(window.partition, 0) >= _TRIM:
-                offsets[window.partition] = self._trimmed[window.partition] = window.low
+        for partition, low in list(self._committed.items()):
+            if low - self._trimmed.get(partition, 0) >= _TRIM:
+                offsets[partition] = self._trimmed[partition] = low
         if offsets:
             with contextlib.suppress(ConnectionLost, OSError):
                 self._client.delete_before(self._topic, offsets)

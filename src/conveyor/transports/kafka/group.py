@@ -7,6 +7,7 @@ from time import monotonic
 
 from ..port import Delivery
 from .member import JOIN_SECONDS, Member
+from .window import Item
 
 __all__ = ["Group"]
 
@@ -24,14 +25,13 @@ class Group(Member):
         until = monotonic() + wait
         with self._changed:
             self._waiters += 1
-            if not self._is_member:
-                self._commits.asked.notify()
             try:
                 while True:
                     found = self._take(most, lease)
                     left = until - monotonic()
                     if found or left <= 0:
                         break
+                    self._commits.asked.notify()
                     self._changed.wait(left)
             finally:
                 self._waiters -= 1
@@ -84,28 +84,27 @@ class Group(Member):
                     left = until - monotonic()
                     if found or not behind or left <= 0:
                         return found
+                    self._commits.asked.notify()
                     self._changed.wait(left)
             finally:
                 self._waiters -= 1
                 self._used_at = monotonic()
 
-    def settle(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    def settle(self, items: Sequence[Item]) -> list[Item]:
         """They are done with; those that are lost."""
         with self._changed:
-            touched = [(each, each.tag.window.settle(each.tag)) for each in deliveries]
+            touched = [(item, item.window.settle(item)) for item in items]
         return self._told(touched)
 
-    def put_back(self, deliveries: Sequence[Delivery], counted: bool, error: str) -> list[Delivery]:
+    def put_back(self, items: Sequence[Item], counted: bool, error: str) -> list[Item]:
         """They wait again, the first of them first; those that are lost."""
         with self._changed:
-            touched = [
-                (each, each.tag.window.put_back(each, counted, error)) for each in reversed(deliveries)
-            ]
+            touched = [(item, item.window.put_back(item, counted, error)) for item in reversed(items)]
         return self._told(touched)
 
-    def _told(self, touched: list[tuple[Delivery, bool]]) -> list[Delivery]:
+    def _told(self, touched: list[tuple[Item, bool]]) -> list[Item]:
         """Once the broker knows of it: those that are lost."""
-        windows = {each.tag.window for each, done in touched if done}
+        windows = {item.window for item, done in touched if done}
         with self._changed:
             wanted = {window: window.revision for window in windows}
             self._commits.dirty |= {window for window in windows if window.is_ours}
@@ -113,16 +112,16 @@ class Group(Member):
         if wanted:
             self._commits.flush()
         return [
-            each
-            for each, done in touched
-            if not done or (not each.tag.window.is_ours and each.tag.window.durable < wanted[each.tag.window])
+            item
+            for item, done in touched
+            if not done or (not item.window.is_ours and item.window.durable < wanted[item.window])
         ]
 
-    def undo_leases(self, deliveries: Sequence[Delivery]) -> None:
+    def undo_leases(self, items: Sequence[Item]) -> None:
         """They wait as before: the broker could not be told of their leases."""
         with self._changed:
-            for each in reversed(deliveries):
-                each.tag.window.put_back(each, False, each.error)
+            for item in reversed(items):
+                item.window.put_back(item, False, item.error)
 
     def drop_waiting(self) -> None:
         """All that waits here is settled."""

@@ -22,7 +22,7 @@ from .settings import (
     meaning,
     raised,
 )
-from .window import Window
+from .window import Item, Window
 
 __all__ = ["JOIN_SECONDS", "Member"]
 
@@ -32,10 +32,12 @@ T = TypeVar("T")
 
 _POLL_SECONDS = 0.1
 _MOST_KINDS = 100
-_LOOK_SECONDS = 0.02
+# While a commit may be wanted at any moment, what has come is looked at so often: soon after something has, or rarely.
+_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.001, 0.02
 _SHORT_SECONDS = 0.001
-_MOST_AT_ONCE = 1000
-# So many items, and bytes, of a partition may wait here: then no more are fetched until half of them are gone.
+_MOST_AT_ONCE = 250
+# So many items, and bytes, of a partition should wait here: then the others stay with the client, which holds its own
+# bound of bytes. At twice as many it is paused until half of them are gone: what the client has of it is fetched again.
 _MOST_HERE, _MOST_BYTES_HERE = 4000, 2**25
 # Who has asked for nothing for so long, and has nothing leased, leaves the group: others have what waits here.
 _IDLE_SECONDS = 1.0
@@ -70,6 +72,8 @@ class Member:
         self._used_at = monotonic()
         self._is_member = False
         self._was_told = False
+        self._has_more = False
+        self._look = _LOOK_SECONDS
         self._is_closed = self._is_broken = False
         self._error: Any = None
         self._consumer: Any = self._make()
@@ -107,7 +111,7 @@ class Member:
         self._leave()
 
     def _leave(self) -> None:
-        with contextlib.suppress(KafkaException, RuntimeError):
+        with contextlib.suppress(KafkaException, RuntimeError), self._commits.using_client():
             self._consumer.close()
 
     def _begin_again(self) -> None:
@@ -135,97 +139,114 @@ class Member:
         if wanted and not self._is_member:
             self._was_told = False
             answers = map(self._guarded, (self._on_assign, self._on_revoke, self._on_lost))
-            consumer.subscribe([self._topic], *answers)
+            with commits.using_client():
+                consumer.subscribe([self._topic], *answers)
             self._is_member = True
         elif not wanted and self._is_member:
             self._is_member = False
-            consumer.unsubscribe()
+            with commits.using_client():
+                consumer.unsubscribe()
         with self._lock:
             if commits.dirty and not self._waiters and monotonic() - self._used_at > _IDLE_SECONDS / 2:
                 commits.is_wanted = True  # what was taken, and whose commit had no answer
         if commits.is_wanted:
             commits.serve()
-        self._hold_back(consumer)
-        message = consumer.poll(self._patience())
-        if message is not None:
-            self._receive([message, *consumer.consume(_MOST_AT_ONCE, 0)])
+        commits.trim()
+        patience = self._patience()
+        with commits.using_client():
+            has_room = self._hold_back(consumer)
+            message = consumer.poll(patience)
+            messages = [] if message is None else [message]
+            if messages and has_room:
+                messages += consumer.consume(_MOST_AT_ONCE, 0)
+        self._has_more = len(messages) > _MOST_AT_ONCE
+        self._look = _LOOK_SECONDS if messages else min(2 * self._look, _LONGEST_LOOK_SECONDS)
+        if messages:
+            self._receive(messages)
 
     def _patience(self) -> float:
-        """Seconds for which to wait for a message: nobody can commit meanwhile."""
+        """Seconds for which to wait for a message: meanwhile nobody can commit."""
         with self._lock:
-            if self._commits.is_wanted or self._is_closed:
+            if self._commits.is_wanted or self._is_closed or self._has_more:
                 return 0.0
-            leased = any(window.leased for window in self._windows.values())
-            if any(window.waiting for window in self._windows.values()) or (leased and not self._waiters):
+            is_due = bool(self._commits.dirty) or any(window.leased for window in self._windows.values())
+            if any(window.waiting for window in self._windows.values()) or (is_due and not self._waiters):
                 # Nobody waits for a message, and a commit may be wanted at any moment.
-                self._commits.asked.wait(_LOOK_SECONDS)
+                self._commits.asked.wait(self._look)
                 return 0.0
-            return _SHORT_SECONDS if leased or self._commits.dirty else _POLL_SECONDS
+            return _SHORT_SECONDS if is_due else _POLL_SECONDS
 
     def _is_wanted(self) -> bool:
         if self._waiters or monotonic() - self._used_at < _IDLE_SECONDS:
             return True
         return any(window.leased or window in self._commits.dirty for window in self._windows.values())
 
-    def _hold_back(self, consumer: Any) -> None:
-        """Fetch no more of what there is enough of here."""
+    def _hold_back(self, consumer: Any) -> bool:
+        """Fetch no more of what there is far too much of here; whether there is room for more of anything."""
+        has_room = not self._windows
         with self._lock:
             for window in self._windows.values():
-                count, size = len(window.waiting), window.bytes
+                fill = max(len(window.waiting) / _MOST_HERE, window.bytes / _MOST_BYTES_HERE)
+                if fill < 1:
+                    has_room = True
                 if window.is_paused:
-                    if count <= _MOST_HERE // 2 and size <= _MOST_BYTES_HERE // 2:
+                    if fill <= 0.5:
                         window.is_paused = False
                         consumer.resume([self._place(window.partition)])
-                elif count > _MOST_HERE or size > _MOST_BYTES_HERE:
+                elif fill > 2:
                     window.is_paused = True
                     consumer.pause([self._place(window.partition)])
+        return has_room
 
     def _place(self, partition: int, offset: int = _kafka.OFFSET_INVALID) -> Any:
         return _kafka.TopicPartition(self._topic, partition, offset)
 
     def _receive(self, messages: Sequence[Any]) -> None:
-        ending: list[tuple[Window, int]] = []
-        kinds = self._kinds
+        # Read without the lock, which whoever takes items meanwhile holds. The windows are this thread's.
+        items: list[Item] = []
+        ends: list[Item] = []
+        windows = self._windows
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                if is_refusal(error) or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    self._fail(meaning(error, self._client.url))
+                continue
+            window = windows.get(message.partition())
+            if window is None:
+                continue
+            kind = self._kind(message.headers() or ())
+            item = Item(message.value() or b"", kind or "", window, message.offset())
+            if kind is None:
+                ends.append(item)
+            items.append(item)
         with self._changed:
-            for message in messages:
-                error = message.error()
-                if error is not None:
-                    if is_refusal(error) or error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                        self._error = meaning(error, self._client.url)
-                    continue
-                window = self._windows.get(message.partition())
-                offset = message.offset()
-                if window is None or offset < window.next:
-                    continue
-                if window.end is not None and offset >= window.end:
-                    window.skip_to(offset + 1)
-                    continue
-                if offset != window.next:
-                    window.skip_to(offset)
-                headers: list[tuple[str, bytes]] = message.headers() or []
-                if len(headers) == 1 and headers[0][0] == CONTENT_TYPE:
-                    kind = headers[0][1]  # the usual
+            for item in items:
+                if ends and item in ends:
+                    item.window.find_end(item.offset)
                 else:
-                    found: dict[str, bytes] = dict(headers)
-                    if END in found:
-                        window.skip_to(offset + 1)
-                        window.end = (
-                            offset  # until the record has been asked: what comes behind does not wait here
-                        )
-                        ending.append((window, offset))
-                        continue
-                    kind = found.get(CONTENT_TYPE) or b""
-                name = kinds.get(kind)
-                if name is None:
-                    name = kind.decode("utf-8", "replace")
-                    if len(kinds) < _MOST_KINDS:
-                        kinds[kind] = name
-                window.add(offset, message.value() or b"", name)
+                    item.window.add(item)
             self._changed.notify_all()
-        for window, offset in ending:
-            ends: dict[int, int] = self._sure(self._client.ends) or {}
+        for item in ends:
+            told: dict[int, int] = self._sure(self._client.ends) or {}
             with self._changed:
-                window.end = ends.get(window.partition, offset)
+                item.window.end = told.get(item.window.partition, item.offset)
+
+    def _kind(self, headers: Sequence[tuple[str, bytes]]) -> str | None:
+        """The content type; None: it is no item, but the end of its partition."""
+        if len(headers) == 1 and headers[0][0] == CONTENT_TYPE:
+            kind = headers[0][1]  # the usual
+        else:
+            found = dict(headers)
+            if END in found:
+                return None
+            kind = found.get(CONTENT_TYPE) or b""
+        name = self._kinds.get(kind)
+        if name is None:
+            name = kind.decode("utf-8", "replace")
+            if len(self._kinds) < _MOST_KINDS:
+                self._kinds[kind] = name
+        return name
 
     # -- what the group says; called by `poll`
 

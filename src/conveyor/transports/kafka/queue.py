@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from time import monotonic
+from typing import cast
 
 from ...errors import NotSupported
 from ..port import Backend, ConnectionLost, Delivery, Depth, Message, Settings
@@ -14,7 +15,7 @@ from .group import Group
 from .marks import Marks
 from .sender import CONTENT_TYPE
 from .settings import group_of
-from .window import SETTLED
+from .window import Item
 
 __all__ = ["KafkaQueue"]
 
@@ -52,8 +53,6 @@ class KafkaQueue(KafkaConnection, Backend):
     def take(self, most: int, wait: float) -> list[Delivery]:
         found = self._some(most, wait, False)
         if found:
-            for each in found:
-                each.tag.stage = SETTLED
             # The broker may have read it, and its answer is lost: they are handed out, and the commit is tried again.
             with contextlib.suppress(ConnectionLost):
                 self._group.flush()
@@ -66,7 +65,7 @@ class KafkaQueue(KafkaConnection, Backend):
             try:
                 self._group.flush()
             except BaseException:
-                self._group.undo_leases(found)
+                self._group.undo_leases(_items(found))
                 raise
         return found
 
@@ -84,7 +83,7 @@ class KafkaQueue(KafkaConnection, Backend):
     # -- settling
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
-        return self._group.settle(deliveries)
+        return self._group.settle(_items(deliveries))
 
     def release(
         self, deliveries: Sequence[Delivery], delay: float, counted: bool, error: str
@@ -94,27 +93,29 @@ class KafkaQueue(KafkaConnection, Backend):
                 f"{self._url}: Kafka cannot keep an item back for {delay:g} s; release it without a delay, or use "
                 "redis:// or sqlite://"
             )
+        items = _items(deliveries)
         if delay > 0:
-            timer = threading.Timer(delay, _put_back, (self._group, deliveries, counted, error))
+            timer = threading.Timer(delay, _put_back, (self._group, items, counted, error))
             timer.daemon = True
             timer.start()
-            return [each for each in deliveries if not each.tag.window.is_ours]
-        return self._group.put_back(deliveries, counted, error)
+            return [item for item in items if not item.window.is_ours]
+        return self._group.put_back(items, counted, error)
 
     def bury(self, deliveries: Sequence[Delivery], error: str) -> Sequence[Delivery]:
         client = self._client
-        mine = [each for each in deliveries if each.tag.window.is_ours]
+        items = _items(deliveries)
+        mine = [item for item in items if item.window.is_ours]
         if mine and not client.partitions_of(self._dead):
             client.make(self._dead, 1, self._config())
-        for each in mine:
+        for item in mine:
             headers = [
-                (CONTENT_TYPE, each.content_type),
+                (CONTENT_TYPE, item.content_type),
                 ("error", error[:10_000]),
-                ("attempts", str(each.attempts)),
+                ("attempts", str(item.attempts)),
             ]
-            place = f"{self._dead}:{each.tag.window.partition}:{each.tag.offset}"
-            client.put_one(self._dead, 0, each.body, headers, place)
-        return self._group.settle(deliveries)
+            place = f"{self._dead}:{item.window.partition}:{item.offset}"
+            client.put_one(self._dead, 0, item.body, headers, place)
+        return self._group.settle(items)
 
     # -- state
 
@@ -151,7 +152,12 @@ class KafkaQueue(KafkaConnection, Backend):
         return {"dead": end - first}
 
 
-def _put_back(group: Group, deliveries: Sequence[Delivery], counted: bool, error: str) -> None:
+def _items(deliveries: Sequence[Delivery]) -> Sequence[Item]:
+    """What `take` and `lease` returned."""
+    return cast("Sequence[Item]", deliveries)
+
+
+def _put_back(group: Group, items: Sequence[Item], counted: bool, error: str) -> None:
     # Here they wait in any case; the broker hears of it with the next commit.
     with contextlib.suppress(ConnectionLost, OSError):
-        group.put_back(deliveries, counted, error)
+        group.put_back(items, counted, error)

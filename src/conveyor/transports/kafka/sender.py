@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import ItemTooLarge
 from ..port import ConnectionLost, Ended, Message
-from .flight import Batch, Flight, Together
+from .flight import Flight, Together
 from .settings import ANSWER_SECONDS, LONGEST, KafkaError, KafkaException, meaning, raised
 
 __all__ = ["CONTENT_TYPE", "Sender"]
@@ -34,7 +34,7 @@ class Sender:
     record must be read. So who is the only one to put reads it once.
 
     Args:
-        client: with `producer`, `url`, `check()` and `down`.
+        client: with `producer`, `reports`, `url`, `check()` and `down`.
         topic: its name.
         partitions: how many there are.
         ends: reads the record, and tells where the topic ends: None if it does not.
@@ -49,24 +49,20 @@ class Sender:
         self._ends = ends
         self._turn = itertools.count()
         self._flying: dict[str, Flight | Together] = {}
-        # By partition: the offset that would follow; written by the client's thread alone.
+        # By partition: the offset that would follow; written by whoever serves reports alone.
         self._following: dict[int, int] = {}
         self._chain = 0
         self._chains: dict[int, int] = {}
         self._sound: set[int] = set()
 
-    # -- in the client's thread
-
     def note(self, partition: int, offset: int) -> int:
-        """A message is there; the chain that it belongs to."""
+        """A message is there; the chain that it belongs to. Called in the order of the reports."""
         if self._following.get(partition) != offset:
             self._chain += 1
             self._sound.discard(self._chains.get(partition, -1))
             self._chains[partition] = self._chain
         self._following[partition] = offset + 1
         return self._chains[partition]
-
-    # -- in those of callers
 
     def send(self, messages: Sequence[Message], wait: float, keyed: bool) -> int:
         """Put them, in order; how many of the first are there.
@@ -115,10 +111,11 @@ class Sender:
             return False
         together = Together(self, messages, monotonic())
         flying.update(dict.fromkeys((message.id for message in messages), together))
-        for message in messages:
-            error = self._produce(message, 0, together.report)
+        report = self._client.reports.callback(together)
+        for place, message in enumerate(messages):
+            error = self._produce(message, 0, report)
             if error is not None:
-                together.refuse(message.body, error)
+                together.refuse(place, error)
         self._wait([together], wait)
         if not together.is_whole or together.chains - self._sound:
             return False
@@ -134,7 +131,6 @@ class Sender:
             for name, known in list(flying.items()):
                 if known.has_landed and now - known.since > _FORGET_SECONDS:
                     flying.pop(name, None)
-        batch = Batch(sum(message.id not in flying for message in messages))
         flights: list[Flight] = []
         for message in messages:
             flight = flying.get(message.id)
@@ -143,7 +139,7 @@ class Sender:
                 flying.update(flight.apart())
                 flight = flying[message.id]
             if not isinstance(flight, Flight):
-                flight = Flight(self, batch, now)
+                flight = Flight(self, now)
                 flying[message.id] = flight
                 self._take_off(message, keyed, flight)
             flights.append(flight)
@@ -151,7 +147,9 @@ class Sender:
 
     def _take_off(self, message: Message, keyed: bool, flight: Flight) -> None:
         turn = 0 if self._partitions == 1 else -1 if keyed else next(self._turn)
-        error = self._produce(message, turn if turn < 1 else turn % self._partitions, flight.report)
+        error = self._produce(
+            message, turn if turn < 1 else turn % self._partitions, self._client.reports.callback(flight)
+        )
         if error is not None:
             flight.fail(error)
 
@@ -171,7 +169,7 @@ class Sender:
                 until = until or monotonic() + _LEAST_WAIT
                 if monotonic() > until:
                     return KafkaError(KafkaError._QUEUE_FULL)
-                self._client.pause(0.005)
+                self._client.reports.serve(0.005)
 
     def _wait(self, flights: Sequence[Flight | Together], wait: float) -> None:
         """Until they have landed; at most `wait` seconds, or `_LEAST_WAIT` if that is more.
@@ -179,20 +177,14 @@ class Sender:
         Raises:
             ConnectionLost: nobody answers.
         """
-        began = monotonic()
-        until = began + max(wait, _LEAST_WAIT)
-        for flight in flights:
-            landed = flight.landed if isinstance(flight, Together) else flight.batch.landed
-            while not flight.has_landed:
-                if landed.wait(_SLICE):
-                    if flight.has_landed:
-                        break
-                    continue
-                self._client.check()
-                if self._client.down is not None:
-                    raise ConnectionLost(self._client.down)
-                if monotonic() > until:
-                    raise ConnectionLost(f"no answer for {monotonic() - flight.since:.1f} s")
+        until = monotonic() + max(wait, _LEAST_WAIT)
+        while not self._client.reports.wait(flights, _SLICE):
+            self._client.check()
+            if self._client.down is not None:
+                raise ConnectionLost(self._client.down)
+            if monotonic() > until:
+                since = min(flight.since for flight in flights if not flight.has_landed)
+                raise ConnectionLost(f"no answer for {monotonic() - since:.1f} s")
 
     def _sound_ones(self, flights: Sequence[Flight]) -> int:
         """How many of the first are there, and count.
@@ -229,11 +221,11 @@ class Sender:
         """
         flight = self._flying.get(name) if name else None
         if not isinstance(flight, Flight):
-            batch = Batch(1)
-            flight = _Single(batch, monotonic())
+            flight = _Single(monotonic())
+            report = self._client.reports.callback(flight)
             try:
                 self._client.producer.produce(
-                    topic, body, None, partition, on_delivery=flight.report, headers=headers
+                    topic, body, None, partition, on_delivery=report, headers=headers
                 )
             except KafkaException as error:
                 raise raised(error, self._client.url) from error
@@ -263,8 +255,8 @@ class _Single(Flight):
 
     __slots__ = ()
 
-    def __init__(self, batch: Batch, since: float) -> None:
-        super().__init__(self, batch, since)
+    def __init__(self, since: float) -> None:
+        super().__init__(self, since)
 
     def note(self, partition: int, offset: int) -> int:
         return -1

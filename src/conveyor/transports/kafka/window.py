@@ -7,22 +7,32 @@ from collections import deque
 from ..port import Delivery
 from .marks import MOST_AHEAD, Marks
 
-__all__ = ["LEASED", "RETURNED", "SETTLED", "Held", "Window"]
+__all__ = ["LEASED", "RETURNED", "SETTLED", "Item", "Window"]
 
 LEASED, SETTLED, RETURNED = range(3)
 
 
-class Held:
-    """What a delivery is known by.
+class Item(Delivery):
+    """An item of a partition.
 
     Attributes:
+        window: of its partition.
         stage: what was done with it. What is asked for once more, as the broker could not be told of it, is not done
             once more.
     """
 
     __slots__ = ("offset", "stage", "window")
 
-    def __init__(self, window: Window, offset: int) -> None:
+    def __init__(
+        self, body: bytes, content_type: str, window: Window, offset: int, attempts: int = 0, error: str = ""
+    ) -> None:
+        # As Delivery's: calling that for each item takes longer than all of this.
+        self.body = body
+        self.content_type = content_type
+        self.tag = None
+        self.attempts = attempts
+        self.error = error
+        self.pid = 0
         self.window = window
         self.offset = offset
         self.stage = LEASED
@@ -47,7 +57,7 @@ class Window:
         self.partition = partition
         self.low = self.next = low
         self.end: int | None = None
-        self.waiting: deque[Delivery] = deque()
+        self.waiting: deque[Item] = deque()
         self.leased: dict[int, int] = {}
         self.settled: set[int] = set()
         self.returned: dict[int, int] = {}
@@ -83,15 +93,30 @@ class Window:
         self.next = offset
         self._rise()
 
-    def add(self, offset: int, body: bytes, content_type: str) -> None:
-        """An item, which may have been settled before."""
+    def add(self, item: Item) -> None:
+        """What was read, in its order: an item, which may have been settled before."""
+        offset = item.offset
+        if offset != self.next:
+            if offset < self.next:
+                return
+            self.skip_to(offset)
+        if self.end is not None and offset >= self.end:
+            self.skip_to(offset + 1)
+            return
         self.next = offset + 1
         if offset in self.settled:
             self._rise()
             return
-        attempts = self.returned.get(offset, 0) if self.returned else 0
-        self.bytes += len(body)
-        self.waiting.append(Delivery(body, content_type, Held(self, offset), attempts))
+        if self.returned:
+            item.attempts = self.returned.get(offset, 0)
+        self.bytes += len(item.body)
+        self.waiting.append(item)
+
+    def find_end(self, offset: int) -> None:
+        """No item, but an end: what comes behind does not wait here, until the record has been asked."""
+        if offset >= self.next:
+            self.skip_to(offset + 1)
+            self.end = offset if self.end is None else min(self.end, offset)
 
     # -- what goes
 
@@ -102,57 +127,57 @@ class Window:
             return found
         waiting, limit, returned = self.waiting, self.low + MOST_AHEAD, self.returned
         while waiting and len(found) < most:
-            delivery = waiting[0]
-            offset: int = delivery.tag.offset
+            item = waiting[0]
+            offset = item.offset
             if offset >= limit:
                 break
             waiting.popleft()
-            self.bytes -= len(delivery.body)
-            found.append(delivery)
+            self.bytes -= len(item.body)
+            found.append(item)
             if returned:
                 returned.pop(offset, None)
             if lease:
-                self.leased[offset] = delivery.attempts
-            elif offset == self.low:
-                self.low = offset + 1  # the usual: in their order
+                self.leased[offset] = item.attempts
             else:
-                self.settled.add(offset)
+                item.stage = SETTLED
+                if offset == self.low:
+                    self.low = offset + 1  # the usual: in their order
+                else:
+                    self.settled.add(offset)
         if found:
             self.revision += 1
             self._rise()
         return found
 
-    def settle(self, held: Held) -> bool:
+    def settle(self, item: Item) -> bool:
         """It is done with; False: it is lost."""
-        if held.stage == LEASED and self.is_ours:
-            held.stage = SETTLED
-            self.leased.pop(held.offset, None)
-            self.settled.add(held.offset)
+        if item.stage == LEASED and self.is_ours:
+            item.stage = SETTLED
+            self.leased.pop(item.offset, None)
+            self.settled.add(item.offset)
             self.revision += 1
             self._rise()
-        return held.stage == SETTLED
+        return item.stage == SETTLED
 
-    def put_back(self, delivery: Delivery, counted: bool, error: str) -> bool:
+    def put_back(self, item: Item, counted: bool, error: str) -> bool:
         """It waits again, before all others; False: it is lost."""
-        held: Held = delivery.tag
-        if held.stage == LEASED and self.is_ours:
-            held.stage = RETURNED
-            self.leased.pop(held.offset, None)
-            attempts = delivery.attempts + counted
+        if item.stage == LEASED and self.is_ours:
+            item.stage = RETURNED
+            self.leased.pop(item.offset, None)
+            attempts = item.attempts + counted
             if attempts:
-                self.returned[held.offset] = attempts
-            why = error or delivery.error
-            fresh = Delivery(delivery.body, delivery.content_type, Held(self, held.offset), attempts, why)
+                self.returned[item.offset] = attempts
+            fresh = Item(item.body, item.content_type, self, item.offset, attempts, error or item.error)
             self.waiting.appendleft(fresh)
             self.bytes += len(fresh.body)
             self.revision += 1
-        return held.stage == RETURNED
+        return item.stage == RETURNED
 
     def drop_waiting(self) -> None:
         """All that waits here is settled."""
-        for delivery in self.waiting:
-            self.settled.add(delivery.tag.offset)
-            self.returned.pop(delivery.tag.offset, None)
+        for item in self.waiting:
+            self.settled.add(item.offset)
+            self.returned.pop(item.offset, None)
         self.waiting.clear()
         self.bytes = 0
         self.revision += 1
