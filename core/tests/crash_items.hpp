@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "conveyor/stream.hpp"
+#include "conveyor/queue/stream.hpp"
 #include "crash_lab.hpp"
 
 namespace crash {

@@ -14,7 +14,7 @@
 #include <new>
 #include <random>
 
-#include "conveyor/kill_point.hpp"
+#include "conveyor/base/kill_point.hpp"
 
 namespace {
 

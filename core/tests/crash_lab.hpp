@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "conveyor/stream.hpp"
+#include "conveyor/queue/stream.hpp"
 
 namespace crash {
 

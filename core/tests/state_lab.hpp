@@ -9,12 +9,12 @@
 #include <functional>
 #include <new>
 
-#include "conveyor/arena.hpp"
-#include "conveyor/barrier.hpp"
-#include "conveyor/condition.hpp"
-#include "conveyor/flag.hpp"
-#include "conveyor/mutex.hpp"
-#include "conveyor/semaphore.hpp"
+#include "conveyor/sync/arena.hpp"
+#include "conveyor/sync/barrier.hpp"
+#include "conveyor/sync/condition.hpp"
+#include "conveyor/sync/flag.hpp"
+#include "conveyor/sync/mutex.hpp"
+#include "conveyor/sync/semaphore.hpp"
 
 namespace state {
 

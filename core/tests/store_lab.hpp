@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "conveyor/dict_store.hpp"
-#include "conveyor/list_store.hpp"
+#include "conveyor/store/dict_store.hpp"
+#include "conveyor/store/list_store.hpp"
 
 namespace lab {
 

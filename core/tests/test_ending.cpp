@@ -1,4 +1,4 @@
-#include "conveyor/ending.hpp"
+#include "conveyor/memory/ending.hpp"
 
 #include <doctest/doctest.h>
 #include <poll.h>
@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "conveyor/stream.hpp"
+#include "conveyor/queue/stream.hpp"
 
 using namespace conveyor;
 

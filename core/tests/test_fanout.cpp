@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "conveyor/subscriber.hpp"
+#include "conveyor/topic/subscriber.hpp"
 
 namespace {
 

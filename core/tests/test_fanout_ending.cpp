@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "conveyor/subscriber.hpp"
+#include "conveyor/topic/subscriber.hpp"
 
 namespace {
 

@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "conveyor/stream.hpp"
+#include "conveyor/queue/stream.hpp"
 
 using namespace conveyor;
 using growth::addresses;

@@ -7,7 +7,7 @@
 #include <csignal>
 #include <cstring>
 
-#include "conveyor/stream.hpp"
+#include "conveyor/queue/stream.hpp"
 
 using namespace conveyor;
 

@@ -5,10 +5,10 @@
 #include <set>
 #include <string>
 
-#include "conveyor/mutex.hpp"
-#include "conveyor/normal_end.hpp"
-#include "conveyor/semaphore.hpp"
-#include "conveyor/stream.hpp"
+#include "conveyor/process/normal_end.hpp"
+#include "conveyor/queue/stream.hpp"
+#include "conveyor/sync/mutex.hpp"
+#include "conveyor/sync/semaphore.hpp"
 #include "crash_lab.hpp"
 #include "state_lab.hpp"
 

@@ -6,12 +6,12 @@
 #include <thread>
 #include <vector>
 
-#include "conveyor/barrier.hpp"
-#include "conveyor/condition.hpp"
-#include "conveyor/flag.hpp"
-#include "conveyor/mutex.hpp"
-#include "conveyor/number.hpp"
-#include "conveyor/semaphore.hpp"
+#include "conveyor/sync/barrier.hpp"
+#include "conveyor/sync/condition.hpp"
+#include "conveyor/sync/flag.hpp"
+#include "conveyor/sync/mutex.hpp"
+#include "conveyor/sync/number.hpp"
+#include "conveyor/sync/semaphore.hpp"
 #include "crash_lab.hpp"
 #include "state_lab.hpp"
 

@@ -5,7 +5,7 @@
 
 #include <string_view>
 
-#include "conveyor/fanout.hpp"
+#include "conveyor/topic/fanout.hpp"
 #include "topic_lab.hpp"
 
 namespace {

@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "conveyor/lock.hpp"
+#include "conveyor/base/lock.hpp"
 
 using namespace conveyor;
 

@@ -1,10 +1,10 @@
 // Who ends normally keeps what others may give back for it; who is killed does not.
 #include <doctest/doctest.h>
 
-#include "conveyor/mutex.hpp"
-#include "conveyor/normal_end.hpp"
-#include "conveyor/semaphore.hpp"
-#include "conveyor/stream.hpp"
+#include "conveyor/process/normal_end.hpp"
+#include "conveyor/queue/stream.hpp"
+#include "conveyor/sync/mutex.hpp"
+#include "conveyor/sync/semaphore.hpp"
 #include "state_lab.hpp"
 
 using namespace conveyor;

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "conveyor/atomic.hpp"
-#include "conveyor/owner.hpp"
+#include "conveyor/base/atomic.hpp"
+#include "conveyor/base/owner.hpp"
 
 using namespace conveyor;
 

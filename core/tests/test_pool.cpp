@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "conveyor/pool.hpp"
+#include "conveyor/queue/pool.hpp"
 
 using namespace conveyor;
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "conveyor/region.hpp"
+#include "conveyor/memory/region.hpp"
 
 using namespace conveyor;
 

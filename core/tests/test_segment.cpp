@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "conveyor/segment.hpp"
+#include "conveyor/queue/segment.hpp"
 
 using namespace conveyor;
 

@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-#include "conveyor/stream.hpp"
+#include "conveyor/queue/stream.hpp"
 
 using namespace conveyor;
 

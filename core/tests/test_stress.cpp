@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "conveyor/stream.hpp"
+#include "conveyor/queue/stream.hpp"
 
 using namespace conveyor;
 

@@ -4,7 +4,7 @@
 #include <new>
 #include <thread>
 
-#include "conveyor/wait.hpp"
+#include "conveyor/base/wait.hpp"
 
 using namespace conveyor;
 

@@ -10,7 +10,7 @@
 #include <memory>
 #include <new>
 
-#include "conveyor/subscriber.hpp"
+#include "conveyor/topic/subscriber.hpp"
 
 namespace crash {
 namespace {

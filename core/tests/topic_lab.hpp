@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "conveyor/fanout_layout.hpp"
+#include "conveyor/topic/fanout_layout.hpp"
 #include "crash_lab.hpp"
 
 namespace crash {

@@ -22,7 +22,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "core"
 NATIVE = ROOT / "src" / "conveyor" / "_native"
-SEAM = CORE / "include" / "conveyor" / "atomic.hpp"
+SEAM = CORE / "include" / "conveyor" / "base" / "atomic.hpp"
 MEMORY_MODEL_FILE = ROOT / "docs" / "memory-model.md"
 MEMORY_MODEL = MEMORY_MODEL_FILE.read_text() if MEMORY_MODEL_FILE.exists() else ""
 LONGEST_FILE = 399
@@ -221,14 +221,14 @@ class TestNative:
 
     def test_nothing_shared_holds_an_address(self) -> None:
         """A pointer means nothing in another process."""
-        layout = CORE / "include" / "conveyor" / "layout.hpp"
+        layout = CORE / "include" / "conveyor" / "queue" / "layout.hpp"
         assert not occurrences(
             r"^\s+[\w:<>]+\s*[*&]\s*\w+(\[\w*\])?\s*(=.*)?;|std::(string|vector|unique_ptr|shared_ptr|function|map)",
             [layout],
         )
 
     def test_the_size_of_all_that_is_shared_is_asserted(self) -> None:
-        layout = (CORE / "include" / "conveyor" / "layout.hpp").read_text()
+        layout = (CORE / "include" / "conveyor" / "queue" / "layout.hpp").read_text()
         structs = re.findall(r"^struct (?:alignas\([^)]*\) )?(\w+) \{", layout, re.MULTILINE)
         assert structs
         missing = [name for name in structs if f"static_assert(sizeof({name})" not in layout]

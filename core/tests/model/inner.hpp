@@ -9,8 +9,8 @@
 #include <ucontext.h>
 #include <unordered_map>
 
-#include "conveyor/owner.hpp"
-#include "conveyor/wait.hpp"
+#include "conveyor/base/owner.hpp"
+#include "conveyor/base/wait.hpp"
 #include "world.hpp"
 
 namespace explorer {

@@ -29,9 +29,9 @@ class Mutation(NamedTuple):
     case: str
 
 
-WAIT, LOCK = "core/include/conveyor/wait.hpp", "core/include/conveyor/lock.hpp"
-STREAM, TAKE = "core/src/stream.cpp", "core/include/conveyor/stream.hpp"
-PUBLISH, SUBSCRIBER = "core/src/fanout_publish.cpp", "core/src/subscriber.cpp"
+WAIT, LOCK = "core/include/conveyor/base/wait.hpp", "core/include/conveyor/base/lock.hpp"
+STREAM, TAKE = "core/src/queue/stream.cpp", "core/include/conveyor/queue/stream.hpp"
+PUBLISH, SUBSCRIBER = "core/src/topic/fanout_publish.cpp", "core/src/topic/subscriber.cpp"
 TAKEN = "word_.compare_exchange_strong(seen, me"
 MUTATIONS = [
     Mutation(
@@ -42,18 +42,22 @@ MUTATIONS = [
         "the event count",
     ),
     Mutation(
-        "wake-without-epoch", "core/src/wait.cpp", "  epoch_.fetch_add(1, release);\n", "", "the event count"
+        "wake-without-epoch",
+        "core/src/base/wait.cpp",
+        "  epoch_.fetch_add(1, release);\n",
+        "",
+        "the event count",
     ),
     Mutation(
         "sleep-without-epoch",
-        "core/src/wait.cpp",
+        "core/src/base/wait.cpp",
         "futex_wait(&epoch_, epoch, slice)",
         "futex_wait(&epoch_, epoch_.load(relaxed), slice)",
         "the event count",
     ),
     Mutation(
         "served-too-much",
-        "core/src/wait.cpp",
+        "core/src/base/wait.cpp",
         "  if (woken >= count) return;  // there may be more\n",
         "",
         "the event count",
@@ -61,21 +65,25 @@ MUTATIONS = [
     Mutation("unlock-relaxed", LOCK, "word_.exchange(0, release)", "word_.exchange(0, relaxed)", "the lock"),
     Mutation(
         "lock-relaxed",
-        "core/src/lock.cpp",
+        "core/src/base/lock.cpp",
         f"if ({TAKEN}, conveyor::acquire, relaxed)) return Locked::clean;",
         f"if ({TAKEN}, relaxed, relaxed)) return Locked::clean;",
         "the lock",
     ),
     Mutation(
         "lock-forgets-sleepers",
-        "core/src/lock.cpp",
+        "core/src/base/lock.cpp",
         f"if ({TAKEN} | contended, conveyor::acquire, relaxed)) return Locked::clean;",
         f"if ({TAKEN}, conveyor::acquire, relaxed)) return Locked::clean;",
         "the lock",
     ),
     Mutation("unlock-wakes-nobody", LOCK, "if ((word & contended) != 0) wake_next();", "", "the lock"),
     Mutation(
-        "taken-from-the-living", "core/src/lock.cpp", "if (!is_alive(seen & ~contended)) {", "{", "the lock"
+        "taken-from-the-living",
+        "core/src/base/lock.cpp",
+        "if (!is_alive(seen & ~contended)) {",
+        "{",
+        "the lock",
     ),
     Mutation(
         "put-commits-relaxed",
@@ -116,7 +124,7 @@ MUTATIONS = [
     ),
     Mutation(
         "pool-without-lock",
-        "core/src/pool.cpp",
+        "core/src/queue/pool.cpp",
         "int Pool::try_lock() {",
         "int Pool::try_lock() {\n  return 0;",
         "the pool*",
@@ -166,7 +174,7 @@ MUTATIONS = [
     ),
     Mutation(
         "topic-wakes-one-only",
-        "core/src/fanout.cpp",
+        "core/src/topic/fanout.cpp",
         "  if (ready()) pass_on();\n",
         "",
         "the topic*",
@@ -185,7 +193,7 @@ def build(root: Path, out: Path) -> Path:
     ]
     compiler = os.environ.get("CXX", "g++")
     programs = [ROOT / MODEL / "test_model.cpp", ROOT / MODEL / "test_model_topic.cpp"]
-    sources = [*sorted((root / "core/src").glob("*.cpp")), *programs]
+    sources = [*sorted((root / "core/src").rglob("*.cpp")), *programs]
     jobs = [
         [compiler, *flags, "-fsanitize=thread", "-c", str(source), "-o", str(out / f"{source.stem}.o")]
         for source in sources

@@ -7,8 +7,8 @@
 #include <new>
 #include <set>
 
-#include "conveyor/lock.hpp"
-#include "conveyor/stream.hpp"
+#include "conveyor/base/lock.hpp"
+#include "conveyor/queue/stream.hpp"
 #include "world.hpp"
 
 namespace {

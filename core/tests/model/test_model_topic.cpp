@@ -5,7 +5,7 @@
 #include <cstring>
 #include <memory>
 
-#include "conveyor/subscriber.hpp"
+#include "conveyor/topic/subscriber.hpp"
 #include "world.hpp"
 
 namespace {

@@ -7,8 +7,8 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
-#include "channel.hpp"
-#include "errors.hpp"
+#include "queue/channel.hpp"
+#include "support/errors.hpp"
 
 namespace conveyor::python {
 

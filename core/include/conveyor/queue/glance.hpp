@@ -1,0 +1,25 @@
+// What a file of a segment tells at one look, without being mapped, changed or waited for.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "conveyor/base/owner.hpp"
+
+namespace conveyor {
+
+struct Glance {
+  bool local = false;  // made in this pid namespace
+  // `items`: with those under lease; `waiting`: without, as is `bytes`.
+  std::uint64_t items = 0, waiting = 0, bytes = 0, max_items = 0, max_bytes = 0;
+  // The holders of its locks at that moment.
+  OwnerId consumers_lock = nobody, producers_lock = nobody, pool_lock = nobody, ready_lock = nobody;
+  // Who put and got, and has not left; the dead among them.
+  std::vector<OwnerId> putting, getting;
+};
+
+// Reads at most the header; it may be torn by what goes on meanwhile. Throws as Segment::open_named does,
+// but does not mind another pid namespace.
+Glance glance(int memory_fd);
+
+}  // namespace conveyor

@@ -1,0 +1,181 @@
+#include "pickling.hpp"
+
+#include <cstring>
+#include <memory>
+
+#include "../codec/object_leaves.hpp"
+#include "../support/errors.hpp"
+
+namespace conveyor::python {
+namespace {
+
+namespace nb = nanobind;
+
+// What a Pickler takes for its dispatch_table. Live: a reducer registered later counts at once.
+struct Reducers {
+  nb::dict registered;  // ForkingPickler.register
+  nb::dict copyreg;     // copyreg.pickle
+  nb::dict ours;        // _reducers.TABLE
+
+  nb::object find(nb::handle type) const {
+    for (const nb::dict* table : {&registered, &copyreg, &ours}) {
+      // A metaclass may have its own hash.
+      PyObject* const found = foreign([&] { return PyDict_GetItemWithError(table->ptr(), type.ptr()); });
+      if (found != nullptr) return nb::borrow(found);
+      if (PyErr_Occurred() != nullptr) return {};
+    }
+    if (const nb::object late = late_reducer(type); late.is_valid() || PyErr_Occurred() != nullptr) return late;
+    PyErr_SetObject(PyExc_KeyError, type.ptr());
+    return {};
+  }
+
+ private:
+  // NumPy is not imported for our sake: its reducer is made when its first array comes by.
+  static nb::object late_reducer(nb::handle type) {
+    if (std::strcmp(reinterpret_cast<PyTypeObject*>(type.ptr())->tp_name, "numpy.ndarray") != 0) return {};
+    const nb::object module = import_module("conveyor._memory.reducers");
+    return module.is_valid() ? call_method(module, "late_reducer", type) : nb::object();
+  }
+};
+
+// A Pickler and the pieces that it writes. Used by one thread at a time, and not re-entered: a
+// __reduce__ that puts on a queue itself gets another one.
+struct Machine {
+  nb::object dump, clear_memo;
+  Packed* target = nullptr;
+};
+
+PyObject* machine_write(PyObject* self, PyObject* piece) {
+  auto* const machine = static_cast<Machine*>(PyCapsule_GetPointer(self, nullptr));
+  if (machine == nullptr || !machine->target->add(piece)) return nullptr;
+  Py_RETURN_NONE;
+}
+
+// Pickle offers a buffer: true: write it into the pickle; false: we have it.
+PyObject* machine_buffer(PyObject* self, PyObject* buffer) {
+  auto* const machine = static_cast<Machine*>(PyCapsule_GetPointer(self, nullptr));
+  if (machine == nullptr) return nullptr;
+  Packed& target = *machine->target;
+  if (target.target == nullptr && !target.for_topic) Py_RETURN_TRUE;
+  Py_buffer view;
+  if (foreign([&] { return PyObject_GetBuffer(buffer, &view, PyBUF_FULL_RO); }) != 0) return nullptr;
+  const bool ours =
+      PyBuffer_IsContiguous(&view, 'A') != 0 &&
+      (view.len >= least_buffer || (target.target != nullptr && Loan::find(view.buf, static_cast<std::size_t>(view.len),
+                                                                           *target.target) != nullptr));
+  if (!ours) {
+    foreign([&] { PyBuffer_Release(&view); });
+    Py_RETURN_TRUE;
+  }
+  target.add_buffer(view);
+  Py_RETURN_FALSE;
+}
+
+PyMethodDef buffer_definition = {"buffer_callback", machine_buffer, METH_O, nullptr};
+PyMethodDef write_definition = {"write", machine_write, METH_O, nullptr};
+
+struct Tools {
+  std::vector<std::unique_ptr<Machine>> idle;
+  nb::object pickler, loads, namespace_type, reducers;
+  nb::object buffers_word = nb::make_tuple("buffers");  // the name of loads' second argument
+};
+
+// Throws the Python error.
+nb::object of_module(const char* module, const char* name) {
+  const nb::object found = import_module(module);
+  nb::object wanted = found.is_valid() ? attribute(found, name) : nb::object();
+  if (!wanted.is_valid()) throw nb::python_error();
+  return wanted;
+}
+
+Tools* make_tools() {
+  auto fresh = std::make_unique<Tools>();
+  fresh->pickler = of_module("pickle", "Pickler");
+  fresh->loads = of_module("pickle", "loads");
+  fresh->namespace_type = of_module("types", "SimpleNamespace");
+  const nb::object registered = attribute(of_module("multiprocessing.reduction", "ForkingPickler"), "_extra_reducers");
+  const nb::object copyreg = of_module("copyreg", "dispatch_table");
+  const nb::object ours = of_module("conveyor._memory.reducers", "TABLE");
+  if (!call(of_module("conveyor._memory.reducers", "import_uuid")).is_valid()) throw nb::python_error();
+  if (registered.is_valid())
+    fresh->reducers = call(of_module("conveyor._native", "_Reducers"), registered, copyreg, ours);
+  if (!fresh->reducers.is_valid()) throw nb::python_error();
+  return fresh.release();
+}
+
+// Never destroyed: it would outlive the interpreter.
+Tools* the_tools = nullptr;
+
+Tools& tools() {
+  import_for_items();
+  return *the_tools;
+}
+
+std::unique_ptr<Machine> make_machine() {
+  auto machine = std::make_unique<Machine>();
+  const nb::object capsule = nb::steal(PyCapsule_New(machine.get(), nullptr, nullptr));
+  const nb::object write = nb::steal(PyCFunction_New(&write_definition, capsule.ptr()));
+  const nb::object file = tools().namespace_type(nb::arg("write") = write);
+  const nb::object callback = nb::steal(PyCFunction_New(&buffer_definition, capsule.ptr()));
+  const nb::object pickler = tools().pickler(file, 5, nb::arg("buffer_callback") = callback);
+  pickler.attr("dispatch_table") = tools().reducers;
+  machine->dump = pickler.attr("dump");
+  machine->clear_memo = pickler.attr("clear_memo");
+  return machine;
+}
+
+}  // namespace
+
+void import_for_items() {
+  if (the_tools != nullptr) [[likely]]
+    return;
+  // The imports let others run, who may come here, too. So more than one may make them; one stays.
+  if (!load_leaves()) throw nb::python_error();
+  Tools* const fresh = make_tools();
+  if (the_tools == nullptr) the_tools = fresh;
+}
+
+bool pickle(PyObject* object, Packed& into) {
+  Tools& all = tools();
+  std::unique_ptr<Machine> machine;
+  if (all.idle.empty()) {
+    machine = make_machine();
+  } else {
+    machine = std::move(all.idle.back());
+    all.idle.pop_back();
+  }
+  machine->target = &into;
+  PyObject* const done = foreign([&] { return PyObject_CallOneArg(machine->dump.ptr(), object); });
+  machine->target = nullptr;
+  if (done == nullptr) {
+    // A Pickler stopped half-way is thrown away; the C object that its `write` points to must outlive it.
+    machine->dump.reset();
+    machine->clear_memo.reset();
+    return false;
+  }
+  Py_DECREF(done);
+  PyObject* const cleared = foreign([&] { return PyObject_CallNoArgs(machine->clear_memo.ptr()); });
+  if (cleared == nullptr) return false;
+  Py_DECREF(cleared);
+  all.idle.push_back(std::move(machine));
+  into.kind = into.sources().empty() ? Kind::pickle : Kind::buffers;
+  return true;
+}
+
+PyObject* unpickle(PyObject* data, PyObject* buffers) {
+  Tools& all = tools();
+  PyObject* const arguments[] = {data, buffers};
+  PyObject* const names = buffers == nullptr ? nullptr : all.buffers_word.ptr();
+  return foreign([&] { return PyObject_Vectorcall(all.loads.ptr(), arguments, 1, names); });
+}
+
+void bind_pickling(nb::module_& module) {
+  nb::class_<Reducers>(module, "_Reducers")
+      .def("__init__",
+           [](Reducers* self, nb::dict registered, nb::dict copyreg, nb::dict ours) {
+             new (self) Reducers{std::move(registered), std::move(copyreg), std::move(ours)};
+           })
+      .def("__getitem__", &Reducers::find);
+}
+
+}  // namespace conveyor::python

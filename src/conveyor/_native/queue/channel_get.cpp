@@ -1,0 +1,389 @@
+// Getting: copy out under the lock, decode after it.
+#include <cstring>
+
+#include "../support/errors.hpp"
+#include "channel.hpp"
+
+namespace conveyor::python {
+namespace {
+
+// Sinks run under the consumers' lock, with the GIL: they only copy, and run no Python code.
+
+enum class Refusal { none, codec, memory };
+
+// Says whether an item can be taken by a channel with this codec; what cannot stays in the queue.
+struct Gate {
+  std::uint64_t codec;
+  bool bytes_for_pickle = false;  // a pickle is wanted as it is
+  Refusal refusal = Refusal::none;
+
+  bool admits(Kind kind, const std::byte* data, std::size_t size) {
+    std::uint64_t its = 0;
+    if (kind == Kind::custom && size >= sizeof(PackedHead)) std::memcpy(&its, data, sizeof its);
+    if (its != codec) refusal = Refusal::codec;
+    return its == codec;
+  }
+  // The memory for a large bytes object, before it is taken; it runs no Python code.
+  bool prepare(Kind kind, std::uint64_t size, nb::object& prepared) {
+    if (kind != Kind::bytes && !(kind == Kind::pickle && bytes_for_pickle)) return true;
+    prepared = nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size)));
+    if (prepared.is_valid()) return true;
+    PyErr_Clear();
+    refusal = Refusal::memory;
+    return false;
+  }
+};
+
+// One message, on the stack.
+struct OneSink {
+  Gate gate;
+  Kind kind = Kind::pickle;
+  std::uint32_t sender = 0;
+  std::size_t size = 0;
+  std::uint32_t run_count = 0;
+  nb::object prepared;
+  RunReference references[most_runs];
+  std::byte data[inline_limit];
+
+  explicit OneSink(std::uint64_t codec) : gate{codec} {}
+  void from(std::uint32_t pid) { sender = pid; }
+  bool message(std::uint8_t its_kind, const std::byte* from, std::size_t its_size) {
+    kind = static_cast<Kind>(its_kind);
+    if (its_size > inline_limit || !gate.admits(kind, from, its_size)) return false;
+    size = its_size;
+    std::memcpy(data, from, its_size);
+    return true;
+  }
+  bool runs(std::uint8_t its_kind, const RunReference* its_runs, std::uint32_t count, const std::byte* head,
+            std::size_t its_size) {
+    if (!message(its_kind, head, its_size) || !gate.prepare(kind, its_runs[0].size, prepared)) return false;
+    run_count = count;
+    std::memcpy(references, its_runs, count * sizeof(RunReference));
+    return true;
+  }
+  Taken taken(bool leased = false) const { return {kind, run_count, references, data, size, leased, sender}; }
+};
+
+struct ManySink {
+  struct Entry {
+    Kind kind;
+    std::uint32_t run_count, sender;
+    std::size_t first_run, offset, size;
+    nb::object prepared;
+  };
+  Gate gate;
+  std::vector<Entry> entries;
+  std::vector<RunReference> references;
+  Buffer data;
+
+  std::uint32_t sender = 0;  // of the next
+
+  explicit ManySink(std::uint64_t codec) : gate{codec} {}
+  void from(std::uint32_t pid) { sender = pid; }
+  bool message(std::uint8_t kind, const std::byte* from, std::size_t size) {
+    if (!gate.admits(static_cast<Kind>(kind), from, size)) return false;
+    entries.push_back({static_cast<Kind>(kind), 0, sender, 0, data.size(), size, {}});
+    data.put(from, size);
+    return true;
+  }
+  bool runs(std::uint8_t kind, const RunReference* runs, std::uint32_t count, const std::byte* head, std::size_t size) {
+    nb::object prepared;
+    if (!gate.prepare(static_cast<Kind>(kind), runs[0].size, prepared) || !message(kind, head, size)) return false;
+    Entry& entry = entries.back();
+    entry.prepared = std::move(prepared);
+    entry.first_run = references.size();
+    entry.run_count = count;
+    references.insert(references.end(), runs, runs + count);
+    return true;
+  }
+  Taken taken(const Entry& entry, bool leased = false) {
+    return {entry.kind, entry.run_count, references.data() + entry.first_run, data.data() + entry.offset, entry.size,
+            leased,     entry.sender};
+  }
+};
+
+nb::object raise_refusal(Refusal refusal) {
+  if (refusal == Refusal::memory) {
+    return raise(
+        "OutOfMemory",
+        "no memory for the next item, which stays in the queue; see free memory, ulimit -v or the cgroup's limit");
+  }
+  return raise("CodecMismatch",
+               "the next item was put with another codec than this end of the queue has, and stays in the queue; "
+               "make or connect the queue with the producers' codec=");
+}
+
+bool is_known(Kind kind) { return kind <= Kind::custom; }
+
+nb::object decode_inline(Kind kind, const std::byte* data, std::size_t size) {
+  if (kind == Kind::native) return nb::steal(decode(data, size));
+  nb::object bytes =
+      nb::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(data), static_cast<Py_ssize_t>(size)));
+  if (kind == Kind::bytes || !bytes.is_valid()) return bytes;
+  return nb::steal(unpickle(bytes.ptr()));
+}
+
+}  // namespace
+
+Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline, Slices& slices) {
+  switch (status) {
+    case Status::empty: break;
+    default: raise_status(status, stream_->segment(), 0); return Next::stop;
+  }
+  const bool ended = stream_->ended();
+  if (!stream_->settled_empty()) {
+    if (!deadline.passed()) return Next::retry;
+    raise_empty();
+    return Next::stop;
+  }
+  if (ended && stream_->over()) {
+    raise_end();
+    return Next::stop;
+  }
+  if (looked_for_lost()) return Next::retry;
+  if (writers_gone() && stream_->empty()) {
+    PyErr_SetNone(PyExc_EOFError);
+    return Next::stop;
+  }
+  if (deadline.passed()) {
+    raise_empty();
+    return Next::stop;
+  }
+  const auto woken_by = wake_up();
+  {
+    const WithoutGil released;
+    wait_for_item(deadline.at, slices, woken_by.get());
+  }
+  if (!look_for_signals(slices)) {
+    stream_->pass_on();
+    return Next::stop;
+  }
+  return closed_meanwhile() ? Next::stop : Next::retry;
+}
+
+template <class Sink>
+bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink, LeaseId* leases, std::size_t* taken) {
+  const PipeUse use(pipe_);
+  if (!use) return false;
+  if (unheard_.any() && unheard_.raise()) [[unlikely]]
+    return false;
+  stream_->segment().note_getting();
+  Patience patience(deadline);
+  Slices slices;
+  for (;;) {
+    if (!move_failed()) return false;
+    std::size_t done = 0;
+    const Status status = stream_->take(most, sink, done, leases);
+    if (taken != nullptr) *taken = done;
+    if (done > 0) return true;  // even before a damaged one: these are the caller's, the next call tells
+    if (status == Status::busy) {
+      const Nanoseconds portion = patience.portion();
+      if (portion == 0) {
+        raise_empty();
+        return false;
+      }
+      {
+        const WithoutGil released;
+        stream_->await_consumers_lock(portion);
+      }
+      if (!look_for_signals()) return false;
+      continue;
+    }
+    if (status == Status::refused) return raise_refusal(sink.gate.refusal), false;
+    if (after_failed_take(status, deadline, slices) == Next::stop) return false;
+  }
+}
+
+nb::object Channel::decode_one(const Taken& taken, nb::object prepared) {
+  if (taken.kind == Kind::buffers || taken.kind == Kind::custom) return unpack(*stream_, taken, codec());
+  if (is_known(taken.kind) && taken.run_count == 0) {
+    nb::object object = decode_inline(taken.kind, taken.data, taken.size);
+    if (!object.is_valid()) [[unlikely]]
+      keep_bytes(*stream_, taken);
+    return object;
+  }
+  nb::object object = is_known(taken.kind)
+                          ? decode_run(taken.kind, taken.runs[0], std::move(prepared))
+                          : raise("CorruptSegment", "an item in the queue is damaged: it is of no known kind");
+  if (!object.is_valid()) keep_bytes(*stream_, taken);
+  for (std::uint32_t i = 0; !taken.leased && i < taken.run_count; ++i) stream_->release(taken.runs[i]);
+  return object;
+}
+
+nb::object Channel::decode_run(Kind kind, const RunReference& run, nb::object prepared) {
+  const std::byte* const data = stream_->run_data(run);
+  const auto size = static_cast<Py_ssize_t>(run.size);
+  nb::object result;
+  if (kind == Kind::bytes) {
+    result = std::move(prepared);
+    const WithoutGil released;
+    std::memcpy(PyBytes_AS_STRING(result.ptr()), data, run.size);
+  } else if (kind == Kind::native) {
+    result = nb::steal(decode(data, run.size));
+  } else if (const nb::object view = nb::steal(
+                 PyMemoryView_FromMemory(const_cast<char*>(reinterpret_cast<const char*>(data)), size, PyBUF_READ));
+             view.is_valid()) {
+    result = nb::steal(unpickle(view.ptr()));
+  }
+  return result;
+}
+
+nb::object Channel::get(const Deadline& deadline) {
+  if (!is_here()) return {};
+  OneSink sink(choice_.id());
+  if (!take(1, deadline, sink)) return {};
+  return decode_one(sink.taken(), std::move(sink.prepared));
+}
+
+nb::object Channel::lease_one(const Deadline& deadline, LeaseId& lease) {
+  OneSink sink(choice_.id());
+  if (!take(1, deadline, sink, &lease)) return {};
+  nb::object item = decode_one(sink.taken(true), std::move(sink.prepared));
+  if (!item.is_valid()) give_back_undecoded(lease);
+  return item;
+}
+
+bool Channel::lease_some(std::size_t most, const Deadline& deadline, std::vector<Leased>& into) {
+  ManySink sink(choice_.id());
+  std::vector<LeaseId> leases(most);
+  std::size_t done = 0;
+  if (!take(most, deadline, sink, leases.data(), &done)) return false;
+  nb::object failure;
+  bool interrupted = false;
+  for (std::size_t i = 0; i < done; ++i) {
+    nb::object item = decode_one(sink.taken(sink.entries[i], true), std::move(sink.entries[i].prepared));
+    if (item.is_valid()) {
+      into.push_back({std::move(item), leases[i]});
+      continue;
+    }
+    give_back_undecoded(leases[i]);
+    nb::object error = take_exception();
+    if (interrupted) continue;
+    interrupted = PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) == 0;
+    failure = std::move(error);
+  }
+  // What could not be unpickled comes again, or has failed too often; the others need not wait for it. But Ctrl-C does
+  // not wait for them.
+  if (interrupted) {
+    for (const Leased& each : into) settle([&] { return stream_->give_back(each.lease, "interrupted", 0); }, false);
+    into.clear();
+  }
+  if (into.empty() && failure.is_valid()) set_exception(failure);
+  return !into.empty();
+}
+
+// True if it is in the dead letters now, False if there is no room, null with an error set.
+nb::object Channel::bury(const nb::object& item, const Failure& failure, std::uint32_t sender) {
+  nb::object letter = item, raw = nb::none(), buffers = nb::none();
+  if (!item.is_valid()) {
+    const nb::object error = take_exception();
+    const bool lasting = PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) != 0 &&
+                         PyErr_GivenExceptionMatches(error.ptr(), PyExc_MemoryError) == 0;
+    raw = attribute(error, "raw");
+    buffers = attribute(error, "buffers");
+    PyErr_Clear();
+    if (!lasting || !raw.is_valid() || !buffers.is_valid() || raw.is_none()) return set_exception(error), nb::object();
+    letter = raw;
+  }
+  const nb::object text =
+      nb::steal(PyUnicode_DecodeUTF8(failure.error.data(), static_cast<Py_ssize_t>(failure.error.size()), "replace"));
+  if (!text.is_valid()) return {};
+  return call(bury_, letter, nb::int_(failure.attempts), text, nb::int_(failure.pid), raw, buffers, nb::int_(sender));
+}
+
+bool Channel::move_failed() {
+  if (stream_->failed() == 0 || !bury_.is_valid() || is_moving_ || monotonic_now() < next_move_) return true;
+  const Marked moving(is_moving_);
+  for (;;) {
+    OneSink sink(choice_.id());
+    LeaseId lease;
+    Failure failure;
+    if (stream_->take_failed(sink, lease, failure) != Status::ok) return true;
+    nb::object item = decode_one(sink.taken(true), std::move(sink.prepared));
+    const Last gone(item);
+    const nb::object moved = bury(item, failure, sink.sender);
+    if (moved.ptr() == Py_True) {
+      settle([&] { return stream_->acknowledge(lease); }, false);
+      continue;
+    }
+    const nb::object error = take_exception();
+    const bool interrupt = error.is_valid() && PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) == 0;
+    const bool for_good =
+        error.is_valid() && !interrupt && PyErr_GivenExceptionMatches(error.ptr(), PyExc_MemoryError) == 0;
+    settle([&] { return stream_->put_back_failed(lease, for_good); }, false);
+    if (interrupt) {  // Ctrl-C
+      set_exception(error);
+      return false;
+    }
+    if (!for_good) {  // no room for it, or no memory
+      next_move_ = monotonic_now() + move_again;
+      return true;
+    }
+    set_exception(error);
+    foreign([&] { PyErr_WriteUnraisable(bury_.ptr()); });
+  }
+}
+
+nb::object Channel::get_bytes(const Deadline& deadline) {
+  if (!is_here()) return {};
+  OneSink sink(choice_.id());
+  sink.gate.bytes_for_pickle = true;
+  if (!take(1, deadline, sink)) return {};
+  // What was sent as bytes, or pickled, is these bytes; the other encodings are turned into a pickle.
+  const bool is_pickle = sink.kind == Kind::pickle;
+  if (is_pickle) sink.kind = Kind::bytes;
+  nb::object object = decode_one(sink.taken(), std::move(sink.prepared));
+  if (is_pickle || !object.is_valid()) return object;
+  Packed packed;
+  if (!pickle(object.ptr(), packed)) return {};
+  nb::object bytes = nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(packed.head_size())));
+  if (bytes.is_valid()) packed.copy_head(reinterpret_cast<std::byte*>(PyBytes_AS_STRING(bytes.ptr())));
+  return bytes;
+}
+
+nb::object Channel::get_many(std::size_t most, const Deadline& deadline) {
+  ManySink sink(choice_.id());
+  if (!take(most, deadline, sink)) return {};
+  nb::list items;
+  nb::object interrupt;  // Ctrl-C, or the like
+  for (ManySink::Entry& entry : sink.entries) {
+    const nb::object item = decode_one(sink.taken(entry), std::move(entry.prepared));
+    if (item.is_valid()) {
+      items.append(item);
+      continue;
+    }
+    nb::object error = take_exception();
+    if (!interrupt.is_valid() && PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) == 0) {
+      interrupt = std::move(error);
+    } else {
+      unheard_.add(std::move(error));
+    }
+  }
+  if (interrupt.is_valid()) {
+    // The items are taken already, and must not be lost.
+    if (PyObject_SetAttrString(interrupt.ptr(), "items_received", items.ptr()) != 0) PyErr_Clear();
+    set_exception(interrupt);
+    return {};
+  }
+  if (items.size() == 0 && unheard_.raise()) return {};
+  return items;
+}
+
+nb::object Channel::take_each(std::size_t most, nb::handle unreadable) {
+  if (!is_here()) return {};
+  ManySink sink(choice_.id());
+  if (!take(most, {forever, true}, sink)) return {};
+  nb::list items;
+  for (ManySink::Entry& entry : sink.entries) {
+    nb::object item = decode_one(sink.taken(entry), std::move(entry.prepared));
+    if (!item.is_valid()) {
+      const nb::object error = take_exception();
+      item = call(unreadable, error);
+      if (!item.is_valid()) return {};
+    }
+    items.append(item);
+  }
+  return items;
+}
+
+}  // namespace conveyor::python

@@ -1,0 +1,91 @@
+// What the bindings of the shared state have in common: cells, and waiting with the GIL released.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/shared_ptr.h>
+
+#include <utility>
+
+#include "../queue/channel.hpp"
+#include "../support/errors.hpp"
+#include "conveyor/sync/arena.hpp"
+#include "conveyor/sync/mutex.hpp"
+
+namespace conveyor::python {
+
+// SegmentError becomes the Python error.
+template <class Action>
+auto guarded(Action action) {
+  try {
+    return action();
+  } catch (const SegmentError& error) {
+    rethrow(error);
+  }
+}
+
+// A cell that a handle holds. When the handle goes and was never pickled, nobody else can have the cell.
+class HeldCell {
+ public:
+  HeldCell(CellType type, std::size_t size) : place_(guarded([&] { return carve(type, size); })) { note(); }
+  HeldCell(std::shared_ptr<Region> region, std::uint64_t offset, CellType type, std::size_t least)
+      : place_(guarded([&] { return checked_place(std::move(region), offset, type, least); })), known_(true) {
+    note();
+  }
+  HeldCell(const HeldCell&) = delete;
+  HeldCell& operator=(const HeldCell&) = delete;
+  ~HeldCell() {
+    if (!known_) uncarve(place_);
+  }
+  template <class Cell>
+  Cell& as() const {
+    return place_.as<Cell>();
+  }
+  std::uint64_t offset() const { return place_.offset; }
+  // For a pickle.
+  const std::shared_ptr<Region>& tell() {
+    known_ = true;
+    return place_.region;
+  }
+
+ private:
+  void note() const { place_.region->noted_cells().note(place_.offset); }
+
+  Place place_;
+  bool known_ = false;
+};
+
+// Calls `wait(slices)` without the GIL until it says something else than `interrupted`; in between, signal handlers run.
+// False: one raised, and that is the Python error.
+template <class How, class Wait>
+bool wait_without_gil(How interrupted, How& how, Wait wait) {
+  for (Slices slices(longest_look);;) {
+    {
+      const WithoutGil released;
+      how = wait(slices);
+    }
+    if (how != interrupted) return true;
+    if (!look_for_signals(slices)) return false;
+  }
+}
+
+// The same where it must be done, whatever a handler raises: that is raised afterwards. Throws it.
+template <class How, class Attempt>
+How insist_without_gil(How interrupted, Attempt attempt) {
+  How how = interrupted;
+  nb::object raised;
+  while (!wait_without_gil(interrupted, how, [&](Slices&) { return attempt(); })) raised = take_exception();
+  if (raised.is_valid()) {
+    set_exception(raised);
+    throw nb::python_error();
+  }
+  return how;
+}
+
+// None: for ever; at most 0: at once. Throws the Python error.
+inline Nanoseconds deadline_after(nb::handle timeout) {
+  Deadline deadline;
+  if (!parse_deadline(Py_True, timeout, deadline)) throw nb::python_error();
+  return deadline.immediate ? 0 : deadline.at;
+}
+
+}  // namespace conveyor::python
