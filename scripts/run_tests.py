@@ -1,6 +1,6 @@
 """Run the Python tests, several folders of them side by side: `run_tests.py [PYTEST ARGUMENT...]`.
 
-Most tests wait most of the time, for processes that start and end. So as many folders run at once as there are
+Most tests wait most of the time, for processes that start and end. So one folder more runs at once than there are
 processors, four at most, the longest first. Each has a /dev/shm of its own, because the tests look whether they leave
 something there; where that cannot be had (it takes root and unshare), and when something is asked of pytest by an
 argument, there is one run after another. What a folder's run says is shown when it has ended, and can be watched in
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
 LOGS = ROOT / "build" / "tests"
 # The longest first; what is not named here comes after them.
-LONGEST = ("process", "pipeline", "transports", "cli", "conformance", "unit")
+LONGEST = ("transports", "process", "pipeline", "unit", "packaging", "cli", "conformance")
 MOST_AT_ONCE = 4
 NOTHING_COLLECTED = 5  # pytest's exit status
 ALONE = "mount -t tmpfs -o size=75% none /dev/shm && exec " + '"$@"'
@@ -64,8 +64,8 @@ def log_of(name: str) -> Path:
 
 
 def main() -> int:
-    at_once = min(len(os.sched_getaffinity(0)), MOST_AT_ONCE)
-    if sys.argv[1:] or at_once == 1 or not can_have_own_memory():
+    at_once = min(len(os.sched_getaffinity(0)) + 1, MOST_AT_ONCE)
+    if sys.argv[1:] or not can_have_own_memory():
         return subprocess.call([sys.executable, "-m", "pytest", *sys.argv[1:]])
     todo = folders()
     print(f"{at_once} folders of tests at once, of {shlex.join(path.name for path in todo)}", flush=True)

@@ -1,4 +1,4 @@
-"""Two minutes of `make soak`: everything at random, and a ledger that says what became of each item."""
+"""Twenty seconds of `make soak`, which has two minutes: everything at random, and a ledger that says what became of each item."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SOAK = Path(__file__).parents[1] / "soak"
 
 
 @pytest.mark.slow
-def test_two_minutes_of_deaths_lose_nothing(tmp_path: Path) -> None:
+def test_deaths_at_random_lose_nothing(tmp_path: Path) -> None:
     told = tmp_path / "figures.json"
     done = subprocess.run(
-        [sys.executable, SOAK, "--minutes", "2", "--json", told],
+        [sys.executable, SOAK, "--minutes", "0.35", "--json", told],
         capture_output=True,
         text=True,
         timeout=300,
@@ -25,6 +25,6 @@ def test_two_minutes_of_deaths_lose_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     figures = json.loads(told.read_text())
     # It was really hard on them.
-    assert figures["kills"] > 300
-    assert figures["items"] > 30_000
+    assert figures["kills"] > 30
+    assert figures["items"] > 3_000
     assert figures["seen_again"] > 0
