@@ -10,7 +10,10 @@ VENV ?= .venv
 ARGS ?=
 # What `make asan` runs on the instrumented extension.
 ASAN_TESTS ?= tests/unit tests/process
-# What `make test-fast` runs: less than a minute of it.
+# What `make simulate` runs.
+SEEDS ?= 10000
+FROM ?= 0
+# What `make test-fast` runs, beside tests/simulation: less than a minute of it.
 FAST_TESTS ?= queue ending queue_leases locks pipe topic queue_coroutines closing layers
 
 SHELL := /bin/bash
@@ -27,7 +30,7 @@ CXX_FILES := $(shell find core src/conveyor/_native -name '*.cpp' -o -name '*.hp
 BUILD_FILES := $(filter-out core/tests/%,$(CXX_FILES)) $(wildcard src/conveyor/*.pyi scripts/native_docs.py) \
   CMakeLists.txt pyproject.toml
 
-.PHONY: help build run test test-fast servers soak model-mutations test-native test-python test-all check check-python check-types check-cpp format bench bench-transports asan asan-python tsan clean
+.PHONY: help build run test test-fast servers simulate soak model-mutations test-native test-python test-all check check-python check-types check-cpp format bench bench-transports asan asan-python tsan clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,7 +66,7 @@ bench-transports: build $(VENV)/.test $(VENV)/.bench  ## measure brokers and fil
 	$(BIN)/python benchmarks/transports.py $(ARGS)
 
 test-fast: build $(VENV)/.test  ## what the classes do, within one process: under a minute
-	$(BIN)/python -m pytest $(FAST_TESTS:%=tests/unit/test_%.py) $(ARGS)
+	CONVEYOR_SEEDS=1000 $(BIN)/python -m pytest $(FAST_TESTS:%=tests/unit/test_%.py) tests/simulation $(ARGS)
 
 test-all: test-native  ## the Python tests on every CPython >= 3.11 of this machine (PATH, pyenv)
 	@failed=; \
@@ -152,6 +155,9 @@ asan-python: build $(VENV)/.test
 
 model-mutations: $(VENV)/.base  ## break the core in one place after the other: the model checker must notice
 	$(BIN)/python core/tests/model/mutations.py $(ARGS)
+
+simulate: build $(VENV)/.test  ## run random pipelines in a simulated world, a seed each (SEEDS=10000 FROM=0); says how to keep one that fails
+	@$(BIN)/python tests/simulation/simulate.py --seeds $(SEEDS) --from $(FROM) $(ARGS)
 
 soak: build  ## kill processes at random for two minutes and account for every item (ARGS="--minutes 30")
 	@$(BIN)/python tests/soak $(ARGS)

@@ -17,6 +17,7 @@ survives the death of any of its processes:
 #   bench/ | cyclopts rich matplotlib numpy zmq faster_fifo dejaq py_sharedmemory interprocess
 #   inspection/ | rich
 #   __init__
+#   testing
 #   pipeline/ | rich IPython
 #   multiprocessing/
 #   _install

@@ -139,8 +139,9 @@ class Crew:
     def needs_help(self, items: float) -> bool:
         """Whether so many items would take much longer than it takes to start a worker, as far as that is known."""
         starts = [hand.ready_at - hand.started for hand in self.hands if hand.ready]
+        free = sum(not hand.is_stuck for hand in self.hands)
         seconds = self.seconds_per_item
-        return not starts or not seconds or items * seconds / len(self.hands) > _WORTH * min(starts)
+        return not starts or not free or not seconds or items * seconds / free > _WORTH * min(starts)
 
     def shares(self, items: int, with_help: bool) -> dict[Hand, int]:
         """How many of so many items each worker that needs more gets now: who has least comes first.
@@ -248,7 +249,7 @@ class Crew:
             self._desk.tell(death)
             self._count_death(death)
             hand.end_programs()
-        back = hand.bury(error, where, link) + back
+        back = hand.bury(error, where, link, hand.slate.attempts(hand.finished)) + back
         node.come_back(back, slot)
         node.gather()
         self._remove(hand, end)

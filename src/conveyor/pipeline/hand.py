@@ -6,7 +6,7 @@ import pickle
 from collections import deque
 from typing import Any
 
-from ..workers.messages import STOP, wrap
+from ..workers.messages import AGAIN, STOP, wrap
 from .failure import Failure
 from .inbox import Inbox
 from .lending import LEAST_LENT, lend
@@ -68,7 +68,7 @@ class Hand(Inbox):
         self._bytes += run.weight
         messages = lend(run.items) if self.lends and run.weight >= LEAST_LENT * run.count else None
         try:
-            self._send(messages or wrap(run.items))
+            self._send(messages or self._wrap(run))
         except Exception as error:
             sent: int = getattr(error, "items_put", 0)
             if sent:  # there was no memory for the next
@@ -81,12 +81,18 @@ class Hand(Inbox):
         self._runs.append(run)
         self.outstanding += run.count
 
+    def _wrap(self, run: Run) -> list[Any]:
+        """The messages that carry its items; to a worker that tries items again by itself, with how often they were."""
+        if run.attempts and self._owner.keyed:
+            return [(AGAIN, run.attempts, run.items[0])]
+        return wrap(run.items)
+
     def _give_each(self, run: Run) -> None:
         """At least one of these cannot be sent, and none was."""
         for number in range(run.start, run.start + run.count):
             rest = self._owner.split(run, number + 1) if run.count > 1 else None
             try:
-                self._send(wrap(run.items))
+                self._send(self._wrap(run))
             except Exception as error:
                 what = (
                     "no memory to send it" if isinstance(error, MemoryError) else "the item cannot be pickled"
@@ -116,6 +122,10 @@ class Hand(Inbox):
             return float("-inf")
         return now - self._since - max(patience, 4 * (self.seconds or 0.0))
 
+    def is_silent(self, now: float, patience: float) -> bool:
+        """Whether it has given no result for so long, and for several times as long as all that it has should take."""
+        return now - self._since > patience + 4 * self.outstanding * (self.seconds or 0.0)
+
     def take_back(self) -> list[Run]:
         """Take back what it has not begun: runs, to be given to somebody else."""
         count = self._recall()
@@ -140,6 +150,18 @@ class Hand(Inbox):
             count -= run.count
         return list(back)
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it is at an item that takes so long that it gets no other until that is done."""
+        return self.ready and not self.appetite and not self.dismissed
+
+    def relieve(self) -> list[Run]:
+        """Take back what waits behind an item that takes long; it gets nothing more until that is done."""
+        back = self.take_back()
+        if self.outstanding:
+            self.appetite = 0
+        return back
+
     def culprit(self) -> tuple[int, Any] | None:
         """The place and the item that it works on, or died on; None: it has none.
 
@@ -150,7 +172,7 @@ class Hand(Inbox):
         run = self._runs[0]
         return run.next_number, run.item(run.next_number)
 
-    def bury(self, error: Exception, where: str, link: int) -> list[Run]:
+    def bury(self, error: Exception, where: str, link: int, attempts: int) -> list[Run]:
         """The worker is gone: the item that it died on has failed; what it took and had not begun comes back.
 
         To be called after `collect` and `take_back`.
@@ -159,9 +181,10 @@ class Hand(Inbox):
             error: what the item failed with.
             where: the place in the code, if it is known.
             link: which of the stage's functions was at work.
+            attempts: how often it had begun the item.
         """
         if self._runs:
-            self._fail(link, 1, pickle.dumps(error), type(error).__name__, str(error), where, "")
+            self._fail(link, attempts, pickle.dumps(error), type(error).__name__, str(error), where, "")
         return self.bury_quietly()
 
     def bury_quietly(self) -> list[Run]:

@@ -268,7 +268,7 @@ class Inbox(Life):
 
     def _settle(self, run: Run, failure: Failure, link: int) -> None:
         """Have the owner decide on a run of one item, which failed."""
-        again, instead = self._owner.failed(failure, link, released=run.parted)
+        again, instead = self._owner.failed(failure, link, released=run.parted, tried=run.attempts)
         if run.part and run.origins is not None:  # they were counted, and go nowhere
             self._owner.spread(run.origins[0], 1 - len(run.part))
         run.part = []
@@ -287,7 +287,9 @@ class Inbox(Life):
         self.finished += count
         items, busy = self.slate.items, self.slate.busy
         fresh = items - self._seen[0]
-        if fresh <= 0:
+        if fresh <= 0:  # it puts a result before it notes what that took
+            if not self.appetite:
+                self._reckon()
             return
         seconds = (busy - self._seen[1]) * 1e-9 / fresh
         self._seen = (items, busy)

@@ -112,6 +112,7 @@ class UnbatchNode(Node):
 
     def pass_by(self, failures: list[Any], origins: Origins) -> None:
         """In their turn, behind the values of the lists that came before them."""
+        self._traced = origins is not None
         whose = [None] * len(failures) if origins is None else origins
         self._lists += ((iter((failure,)), origin) for failure, origin in zip(failures, whose, strict=True))
         self._spread()

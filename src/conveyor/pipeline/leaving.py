@@ -80,9 +80,11 @@ class Leaving:
             hand.end = "could not be set up"
         if hand.left_at or hand.overdue_in is not None or not hand.can_die or not hand.ready:
             return
+        if not any(has_teardown(spec.function) for spec in self._specs):
+            return  # it had nothing left to do
         if hand.slate.teardown_since:
             when = "in its teardown"
-        elif self._limits.cut_short_at is None and any(has_teardown(spec.function) for spec in self._specs):
+        elif self._limits.cut_short_at is None:
             when = "before its teardown"
         else:
             return

@@ -29,6 +29,9 @@ class Owner(Protocol):
         """Runs that the hand has not begun."""
         ...
 
+    keyed: bool
+    """Whether the worker itself tries an item again, for others of its key wait for it."""
+
     @property
     def closed(self) -> bool:
         """Whether nothing more is to be begun."""
@@ -38,7 +41,7 @@ class Owner(Protocol):
         """An item that came of `origin` became so many."""
         ...
 
-    def failed(self, failure: Failure, link: int, released: bool) -> tuple[bool, Any]:
+    def failed(self, failure: Failure, link: int, released: bool, tried: int) -> tuple[bool, Any]:
         """Decide on an item that failed: whether it is to be tried again, else what takes its place.
 
         In the first case the second value is the failure, to be passed on to `retry`.
@@ -47,6 +50,7 @@ class Owner(Protocol):
             failure: the failure.
             link: which of the stage's functions raised.
             released: some of its results were handed out already, so it cannot be tried again.
+            tried: how often it had been tried before.
         """
         ...
 

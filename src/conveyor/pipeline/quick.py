@@ -41,6 +41,8 @@ def nap(works: list[WorkNode], now: float) -> float:
                 return 0
             if hand.finished < _TELLING_ITEMS:
                 return 0
+            if hand.is_silent(now, _NAP_SECONDS):
+                return 0  # it is at an item that takes longer: its result wakes us
             busy = True
             # What a worker took for its first items is no more than a hint.
             nap = min(nap, hand.outstanding * hand.seconds / 2, (now - hand.ready_at) * _NAP_PER_AGE)

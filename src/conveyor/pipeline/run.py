@@ -38,6 +38,7 @@ class Run:
     """
 
     __slots__ = (
+        "attempts",
         "count",
         "items",
         "origins",
@@ -55,6 +56,8 @@ class Run:
         self.items = items
         self.origins = origins
         self.count = len(items)
+        self.attempts = 0
+        """How often its item was tried and failed; items that are tried again are runs of their own."""
         self.results: list[Any] = []
         """Results so far, in order; `GAP` and `Several` among them."""
         self.special = False

@@ -54,7 +54,6 @@ class WorkNode(Node):
         self._keyed: list[deque[Run]] = [deque() for _ in range(most)] if self.keyed else []
         self._later: list[tuple[float, int, Run]] = []
         self._again: list[Run] = []  # keyed: to be done before what else comes back with it
-        self._attempts: dict[int, int] = {}
         self._available = 0
         self.closed = False
         """Whether nothing more is begun."""
@@ -340,7 +339,7 @@ class WorkNode(Node):
                 continue
             overdue = hand.overdue(now, patience)
             if overdue >= 0:
-                self.come_back(hand.take_back())
+                self.come_back(hand.relieve())
             else:
                 soonest = min(soonest, -overdue)
         return soonest
@@ -370,15 +369,14 @@ class WorkNode(Node):
         """An item that came of `origin` became so many."""
         self.desk.spread(origin, count)
 
-    def failed(self, failure: Failure, link: int, released: bool) -> tuple[bool, Any]:
+    def failed(self, failure: Failure, link: int, released: bool, tried: int = 0) -> tuple[bool, Any]:
         """Decide on an item that failed: whether to try it again, and if not, what takes its place."""
         spec = self.specs[link]
-        attempts = self._attempts.pop(failure.number, 0) + failure.attempts
+        attempts = tried + failure.attempts
         failure = dataclasses.replace(failure, stage=spec.name, attempts=attempts)
         # The worker tries a keyed item again itself, unless it is the worker that is gone.
         by_us = not self.keyed or failure.kind in ("WorkerLost", "ItemTimeout")
         if attempts <= spec.retries and not released and by_us and not self.closed:
-            self._attempts[failure.number] = attempts
             self.retries += 1
             return True, failure
         self.failures += 1
@@ -386,6 +384,7 @@ class WorkNode(Node):
 
     def retry(self, run: Run, failure: Failure) -> None:
         """A run of one item, for which `failed` has said that it is to be tried again."""
+        run.attempts = failure.attempts
         if self.keyed:
             self._again.append(run)
             self.desk.tell(ItemRetried(failure, 0.0))

@@ -110,8 +110,10 @@ class World(Clock, Protocol):
         """
         ...
 
-    spin: Callable[[list[Any], float], bool]
-    """Whether one of these channels has something, within so many seconds at most; keeps the processor meanwhile."""
+    @property
+    def spin(self) -> Callable[[list[Any], float], bool]:
+        """Whether one of these channels has something, within so many seconds; keeps the processor meanwhile."""
+        ...
 
     def likely_cause(self, exitcode: int | None) -> str:
         """What is likely to have killed a worker just now; empty if nothing is known."""

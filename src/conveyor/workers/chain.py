@@ -90,6 +90,8 @@ class Chain:
         self._eager = eager
         self._clock_now = clock.now
         self._part_size = part_size
+        self.has_sent = False
+        """Whether results of the item in hand, or the last, have been sent before its end."""
         self._results: list[Any] = []
         self._weight = 0
         self._now = self._part_due = 0.0
@@ -143,6 +145,7 @@ class Chain:
     def _several(self, item: Any) -> Any:
         self._results = []
         self._weight = 0
+        self.has_sent = False
         self._now = self._clock_now()
         self._part_due = self._now + _PART_SECONDS
         self._pass_on(0, [item])
@@ -208,6 +211,7 @@ class Chain:
     def _send_part(self) -> None:
         part, self._results = self._results, []
         self._weight = 0
+        self.has_sent = True
         self._part(part)
         self._part_due = self._now + _PART_SECONDS
 

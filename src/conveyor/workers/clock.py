@@ -11,14 +11,22 @@ __all__ = ["SYSTEM", "Clock", "SystemClock"]
 
 
 class Clock(Protocol):
-    """What passes time and draws lots."""
+    """What passes time and draws lots. Its members are functions, to be had once and called often."""
 
-    now: Callable[[], float]
-    """Seconds, of no particular beginning, that never go back: `time.monotonic`, or what stands in for it."""
-    uniform: Callable[[float, float], float]
-    """A number drawn between two others, as `random.uniform`."""
-    sleep: Callable[[float], None]
-    """Wait for so many seconds."""
+    @property
+    def now(self) -> Callable[[], float]:
+        """Seconds, of no particular beginning, that never go back: `time.monotonic`, or what stands in for it."""
+        ...
+
+    @property
+    def uniform(self) -> Callable[[float, float], float]:
+        """A number drawn between two others, as `random.uniform`."""
+        ...
+
+    @property
+    def sleep(self) -> Callable[[float], None]:
+        """Wait for so many seconds."""
+        ...
 
 
 class SystemClock:

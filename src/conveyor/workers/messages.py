@@ -16,6 +16,7 @@ from typing import Any, Final
 from .._native import borrow
 
 __all__ = [
+    "AGAIN",
     "BROKEN",
     "DROPPED",
     "FAILED",
@@ -31,6 +32,7 @@ __all__ = [
     "VALUE",
     "Unreadable",
     "is_stop",
+    "kind_of",
     "unlend",
     "wrap",
 ]
@@ -60,6 +62,8 @@ LEFT: Final = 11
 """`(LEFT,)`: the worker's last word, when its teardown is done."""
 LENT: Final = 9
 """To a worker, `(LENT, pickle, [buffers])`: an item whose large buffers lie where the engine received them."""
+AGAIN: Final = 13
+"""To a worker that tries items again by itself, `(AGAIN, attempts, item)`: others have tried it so often."""
 STOP: Final = 8
 """To a worker, `(STOP,)`: leave when you come to this."""
 
@@ -88,6 +92,11 @@ def unlend(message: tuple[Any, ...]) -> Any:
     return pickle.loads(head, buffers=buffers)
 
 
+def kind_of(message: Any) -> int | None:
+    """Which message it is; None: an item or a result that stands for itself."""
+    return message[0] if type(message) is tuple else None  # pyright: ignore[reportUnknownVariableType]
+
+
 def is_stop(message: Any) -> bool:
     """Whether this tells a worker to leave."""
-    return type(message) is tuple and message[0] == STOP  # pyright: ignore[reportUnknownVariableType]
+    return kind_of(message) == STOP

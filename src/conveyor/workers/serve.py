@@ -14,6 +14,7 @@ from .chain import NOTHING, PART_SIZE, Chain, Link, Many
 from .clock import SYSTEM, Clock
 from .failing import tell_failure
 from .messages import (
+    AGAIN,
     BROKEN,
     DROPPED,
     FAILED,
@@ -166,7 +167,10 @@ class Worker:
         put, chain, here, meter = self._put, self._chain, self._here, self._meter
         get, lap = tasks.get, meter.lap
         pid = os.getpid()
-        call = chain.call if not self._job.retries else _Insisting(self._job, chain, meter, self._clock).call
+        insisting = (
+            _Insisting(self._job, chain, meter, self._clock, self._slate) if self._job.retries else None
+        )
+        call = chain.call if insisting is None else insisting.call
         while True:
             try:
                 try:
@@ -182,6 +186,9 @@ class Worker:
                         task = task[1]  # pyright: ignore[reportUnknownVariableType]
                     elif task[0] == LENT:
                         task = unlend(task)  # pyright: ignore[reportUnknownArgumentType]
+                    elif task[0] == AGAIN:
+                        assert insisting is not None, "the engine counts attempts itself"
+                        _, insisting.tried, task = task  # pyright: ignore[reportUnknownVariableType]
                     else:
                         meter.idle()
                         return False
@@ -259,25 +266,32 @@ def leave_if_forked(pid: int) -> None:
 class _Insisting:
     """Tries an item again by itself, for the next one of its key must wait for it."""
 
-    def __init__(self, job: Job, chain: Chain, meter: LapCounter, clock: Clock) -> None:
+    def __init__(self, job: Job, chain: Chain, meter: LapCounter, clock: Clock, slate: StatusWriter) -> None:
         self._clock = clock
         self._job = job
         self._chain = chain
         self._meter = meter
+        self._slate = slate
+        self.tried = 0
+        """How often others have tried the next item."""
 
     def call(self, item: Any) -> Any:
         # Each attempt gets the item as it came.
         again = pickle.dumps(item)
-        for attempt in range(1, self._job.retries + 2):
+        tried, self.tried = self.tried, 0
+        most = self._job.retries + 1 - tried
+        for attempt in range(1, most + 1):
+            self._slate.note_attempt(attempt)
             try:
                 return self._chain.call(item)
             except Exception as error:
-                if attempt > self._job.retries:
+                # Results that were sent cannot be taken back, and the next attempt would give them once more.
+                if attempt == most or self._chain.has_sent:
                     error._conveyor_attempts = attempt  # type: ignore[attr-defined]
                     raise
             # The pause is no work, and not the item's time.
             self._meter.pause()
-            self._clock.sleep(back_off(self._job.backoff, attempt, self._clock.uniform))
+            self._clock.sleep(back_off(self._job.backoff, tried + attempt, self._clock.uniform))
             self._meter.begin()
             item = pickle.loads(again)
-        raise AssertionError("unreachable")
+        raise AssertionError("it was tried more often than it may be")

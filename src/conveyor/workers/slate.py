@@ -19,8 +19,10 @@ __all__ = ["STEPS", "Slate", "step_seconds"]
 
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
 # As in core/include/conveyor/meter.hpp.
-_SINCE, _BUSY, _WAITED, _ITEMS, _SLOW, _SETUP, _ARRIVED, _LINK, _TEARDOWN, _UNWANTED = range(10)
+_SINCE, _BUSY, _WAITED, _ITEMS, _SLOW, _SETUP, _ARRIVED, _LINK, _TEARDOWN, _UNWANTED, _ATTEMPT = range(11)
 _HISTOGRAM = 16
+# The word on attempts has the items finished before, times this, and the number.
+_ATTEMPTS = 1 << 20
 STEPS = 256
 """How many steps the histogram of durations has."""
 # Behind the meter's words lies what faulthandler writes when native code crashes.
@@ -96,6 +98,20 @@ class Slate:
     def note_link(self, position: int) -> None:
         """In the worker: say which function is at work."""
         self._words[_LINK] = position
+
+    def attempts(self, finished: int) -> int:
+        """How often it has begun an item: once, unless it tries items again by itself and has said so.
+
+        Args:
+            finished: how many it has finished before that item. Two words cannot be written at once; by this number the
+                note on one item is told from that on another.
+        """
+        before, number = divmod(self._words[_ATTEMPT], _ATTEMPTS)
+        return max(number, 1) if before == finished else 1
+
+    def note_attempt(self, number: int) -> None:
+        """In the worker: say how often it has begun the item in hand."""
+        self._words[_ATTEMPT] = self._words[_ITEMS] * _ATTEMPTS + min(number, _ATTEMPTS - 1)
 
     def arrive(self) -> None:
         """In the worker: say that its process runs conveyor's code."""

@@ -42,6 +42,10 @@ class StatusWriter(Protocol):
         """Say which of its functions is at work."""
         ...
 
+    def note_attempt(self, number: int) -> None:
+        """Say how often it has begun the item in hand, if it tries items again by itself."""
+        ...
+
     def meter(self) -> LapCounter:
         """What counts its items; from now on it works or waits."""
         ...

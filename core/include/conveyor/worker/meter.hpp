@@ -28,7 +28,9 @@ struct MeterWords {
   Atomic<std::uint64_t> teardown_since;  // monotonic time at which its teardown began, or 0
   // Written by the watcher:
   Atomic<std::uint64_t> unwanted;  // 1: nobody wants what else comes of the item in hand
-  Atomic<std::uint64_t> reserved[6];
+  // Written by the worker's Python side:
+  Atomic<std::uint64_t> attempt;  // `items` at its beginning << 20 | how often it was begun
+  Atomic<std::uint64_t> reserved[5];
   Atomic<std::uint64_t> histogram[steps];
 };
 static_assert(sizeof(MeterWords) == (16 + MeterWords::steps) * 8);

@@ -1,0 +1,166 @@
+"""Mutations: the scheduler broken in one place after the other, each of which the simulation must notice."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from conveyor.pipeline.crew import Crew
+from conveyor.pipeline.hand import Hand
+from conveyor.pipeline.inbox import Inbox
+from conveyor.pipeline.inline import TeeNode
+from conveyor.pipeline.node import Node
+from conveyor.pipeline.window import Window
+from conveyor.pipeline.work_node import WorkNode
+from conveyor.workers import serve
+from conveyor.workers.serve import Worker
+
+__all__ = ["MUTATIONS", "Mutation"]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A piece of one function, and what is put in its place."""
+
+    what: str
+    owner: Any
+    function: str
+    old: str
+    new: str
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """In the block, the function is the broken one."""
+        true = inspect.getattr_static(self.owner, self.function)
+        source = textwrap.dedent(inspect.getsource(true))
+        assert source.count(self.old) == 1, f"{self.what}: the function no longer has {self.old!r} once"
+        module = sys.modules[self.owner.__module__] if isinstance(self.owner, type) else self.owner
+        names: dict[str, Any] = {}
+        exec(f"from __future__ import annotations\n{source.replace(self.old, self.new)}", vars(module), names)
+        setattr(self.owner, self.function, names[self.function])
+        try:
+            yield
+        finally:
+            setattr(self.owner, self.function, true)
+
+
+MUTATIONS = [
+    Mutation(
+        "results are not put into order", Window, "release", "if run.missing or not run.count:", "if False:"
+    ),
+    Mutation(
+        "an item is split off too late", Inbox, "_fail", "split(run, number + 1)", "split(run, number + 2)"
+    ),
+    Mutation("the results of a dead worker are not collected", Crew, "_bury", "hand.collect()\n", "pass\n"),
+    Mutation(
+        "what is taken back has the begun item in it",
+        Hand,
+        "take_back",
+        "count = self._recall()",
+        "count = min(self._recall() + 1, self.outstanding)",
+    ),
+    Mutation(
+        "what a dead worker had not begun is forgotten",
+        Crew,
+        "_bury",
+        "hand.slate.attempts(hand.finished)) + back",
+        "hand.slate.attempts(hand.finished))",
+    ),
+    Mutation(
+        "what comes back loses the slot of its key",
+        Crew,
+        "_bury",
+        "    node.come_back(back, slot)\n    node.gather()",
+        "    node.come_back(back)\n    node.gather()",
+    ),
+    Mutation(
+        "an item is tried again whose first results are out",
+        Inbox,
+        "_settle",
+        "released=run.parted",
+        "released=False",
+    ),
+    Mutation(
+        "a worker tries an item again whose first results are out",
+        serve._Insisting,
+        "call",
+        "attempt == most or self._chain.has_sent",
+        "attempt == most",
+    ),
+    Mutation(
+        "a worker does not know how often others have tried an item",
+        serve._Insisting,
+        "call",
+        "tried, self.tried = self.tried, 0",
+        "tried = self.tried = 0",
+    ),
+    Mutation(
+        "what a dead worker had tried counts once",
+        Crew,
+        "_bury",
+        "link, hand.slate.attempts(hand.finished)",
+        "link, 1",
+    ),
+    Mutation(
+        "an item is tried once more than it may be",
+        WorkNode,
+        "failed",
+        "attempts <= spec.retries",
+        "attempts <= spec.retries + 1",
+    ),
+    Mutation("the back-off is ignored", WorkNode, "retry", "(self.now() + seconds,", "(self.now(),"),
+    Mutation("a retry is forgotten", WorkNode, "advance", "self._put_in(run, first=True)", "pass"),
+    Mutation(
+        "a stage takes more than it may hold",
+        WorkNode,
+        "wants",
+        "max(min(need, self.window.room), 0)",
+        "max(need, 0) if self.window.room else 0",
+    ),
+    Mutation(
+        "a stage gives more than the next may hold",
+        Node,
+        "_pass_on",
+        "if at == 0 and most >= len(values):",
+        "if at == 0:",
+    ),
+    Mutation(
+        "an item is done before the sink has taken it",
+        TeeNode,
+        "_show",
+        "None if origins is None else origins[:count])",
+        "origins)",
+    ),
+    Mutation(
+        "an item that ended the run is done",
+        Inbox,
+        "_settle",
+        "run.origins is not None and instead is GAP",
+        "run.origins is not None",
+    ),
+    Mutation("a worker is not waited for", Crew, "_remove", "hand.close()", "pass"),
+    Mutation("a death is not noticed", Crew, "supervise", "hand.gone()", "False"),
+    Mutation(
+        "results are counted twice", Window, "grown", "self.pending += count", "self.pending += 2 * count"
+    ),
+    Mutation("a stuck worker is given more", Hand, "relieve", "self.appetite = 0", "pass"),
+    Mutation(
+        "a result is lost that comes alone after others of its item",
+        Inbox,
+        "_add",
+        "entry = Several([*run.part, *fresh])",
+        "entry = Several(run.part)",
+    ),
+    Mutation(
+        "a worker leaves out what was given back to it",
+        Worker,
+        "work",
+        "result = (DROPPED,)",
+        "continue",
+    ),
+]
