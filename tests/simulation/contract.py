@@ -1,0 +1,135 @@
+"""Bench: a worker of any kind with a stage in miniature, and what is the same for all kinds."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from conveyor.pipeline.failure import Failure
+from conveyor.pipeline.hand import Hand
+from conveyor.pipeline.real_world import RealWorld
+from conveyor.pipeline.run import GAP, Run
+from conveyor.pipeline.testing.fate import Fate
+from conveyor.pipeline.testing.simulated_world import SimulatedWorld
+from conveyor.pipeline.window import Window
+from conveyor.workers.chain import Link
+from conveyor.workers.serve import Job
+
+__all__ = ["ENDLESS", "KINDS", "Bench"]
+
+KINDS = ("process", "thread", "coroutine", "simulated process", "simulated thread")
+ENDLESS = -1
+"""An item that takes for ever."""
+BAD = -2
+"""An item that fails."""
+_GUARD_SECONDS = 60.0
+_LOOK_SECONDS = 0.001
+_over = threading.Event()
+
+
+def work(item: int) -> int:
+    if item == ENDLESS:
+        _over.wait(10 * _GUARD_SECONDS)
+    return check(item)
+
+
+async def work_later(item: int) -> int:
+    if item == ENDLESS:
+        await asyncio.sleep(10 * _GUARD_SECONDS)
+    return check(item)
+
+
+def check(item: int) -> int:
+    if item == BAD:
+        raise ValueError("bad")
+    return 10 * item
+
+
+def takes(_stage: str, item: Any) -> float:
+    return 10 * _GUARD_SECONDS if item == ENDLESS else 0.001
+
+
+class Bench:
+    """A stage with one worker.
+
+    Args:
+        kind: one of `KINDS`.
+        seed: of a simulated world.
+    """
+
+    stage = "bench"
+    keyed = lends = closed = False
+
+    def __init__(self, kind: str, seed: int = 0) -> None:
+        simulated = kind.startswith("simulated")
+        self.world: Any = SimulatedWorld(Fate(seed, delay=takes)) if simulated else RealWorld("fork")
+        where: Any = {"process": "processes", "thread": "threads", "coroutine": "coroutines"}[
+            kind.split()[-1]
+        ]
+        self.now = self.world.now
+        self.window = Window(True, 1000, 1 << 30)
+        self.failures: list[Failure] = []
+        self.out: list[Any] = []
+        self.errors: list[BaseException] = []
+        function: Any = check if simulated else work_later if kind == "coroutine" else work
+        job = Job((Link("map", function),))
+        self.workforce = self.world.workforce(lambda _: None, self.errors.append)
+        self.workforce.get_ready([job] if where == "processes" else [])
+        self.hand: Hand = self.workforce.start_worker(self, job, where)
+        self._poller = self.world.poller(None)
+        self.hand.watch(self._poller)
+        self._given = 0
+
+    def give(self, *items: int) -> Run:
+        """Give it these."""
+        run = Run(self._given, list(items))
+        self._given += run.count
+        self.window.add(run)
+        self.hand.give(run)
+        return run
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Collect what it says until this is so."""
+        end = self.now() + _GUARD_SECONDS
+        while True:
+            self.hand.collect()
+            self.out += self.window.release()[0]
+            if condition():
+                return
+            assert self.now() < end, f"{self.out} are there, and {self.hand.outstanding} are not"
+            self.world.sleep(_LOOK_SECONDS)
+
+    def close(self) -> None:
+        """End it."""
+        _over.set()
+        self.hand.kill()
+        self.hand.unwatch(self._poller)
+        self.hand.close()
+        self._poller.close()
+        self.workforce.end_processes()
+        self.workforce.end_loop()
+        del self.hand, self.workforce  # and with them the queues, for the test itself is still remembered
+        _over.clear()
+
+    # -- as the owner of a worker ----------------------------------------------------------------------------
+
+    def grown(self, run: Run, count: int, by: int) -> None:
+        self.window.grown(run, count, by)
+
+    def split(self, run: Run, number: int) -> Run:
+        return self.window.split(run, number)
+
+    def come_back(self, runs: list[Run]) -> None:
+        raise AssertionError("the stage was not closed")
+
+    def spread(self, origin: Any, count: int) -> None:
+        raise AssertionError("nobody keeps account")
+
+    def failed(self, failure: Failure, link: int, released: bool, tried: int) -> tuple[bool, Any]:
+        self.failures.append(failure)
+        return False, GAP
+
+    def retry(self, run: Run, failure: Failure) -> None:
+        raise AssertionError("nothing is tried again")
