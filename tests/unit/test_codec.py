@@ -283,6 +283,21 @@ def test_builtin_containers_are_never_looked_up() -> None:
         reducers.update(before)
 
 
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_a_set_from_which_something_was_deleted(kind: type[Any]) -> None:
+    """Its table has entries that are free, and some that were in use."""
+    some = set(range(1000)) | {str(number) for number in range(1000)} | {-1, -2}
+    for number in range(0, 1000, 3):
+        some.discard(number)
+        some.discard(str(number))
+    item = kind(some)
+    encoded = _encode(item)
+    assert encoded is not None
+    assert _decode(encoded) == through_queue(item) == item
+    some.clear()
+    assert through_queue(some) == set()
+
+
 def samples() -> list[bytes]:
     items = [item for item in EDGES if sys.getsizeof(item) < 3000]
     items += [

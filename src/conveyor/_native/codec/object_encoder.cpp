@@ -10,11 +10,6 @@
 #include "object_ops.hpp"
 #include "plain.hpp"
 
-#if PY_VERSION_HEX >= 0x030D0000 && PY_VERSION_HEX < 0x030E0000
-// Exported for the standard library's _pickle; 3.13 keeps the declaration to itself.
-extern "C" PyAPI_FUNC(int) _PySet_NextEntry(PyObject* set, Py_ssize_t* at, PyObject** key, Py_hash_t* hash);
-#endif
-
 namespace conveyor::python {
 namespace {
 
@@ -56,13 +51,7 @@ class Encoder {
       if (type == &PyTuple_Type) return tuple(object, depth + 1);
       if (type == &PyDict_Type) return dict(object, depth + 1);
       if (type == &PyList_Type) return list(object, depth + 1);
-#if PY_VERSION_HEX < 0x030E0000
       if (type == &PySet_Type || type == &PyFrozenSet_Type) return set(object, type == &PySet_Type, depth + 1);
-#else
-      // Its iterator runs no code: from 3.12 on the garbage collector waits for the interpreter's loop.
-      if (plain && (type == &PySet_Type || type == &PyFrozenSet_Type))
-        return set(object, type == &PySet_Type, depth + 1);
-#endif
     } else if (plain && (type == &PyTuple_Type || type == &PyDict_Type || type == &PyList_Type || type == &PySet_Type ||
                          type == &PyFrozenSet_Type)) {
       return refuse(object, Refused::too_deep);
@@ -316,6 +305,8 @@ class Encoder {
         });
   }
 
+  static const PySetObject& table_of(PyObject* set) { return *reinterpret_cast<const PySetObject*>(set); }
+
   // Not by an iterator: making one may run the garbage collector, and that any Python code.
   bool set(PyObject* object, bool is_mutable, int depth) {
     return container(
@@ -323,19 +314,12 @@ class Encoder {
         [&](std::uint8_t mark) { return head32(is_mutable ? op_set : op_frozenset, mark, PySet_GET_SIZE(object)); },
         [&] {
           open_[open_count_++] = object;
-#if PY_VERSION_HEX < 0x030E0000
-          PyObject* item;
-          Py_hash_t hash;
-          for (Py_ssize_t at = 0; _PySet_NextEntry(object, &at, &item, &hash) != 0;) {
-            if (!hashed(item, depth)) return false;
+          // The table itself, which is public: an entry without a key is free, and one whose hash is -1, which no object
+          // has, was deleted. It is looked at anew for each, as `_PySet_NextEntry` does, which 3.14 keeps to itself.
+          for (Py_ssize_t at = 0; at <= table_of(object).mask; ++at) {
+            const setentry& entry = table_of(object).table[at];
+            if (entry.key != nullptr && entry.hash != -1 && !hashed(entry.key, depth)) return false;
           }
-#else
-          const nb::object iterator = nb::steal(python::foreign([&] { return PyObject_GetIter(object); }));
-          if (!iterator.is_valid()) return PyErr_Clear(), false;
-          while (const nb::object item = nb::steal(python::foreign([&] { return PyIter_Next(iterator.ptr()); }))) {
-            if (!hashed(item.ptr(), depth)) return false;
-          }
-#endif
           --open_count_;
           return true;
         });
