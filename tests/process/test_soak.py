@@ -1,4 +1,4 @@
-"""Twenty seconds of `make soak`, which has two minutes: everything at random, and a ledger that says what became of each item."""
+"""Twenty seconds of `make soak`, which has two minutes: all at random, and a ledger of what became of each item."""
 
 from __future__ import annotations
 

@@ -22,6 +22,9 @@ Examples:
   ls *.log | conveyor map -j 4 tools.py:count     a function for each line
   conveyor map --jsonl shop:price < in.jsonl      the same with JSON lines
   conveyor run etl.py:pipeline -j 4     stages of work, and which one is slow
+  conveyor put redis://localhost/0/jobs a.csv b.csv    items into a queue, anywhere
+  conveyor get --all shm://jobs         and out of it, a line each
+  conveyor tail nats://localhost/events     what is published from now on
   conveyor info shm://jobs              what is in a queue, and went through it
   conveyor doctor                       is all well here, and what to do if not
   conveyor gc --dry-run                 named queues that nobody uses
@@ -48,12 +51,15 @@ def build_app() -> App:
     from .demo import demo
     from .doctor import doctor
     from .gc import gc
+    from .get import get
     from .info import info
     from .map import USAGE as MAP_USAGE
     from .map import map_items
+    from .put import put
     from .rm import rm
     from .run import USAGE as RUN_USAGE
     from .run import run_pipeline
+    from .tail import tail
 
     app = App(
         name="conveyor",
@@ -66,6 +72,18 @@ def build_app() -> App:
     app.command(map_items, name="map", usage=MAP_USAGE)
     app.command(run_pipeline, name="run", usage=RUN_USAGE)
     app.command(demo, usage="conveyor demo [OPTIONS]\n\nExample:\n  conveyor demo --seed 7\n")
+    app.command(
+        put,
+        usage="conveyor put [OPTIONS] URL [ITEM...]\n\nExample:\n  find . -name '*.csv' | conveyor put redis://localhost/0/jobs\n",
+    )
+    app.command(
+        get,
+        usage="conveyor get [OPTIONS] URL\n\nExample:\n  conveyor get --all --lease sqlite:///jobs.db > jobs.txt\n",
+    )
+    app.command(
+        tail,
+        usage="conveyor tail [OPTIONS] URL\n\nExample:\n  conveyor tail --key 'sensor.#' nats://localhost/events\n",
+    )
     app.command(info, usage="conveyor info [OPTIONS] URL\n\nExample:\n  conveyor info shm://jobs --json\n")
     app.command(rm, usage="conveyor rm [OPTIONS] URL\n\nExample:\n  conveyor rm -f shm://jobs\n")
     app.command(

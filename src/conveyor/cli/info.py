@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from ..transports.url import masked
 from .exit_codes import CommandError, ExitCode
 
-__all__ = ["check_found", "info", "named", "open_queue"]
+__all__ = ["check_found", "info", "named", "open_queue", "open_queue_or_topic"]
 
 _BYTES = {
     "bytes_in",
@@ -38,7 +38,7 @@ def info(
         url: The queue or topic, as in shm://jobs.
         as_json: Print one JSON object: counts, bytes and seconds as plain numbers.
     """
-    figures = dataclasses.asdict(_statistics(url))
+    figures = dataclasses.asdict(open_queue_or_topic(url).statistics())
     if as_json:
         print(json.dumps({"url": masked(url), **figures}))
         return ExitCode.OK
@@ -57,31 +57,36 @@ def info(
     return ExitCode.OK
 
 
-def _statistics(url: str) -> Any:
+def open_queue_or_topic(url: str, create: bool = False) -> Any:
+    """What is at `url`, whichever it is; see `open_queue`."""
     from .. import WrongKind, connect
 
     try:
-        return open_queue(url).statistics()
+        return open_queue(url, create)
     except CommandError as error:
         if not isinstance(error.__context__, WrongKind):
             raise
         try:
-            return connect(url, kind="topic", create=False).statistics()
-        except OSError:
+            return connect(url, kind="topic", create=False)
+        except (OSError, ValueError):
             raise error from None
 
 
-def open_queue(url: str) -> Any:
-    """The queue at `url`, which must exist; or the topic, if the URL says that it is one.
+def open_queue(url: str, create: bool = False) -> Any:
+    """The queue at `url`; or the topic, if the URL says, or what is there, that it is one.
+
+    Args:
+        url: the URL.
+        create: whether it may be made; else it must exist.
 
     Raises:
         CommandError: the URL is wrong, or there is no such queue, or it is not sound.
     """
-    from .. import connect
+    from .. import NotSupported, connect
 
     try:
-        return connect(url, create=False)
-    except ValueError as error:
+        return connect(url, create=None if create else False)
+    except (ValueError, NotSupported) as error:
         raise CommandError(str(error)) from None
     except FileNotFoundError:
         raise CommandError(f"there is no queue at {masked(url)}", ExitCode.UNREACHABLE) from None

@@ -1,0 +1,87 @@
+"""`conveyor get URL`: takes items out of a queue, and writes them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from ..transports.url import masked
+from .exit_codes import CommandError, ExitCode
+from .info import open_queue
+from .item_lines import ItemLines
+
+__all__ = ["get"]
+
+_PORTION = 100
+
+
+def get(
+    url: str,
+    /,
+    *,
+    count: Annotated[int, Parameter(name=["-n", "--count"])] = 1,
+    everything: Annotated[bool, Parameter(name=["-a", "--all"], negative="")] = False,
+    lease: Annotated[bool, Parameter(negative="")] = False,
+    timeout: float | None = None,
+    jsonl: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Take items out of a queue and write each as a line.
+
+    At the end of the queue it stops, with exit code 0; with 4 when too few came in time.
+
+    Args:
+        url: The queue, as in redis://localhost/0/jobs.
+        count: How many.
+        everything: All there are, until the queue ends, or none comes within --timeout.
+        lease: Acknowledge an item after it was written: what was not written comes back.
+        timeout: Seconds to wait for each item. Without it, for ever.
+        jsonl: Write each as JSON; else text and bytes as they are, and all others as JSON.
+    """
+    if count < 1:
+        raise CommandError(f"-n is {count}; it must be at least 1")
+    queue = open_queue(url)
+    if not hasattr(queue, "get_many"):
+        raise CommandError(f"{masked(url)} is a topic; see conveyor tail")
+    lines = ItemLines(jsonl)
+    left = sys.maxsize if everything else count
+    bad = 0
+    from .. import BadMessage, BrokerUnreachable, Empty, ProducerLost, ShutDown
+
+    try:
+        while left:
+            try:
+                left -= _portion(queue, lines, left, timeout, lease)
+            except BadMessage as error:
+                found: list[Any] = getattr(error, "items_received", [])
+                lines.write(found)
+                left -= len(found) + 1
+                bad += 1
+                print(f"conveyor get: {error}", file=sys.stderr)
+    except Empty:
+        if not everything:
+            told = f"nothing came from {masked(url)}{'' if timeout is None else f' in {timeout:g} s'}"
+            raise CommandError(f"{told}; {left:,} of {count:,} are missing", ExitCode.TIMEOUT) from None
+    except ShutDown:
+        pass
+    except (ProducerLost, BrokerUnreachable) as error:
+        code = ExitCode.WORK_FAILED if isinstance(error, ProducerLost) else ExitCode.UNREACHABLE
+        raise CommandError(str(error), code) from None
+    finally:
+        queue.close()
+    return ExitCode.WORK_FAILED if bad else ExitCode.OK
+
+
+def _portion(queue: Any, lines: ItemLines, most: int, timeout: float | None, lease: bool) -> int:
+    """Write some; how many. Whoever is interrupted has them written, or under lease still."""
+    some = min(most, _PORTION)
+    if lease:
+        leases = queue.lease_many(some, timeout=timeout)
+        with leases as items:
+            found = list(items)
+            lines.write(found)
+        return len(found)
+    found = queue.get_many(some, timeout=timeout)
+    lines.write(found)
+    return len(found)
