@@ -13,7 +13,8 @@ ASAN_TESTS ?= tests/unit tests/process
 # What `make simulate` runs.
 SEEDS ?= 10000
 FROM ?= 0
-# What `make test-fast` runs, beside tests/simulation: less than a minute of it.
+# What `make test-fast` runs: less than a minute of it.
+FAST_SIMULATION := $(addprefix tests/simulation/test_,$(addsuffix .py,seeds simulation found))
 FAST_TESTS ?= queue ending queue_leases locks pipe topic queue_coroutines closing layers
 
 SHELL := /bin/bash
@@ -66,7 +67,7 @@ bench-transports: build $(VENV)/.test $(VENV)/.bench  ## measure brokers and fil
 	$(BIN)/python benchmarks/transports.py $(ARGS)
 
 test-fast: build $(VENV)/.test  ## what the classes do, within one process: under a minute
-	CONVEYOR_SEEDS=1000 $(BIN)/python -m pytest $(FAST_TESTS:%=tests/unit/test_%.py) tests/simulation $(ARGS)
+	CONVEYOR_SEEDS=1000 $(BIN)/python -m pytest $(FAST_TESTS:%=tests/unit/test_%.py) $(FAST_SIMULATION) $(ARGS)
 
 test-all: test-native  ## the Python tests on every CPython >= 3.11 of this machine (PATH, pyenv)
 	@failed=; \

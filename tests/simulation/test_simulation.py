@@ -199,7 +199,7 @@ class TestItsOwnChecks:
         simulation = Simulation()
         running = simulation.begin(Pipeline(range(5)).map(double, workers=1).to(list))
         running.engine.works[0].window.pending += 1
-        with pytest.raises(Broken, match="results that wait: 0, and it counts 1"):
+        with pytest.raises(Broken, match="and it counts"):
             list(simulation.events(running))
 
     def test_a_run_that_waits_for_nothing(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..engine import Engine
 from ..phase import Phase
@@ -26,20 +26,15 @@ def check_engine(engine: Engine) -> None:
         check_stage(node)
 
 
-def _places(node: WorkNode) -> Iterator[tuple[str, Run]]:
-    """Each run that misses results, with where it is."""
-    for run in node._waiting:  # pyright: ignore[reportPrivateUsage]
-        yield "waiting", run
-    for slot, waiting in enumerate(node._keyed):  # pyright: ignore[reportPrivateUsage]
-        for run in waiting:
-            yield f"waiting in slot {slot}", run
-    for _, _, run in node._later:  # pyright: ignore[reportPrivateUsage]
-        yield "to be tried again later", run
-    for run in node._again:  # pyright: ignore[reportPrivateUsage]
-        yield "to be tried again", run
-    for number, hand in enumerate(node.crew.hands):
-        for run in hand._runs:  # pyright: ignore[reportPrivateUsage]
-            yield f"worker {number}", run
+def _places(node: WorkNode) -> Iterator[tuple[str, Iterable[Run]]]:
+    """The runs that miss results, by where they are; those that wait for a worker come first."""
+    yield "waiting", node._waiting  # pyright: ignore[reportPrivateUsage]
+    for waiting in node._keyed:  # pyright: ignore[reportPrivateUsage]
+        yield "waiting", waiting
+    yield "to be tried again later", (run for _, _, run in node._later)  # pyright: ignore[reportPrivateUsage]
+    yield "to be tried again", node._again  # pyright: ignore[reportPrivateUsage]
+    for hand in node.crew.hands:
+        yield "with a worker", hand._runs  # pyright: ignore[reportPrivateUsage]
 
 
 def _held(node: WorkNode) -> tuple[dict[int, str], int]:
@@ -47,18 +42,17 @@ def _held(node: WorkNode) -> tuple[dict[int, str], int]:
     runs = node.window._runs  # pyright: ignore[reportPrivateUsage]
     seen: dict[int, str] = {}
     waiting = 0
-    for place, run in _places(node):
-        if place.startswith("waiting"):
-            waiting += run.count
-        if id(run) in seen:
-            raise Broken(
-                f"stage {node.stage!r}: items {run.start}… are in two places: {place}, {seen[id(run)]}"
-            )
-        seen[id(run)] = place
-        if runs.get(run.start) is not run and not node.closed:  # what is closed has given them up
-            raise Broken(f"stage {node.stage!r}: items {run.start}… are {place}, and nobody holds them")
-        if not run.missing:
-            raise Broken(f"stage {node.stage!r}: items {run.start}… have their results, and are {place}")
+    for place, there in _places(node):
+        for run in there:
+            if place == "waiting":
+                waiting += run.count
+            if id(run) in seen:
+                raise Broken(f"stage {node.stage!r}: items {run.start}… are {place}, and {seen[id(run)]}")
+            seen[id(run)] = place
+            if runs.get(run.start) is not run and not node.closed:  # what is closed has given them up
+                raise Broken(f"stage {node.stage!r}: items {run.start}… are {place}, and nobody holds them")
+            if len(run.results) >= run.count:
+                raise Broken(f"stage {node.stage!r}: items {run.start}… have their results, and are {place}")
     return seen, waiting
 
 
@@ -88,19 +82,17 @@ def check_stage(node: WorkNode) -> None:
         pending += done - run.released
         weight += run.weight
     most: int = window._max_items  # pyright: ignore[reportPrivateUsage]
-    counts = {
-        "items held": (items, window.items),
-        "results that wait": (pending, window.pending),
-        "bytes held": (weight, window.bytes),
-        "items that wait": (waiting, node._available),  # pyright: ignore[reportPrivateUsage]
-    }
-    for what, (true, counted) in counts.items():
-        if true != counted:
-            raise Broken(f"stage {node.stage!r}: {what}: {true}, and it counts {counted}")
+    found = (items, pending, weight, waiting)
+    counted = (window.items, window.pending, window.bytes, node._available)  # pyright: ignore[reportPrivateUsage]
+    if found != counted:
+        what = "items held, results that wait, bytes held, items that wait"
+        raise Broken(f"stage {node.stage!r}: {what}: {found}, and it counts {counted}")
     if items > most or after > node.taken:
         raise Broken(f"stage {node.stage!r}: it holds {items} items up to {after - 1}, and may hold {most}")
     for hand in node.crew.hands:
-        given = sum(run.missing for run in hand._runs)  # pyright: ignore[reportPrivateUsage]
+        given = 0
+        for run in hand._runs:  # pyright: ignore[reportPrivateUsage]
+            given += run.count - len(run.results)
         if given != hand.outstanding:
             raise Broken(f"stage {node.stage!r}: a worker has {given} items, and {hand.outstanding} count")
         if isinstance(hand, SimulatedWorker) and not hand.agent.ended and not node.closed:
