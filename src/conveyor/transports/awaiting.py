@@ -94,7 +94,7 @@ class Awaiting(Settling, Generic[T]):
         """
         self._check_open()
         deadline = deadline_after(timeout)
-        messages = [self._message(item) for item in items]
+        messages = self._messages(items)
         if messages:
             await self._asend(messages, deadline)
 

@@ -87,7 +87,7 @@ class BrokerQueue(Awaiting[T]):
         """
         self._check_open()
         deadline = deadline_after(timeout, block)
-        messages = [self._message(item) for item in items]
+        messages = self._messages(items)
         if messages:
             self._send(messages, deadline)
 

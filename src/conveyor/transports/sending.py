@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from ..errors import BrokerUnreachable, Full, ItemTooLarge, ShutDown
@@ -47,6 +47,19 @@ class Sending(Handle[C]):
     def _message(self, item: Any, key: str | None = None) -> Message:
         body, content_type = encoded(self._payload, item)
         return Message(body, content_type, f"{self._ids}{next(self._numbers):x}", key)
+
+    def _messages(self, items: Iterable[Any]) -> list[Message]:
+        """`_message` of each, faster."""
+        items = list(items)
+        encode, kind = self._payload.encode, self._payload.content_type
+        try:
+            bodies = [encode(item) for item in items]
+        except TypeError:
+            return [self._message(item) for item in items]
+        return [
+            Message(body, kind, f"{self._ids}{number:x}")
+            for body, number in zip(bodies, self._numbers, strict=False)
+        ]
 
     def _send(self, messages: Sequence[Message], deadline: float, room_by: float = NEVER) -> None:
         """Send them all.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Generator
 from importlib import import_module
 from time import monotonic
 from typing import Any
@@ -21,8 +20,9 @@ _kafka: Any = import_module("confluent_kafka")
 _COMMIT_SECONDS = 5.0
 _PAUSE_SECONDS = 0.02
 _LOOK_SECONDS = 0.5
-# So many items that are settled are deleted at a time.
-_TRIM = 1000
+_SHORT_SECONDS = 0.003
+# So many items that are settled are deleted at a time, at least, and so often, at most.
+_TRIM, _TRIM_SECONDS = 1000, 0.5
 _NOT_NOW = (
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.ILLEGAL_GENERATION,
@@ -56,6 +56,8 @@ class Commits:
         consumer: the member as it is now.
         dirty: the windows of which the broker does not know all.
         is_wanted: whether somebody waits for a commit that the thread that polls should make.
+        is_waiting: whether that thread waits for messages, with the client.
+        client_lock: held by whoever calls the client.
         asked: told when somebody does, and for whatever else the thread should look at.
     """
 
@@ -69,21 +71,13 @@ class Commits:
         self._topic = topic
         self._mark = mark
         self._trims = trims
-        self._client_lock = threading.RLock()
-        self._is_next = False  # the thread that polls waits for the client
+        self.client_lock = threading.RLock()
         self._committed: dict[int, int] = {}
         self._trimmed: dict[int, int] = {}
+        self._trim_at = 0.0
         self._error: Exception | None = None
         self.dirty: set[Window] = set()
-        self.is_wanted = False
-
-    @contextlib.contextmanager
-    def using_client(self) -> Generator[None]:
-        """The client is the thread's that polls; it is the next one to have it."""
-        self._is_next = True
-        with self._client_lock:
-            self._is_next = False
-            yield
+        self.is_wanted = self.is_waiting = False
 
     def flush(self) -> None:
         """Wait until what was changed before is committed.
@@ -95,8 +89,7 @@ class Commits:
         with self._done:
             wanted = [(window, window.revision) for window in self.dirty]
             self._error = None
-        if not self._is_next:
-            self._serve_if_free()
+        self._serve_if_free()
         with self._done:
             while any(window.is_ours and window.durable < revision for window, revision in wanted):
                 left = until - monotonic()
@@ -113,9 +106,10 @@ class Commits:
         return self._error
 
     def _serve_if_free(self) -> None:
-        lock = self._client_lock
+        lock = self.client_lock
         try:
-            if lock.acquire(blocking=False):
+            # The thread that polls has it for a moment; or waits for messages, and then it commits.
+            if lock.acquire(timeout=0 if self.is_waiting else _SHORT_SECONDS):
                 self._serve()
         finally:
             if lock._is_owned():  # type: ignore[attr-defined]  # also if a signal's handler raised just behind `acquire`
@@ -123,7 +117,7 @@ class Commits:
 
     def serve(self) -> bool:
         """Commit all that there is; False: that could not be done now. For the thread that polls."""
-        with self.using_client():
+        with self.client_lock:
             is_done = self._serve()
         if not is_done:
             self._client.pause(_PAUSE_SECONDS)
@@ -170,12 +164,14 @@ class Commits:
 
     def trim(self) -> None:
         """Delete what is settled, now and then. For the thread that polls."""
-        if not self._trims:
+        now = monotonic()
+        if not self._trims or now < self._trim_at:
             return
         offsets: dict[int, int] = {}
         for partition, low in list(self._committed.items()):
             if low - self._trimmed.get(partition, 0) >= _TRIM:
                 offsets[partition] = self._trimmed[partition] = low
         if offsets:
+            self._trim_at = now + _TRIM_SECONDS
             with contextlib.suppress(ConnectionLost, OSError):
                 self._client.delete_before(self._topic, offsets)

@@ -31,11 +31,12 @@ class Flight:
         self.place = (-1, -1)
         self.chain = -1
 
-    def report(self, error: Any, message: Any) -> None:
-        """The delivery report; see `Reports` for why it may come twice."""
+    def report(self, reports: Sequence[tuple[Any, Any]]) -> None:
+        """The delivery report: error and message; see `Reports` for why it may come twice."""
+        error, message = reports[0]
         if error is None:
-            self.place = place = message.partition(), message.offset()
-            self.chain = self._sender.note(*place)
+            self.place = partition, offset = message.partition(), message.offset()
+            self.chain = self._sender.note(partition, offset, offset + 1)
         else:
             self.error = error
         self.has_landed = True
@@ -69,15 +70,26 @@ class Together:
         """Whether none of those that have landed has failed."""
         return not self._failed
 
-    def report(self, error: Any, message: Any) -> None:
-        """A delivery report; see `Reports` for why it may come twice."""
-        if error is None:
-            offset = message.offset()
-            chain = self._sender.note(0, offset)
-            self.chains.add(chain)
+    def report(self, reports: Sequence[tuple[Any, Any]]) -> None:
+        """Some delivery reports, in their order; see `Reports` for why they may come twice."""
+        offsets = [message.offset() for error, message in reports if error is None]
+        if offsets:
+            first, behind = offsets[0], offsets[-1] + 1
+            if behind - first == len(offsets):
+                self._note(first, behind)
+            else:
+                for offset in offsets:
+                    self._note(offset, offset + 1)
+        if len(offsets) < len(reports):
+            for error, message in reports:
+                if error is not None:
+                    self._failed[id(message)] = message.value(), error, message
+
+    def _note(self, first: int, behind: int) -> None:
+        chain = self._sender.note(0, first, behind)
+        self.chains.add(chain)
+        for offset in range(first, behind):
             self._arrived[offset] = chain
-        else:
-            self._failed[id(message)] = message.value(), error, message
 
     def refuse(self, place: int, error: Any) -> None:
         """The client does not take that one."""

@@ -45,6 +45,8 @@ class Group(Member):
             error, self._error = self._error, None
             raise error
         found: list[Delivery] = []
+        if self._is_behind and self._has_room():
+            self._commits.asked.notify()
         windows = list(self._windows.values())
         self._turn += 1
         for place in range(len(windows)):

@@ -35,10 +35,12 @@ _MOST_KINDS = 100
 # While a commit may be wanted at any moment, what has come is looked at so often: soon after something has, or rarely.
 _LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.001, 0.02
 _SHORT_SECONDS = 0.001
-_MOST_AT_ONCE = 250
-# So many items, and bytes, of a partition should wait here: then the others stay with the client, which holds its own
-# bound of bytes. At twice as many it is paused until half of them are gone: what the client has of it is fetched again.
-_MOST_HERE, _MOST_BYTES_HERE = 4000, 2**25
+_MOST_AT_ONCE = 1000
+# With so many items, or bytes, of each partition here, what else has come stays with the client, which holds its own
+# bound of bytes: reading takes time from whoever puts or gets.
+_ENOUGH_HERE, _ENOUGH_BYTES_HERE = 500, 2**24
+# With so many, a partition is paused until half of them are gone. What the client has of it then is fetched again.
+_MOST_HERE, _MOST_BYTES_HERE = 8000, 2**26
 # Who has asked for nothing for so long, and has nothing leased, leaves the group: others have what waits here.
 _IDLE_SECONDS = 1.0
 # So long it may take until the group has told us what is ours, and until that has come.
@@ -72,7 +74,7 @@ class Member:
         self._used_at = monotonic()
         self._is_member = False
         self._was_told = False
-        self._has_more = False
+        self._is_behind = False  # the client has more
         self._look = _LOOK_SECONDS
         self._is_closed = self._is_broken = False
         self._error: Any = None
@@ -111,7 +113,7 @@ class Member:
         self._leave()
 
     def _leave(self) -> None:
-        with contextlib.suppress(KafkaException, RuntimeError), self._commits.using_client():
+        with contextlib.suppress(KafkaException, RuntimeError), self._commits.client_lock:
             self._consumer.close()
 
     def _begin_again(self) -> None:
@@ -139,12 +141,12 @@ class Member:
         if wanted and not self._is_member:
             self._was_told = False
             answers = map(self._guarded, (self._on_assign, self._on_revoke, self._on_lost))
-            with commits.using_client():
+            with commits.client_lock:
                 consumer.subscribe([self._topic], *answers)
             self._is_member = True
         elif not wanted and self._is_member:
             self._is_member = False
-            with commits.using_client():
+            with commits.client_lock:
                 consumer.unsubscribe()
         with self._lock:
             if commits.dirty and not self._waiters and monotonic() - self._used_at > _IDLE_SECONDS / 2:
@@ -153,21 +155,26 @@ class Member:
             commits.serve()
         commits.trim()
         patience = self._patience()
-        with commits.using_client():
-            has_room = self._hold_back(consumer)
-            message = consumer.poll(patience)
+        with commits.client_lock:
+            self._hold_back(consumer)
+            commits.is_waiting = patience > 0
+            try:
+                message = consumer.poll(patience)
+            finally:
+                commits.is_waiting = False
             messages = [] if message is None else [message]
+            has_room = self._has_room()
             if messages and has_room:
                 messages += consumer.consume(_MOST_AT_ONCE, 0)
-        self._has_more = len(messages) > _MOST_AT_ONCE
-        self._look = _LOOK_SECONDS if messages else min(2 * self._look, _LONGEST_LOOK_SECONDS)
+        self._is_behind = len(messages) > _MOST_AT_ONCE or bool(messages and not has_room)
+        self._look = _LOOK_SECONDS if messages and has_room else min(2 * self._look, _LONGEST_LOOK_SECONDS)
         if messages:
             self._receive(messages)
 
     def _patience(self) -> float:
         """Seconds for which to wait for a message: meanwhile nobody can commit."""
         with self._lock:
-            if self._commits.is_wanted or self._is_closed or self._has_more:
+            if self._commits.is_wanted or self._is_closed or (self._is_behind and self._has_room()):
                 return 0.0
             is_due = bool(self._commits.dirty) or any(window.leased for window in self._windows.values())
             if any(window.waiting for window in self._windows.values()) or (is_due and not self._waiters):
@@ -181,22 +188,26 @@ class Member:
             return True
         return any(window.leased or window in self._commits.dirty for window in self._windows.values())
 
-    def _hold_back(self, consumer: Any) -> bool:
-        """Fetch no more of what there is far too much of here; whether there is room for more of anything."""
-        has_room = not self._windows
+    def _has_room(self) -> bool:
+        """Whether more should come here, of any partition."""
+        with self._lock:
+            windows = self._windows.values()
+            return not windows or any(
+                len(window.waiting) < _ENOUGH_HERE and window.bytes < _ENOUGH_BYTES_HERE for window in windows
+            )
+
+    def _hold_back(self, consumer: Any) -> None:
+        """Fetch no more of what there is far too much of here."""
         with self._lock:
             for window in self._windows.values():
                 fill = max(len(window.waiting) / _MOST_HERE, window.bytes / _MOST_BYTES_HERE)
-                if fill < 1:
-                    has_room = True
                 if window.is_paused:
                     if fill <= 0.5:
                         window.is_paused = False
                         consumer.resume([self._place(window.partition)])
-                elif fill > 2:
+                elif fill > 1:
                     window.is_paused = True
                     consumer.pause([self._place(window.partition)])
-        return has_room
 
     def _place(self, partition: int, offset: int = _kafka.OFFSET_INVALID) -> Any:
         return _kafka.TopicPartition(self._topic, partition, offset)

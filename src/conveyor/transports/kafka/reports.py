@@ -8,6 +8,8 @@ from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from time import monotonic
 from typing import Any
 
@@ -17,6 +19,8 @@ from .flight import Flight, Together
 from .settings import KafkaException
 
 __all__ = ["Reports"]
+
+_flight_of = itemgetter(0)
 
 
 class Reports:
@@ -90,16 +94,20 @@ class Reports:
         if producer is None:
             raise ConnectionLost("the client is closed")
         producer.poll(seconds)
-        arrived = self._arrived
-        while arrived:
-            first = arrived[0]
-            flight, error, message = first
-            flight.report(error, message)
-            if arrived and arrived[0] is first:  # or the handler of a signal has served
-                arrived.popleft()
+        while self._arrived:
+            self._report(list(self._arrived))
         for follower in list(self._followers):
             if follower.has_landed():
                 follower.wake()
+
+    def _report(self, arrived: list[tuple[Flight | Together, Any, Any]]) -> None:
+        """Tell the flights, those of the same one together, and have done with it."""
+        for flight, some in groupby(arrived, _flight_of):
+            flight.report([(error, message) for _, error, message in some])
+        waiting = self._arrived
+        for each in arrived:
+            if waiting and waiting[0] is each:  # or the handler of a signal has served
+                waiting.popleft()
 
     def close(self) -> None:
         """Give up what is on its way."""

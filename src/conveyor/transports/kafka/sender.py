@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import takewhile
 from time import monotonic
 from typing import Any
 
@@ -55,13 +57,16 @@ class Sender:
         self._chains: dict[int, int] = {}
         self._sound: set[int] = set()
 
-    def note(self, partition: int, offset: int) -> int:
-        """A message is there; the chain that it belongs to. Called in the order of the reports."""
-        if self._following.get(partition) != offset:
+    def note(self, partition: int, first: int, behind: int) -> int:
+        """Messages are there, from the offset `first` to before `behind`; the chain that they belong to.
+
+        Called in the order of the reports.
+        """
+        if self._following.get(partition) != first:
             self._chain += 1
             self._sound.discard(self._chains.get(partition, -1))
             self._chains[partition] = self._chain
-        self._following[partition] = offset + 1
+        self._following[partition] = behind
         return self._chains[partition]
 
     def send(self, messages: Sequence[Message], wait: float, keyed: bool) -> int:
@@ -107,21 +112,39 @@ class Sender:
     def _send_together(self, messages: Sequence[Message], wait: float) -> bool:
         """Put many at once; False: there is something with one of them, and each must be looked at."""
         flying = self._flying
-        if any(message.id in flying for message in messages):
+        names = [message.id for message in messages]
+        if not flying.keys().isdisjoint(names):
             return False
         together = Together(self, messages, monotonic())
-        flying.update(dict.fromkeys((message.id for message in messages), together))
-        report = self._client.reports.callback(together)
-        for place, message in enumerate(messages):
-            error = self._produce(message, 0, report)
-            if error is not None:
-                together.refuse(place, error)
+        flying.update(dict.fromkeys(names, together))
+        self._take_off_together(messages, together)
         self._wait([together], wait)
         if not together.is_whole or together.chains - self._sound:
             return False
-        for message in messages:
-            del flying[message.id]
+        for name in names:
+            del flying[name]
         return True
+
+    def _take_off_together(self, messages: Sequence[Message], together: Together) -> None:
+        report = self._client.reports.callback(together)
+        sent: list[None] = []
+        while len(sent) < len(messages):
+            first = messages[len(sent)]
+            same = takewhile(lambda each: each.content_type == first.content_type, messages[len(sent) :])  # noqa: B023
+            bodies = [message.body for message in same]
+            headers = [(CONTENT_TYPE, first.content_type)]
+            produce = partial(
+                self._client.producer.produce, self._topic, partition=0, on_delivery=report, headers=headers
+            )
+            try:
+                # The less time between two of them, the more go in one request.
+                sent.extend(map(produce, bodies))
+            except (KafkaException, BufferError):
+                place = len(sent)
+                error = self._produce(messages[place], 0, report)
+                if error is not None:
+                    together.refuse(place, error)
+                sent.append(None)
 
     def _launch(self, messages: Sequence[Message], keyed: bool, wait: float) -> list[Flight]:
         """Their flights; those that are new take off."""
@@ -258,5 +281,5 @@ class _Single(Flight):
     def __init__(self, since: float) -> None:
         super().__init__(self, since)
 
-    def note(self, partition: int, offset: int) -> int:
+    def note(self, partition: int, first: int, behind: int) -> int:
         return -1
