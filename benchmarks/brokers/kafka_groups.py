@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import Any
 
-from .side import BATCH, BODY, TAKEN, Side
+from .side import BATCH, BODY, Side, Taking
 
 __all__ = ["SIDES"]
 
 
-class Confluent(Side):
+class Confluent(Taking):
     label = "confluent-kafka"
 
     def open(self) -> None:
@@ -67,9 +66,8 @@ class Confluent(Side):
         assert not self._producer.flush(60)
         assert not errors, errors[0]
 
-    def put(self, count: int) -> None:
-        for _ in range(count):
-            self._put_together(1)
+    def _put(self) -> None:
+        self._put_together(1)
 
     def put_many(self, count: int) -> None:
         for _ in range(0, count, BATCH):
@@ -84,23 +82,6 @@ class Confluent(Side):
             assert message.value() == BODY
         self._consumer.commit(message=found[-1], asynchronous=False)
         return len(found)
-
-    def get(self, count: int) -> None:
-        for _ in range(count):
-            self._take(1)
-
-    def get_many(self, count: int) -> None:
-        while count:
-            count -= self._take(min(TAKEN, count))
-
-    def trip(self, count: int) -> list[float]:
-        times: list[float] = []
-        for _ in range(count):
-            begun = perf_counter()
-            self._put_together(1)
-            self._take(1)
-            times.append(perf_counter() - begun)
-        return times
 
 
 SIDES: tuple[type[Side], ...] = (Confluent,)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import Any
 
 from .rabbitmq import Kombu
-from .side import BATCH, BODY, TAKEN, Side
+from .side import BATCH, BODY, Side, Taking
 
 __all__ = ["SIDES", "KombuRedis"]
 
 
-class Streams(Side):
+class Streams(Taking):
     label = "redis-py, streams"
 
     def open(self) -> None:
@@ -31,9 +30,8 @@ class Streams(Side):
         self._redis.delete(self.name)
         self._redis.close()
 
-    def put(self, count: int) -> None:
-        for _ in range(count):
-            self._redis.xadd(self.name, {"body": BODY})
+    def _put(self) -> None:
+        self._redis.xadd(self.name, {"body": BODY})
 
     def put_many(self, count: int) -> None:
         for _ in range(0, count, BATCH):
@@ -50,23 +48,6 @@ class Streams(Side):
             pipeline.xdel(self.name, *ids)
             pipeline.execute()
         return len(ids)
-
-    def get(self, count: int) -> None:
-        for _ in range(count):
-            self._take(1)
-
-    def get_many(self, count: int) -> None:
-        while count:
-            count -= self._take(min(TAKEN, count))
-
-    def trip(self, count: int) -> list[float]:
-        times: list[float] = []
-        for _ in range(count):
-            begun = perf_counter()
-            self._redis.xadd(self.name, {"body": BODY})
-            self._take(1)
-            times.append(perf_counter() - begun)
-        return times
 
 
 class KombuRedis(Kombu):

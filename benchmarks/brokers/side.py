@@ -9,7 +9,7 @@ from typing import Any
 
 import conveyor
 
-__all__ = ["BATCH", "BODY", "TAKEN", "Conveyor", "Side"]
+__all__ = ["BATCH", "BODY", "TAKEN", "Conveyor", "Side", "Taking"]
 
 BODY = b"x" * 100
 BATCH = 1000
@@ -42,6 +42,38 @@ class Side:
 
     def close(self) -> None:
         """Disconnect, remove the queue."""
+
+
+class Taking(Side):
+    """Takes by `_take`, which acknowledges as well, and puts one by `_put`."""
+
+    def _put(self) -> None:
+        raise NotImplementedError
+
+    def _take(self, most: int) -> int:
+        """Take at most so many, and say how many."""
+        raise NotImplementedError
+
+    def put(self, count: int) -> None:
+        for _ in range(count):
+            self._put()
+
+    def get(self, count: int) -> None:
+        for _ in range(count):
+            self._take(1)
+
+    def get_many(self, count: int) -> None:
+        while count:
+            count -= self._take(min(TAKEN, count))
+
+    def trip(self, count: int) -> list[float]:
+        times: list[float] = []
+        for _ in range(count):
+            begun = perf_counter()
+            self._put()
+            self._take(1)
+            times.append(perf_counter() - begun)
+        return times
 
 
 class Conveyor(Side):

@@ -58,21 +58,14 @@ def other(url: str, number: int = 1) -> str:
 
 
 class TestWhatItCannot:
-    @pytest.mark.parametrize("bound", ["maxsize", "max_bytes"])
-    def test_bounds(self, url: str, bound: str) -> None:
-        with pytest.raises(NotSupported, match=rf"{bound}.*redis"):
-            conveyor.connect(url, **{bound: 10})  # type: ignore[call-overload]
-        queue: Any = conveyor.connect(url)  # nothing was left behind
+    def test_share_groups(self, url: str) -> None:
+        with pytest.raises(NotSupported, match=r"mode=share.*partitions="):
+            conveyor.connect(f"{url}?mode=share")
+        with pytest.raises(FileNotFoundError):
+            conveyor.connect(url, create=False)  # nothing was made
+        queue: Any = conveyor.connect(f"{url}?mode=group")
         queue.put(1)
-        queue.close()
-
-    def test_delays(self, url: str) -> None:
-        queue: Any = conveyor.connect(url)
-        queue.put(1)
-        lease = queue.lease()
-        with pytest.raises(NotSupported, match="5 s"):
-            lease.release(delay=5)
-        lease.acknowledge()
+        assert queue.get(timeout=10) == 1
         queue.close()
 
     def test_names(self, server: Kafka) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from diary import Diary
 from transport import Transport
 
 import conveyor
@@ -26,30 +27,7 @@ pytestmark = pytest.mark.needs("processes")
 
 FAULTS = int(os.environ.get("CONVEYOR_FAULTS", "0"))
 PRODUCERS, CONSUMERS = 3, 3
-
-
-class Diary:
-    """Lines of "PID DEED ITEM" that any process appends, each in one step of the kernel's."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = os.open(path, os.O_CREAT | os.O_APPEND | os.O_RDWR)
-
-    def close(self) -> None:
-        os.close(self._file)
-
-    def write(self, deed: str, item: str = "-") -> None:
-        os.write(self._file, f"{os.getpid()} {deed} {item}\n".encode())
-
-    def at_work(self, deed: str) -> set[int]:
-        """Who has written this deed, as far as the end of the file says."""
-        with self.path.open() as file:
-            file.seek(max(0, self.path.stat().st_size - 4000))
-            return {int(words[0]) for line in file if len(words := line.split()) == 3 and words[1] == deed}
-
-    def lines(self) -> list[tuple[int, str, str]]:
-        words = [line.split() for line in self.path.read_text().splitlines()]
-        return [(int(pid), deed, item) for pid, deed, item in words]
+MOST_WAITING = 2000
 
 
 def produce(url: str, path: Path) -> None:
@@ -57,6 +35,8 @@ def produce(url: str, path: Path) -> None:
     queue: Any = conveyor.connect(url)
     number = 0
     while True:
+        while number % 50 == 0 and queue.qsize() > MOST_WAITING:
+            time.sleep(0.1)  # while consumers are held up: what waits in the end must be worked off
         item = f"{os.getpid()}:{number}"
         try:
             queue.put(item, timeout=60)

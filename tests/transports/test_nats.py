@@ -126,12 +126,6 @@ class TestNames:
 
 
 class TestWhatItCannot:
-    def test_bytes(self, url: str) -> None:
-        with pytest.raises(NotSupported, match=r"max_bytes.*redis"):
-            conveyor.connect(url, max_bytes=1000)
-        with pytest.raises(FileNotFoundError):  # nothing was left behind
-            conveyor.connect(url, create=False)
-
     def test_items_that_the_server_does_not_take(self, url: str) -> None:
         queue: Any = conveyor.connect(url)
         with pytest.raises(ItemTooLarge, match="max_payload"):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import os
 import random
 import threading
 import time
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from diary import Diary
 from transport import TRANSPORTS, Transport
 
 import conveyor
@@ -192,86 +196,100 @@ class TestTheAnswerIsLost:
         direct.close()
 
 
-class Ledger:
-    """What was put, and what was seen: by all threads."""
-
-    def __init__(self) -> None:
-        self.put: set[tuple[int, int]] = set()
-        self.seen: Counter[tuple[int, int]] = Counter()
-        self.in_doubt: set[tuple[int, int]] = set()
-        self.lock = threading.Lock()
-        self.is_over = False
-
-    def produce(self, queue: Any, who: int) -> None:
-        number = 0
-        while not self.is_over:
-            queue.put((who, number), timeout=60)
-            self.put.add((who, number))
-            number += 1
-
-    def consume(self, queue: Any, leased: bool) -> None:
-        worked = (0, 0)
-        while True:
-            try:
-                if leased:
-                    with queue.lease(timeout=60) as item:
-                        worked = item
-                else:
-                    item = queue.get(timeout=60)
-            except conveyor.ShutDown:
-                return
-            except conveyor.LeaseLost:
-                # It was worked on, and perhaps by somebody else as well.
-                self.in_doubt.add(worked)
-                continue
-            with self.lock:
-                self.seen[item] += 1
+PRODUCERS, CONSUMERS = 3, 3
 
 
-def storm(url: str, faults: Callable[[], bool]) -> Ledger:
-    """Two producers and three consumers, each with a handle of its own; `faults` is called until it says no."""
-    ledger = Ledger()
-    control: Any = conveyor.connect(url)
-    handles: list[Any] = [conveyor.connect(url) for _ in range(5)]
-    producers = [Calling(lambda n=n: ledger.produce(handles[n], n)) for n in range(2)]  # type: ignore[misc]
-    consumers = [Calling(lambda n=n: ledger.consume(handles[n], n > 2)) for n in range(2, 5)]  # type: ignore[misc]
-    while faults() and all(calling.is_alive() for calling in (*producers, *consumers)):
+def produce(url: str, path: Path, over: Any) -> None:
+    """Put until it is over."""
+    diary = Diary(path)
+    queue: Any = conveyor.connect(url)
+    number = 0
+    while not over.is_set():
+        item = f"{os.getpid()}:{number}"
+        queue.put(item, timeout=60)
+        diary.write("put", item)
+        number += 1
+        time.sleep(0.005)  # the load, not a wait: consumers take longer
+
+
+def consume(url: str, path: Path, leases: bool) -> None:
+    """Take until the queue ends."""
+    diary = Diary(path)
+    queue: Any = conveyor.connect(url)
+    item = ""
+    while True:
+        try:
+            if leases:
+                with queue.lease() as item:
+                    pass
+            else:
+                item = queue.get()
+        except conveyor.ShutDown:
+            return
+        except conveyor.LeaseLost:
+            # It was worked on, and perhaps by somebody else as well.
+            diary.write("in-doubt", item)
+            continue
+        diary.write("seen", item)
+
+
+def storm(url: str, folder: Path, kind: type[Transport], faults: Callable[[], bool]) -> None:
+    """Three processes put and three take while `faults` is called until it says no; nothing may be lost."""
+    diary = Diary(folder / "diary")
+    context = multiprocessing.get_context("fork")
+    over = context.Event()
+    producers = [context.Process(target=produce, args=(url, diary.path, over)) for _ in range(PRODUCERS)]
+    consumers = [context.Process(target=consume, args=(url, diary.path, n > 0)) for n in range(CONSUMERS)]
+    for process in (*producers, *consumers):
+        process.daemon = True
+        process.start()
+    until(lambda: len(diary.at_work("put")) > 0 and len(diary.at_work("seen")) > 0, "they work")
+    while faults() and all(process.is_alive() for process in (*producers, *consumers)):
         pass
-    ledger.is_over = True
-    for producer in producers:
-        producer.result()
+    over.set()
+    for process in producers:
+        process.join(60)
+        assert process.exitcode == 0
+    control: Any = conveyor.connect(url)
     control.shutdown()
-    for consumer in consumers:
-        consumer.result()
+    for process in consumers:
+        process.join(60)
+        assert process.exitcode == 0
     # What a connection had that was cut just then came back after the end.
     with contextlib.suppress(conveyor.ShutDown):
         while True:
-            ledger.seen[control.get(timeout=5)] += 1
-    for handle in (control, *handles):
-        handle.close()
-    return ledger
+            diary.write("seen", control.get(timeout=5))
+    control.close()
+    diary.close()
+    deeds: dict[str, Counter[str]] = defaultdict(Counter)
+    for _, deed, item in diary.lines():
+        deeds[deed][item] += 1
+    lost = deeds["put"].keys() - deeds["seen"].keys() - deeds["in-doubt"].keys()
+    assert deeds["put"]
+    assert not lost, f"{len(lost)} of {len(deeds['put'])} lost"
+    if kind.exactly_once:
+        assert set(deeds["seen"].values()) == {1}
 
 
 class TestStorm:
     def test_connections_are_cut(
-        self, server: Server, proxy: Proxy, name: str, kind: type[Transport]
+        self, server: Server, proxy: Proxy, name: str, kind: type[Transport], tmp_path: Path
     ) -> None:
+        """They are cut, and what passes comes late now and then."""
         chance = random.Random(5)
         left = 200
 
-        def cut() -> bool:
+        def fail() -> bool:
             nonlocal left
             time.sleep(chance.uniform(0.001, kind.calm))
+            if chance.random() < 0.1:
+                proxy.delay(chance.choice((0.0, 0.002)))
             left -= proxy.cut()
             return left > 0
 
-        ledger = storm(server.url(name, port=proxy.port, **kind.options), cut)
-        assert ledger.put
-        assert {*ledger.seen, *ledger.in_doubt} >= ledger.put, "lost"
-        if kind.exactly_once:
-            assert set(ledger.seen.values()) == {1}
+        storm(server.url(name, port=proxy.port, **kind.options), tmp_path, kind, fail)
 
-    def test_the_server_is_killed(self, kind: type[Transport]) -> None:
+    def test_the_server_is_killed(self, kind: type[Transport], tmp_path: Path) -> None:
         assert kind.server is not None
         server = make_server(kind.server)
         server.start()
@@ -286,10 +304,6 @@ class TestStorm:
                 left -= 1
                 return left > 0
 
-            ledger = storm(server.url("jobs", **kind.options), kill)
+            storm(server.url("jobs", **kind.options), tmp_path, kind, kill)
         finally:
             server.kill()
-        assert ledger.put
-        assert {*ledger.seen, *ledger.in_doubt} >= ledger.put, "lost"
-        if kind.exactly_once:
-            assert set(ledger.seen.values()) == {1}

@@ -49,23 +49,6 @@ def channel(server: RabbitMQ) -> Iterator[Any]:
 
 
 class TestWhatItCannot:
-    @pytest.mark.parametrize("bound", ["maxsize", "max_bytes"])
-    def test_bounds(self, url: str, bound: str) -> None:
-        with pytest.raises(NotSupported, match=rf"{bound}.*redis"):
-            conveyor.connect(url, **{bound: 10})  # type: ignore[call-overload]
-        queue: Any = conveyor.connect(url)  # nothing was left behind
-        queue.put(1)
-        queue.close()
-
-    def test_delays(self, url: str) -> None:
-        queue: Any = conveyor.connect(url)
-        queue.put(1)
-        lease = queue.lease()
-        with pytest.raises(NotSupported, match="5 s"):
-            lease.release(delay=5)
-        lease.acknowledge()
-        queue.close()
-
     def test_logs(self, url: str) -> None:
         with pytest.raises(NotSupported, match="keep"):
             conveyor.connect(url, kind="topic", keep=3)

@@ -7,6 +7,7 @@ metadata of that commit. Beside it lies the control record, a log of its own.
 
 from __future__ import annotations
 
+from ...errors import NotSupported
 from ..port import Backend
 from ..tls import TLS_OPTIONS
 from ..topic_port import TopicBackend
@@ -21,6 +22,8 @@ SHAPE = Shape(
     options={
         # The group of consumers; one queue has one.
         "group": Option("str"),
+        # A queue is a group of consumers, or would be a share group of KIP-932: see `queue`.
+        "mode": Option("group|share", "group"),
         # Of a topic of Kafka's that is made now. So many processes can take items at a time; order is that of each.
         "partitions": Option("int", 1, 1),
         # Copies of each item; none said: as the cluster has it for new topics.
@@ -36,7 +39,17 @@ SHAPE = Shape(
 
 
 def queue(url: Url) -> Backend:
-    """The queue at `url`."""
+    """The queue at `url`.
+
+    Raises:
+        NotSupported: mode=share. docs/adr/0025-share-groups.md says what no released client can do yet.
+    """
+    if url.options["mode"] == "share":
+        raise NotSupported(
+            f"{url}: mode=share needs a client that holds two leases of a share group at a time and renews them, and "
+            "none is released; leave it out: the group acknowledges in any order, and partitions= says how many "
+            "processes take items at the same time"
+        )
     return KafkaQueue(url)
 
 

@@ -40,12 +40,13 @@ _POLL_SECONDS = 0.1
 _ATTEMPT_SECONDS = 0.25
 # Until all servers of a cluster know of a topic that was just made.
 _SPREAD_SECONDS = 2.0
-# What a client says for ever that has not heard of a new leader.
+# What a client says for ever that has not heard of a new leader, or that its connection is half closed.
 _STALE = (
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError._NOENT,
+    KafkaError._TIMED_OUT,
 )
 _BROKERS_GONE = (KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)
 
@@ -154,13 +155,18 @@ class Client:
                 if code not in fine:
                     self.check()
                     if code in _STALE:
-                        with self._lock:
-                            self._administration = None
+                        self._renew_administration()
                     raise raised(error, self.url) from error
                 results[key] = None
             except TimeoutError as error:
+                self._renew_administration()
                 raise ConnectionLost("no answer") from error
         return results
+
+    def _renew_administration(self) -> None:
+        """It goes on asking who cannot answer: a leader that is none any more, or by a half-closed connection."""
+        with self._lock:
+            self._administration = None
 
     def partitions_of(self, topic: str) -> int:
         """How many a topic has; 0: there is none of that name."""
