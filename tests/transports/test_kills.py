@@ -52,7 +52,7 @@ def consume(url: str, path: Path) -> None:
     queue: Any = conveyor.connect(url)
     while True:
         try:
-            lease = queue.lease(timeout=60)
+            lease = queue.lease()  # for as long as others have the items
         except conveyor.ShutDown:
             return
         diary.write("leased", lease.item)

@@ -203,6 +203,7 @@ def produce(url: str, path: Path, over: Any) -> None:
     """Put until it is over."""
     diary = Diary(path)
     queue: Any = conveyor.connect(url)
+    diary.write("ready")
     number = 0
     while not over.is_set():
         item = f"{os.getpid()}:{number}"
@@ -216,6 +217,7 @@ def consume(url: str, path: Path, leases: bool) -> None:
     """Take until the queue ends."""
     diary = Diary(path)
     queue: Any = conveyor.connect(url)
+    diary.write("ready")
     item = ""
     while True:
         try:
@@ -243,7 +245,10 @@ def storm(url: str, folder: Path, kind: type[Transport], faults: Callable[[], bo
     for process in (*producers, *consumers):
         process.daemon = True
         process.start()
-    until(lambda: len(diary.at_work("put")) > 0 and len(diary.at_work("seen")) > 0, "they work")
+    until(
+        lambda: sum(deed == "ready" for _, deed, _ in diary.lines()) == PRODUCERS + CONSUMERS,
+        "all are connected",
+    )
     while faults() and all(process.is_alive() for process in (*producers, *consumers)):
         pass
     over.set()
