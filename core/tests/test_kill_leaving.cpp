@@ -42,7 +42,7 @@ Nanoseconds soon() { return monotonic_now() + second; }
 void leaving_a_lock(const std::string& point) {
   const Place place = carve(CellType::lock, sizeof(LockCell));
   Mutex mutex(place.as<LockCell>());
-  place.region->noted_cells().note(place.offset);
+  place.region->noted_cells().note(place.offset, leave_cells);
   reap(doomed(point, [&] {
     mutex.take();
     end_normally();
@@ -56,7 +56,7 @@ void units_left(const std::string& point) {
   const Place place = carve(CellType::semaphore, sizeof(SemaphoreCell));
   Semaphore semaphore(place.as<SemaphoreCell>());
   semaphore.initialise(2, 0);
-  place.region->noted_cells().note(place.offset);
+  place.region->noted_cells().note(place.offset, leave_cells);
   reap(start([&] {
     acquired(semaphore, soon());
     end_normally();

@@ -21,7 +21,7 @@ Nanoseconds shortly() { return monotonic_now() + 50'000'000; }
 
 Place noted(CellType type, std::size_t size) {
   const Place place = carve(type, size);
-  place.region->noted_cells().note(place.offset);
+  place.region->noted_cells().note(place.offset, leave_cells);
   return place;
 }
 

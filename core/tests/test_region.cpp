@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "conveyor/memory/region.hpp"
+#include "conveyor/queue/segment.hpp"
 
 using namespace conveyor;
 

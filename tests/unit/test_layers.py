@@ -1,7 +1,8 @@
-"""Who may import whom: the layer map in src/conveyor/__init__.py, enforced.
+"""Who may import whom: the layer maps, enforced.
 
-The map is parsed from that comment, so that the text which people read and the rule which is
-enforced cannot drift apart.
+src/conveyor/__init__.py has the map of the package, the __init__.py of a folder that of its files, and CMakeLists.txt
+those of the core and of the native code. They are parsed from these comments, so that the text which people read and
+the rule which is enforced cannot drift apart.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "conveyor"
 CORE = ROOT / "core"
+NATIVE = PACKAGE / "_native"
+# Folders whose files stand on floors of their own.
+MAPPED = ("_memory", "bench", "cli", "codecs", "inspection", "queues", "shared", "topics")
 ROW = re.compile(r"#   (?P<names>[\w/]+(?:, [\w/]+)*)(?: \| (?P<outside>\w+(?: \w+)*))?")
 
 # Standard modules too heavy or too far from the subject to be loaded by a mere `import conveyor`.
@@ -45,13 +49,14 @@ class LayerMap:
     outside: dict[str, frozenset[str]]  # name -> packages outside the standard library
 
 
-def parse_map(text: str) -> LayerMap:
-    lines = iter(text.splitlines())
+def parse_map(text: str, of: str = "") -> LayerMap:
+    """The map whose comment begins with `# Layer map{of}`."""
+    lines = map(str.strip, text.splitlines())
     for line in lines:
-        if line.startswith("# Layer map"):
+        if re.match(rf"# Layer map{of}\b", line):
             break
     else:
-        raise ValueError("no comment that begins with '# Layer map'")
+        raise ValueError(f"no comment that begins with '# Layer map{of}'")
     rows: list[re.Match[str]] = []
     for line in lines:
         row = ROW.fullmatch(line.rstrip())
@@ -137,6 +142,32 @@ def test_imports_only_what_stands_lower(path: Path, layers: LayerMap) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("folder", MAPPED)
+def test_the_files_of_a_folder_import_only_what_stands_lower(folder: str) -> None:
+    room = PACKAGE / folder
+    floors = parse_map((room / "__init__.py").read_text()).floors
+
+    def floor(parts: tuple[str, ...]) -> str | None:
+        """What the map calls the file or folder that a name in the folder begins with; None: its __init__."""
+        return next((name for name in (parts[0], f"{parts[0]}/") if name in floors), None)
+
+    files = {
+        path: f"{parts[0]}/" if len(parts := path.relative_to(room).parts) > 1 else path.stem
+        for path in room.rglob("*.py")
+        if path != room / "__init__.py"
+    }
+    assert set(files.values()) == floors.keys(), "the layer map names every file, and nothing else"
+    wrong = [
+        f"{path.name}:{line}: {dotted} is not under {own}"
+        for path, own in files.items()
+        for line, dotted in imports_of(path)
+        if dotted.startswith(f"conveyor.{folder}.")
+        and (other := floor(tuple(dotted.split(".")[2:]))) not in (None, own)
+        and floors[other] >= floors[own]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 class TestTheParser:
     TEXT = """
 # Layer map, highest floor first. Prose may follow,
@@ -178,6 +209,37 @@ class TestTheCore:
             )
             code = line.split("//")[0]
             assert not re.search(r"\bPy(_|[A-Z]\w+_)[A-Z]\w+|\bPyObject\b|\bnb::", code), f"line {number}"
+
+    @pytest.mark.parametrize(
+        ("of", "roots"),
+        [
+            (" of core", (CORE / "include" / "conveyor", CORE / "src")),
+            (" of src/conveyor/_native", (NATIVE,)),
+        ],
+        ids=["core", "native"],
+    )
+    def test_folders_include_only_what_stands_lower(self, of: str, roots: tuple[Path, ...]) -> None:
+        floors = parse_map((ROOT / "CMakeLists.txt").read_text(), of).floors
+
+        def floor(within: Path) -> str:
+            return f"{within.parts[0]}/" if len(within.parts) > 1 else within.stem
+
+        wrong, seen = [], set[str]()
+        for root in roots:
+            for path in (each for each in root.rglob("*") if each.suffix in {".hpp", ".cpp"}):
+                own = floor(path.relative_to(root))
+                seen.add(own)
+                for name in re.findall(r'#\s*include ["<]([^">]+)[">]', path.read_text()):
+                    found = [
+                        at.relative_to(each)
+                        for each in roots
+                        for at in ((path.parent / name).resolve(), (each.parent / name).resolve())
+                        if at.exists() and each in at.parents
+                    ]
+                    if found and (other := floor(found[0])) != own and floors[other] >= floors[own]:
+                        wrong.append(f"{path.relative_to(root)}: {name} is not under {own}")
+        assert seen == floors.keys(), "the layer map names every folder, and nothing else"
+        assert not wrong, "\n".join(wrong)
 
     def test_headers_have_no_circle(self) -> None:
         headers = CORE / "include" / "conveyor"

@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "conveyor/queue/segment.hpp"
+#include "conveyor/base/identity.hpp"
 
 namespace conveyor {
 

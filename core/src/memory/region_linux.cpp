@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "conveyor/process/normal_end.hpp"
 #include "mappings.hpp"
 #include "shared_file.hpp"
 
@@ -279,7 +278,7 @@ RegionGlance Region::glance(int memory_fd) {
 
 Region::~Region() {
   // Whoever lets go of a lock that it holds leaves it behind.
-  if (header_ != nullptr) leave_cells(*this);
+  if (header_ != nullptr) noted_cells_.leave(*this);
   if (memory_fd_ >= 0) close(memory_fd_);
 }
 

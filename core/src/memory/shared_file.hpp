@@ -5,7 +5,9 @@
 
 #include <string>
 
-#include "conveyor/queue/segment.hpp"
+#include "conveyor/base/fault.hpp"
+#include "conveyor/base/identity.hpp"
+#include "conveyor/base/owner.hpp"
 
 namespace conveyor {
 

@@ -1,6 +1,7 @@
 #include "conveyor/process/normal_end.hpp"
 
 #include "../memory/mappings.hpp"
+#include "conveyor/queue/segment.hpp"
 #include "conveyor/sync/cells.hpp"
 #include "conveyor/sync/semaphore.hpp"
 

@@ -1,5 +1,6 @@
 #include "../memory/mappings.hpp"
 #include "../memory/shared_file.hpp"
+#include "conveyor/memory/region.hpp"
 #include "segment_checks.hpp"
 
 #include <algorithm>

@@ -1,1 +1,6 @@
 """What lies under every shared object: names, references that travel in pickles, descriptors, waiting, ends."""
+
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   reducers, references
+#   arrays, assignable, descriptor_server, names, normal_end, passing, producing, waiter

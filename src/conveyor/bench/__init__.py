@@ -14,3 +14,17 @@
 
 Nothing here is imported by the rest of conveyor but by the ``bench`` verb.
 """
+
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   __main__
+#   cli
+#   plot
+#   document, report, session
+#   run, verdicts
+#   bars, extras, runner
+#   codec, settings, summary
+#   backlog, codec_items, idle, measurement, roofline
+#   memory, payloads, rivals/
+#   arrays
+#   busy, machine, optional, processes, topologies

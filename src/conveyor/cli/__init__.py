@@ -1,1 +1,9 @@
 """The `conveyor` command: one verb a file. Data goes to standard output, all else to standard error."""
+
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   app
+#   map
+#   doctor, gc, get, map_run, put, rm, tail
+#   demo, info, item_lines, line_function, run, terminal
+#   bench, exit_codes, jobs, map_figures, producer_consumer, target

@@ -4,6 +4,15 @@
 what it changes, stands in docs/codecs.md and at its class.
 """
 
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   envelope
+#   formats
+#   arrow_codec, json_codec, msgpack_codec, plain_codec, raw_codec
+#   _refusal, _shipped
+#   _resolve
+#   codec, foreign_values, signature
+
 from ._resolve import resolve
 from .codec import Codec
 

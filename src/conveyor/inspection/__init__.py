@@ -3,6 +3,13 @@
 No terminal code in here: see `conveyor.cli`.
 """
 
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   examination
+#   collector, queues, system
+#   named_segment
+#   finding, memory_limit, process, size
+
 from .collector import Collected, Outcome, collect
 from .examination import examine
 from .finding import Finding, Level

@@ -1,5 +1,11 @@
 """Shared state: locks and their kin, values, arrays, structs, dicts and lists in shared memory."""
 
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   array, condition, struct, value
+#   barrier, dict, event, list, locks, semaphores
+#   _cell, key_update, _keys, _number_types, _store, _wait
+
 import typing as _typing
 
 from .._lazy import lazy as _lazily

@@ -1,5 +1,11 @@
 """Topics in shared memory: one log, and many readers that each have all of it."""
 
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   topic
+#   subscription
+#   _aio_wait, statistics
+
 import typing as _typing
 
 from .._lazy import lazy as _lazily

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["STEPS", "Slate", "step_seconds"]
 
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
-# As in core/include/conveyor/meter.hpp.
+# As in core/include/conveyor/worker/meter.hpp.
 _SINCE, _BUSY, _WAITED, _ITEMS, _SLOW, _SETUP, _ARRIVED, _LINK, _TEARDOWN, _UNWANTED, _ATTEMPT = range(11)
 _HISTOGRAM = 16
 # The word on attempts has the items finished before, times this, and the number.

@@ -25,7 +25,8 @@
 #include <vector>
 
 #include "conveyor/base/kill_point.hpp"
-#include "conveyor/queue/layout.hpp"
+#include "conveyor/base/status.hpp"
+#include "conveyor/memory/ending_layout.hpp"
 
 namespace conveyor {
 
@@ -130,5 +131,13 @@ class Producers {
   ProducerPlace& place_;
   ProducerTable* table_;
 };
+
+constexpr Status entering_status(Producers::Entered entered) {
+  switch (entered) {
+    case Producers::Entered::crowded: return Status::crowded;
+    case Producers::Entered::no_memory: return Status::no_memory;
+    default: return Status::ok;
+  }
+}
 
 }  // namespace conveyor

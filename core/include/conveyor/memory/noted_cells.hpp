@@ -8,6 +8,8 @@
 
 namespace conveyor {
 
+class Region;
+
 class NotedCells {
  public:
   NotedCells() = default;
@@ -15,12 +17,17 @@ class NotedCells {
   NotedCells& operator=(const NotedCells&) = delete;
   ~NotedCells() { delete bits_.load(relaxed); }  // relaxed: nobody else has it any more
 
+  // What leaves the noted cells of a region when this process lets go of it.
+  using Leave = void (*)(Region&);
+
   // `offset` of a cell in the payload. Beyond what an arena has, nothing is noted: no cell is ever carved there.
-  void note(std::uint64_t offset) {
+  // `how`: of those who know what a cell is, the same each time.
+  void note(std::uint64_t offset, Leave how) {
     const std::uint64_t index = offset / unit;
     if (index >= most) return;
     Bits* bits = bits_.load(acquire);
     if (bits == nullptr) {
+      leave_.store(how, relaxed);  // relaxed: seen by whoever sees the bits
       auto* const fresh = new Bits{};
       // Between threads of this process: the bits are zeros before they are seen.
       if (bits_.compare_exchange_strong(bits, fresh, acq_rel, acquire)) {
@@ -32,6 +39,11 @@ class NotedCells {
     Atomic<std::uint64_t>& word = (*bits)[index / 64];
     const std::uint64_t bit = std::uint64_t{1} << index % 64;
     if ((word.load(relaxed) & bit) == 0) word.fetch_or(bit, relaxed);
+  }
+
+  // The last of the region in this process.
+  void leave(Region& region) const {
+    if (bits_.load(acquire) != nullptr) leave_.load(relaxed)(region);
   }
 
   template <class Action>
@@ -48,6 +60,7 @@ class NotedCells {
   static constexpr std::uint64_t most = (1 << 20) / unit;  // in the payload of an arena
   using Bits = std::array<Atomic<std::uint64_t>, most / 64>;
   Atomic<Bits*> bits_{nullptr};
+  Atomic<Leave> leave_{nullptr};
 };
 
 }  // namespace conveyor

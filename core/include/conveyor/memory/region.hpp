@@ -14,12 +14,17 @@
 #include <memory>
 #include <string>
 
+#include "conveyor/base/alignment.hpp"
+#include "conveyor/base/fault.hpp"
+#include "conveyor/base/identity.hpp"
+#include "conveyor/memory/ending.hpp"
 #include "conveyor/memory/noted_cells.hpp"
 #include "conveyor/memory/view.hpp"
-#include "conveyor/queue/segment.hpp"
 
 namespace conveyor {
 
+// What the file of a queue begins with, and that of a region: they are of one space of names.
+inline constexpr std::uint64_t segment_magic = 0x726f79'65766e6f63;  // "conveyor"
 inline constexpr std::uint64_t region_magic = 0x6e6f69676572'7663;  // "cvregion"
 inline constexpr std::uint32_t region_version = 1;
 

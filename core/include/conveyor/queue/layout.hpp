@@ -15,19 +15,18 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "conveyor/base/alignment.hpp"
 #include "conveyor/base/atomic.hpp"
 #include "conveyor/base/lock.hpp"
 #include "conveyor/base/owner.hpp"
 #include "conveyor/base/wait.hpp"
+#include "conveyor/memory/ending_layout.hpp"
 
 namespace conveyor {
 
-inline constexpr std::uint64_t segment_magic = 0x726f79'65766e6f63;  // "conveyor"
 inline constexpr std::uint32_t layout_version = 4;
-inline constexpr std::size_t cache_line = 64;
 inline constexpr std::size_t page_size = 64 * 1024;
 inline constexpr std::uint32_t no_page = UINT32_MAX;
-inline constexpr std::uint64_t no_ticket = UINT64_MAX;
 inline constexpr std::uint64_t unbounded = UINT64_MAX;
 
 // One side's private state, kept twice: the published word selects the valid copy, so that storing
@@ -142,41 +141,6 @@ struct alignas(cache_line) LeaseState {
 static_assert(sizeof(LeaseState) == cache_line);
 
 inline constexpr std::size_t attachment_capacity = 512;
-
-// Header::ended: whether the queue takes items, and what becomes of those in it. Only grows.
-enum class End : std::uint32_t {
-  none = 0,
-  drain,  // no more puts; what waits may be taken
-  drop,   // what waits is dropped, too
-};
-
-// How many processes may be inside `producing()` at a time, and how many of them stand in the header. A place in the
-// table has memory once it was needed.
-inline constexpr std::uint32_t producer_capacity = 65536;
-inline constexpr std::uint32_t producers_in_front = 16;
-inline constexpr std::uint32_t producer_lost = 1U << 31;    // in ProducerSlot::blocks
-inline constexpr std::uint32_t producers_armed = 1U << 31;  // in EndingState::expected
-
-// A process inside `producing()`, or one that died there. Written under the producers' lock.
-struct ProducerSlot {
-  Atomic<OwnerId> owner;         // nobody: the slot is free
-  Atomic<std::uint32_t> blocks;  // how many blocks it is in; or producer_lost | the signal that killed it, 0: not known
-  std::uint32_t reserved;
-  // Items that it put: `counted`, but `next` once the count of the tail has reached `at`.
-  Atomic<std::uint64_t> counted;
-  Atomic<std::uint64_t> next;
-  Atomic<std::uint64_t> at;
-};
-static_assert(sizeof(ProducerSlot) == 40);
-
-// How the queue will end (ending.hpp). Written under the producers' lock.
-struct alignas(cache_line) EndingState {
-  Atomic<std::uint32_t> expected;  // producers that must still come; producers_armed: the queue ends by itself
-  Atomic<std::uint32_t> high;  // slots from here on are free, and may have no memory
-  Atomic<std::uint64_t> intent;  // the change of a slot that is under way, whole, or 0
-  ProducerSlot producers[producers_in_front];
-};
-static_assert(sizeof(EndingState) == 11 * cache_line);
 
 enum class PageUse : std::uint32_t {
   none = 0,  // never used, or free
@@ -305,7 +269,5 @@ inline constexpr std::size_t inline_limit = 16 * 1024;
 
 // The longest message that has runs.
 inline constexpr std::size_t most_of_runs = sizeof(RunTable) + most_runs * sizeof(RunReference) + inline_limit;
-
-constexpr std::size_t align8(std::size_t size) { return (size + 7) & ~std::size_t{7}; }
 
 }  // namespace conveyor

@@ -3,24 +3,15 @@
 
 #include <cstdint>
 #include <memory>
-#include <stdexcept>
 #include <string>
 
+#include "conveyor/base/fault.hpp"
+#include "conveyor/base/identity.hpp"
 #include "conveyor/memory/ending.hpp"
 #include "conveyor/memory/view.hpp"
 #include "conveyor/queue/layout.hpp"
 
 namespace conveyor {
-
-enum class Fault { system, memory, corrupt, version, kind, exists, missing, denied };
-
-class SegmentError : public std::runtime_error {
- public:
-  SegmentError(Fault whose, int number, const std::string& text)
-      : std::runtime_error(text), fault(whose), error(number) {}
-  const Fault fault;
-  const int error;  // errno, or 0
-};
 
 struct Bounds {
   std::uint64_t items = unbounded;
@@ -38,12 +29,6 @@ struct Hint {
   OwnerId owner = nobody;
   int memory_fd = -1;
   int ready_fd = -1;
-};
-
-struct Identity {
-  std::uint64_t device = 0;
-  std::uint64_t inode = 0;
-  bool operator==(const Identity&) const = default;
 };
 
 // Where the parts of a segment with so many pages lie.

@@ -20,6 +20,7 @@
 #include <string_view>
 
 #include "conveyor/base/kill_point.hpp"
+#include "conveyor/base/status.hpp"
 #include "conveyor/memory/ending.hpp"
 #include "conveyor/queue/lease.hpp"
 #include "conveyor/queue/pool.hpp"
@@ -27,30 +28,6 @@
 #include "conveyor/queue/segment.hpp"
 
 namespace conveyor {
-
-enum class Status {
-  ok,
-  full,         // no room within the bounds
-  empty,        // nothing to take
-  busy,         // the lock was not free; nothing was done
-  interrupted,  // a signal came while waiting for the lock; nothing was done
-  too_large,    // the item can never fit within max_bytes
-  no_memory,
-  corrupt,
-  refused,      // the sink did not take the item; it stays in the queue
-  shut_down,    // the queue takes no more items
-  crowded,      // too many producers are registered
-  too_many,     // as many items are leased as can be
-  lost,         // the lease is not its holder's any more
-};
-
-constexpr Status entering_status(Producers::Entered entered) {
-  switch (entered) {
-    case Producers::Entered::crowded: return Status::crowded;
-    case Producers::Entered::no_memory: return Status::no_memory;
-    default: return Status::ok;
-  }
-}
 
 // An item to put: `data`, of at most inline_limit bytes, and runs that already hold the rest.
 struct Outgoing {

@@ -28,8 +28,9 @@
 #include <vector>
 
 #include "conveyor/base/kill_point.hpp"
+#include "conveyor/base/status.hpp"
 #include "conveyor/memory/ending.hpp"
-#include "conveyor/queue/stream.hpp"
+#include "conveyor/memory/region.hpp"
 #include "conveyor/topic/fanout_layout.hpp"
 
 namespace conveyor {

@@ -11,11 +11,12 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "conveyor/base/alignment.hpp"
 #include "conveyor/base/atomic.hpp"
 #include "conveyor/base/lock.hpp"
 #include "conveyor/base/owner.hpp"
 #include "conveyor/base/wait.hpp"
-#include "conveyor/queue/layout.hpp"
+#include "conveyor/memory/ending_layout.hpp"
 
 namespace conveyor {
 

@@ -1,7 +1,7 @@
 // The way in: where each buffer goes, and its one copy.
 #include <algorithm>
 
-#include "../queue/channel.hpp"
+#include "../support/deadline.hpp"
 #include "packed.hpp"
 
 namespace conveyor::python {

@@ -1,7 +1,7 @@
 // The way out: buffers stay where they lie, lent to the object that is made.
 #include <cstring>
 
-#include "../queue/channel.hpp"
+#include "../support/deadline.hpp"
 #include "../support/errors.hpp"
 #include "packed.hpp"
 #include "pickling.hpp"

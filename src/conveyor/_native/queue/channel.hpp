@@ -17,6 +17,7 @@
 #include "../support/deadline.hpp"
 #include "../support/errors.hpp"
 #include "../support/holders.hpp"
+#include "../support/insist.hpp"
 #include "conveyor/queue/stream.hpp"
 #include "pipe_end.hpp"
 
@@ -34,47 +35,6 @@ class Marked {
  private:
   bool& mark_;
 };
-
-// Runs `attempt(patience)`, which waits for a lock, until it is done; or a Python error is set, as a signal's handler has
-// raised.
-template <class Attempt>
-Status insist_on_lock(Attempt attempt) {
-  for (;;) {
-    Status status;
-    {
-      const WithoutGil released;
-      status = attempt(longest_portion);
-    }
-    if (status != Status::busy && status != Status::interrupted) return status;
-    if (!look_for_signals()) return status;
-  }
-}
-
-// Leaves a block: whatever the handlers of signals raise meanwhile, which is raised in the end. Null with a Python error
-// set. Should a process be stopped in the midst of a put, only they can end the wait for it; a second later.
-template <class Attempt>
-nb::object insist_on_leaving(Attempt attempt) {
-  nb::object raised;
-  for (Nanoseconds end = forever; end > monotonic_now();) {
-    Status status;
-    {
-      const WithoutGil released;
-      status = attempt(longest_portion);
-    }
-    if (status != Status::busy && status != Status::interrupted) break;
-    if (look_for_signals()) continue;
-    raised = take_exception();
-    if (end == forever) end = monotonic_now() + grace;
-  }
-  if (!raised.is_valid()) return nb::none();
-  set_exception(raised);
-  return {};
-}
-
-// For `expect_producers`; false with a Python error set.
-bool parse_producer_count(nb::handle count, std::uint32_t& into);
-// ProducerLost, of the first of them. Null, with that set.
-nb::object raise_lost(const std::vector<LostProducer>& lost);
 
 class Channel {
  public:

@@ -5,29 +5,6 @@
 
 namespace conveyor::python {
 
-nb::object raise_lost(const std::vector<LostProducer>& lost) {
-  const LostProducer& one = lost.front();
-  const nb::object signal = one.signal == 0 ? nb::none() : nb::object(nb::int_(one.signal));
-  return raise_with("ProducerLost", nb::int_(one.pid), signal, nb::int_(one.items), nb::int_(lost.size() - 1));
-}
-
-bool parse_producer_count(nb::handle count, std::uint32_t& into) {
-  const long long wanted = foreign([&] { return PyLong_AsLongLong(count.ptr()); });
-  if (wanted == -1 && PyErr_Occurred() != nullptr && PyErr_ExceptionMatches(PyExc_OverflowError) == 0) {
-    if (PyErr_ExceptionMatches(PyExc_TypeError) != 0)
-      raise_format(PyExc_TypeError, "n is %R; it must be an integer from 0 to %u", count.ptr(),
-                   Producers::most_expected);
-    return false;
-  }
-  PyErr_Clear();
-  if (wanted < 0 || wanted > Producers::most_expected) {
-    raise_format(PyExc_ValueError, "n is %S; it must be from 0 to %u", count.ptr(), Producers::most_expected);
-    return false;
-  }
-  into = static_cast<std::uint32_t>(wanted);
-  return true;
-}
-
 nb::object Channel::raise_end() {
   if (stream_->dropped()) return raise("ShutDown", shut_down_text);
   const std::vector<LostProducer> lost = stream_->lost();

@@ -6,22 +6,13 @@
 
 #include <utility>
 
-#include "../queue/channel.hpp"
+#include "../support/deadline.hpp"
 #include "../support/errors.hpp"
+#include "conveyor/process/normal_end.hpp"
 #include "conveyor/sync/arena.hpp"
 #include "conveyor/sync/mutex.hpp"
 
 namespace conveyor::python {
-
-// SegmentError becomes the Python error.
-template <class Action>
-auto guarded(Action action) {
-  try {
-    return action();
-  } catch (const SegmentError& error) {
-    rethrow(error);
-  }
-}
 
 // A cell that a handle holds. When the handle goes and was never pickled, nobody else can have the cell.
 class HeldCell {
@@ -48,7 +39,7 @@ class HeldCell {
   }
 
  private:
-  void note() const { place_.region->noted_cells().note(place_.offset); }
+  void note() const { place_.region->noted_cells().note(place_.offset, leave_cells); }
 
   Place place_;
   bool known_ = false;

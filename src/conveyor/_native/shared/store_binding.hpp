@@ -4,7 +4,7 @@
 #include <nanobind/nanobind.h>
 
 #include "../payload/value_codec.hpp"
-#include "../queue/channel.hpp"
+#include "../support/deadline.hpp"
 #include "../support/plain_type.hpp"
 #include "conveyor/store/store.hpp"
 

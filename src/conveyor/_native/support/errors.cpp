@@ -56,6 +56,12 @@ nb::object raise_no_producer(Status status) {
                                     .c_str());
 }
 
+nb::object raise_lost(const std::vector<LostProducer>& lost) {
+  const LostProducer& one = lost.front();
+  const nb::object signal = one.signal == 0 ? nb::none() : nb::object(nb::int_(one.signal));
+  return raise_with("ProducerLost", nb::int_(one.pid), signal, nb::int_(one.items), nb::int_(lost.size() - 1));
+}
+
 nb::object raise_status(Status status, const Segment& segment, std::uint64_t payload) {
   const std::string size = std::to_string(payload);
   switch (status) {

@@ -5,6 +5,7 @@
 #include <nanobind/nanobind.h>
 
 #include <string>
+#include <vector>
 
 #include "conveyor/queue/segment.hpp"
 #include "conveyor/queue/stream.hpp"
@@ -34,8 +35,19 @@ nb::object raise_empty();
 nb::object raise_full(const char* text = nullptr, std::uint64_t needed = 0);
 // Why a process cannot enter `producing()`: `crowded`, or `no_memory`.
 nb::object raise_no_producer(Status status);
+// ProducerLost, of the first of them. Null, with that set.
+nb::object raise_lost(const std::vector<LostProducer>& lost);
 nb::object raise_status(Status status, const Segment& segment, std::uint64_t payload);
 [[noreturn]] void rethrow(const SegmentError& error);
+// SegmentError becomes the Python error.
+template <class Action>
+auto guarded(Action action) {
+  try {
+    return action();
+  } catch (const SegmentError& error) {
+    rethrow(error);
+  }
+}
 // OSError: errno says why a queue has no ready descriptor.
 [[noreturn]] void raise_unready(const Segment& segment);
 

@@ -5,7 +5,6 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include "../shared/state.hpp"
 #include "../support/errors.hpp"
 #include "../support/plain_type.hpp"
 #include "docs.hpp"

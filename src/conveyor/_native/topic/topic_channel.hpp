@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "../payload/packed.hpp"
+#include "../payload/pickling.hpp"
 #include "../payload/unreadable.hpp"
-#include "../queue/channel.hpp"
+#include "../support/deadline.hpp"
+#include "../support/insist.hpp"
 #include "conveyor/memory/region.hpp"
 #include "conveyor/topic/subscriber.hpp"
 
