@@ -104,7 +104,7 @@ void Pool::claim(std::uint32_t first, std::uint32_t pages, PageUse use) {
   Descriptor& descriptor = segment_.descriptor(first);
   descriptor.owner = self();
   descriptor.ticket = use == PageUse::stream ? 0 : no_ticket;
-  descriptor.lender = nobody;
+  descriptor.second_holder = nobody;
   descriptor.next = use == PageUse::stream ? no_page : pages;
   descriptor.use = use;
 }
@@ -116,9 +116,9 @@ void Pool::free(std::uint32_t first, std::uint32_t pages) {
   Descriptor& descriptor = segment_.descriptor(first);
   no_longer_lent(descriptor, pages);
   // A borrower that died is no user of the queue, so that nothing else brings a sweep.
-  if (descriptor.lender != nobody && is_alive(descriptor.lender)) {
-    descriptor.owner = nobody;  // the lender frees it
-    CONVEYOR_KILL_POINT("pool.kept-for-lender");
+  if (descriptor.second_holder != nobody && is_alive(descriptor.second_holder)) {
+    descriptor.owner = nobody;  // the second holder frees it
+    CONVEYOR_KILL_POINT("pool.kept-for-second-holder");
   } else {
     count = give_away(first, pages, evicted);
   }
@@ -131,11 +131,11 @@ void Pool::end_lending(std::uint32_t first, std::uint32_t pages) {
   int count = 0;
   Descriptor& descriptor = segment_.descriptor(first);
   if (!lock()) {
-    descriptor.lender = nobody;  // its taker's free finds that, or the sweep does
+    descriptor.second_holder = nobody;  // its taker's free finds that, or the sweep does
     segment_.header().sweep_wanted.store(1, relaxed);
     return;
   }
-  descriptor.lender = nobody;
+  descriptor.second_holder = nobody;
   CONVEYOR_KILL_POINT("pool.lending-ended");
   if (descriptor.owner == nobody) count = give_away(first, pages, evicted);
   unlock();
@@ -144,7 +144,7 @@ void Pool::end_lending(std::uint32_t first, std::uint32_t pages) {
 
 bool Pool::begin_lending(std::uint32_t first) {
   if (!lock()) return false;
-  segment_.descriptor(first).lender = self();
+  segment_.descriptor(first).second_holder = self();
   unlock();
   return true;
 }
@@ -155,8 +155,9 @@ bool Pool::borrow(const RunReference& run, OwnerId owner) {
   const Descriptor seen = snapshot(descriptor);
   const bool there = (seen.use == PageUse::lent || seen.use == PageUse::run) && seen.next == run.pages &&
                      seen.owner == owner && owner != nobody;
-  const bool may = there && (seen.lender == nobody || (seen.lender != self() && !is_alive(seen.lender)));
-  if (may) descriptor.lender = self();
+  const bool may =
+      there && (seen.second_holder == nobody || (seen.second_holder != self() && !is_alive(seen.second_holder)));
+  if (may) descriptor.second_holder = self();
   CONVEYOR_KILL_POINT("pool.borrowed");
   unlock();
   return may;
@@ -165,7 +166,7 @@ bool Pool::borrow(const RunReference& run, OwnerId owner) {
 void Pool::cancel_lending(std::uint32_t first) {
   const bool locked = lock();  // it was not put: nobody else writes there, lock or no lock
   segment_.descriptor(first).ticket = no_ticket;
-  segment_.descriptor(first).lender = nobody;
+  segment_.descriptor(first).second_holder = nobody;
   if (locked) unlock();
 }
 

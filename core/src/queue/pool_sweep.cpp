@@ -33,12 +33,12 @@ bool Pool::sweep(const Live& live) {
     const std::uint32_t length = used[page] ? 0 : length_of(page, high);
     bool keep = length != 0;
     if (keep) {
-      if (descriptor.lender != nobody && !alive(descriptor.lender)) descriptor.lender = nobody;
+      if (descriptor.second_holder != nobody && !alive(descriptor.second_holder)) descriptor.second_holder = nobody;
       const bool queued = live.head_count <= descriptor.ticket && descriptor.ticket < live.tail_count;
       if (!queued && !leased[page] && !alive(descriptor.owner)) {
         descriptor.owner = nobody;
         descriptor.use = PageUse::run;
-        keep = descriptor.lender != nobody;
+        keep = descriptor.second_holder != nobody;
       }
     }
     if (!keep) {
@@ -117,7 +117,8 @@ bool Pool::count(const Live& live, std::uint32_t& used, std::uint32_t& held) {
     const Descriptor& descriptor = segment_.descriptor(page);
     const bool queued = live.head_count <= descriptor.ticket && descriptor.ticket < live.tail_count;
     if (descriptor.use == PageUse::parked) held += 1;
-    if (length != 0 && !queued && (leased[page] || alive(descriptor.owner) || alive(descriptor.lender))) held += length;
+    if (length != 0 && !queued && (leased[page] || alive(descriptor.owner) || alive(descriptor.second_holder)))
+      held += length;
     page += std::max<std::uint32_t>(length, 1);
   }
   used = in_use();

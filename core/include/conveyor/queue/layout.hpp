@@ -153,16 +153,16 @@ enum class PageUse : std::uint32_t {
 struct Descriptor {
   PageUse use;
   std::uint32_t next;  // stream: the page after this one; run: its length in pages
-  // run: who works on it; means nothing while the item is in the queue. `nobody`: only the lender does.
+  // run: who works on it; means nothing while the item is in the queue. `nobody`: only the second holder does.
   OwnerId owner;
   // run: the number of the item that carries it, `no_ticket` until it is about to be put.
   // The run is the queue's while head <= ticket < tail; else it is its owner's, and garbage if
   // the owner is dead.
   // stream, parked: at least as many as there are leased messages in it.
   std::uint64_t ticket;
-  // run: the producer that filled it in place, put it, and still looks at it: it is free when the owner
-  // AND the lender have let go of it. `nobody`: there is none.
-  OwnerId lender;
+  // run: who looks at it beside its owner: the producer that filled it in place and put it, or one that reads what
+  // another has received (Pool::borrow). It is free when both have let go of it. `nobody`: there is none.
+  OwnerId second_holder;
 };
 static_assert(sizeof(Descriptor) == 32);
 

@@ -28,7 +28,7 @@ class Pool {
   // `pages` pages in a row, with memory behind them, owned by this process. Not zeroed.
   Allocation allocate(std::uint32_t pages, PageUse use);
   // Frees what `allocate` gave: `pages` must be the same number.
-  // Kept, and nobody's, while a lender still looks at it.
+  // Kept, and nobody's, while a second holder still looks at it.
   void free(std::uint32_t first, std::uint32_t pages);
 
   // The owner goes on reading these runs where they lie, for as long as it likes, and then frees them.
