@@ -1,13 +1,14 @@
 """The house rules: sizes, docstrings, the change log, and native mistakes that no compiler sees.
 
-The names that DESIGN.md gives to places in the code (sync points, kill points) are checked against
-docs/memory-model.md, so that the argument for each stays beside the code.
+The names of places in the code (sync points, kill points) are checked against docs/memory-model.md, so that the
+argument for each stays beside the code.
 """
 
 from __future__ import annotations
 
 import ast
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -23,6 +24,17 @@ ROOT = Path(__file__).parents[2]
 CORE = ROOT / "core"
 NATIVE = ROOT / "src" / "conveyor" / "_native"
 SEAM = CORE / "include" / "conveyor" / "base" / "atomic.hpp"
+# What lies in shared memory; the header of a region and the one page of a worker's figures stand with their classes.
+LAYOUTS = [
+    CORE / "include" / "conveyor" / name
+    for name in (
+        "memory/ending_layout.hpp",
+        "queue/layout.hpp",
+        "store/store_layout.hpp",
+        "sync/cells.hpp",
+        "topic/fanout_layout.hpp",
+    )
+]
 MEMORY_MODEL_FILE = ROOT / "docs" / "memory-model.md"
 MEMORY_MODEL = MEMORY_MODEL_FILE.read_text() if MEMORY_MODEL_FILE.exists() else ""
 LONGEST_FILE = 399
@@ -215,23 +227,42 @@ class TestNative:
             ]
         assert not found, "call it by what gil.hpp has for it, or within foreign"
 
+    def test_what_native_code_names_in_the_package_is_there(self) -> None:
+        names = {
+            name
+            for path in NATIVE_FILES
+            for name in re.findall(r'"(conveyor\.(?!_native\b)[\w.]*\w)"', path.read_text())
+        }
+        assert "conveyor.errors" in names
+        for name in names:
+            pkgutil.resolve_name(name)
+
     def test_headers_are_read_once(self) -> None:
         headers = [path for path in CORE_FILES + NATIVE_FILES if path.suffix == ".hpp"]
         assert not [short(path) for path in headers if "#pragma once" not in path.read_text()]
 
-    def test_nothing_shared_holds_an_address(self) -> None:
+    @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda path: path.name)
+    def test_nothing_shared_holds_an_address(self, layout: Path) -> None:
         """A pointer means nothing in another process."""
-        layout = CORE / "include" / "conveyor" / "queue" / "layout.hpp"
         assert not occurrences(
             r"^\s+[\w:<>]+\s*[*&]\s*\w+(\[\w*\])?\s*(=.*)?;|std::(string|vector|unique_ptr|shared_ptr|function|map)",
             [layout],
         )
 
-    def test_the_size_of_all_that_is_shared_is_asserted(self) -> None:
-        layout = (CORE / "include" / "conveyor" / "queue" / "layout.hpp").read_text()
-        structs = re.findall(r"^struct (?:alignas\([^)]*\) )?(\w+) \{", layout, re.MULTILINE)
+    @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda path: path.name)
+    def test_the_size_of_all_that_is_shared_is_asserted(self, layout: Path) -> None:
+        text = layout.read_text()
+        structs = [
+            struct["name"]
+            for struct in re.finditer(
+                r"^struct (?:alignas\([^)]*\) )?(?P<name>\w+) \{\n(?P<body>.*?)^\};",
+                text,
+                re.MULTILINE | re.DOTALL,
+            )
+            if re.search(r"^  (?!static\b)[^()\n]+;", struct["body"], re.MULTILINE)  # it has a member
+        ]
         assert structs
-        missing = [name for name in structs if f"static_assert(sizeof({name})" not in layout]
+        missing = [name for name in structs if f"static_assert(sizeof({name})" not in text]
         assert not missing, "two processes must agree on their size: static_assert(sizeof(...) == ...)"
 
 
