@@ -166,7 +166,8 @@ class Link:
     def half_close(self, direction: str) -> None:
         for flow in self.flows(direction):
             if flow.sink is not None and flow.sink.source is not None and flow.sink.source.can_write_eof():
-                flow.sink.source.write_eof()
+                with contextlib.suppress(OSError):  # the other side is gone meanwhile
+                    flow.sink.source.write_eof()
 
 
 class Proxy:

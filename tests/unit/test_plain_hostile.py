@@ -42,7 +42,7 @@ def with_preamble(descriptions: Any, rest: bytes, tree: bytes = bytes([FOREIGN, 
 
 
 def test_the_words_are_those_of_the_encoding() -> None:
-    text = (Path(__file__).parents[2] / "src/conveyor/_native/object_ops.hpp").read_text()
+    text = (Path(__file__).parents[2] / "src/conveyor/_native/codec/object_ops.hpp").read_text()
     words = [line.split("//")[0].strip(" ,") for line in text.split("{")[2].split("}")[0].splitlines()]
     numbers: dict[str, int] = {}
     for line in words:

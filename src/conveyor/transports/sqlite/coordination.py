@@ -41,6 +41,9 @@ _LOCK, _ITEMS, _ROOM, _SYNC, _WORDS = 64, 128, 256, 384, 448
 _WORD_COUNT = 64
 _ARRAYS = _WORDS + 8 * _WORD_COUNT
 _SIZE = _ARRAYS + 5 * 8 * SLOTS
+# Slots are looked through so many at a time, of which nearly all are free.
+_BLOCK = 512
+_ALL_FREE = bytes(8 * _BLOCK)
 
 # Words.
 (
@@ -69,7 +72,8 @@ _SIZE = _ARRAYS + 5 * 8 * SLOTS
     BYTES_IN,
     BYTES_OUT,
     REDELIVERED,
-) = range(25)
+    STARVED,  # when somebody had waited for the lock for too long: monotonic, in nanoseconds; 0: nobody does
+) = range(26)
 
 NEVER = 2**63 - 1
 
@@ -148,6 +152,7 @@ class Coordination:
         self.words: Any = view[_WORDS : _WORDS + 8 * _WORD_COUNT].cast("q")
         arrays = [view[_ARRAYS + 8 * SLOTS * n : _ARRAYS + 8 * SLOTS * (n + 1)].cast("q") for n in range(5)]
         self.ids: Any = arrays[0]  # by slot; 0: the slot is free
+        self._id_bytes = view[_ARRAYS : _ARRAYS + 8 * SLOTS]
         self.owners: Any = arrays[1]
         self.untils: Any = arrays[2]  # monotonic, in nanoseconds
         self.free: Any = arrays[3]  # a stack of slots
@@ -264,7 +269,13 @@ class Coordination:
 
     def held(self) -> list[tuple[int, int]]:
         """The slots that are taken, and the items in them."""
-        return [(slot, number) for slot, number in enumerate(self.ids.tolist()) if number]
+        found: list[tuple[int, int]] = []
+        for start in range(0, SLOTS, _BLOCK):
+            # As bytes, at one go: to look at all the numbers takes milliseconds, with the lock held.
+            if self._id_bytes[8 * start : 8 * (start + _BLOCK)].tobytes() != _ALL_FREE:
+                numbers = self.ids[start : start + _BLOCK].tolist()
+                found += [(slot, number) for slot, number in enumerate(numbers, start) if number]
+        return found
 
     def set_free(self, taken: set[int]) -> None:
         """Make the stack of free slots anew: all but those that are taken, the lowest on top."""

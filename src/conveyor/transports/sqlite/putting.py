@@ -11,8 +11,12 @@ from ...errors import ItemTooLarge
 from ..port import Ended, Message
 from .coordination import BYTES, BYTES_IN, ENDED, ITEMS_IN, NEXT, READY, REMOVED, Coordination
 from .section import Section
+from .store import LOG_BYTES
 
 __all__ = ["Putting"]
+
+# Copying the log takes ten milliseconds and more, which who takes items bears better: who puts does it if nobody has.
+_LOG_BYTES = 2 * LOG_BYTES
 
 
 class Putting(Section):
@@ -31,7 +35,7 @@ class Putting(Section):
             put, commit = self._section(lambda at: self._put(at, messages))
             if put:
                 self._at.items._notify()
-                self._store.make_durable(commit)
+                self._store.make_durable(commit, _LOG_BYTES)
                 return put
             if until < 0:
                 until = monotonic() + wait

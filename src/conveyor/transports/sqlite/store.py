@@ -21,14 +21,14 @@ from .filesystem import check_local
 from .forks import watch
 from .schema import LEAST_VERSION, Statements, find_queue, make_queue, make_tables
 
-__all__ = ["LOCK_SECONDS", "Store"]
+__all__ = ["LOCK_SECONDS", "LOG_BYTES", "Store"]
 
 # Others that have the file open, a sqlite3 shell say, may hold SQLite's own lock for so long at a time.
 _BUSY_SECONDS = 0.25
 # A process that was stopped may hold a lock for ever: nobody waits for it longer than this at a time.
 LOCK_SECONDS = 5.0
 # The log is copied into the database when it has grown by so much: about 16 MiB, once in some thousand commits.
-_LOG_BYTES = 16 * 2**20
+LOG_BYTES = 16 * 2**20
 # What a commit writes at least: two pages and their heads.
 _COMMIT_BYTES = 8300
 
@@ -223,8 +223,12 @@ class Store:
         number: int = words[COMMITS]
         return number
 
-    def make_durable(self, commit: int) -> None:
+    def make_durable(self, commit: int, log_bytes: int = LOG_BYTES) -> None:
         """Return when a commit would survive a power cut, if that was asked for; and keep the log short.
+
+        Args:
+            commit: its number.
+            log_bytes: how long the log may be.
 
         Called without a lock. SQLite has written the commit to the log and not synchronised it, as with
         `synchronous=NORMAL`. One call of fdatasync does that for all commits that were made before it, by whatever
@@ -233,7 +237,7 @@ class Store:
         coordination = self.coordination
         assert coordination is not None
         words = coordination.words
-        if words[LOGGED] > _LOG_BYTES:
+        if words[LOGGED] > log_bytes:
             self._checkpoint(coordination)
         if not self._syncs or words[SYNCED] >= commit:
             return
@@ -258,7 +262,7 @@ class Store:
         """
         words = coordination.words
         with coordination.turn:
-            if words[LOGGED] <= _LOG_BYTES:
+            if words[LOGGED] <= LOG_BYTES:
                 return
             words[LOGGED] = 0
         with self.in_use:
