@@ -32,9 +32,11 @@ def test_seeds(first: int) -> None:
         assert total[what] > _AT_A_TIME // 20, f"{what} happens too seldom: {total}"
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_seed_that_once_failed(seed: int) -> None:
-    run_seed(seed)
+if SEEDS:  # pytest skips a test that has no cases
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_a_seed_that_once_failed(seed: int) -> None:
+        run_seed(seed)
 
 
 def test_a_seed_has_one_run() -> None:
