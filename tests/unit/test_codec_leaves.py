@@ -138,7 +138,9 @@ def test_encoded(item: Any) -> None:
 def test_left_to_pickle(item: Any) -> None:
     assert _encode(item) is None
     assert type(through_queue([item])[0]) is type(item)
-    if not isinstance(item, (datetime.date, datetime.time)):  # the repr of a 31st of February may fail
+    if isinstance(item, uuid.UUID):  # from 3.14 on the repr of one whose number does not fit fails
+        assert [each.int for each in through_queue([item, item])] == [item.int, item.int]
+    elif not isinstance(item, (datetime.date, datetime.time)):  # so may that of a 31st of February
         same(through_queue([item, item]), through_pickle([item, item]))
 
 

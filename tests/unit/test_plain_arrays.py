@@ -150,7 +150,7 @@ class TestScalars:
             np.bool_(True),
             np.complex64(1j),
             np.datetime64("2024-02-29T12", "h"),
-            np.datetime64("NaT"),
+            np.datetime64("NaT", "s"),
             np.timedelta64(5, "W"),
             np.str_("text\0"),
             np.str_("\ud800"),
