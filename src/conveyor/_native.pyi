@@ -804,7 +804,7 @@ def spin_for_any(channels: list[Channel], seconds: float) -> bool:
     """Look for so long whether one of these has an item; returns whether one has."""
 
 class Meter:
-    """Writes what this worker does into memory that its parent reads, see core/include/conveyor/meter.hpp."""
+    """Writes what this worker does into memory that its parent reads, see core/include/conveyor/worker/meter.hpp."""
 
     def __init__(self, memory: Any) -> None: ...
     def idle(self) -> None: ...

@@ -189,3 +189,12 @@ def own_memory() -> int:
     with Path("/proc/self/status").open() as status:
         (line,) = (line for line in status if line.startswith("RssAnon:"))
     return int(line.split()[1]) * 1024
+
+
+def hold_many_url(url: str, told: Any, count: int) -> None:
+    """Lease so many items of the queue at a URL, and hold them until this is killed."""
+    import conveyor
+
+    leases = conveyor.connect(url).lease_many(count, timeout=60)
+    told.put(len(leases))
+    time.sleep(600)

@@ -49,6 +49,8 @@ class TestPutAndGet:
         assert [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()] == [[2], "x"]
         assert main(["get", "-n", "2", "--timeout", "0.2", url]) == 4
         assert b"2 of 2 are missing" in capfdbinary.readouterr().err
+        assert main(["get", "--timeout", "nan", url]) == 2
+        assert b"timeout is nan" in capfdbinary.readouterr().err
 
     def test_what_is_no_json_puts_nothing_more(
         self, make: Callable[..., Any], url: str, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
@@ -76,9 +78,10 @@ class TestPutAndGet:
         queue.put("kept")
         with open("/dev/full", "wb") as full:  # noqa: PTH123
             command = [sys.executable, "-m", "conveyor", "get", "--lease", url]
-            assert subprocess.run(
-                command, stdout=full, stderr=subprocess.DEVNULL, timeout=60, check=False
-            ).returncode
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+        assert done.returncode == 1
+        assert b"cannot write" in done.stderr
+        assert b"Traceback" not in done.stderr
         assert queue.get(timeout=30) == "kept"
 
 

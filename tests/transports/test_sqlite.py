@@ -21,6 +21,7 @@ import pytest
 
 import conveyor
 from conveyor import BrokerUnreachable, CorruptSegment, NotSupported
+from conveyor.transports.sqlite.coordination import STARVED
 
 HERE = Path(__file__).parent
 
@@ -125,6 +126,35 @@ class TestLasting:
         lease.acknowledge()
         assert queue.get(timeout=10) == "b"
         queue.close()
+
+    def test_all_of_very_many_that_a_process_had_come_back(self, url: str) -> None:
+        """More than are looked through at a time."""
+        queue = conveyor.connect(url)
+        queue.put_many(range(2000))
+        told: Any = conveyor.Queue()
+        holder = multiprocessing.get_context("fork").Process(
+            target=programs.hold_many_url, args=(url, told, 1500)
+        )
+        holder.start()
+        assert told.get(timeout=60) == 1500
+        assert queue.statistics().leased == 1500
+        holder.kill()
+        holder.join()
+        holder.close()
+        got: list[int] = []
+        while len(got) < 2000:
+            got += queue.get_many(2000, timeout=30)
+        assert sorted(got) == list(range(2000))
+        queue.close()
+
+    @pytest.mark.parametrize("seconds", [-1e9, 0.0, 1e9])
+    def test_whoever_died_starved_holds_up_nobody(self, queue: Any, seconds: float) -> None:
+        """What is said of that is a hint, whatever time it has."""
+        words = queue._link.open()._at.words
+        for number in range(50):
+            words[STARVED] = time.monotonic_ns() + int(seconds * 1e9)
+            queue.put(number)
+        assert queue.get_many(100) == list(range(50))
 
     def test_a_delay_goes_on(self, url: str) -> None:
         queue = conveyor.connect(url)

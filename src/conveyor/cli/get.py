@@ -65,9 +65,12 @@ def get(
             raise CommandError(f"{told}; {left:,} of {count:,} are missing", ExitCode.TIMEOUT) from None
     except ShutDown:
         pass
-    except (ProducerLost, BrokerUnreachable) as error:
-        code = ExitCode.WORK_FAILED if isinstance(error, ProducerLost) else ExitCode.UNREACHABLE
-        raise CommandError(str(error), code) from None
+    except ProducerLost as error:
+        raise CommandError(str(error), ExitCode.WORK_FAILED) from None
+    except BrokerUnreachable as error:
+        raise CommandError(str(error), ExitCode.UNREACHABLE) from None
+    except ValueError as error:  # a timeout that is no number
+        raise CommandError(str(error)) from None
     finally:
         queue.close()
     return ExitCode.WORK_FAILED if bad else ExitCode.OK

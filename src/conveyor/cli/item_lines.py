@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .exit_codes import CommandError
+from .exit_codes import CommandError, ExitCode
 
 __all__ = ["ItemLines"]
 
@@ -75,10 +75,19 @@ class ItemLines:
         """Write them to standard output; they are with the system when this returns.
 
         Raises:
-            OSError: whoever reads has left, or the disk is full.
+            BrokenPipeError: whoever reads has left.
+            CommandError: it cannot be written: the disk is full.
         """
-        sys.stdout.buffer.write(b"".join(self._line(item) + b"\n" for item in items))
-        sys.stdout.buffer.flush()
+        left = memoryview(b"".join(self._line(item) + b"\n" for item in items))
+        sys.stdout.flush()
+        try:
+            while left:
+                # Not by the buffer, which would keep what could not be written, and try it once more at the end.
+                left = left[os.write(sys.stdout.fileno(), left) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise CommandError(f"cannot write: {error.strerror}", ExitCode.WORK_FAILED) from None
 
     def _line(self, item: Any) -> bytes:
         if not self._jsonl:

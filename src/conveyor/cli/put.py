@@ -83,14 +83,14 @@ def _said(count: int) -> str:
 
 
 def _meaning(error: Exception, url: str, done: int) -> Exception:
-    from .. import BrokerUnreachable, Full, ShutDown
+    from .. import Full, ShutDown
 
     where = f"{_said(done)} into {masked(url)}"
     if isinstance(error, Full):
         return CommandError(f"{where}, and there is no room for more", ExitCode.TIMEOUT)
     if isinstance(error, ShutDown):
         return CommandError(f"{where}, which is shut down and takes no more", ExitCode.REFUSED)
-    if isinstance(error, BrokerUnreachable):
+    if isinstance(error, OSError):  # out of reach, or removed meanwhile
         return CommandError(f"{where}; {error}", ExitCode.UNREACHABLE)
     if isinstance(error, (TypeError, ValueError)):  # what its codec cannot take
         return CommandError(f"{where}; {error}", ExitCode.WORK_FAILED)

@@ -17,6 +17,7 @@ from .simulated_world import SimulatedWorld
 from .timer import Timer
 
 if TYPE_CHECKING:
+    from ..engine import Engine
     from ..pipeline import Pipeline
     from ..running import Running
 
@@ -102,25 +103,29 @@ class Simulation:
         """
         self._acts.append((seconds, action))
 
+    @property
+    def _engine(self) -> Engine:
+        if self._running is None:
+            raise RuntimeError(
+                "the simulation does not run: call this in at(), or in a function of the pipeline"
+            )
+        return self._running.engine
+
     def drain(self) -> None:
         """Take no more input, finish what was taken, and end, as after one Ctrl-C."""
-        assert self._running is not None, "it runs"
-        self._running.engine.drain()
+        self._engine.drain()
 
     def finish_begun(self) -> None:
         """Begin nothing more, finish what workers have begun, and end, as after a failure with `halt="soon"`."""
-        assert self._running is not None, "it runs"
-        self._running.engine.finish_begun()
+        self._engine.finish_begun()
 
     def halt(self) -> None:
         """End now: what comes is dropped, and workers leave."""
-        assert self._running is not None, "it runs"
-        self._running.engine.halt()
+        self._engine.halt()
 
     def stop(self) -> None:
         """End at once: the workers are killed, as after a second Ctrl-C; the run raises nothing."""
-        assert self._running is not None, "it runs"
-        self._running.engine.stop()
+        self._engine.stop()
 
     def run(
         self,
