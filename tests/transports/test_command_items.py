@@ -97,6 +97,25 @@ def test_without_one_there_is_a_word(
     assert conveyor.connect(url).get(timeout=10) == "x"
 
 
+@pytest.mark.parametrize("verb", ["put", "get", "tail", "info", "rm"])
+def test_a_client_that_is_not_installed(verb: str, transport: Transport, url: str) -> None:
+    client = {"amqp": "pika", "kafka": "confluent_kafka", "nats": "nats", "redis": "redis"}.get(
+        transport.scheme
+    )
+    if client is None:
+        pytest.skip(f"{transport.scheme}:// needs no client")
+    code = (
+        f"import sys; sys.modules[{client!r}] = None\n"
+        "from conveyor.cli.app import main; sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, verb, url], capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert b"pip install" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
 @pytest.mark.needs("topics")
 def test_tail_follows(
     transport: Transport, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]

@@ -86,7 +86,7 @@ def open_queue(url: str, create: bool = False) -> Any:
 
     try:
         return connect(url, create=None if create else False)
-    except (ValueError, NotSupported) as error:
+    except (ValueError, NotSupported, ImportError) as error:  # the text names the extra that is missing
         raise CommandError(str(error)) from None
     except FileNotFoundError:
         raise CommandError(f"there is no queue at {masked(url)}", ExitCode.UNREACHABLE) from None

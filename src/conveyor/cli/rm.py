@@ -53,7 +53,7 @@ def rm(
 
 
 def _describe(url: str) -> str:
-    from .. import CorruptSegment, WrongKind, connect
+    from .. import CorruptSegment, NotSupported, WrongKind, connect
 
     try:
         found = open_queue(url)
@@ -72,7 +72,7 @@ def _describe(url: str) -> str:
                 return of_others
         except CorruptSegment:  # it cannot be counted, and is all the more to be removed
             return f"{masked(url)}, which is damaged or of another version"
-        except (OSError, ValueError):
+        except (OSError, ValueError, NotSupported, ImportError):
             pass
         raise
     return f"{masked(url)} with {_counted(depth, 'item')} in it"

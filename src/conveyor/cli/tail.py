@@ -39,7 +39,7 @@ def tail(
         topic = connect(url, kind="topic", create=False)
     except FileNotFoundError:
         raise CommandError(f"there is no topic at {masked(url)}", ExitCode.UNREACHABLE) from None
-    except (ValueError, WrongKind, NotSupported) as error:
+    except (ValueError, WrongKind, NotSupported, ImportError) as error:
         raise CommandError(str(error)) from None
     except OSError as error:
         raise CommandError(f"{masked(url)}: {error}", ExitCode.UNREACHABLE) from None
