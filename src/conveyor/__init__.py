@@ -23,7 +23,6 @@ survives the death of any of its processes:
 #   _install
 #   shared/ | numpy
 #   transports/ | pika confluent_kafka redis nats numpy typing_extensions
-#   workers/
 #   topics/
 #   queues/ | numpy
 #   _memory/ | numpy
@@ -175,12 +174,12 @@ _LAZY = {
     "Condition": "shared.condition",
     "DeadLetter": "queues.dead_letter",
     "Event": "shared.event",
-    "Failure": "pipeline.failure",
+    "Failure": "pipeline.base.failure",
     "Lock": "shared.locks",
     "Pipe": "queues.pipe",
     "Pipeline": "pipeline.pipeline",
     "RLock": "shared.locks",
-    "Report": "pipeline.report",
+    "Report": "pipeline.report.report",
     "Semaphore": "shared.semaphores",
     "SharedArray": "shared.array",
     "SharedDict": "shared.dict",
@@ -195,7 +194,7 @@ _LAZY = {
     "connect": "transports",
     "install": "_install",
     "installed": "_install",
-    "read_lines": "pipeline.lines",
+    "read_lines": "pipeline.sources.lines",
     "remove": "transports",
     "uninstall": "_install",
 }

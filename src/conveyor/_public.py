@@ -37,6 +37,10 @@ _FORMER = {
     "leases": ("queues.leases", "Lease Leases"),
     "locks": ("shared.locks", "Lock RLock"),
     "pipe": ("queues.pipe", "Connection Pipe"),
+    "pipeline.account": ("pipeline.supervise.worker_stats", "WorkerAccount"),
+    "pipeline.description": ("pipeline.graph.describe", "Description Edge Vertex"),
+    "pipeline.failure": ("pipeline.base.failure", "Failure"),
+    "pipeline.lines": ("pipeline.sources.lines", "Lines read_lines"),
     "queue": ("queues.queue", "Queue"),
     "semaphores": ("shared.semaphores", "BoundedSemaphore Semaphore"),
     "shared_array": ("shared.array", "SharedArray"),
@@ -73,4 +77,5 @@ def former_modules() -> None:
     package = sys.modules[_PACKAGE]
     for name, (now, names) in _FORMER.items():
         module = sys.modules[f"{_PACKAGE}.{name}"] = _FormerModule(name, now, names)
-        setattr(package, name, module)
+        if "." not in name:
+            setattr(package, name, module)

@@ -13,7 +13,7 @@ from stages import add_one, same, slow_item, total_of
 
 from conveyor import Event, Pipeline, SharedValue
 from conveyor.pipeline import Results, Running
-from conveyor.pipeline.run import Run
+from conveyor.pipeline.flow.chunk import Run
 
 METHODS = ["fork", "spawn", "forkserver"]
 MIB = 1024 * 1024

@@ -18,9 +18,9 @@ from stages import fail_on_seven, merge_add, same, span
 from waiting import wait_until
 
 from conveyor import Pipeline, PipelineError, read_lines
-from conveyor.pipeline.bundle import Bundle
-from conveyor.pipeline.checkpoint_file import CheckpointFile
-from conveyor.pipeline.tracker import Tracker
+from conveyor.pipeline.checkpoint.checkpoint import Tracker
+from conveyor.pipeline.checkpoint.store import CheckpointFile
+from conveyor.pipeline.flow.lineage import Bundle
 
 SCRIPT = Path(__file__).with_name("checkpointed.py")
 

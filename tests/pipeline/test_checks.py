@@ -12,7 +12,7 @@ import pytest
 from stages import FailsTimes, MadeByWorkers, async_double, double, is_odd, merge_add, same
 
 from conveyor import Pipeline, PipelineError, Queue
-from conveyor.pipeline.progress import Progress
+from conveyor.pipeline.progress.progress import Progress
 
 COPIES: list[Any] = ["spawn", "forkserver"]
 

@@ -26,7 +26,7 @@ from waiting import is_gone, wait_until
 
 from conveyor import Pipeline, WorkersLost
 from conveyor.pipeline import CrashLoop, Failure, Running, WorkerDied, describe_exit
-from conveyor.pipeline.likely_cause import LikelyCause
+from conveyor.pipeline.supervise.exit_cause import LikelyCause
 
 METHODS: list[Any] = ["fork", "spawn", "forkserver"]
 

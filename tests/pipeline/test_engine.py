@@ -13,8 +13,8 @@ from stages import always_fails, double, same, slow_item
 
 from conveyor import Failure, Pipeline, PipelineError
 from conveyor.pipeline import ItemFailed, LineSource, Results, Running
-from conveyor.pipeline.run import GAP, Run, Several
-from conveyor.pipeline.window import Window
+from conveyor.pipeline.flow.chunk import GAP, Run, Several
+from conveyor.pipeline.flow.reorder_buffer import Window
 
 METHODS = ["fork", "spawn", "forkserver"]
 

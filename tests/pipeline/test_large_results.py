@@ -10,8 +10,8 @@ import pytest
 from stages import same
 
 from conveyor import Failure, Pipeline, Queue, SharedValue
-from conveyor.workers.failing import tell_failure
-from conveyor.workers.messages import FAILED
+from conveyor.pipeline.worker.failing import tell_failure
+from conveyor.pipeline.worker.messages import FAILED
 
 METHODS: list[Any] = ["fork", "spawn", "forkserver"]
 WORKERS: list[dict[str, Any]] = [{"workers": 2}, {"threads": 2}, {"concurrency": 2}]

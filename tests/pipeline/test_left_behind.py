@@ -15,8 +15,8 @@ import pytest
 from stages import same
 
 from conveyor import Pipeline
-from conveyor.pipeline.deferred_signals import deferred_signals, surely
-from conveyor.pipeline.watch import Watch
+from conveyor.pipeline.host.deferred_signals import deferred_signals, surely
+from conveyor.pipeline.supervise.poller import Watch
 
 TERMINATES = """
 import multiprocessing, time

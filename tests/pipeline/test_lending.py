@@ -154,7 +154,7 @@ def pid_and_first(array: Any) -> tuple[int, int]:
 
 
 def test_counting_references_is_understood_by_this_python() -> None:
-    from conveyor.pipeline import lending
+    from conveyor.pipeline.supervise import share_memory as lending
 
     items = [[numpy.zeros(10)]]
     assert lending._references(items, 0) == lending._ONE

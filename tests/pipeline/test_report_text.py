@@ -12,10 +12,10 @@ from typing import Any
 from stages import kill_on_seven, same
 
 from conveyor import Pipeline, Report
-from conveyor.pipeline.account import WorkerAccount
-from conveyor.pipeline.bottleneck import Pressure, bottleneck
-from conveyor.pipeline.report import StageReport
-from conveyor.pipeline.words import duration, short
+from conveyor.pipeline.base.format import duration, short
+from conveyor.pipeline.report.bottleneck import Pressure, bottleneck
+from conveyor.pipeline.report.report import StageReport
+from conveyor.pipeline.supervise.worker_stats import WorkerAccount
 
 SECONDS = 0.01
 

@@ -15,7 +15,7 @@ from waiting import wait_until
 
 from conveyor import Pipeline, WorkerLost
 from conveyor.pipeline import describe_exit
-from conveyor.pipeline.worker_process import ChildProcess
+from conveyor.pipeline.start.worker_process import ChildProcess
 
 PROGRAM = Path(__file__).with_name("unseen_ends.py")
 KNOWN = ["was killed by SIGKILL (by hand, or out of memory: see dmesg)", "exited with status 3"]
@@ -65,7 +65,7 @@ def leaves_a_child(item: int) -> int:
 def test_a_process_that_does_not_leave_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     import multiprocessing
 
-    monkeypatch.setattr("conveyor.pipeline.worker_process._LEAVE_SECONDS", 0.1)
+    monkeypatch.setattr("conveyor.pipeline.start.worker_process._LEAVE_SECONDS", 0.1)
     process = multiprocessing.get_context("fork").Process(target=signal.pause)
     process.start()
     worker = ChildProcess(process)

@@ -7,15 +7,15 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from conveyor.pipeline.failure import Failure
-from conveyor.pipeline.hand import Hand
-from conveyor.pipeline.real_world import RealWorld
-from conveyor.pipeline.run import GAP, Run
+from conveyor.pipeline.base.failure import Failure
+from conveyor.pipeline.flow.chunk import GAP, Run
+from conveyor.pipeline.flow.reorder_buffer import Window
+from conveyor.pipeline.supervise.handle import Hand
+from conveyor.pipeline.supervise.real_world import RealWorld
 from conveyor.pipeline.testing.fate import Fate
 from conveyor.pipeline.testing.simulated_world import SimulatedWorld
-from conveyor.pipeline.window import Window
-from conveyor.workers.chain import Link
-from conveyor.workers.serve import Job
+from conveyor.pipeline.worker.functions import Link
+from conveyor.pipeline.worker.serve import Job
 
 __all__ = ["ENDLESS", "KINDS", "Bench"]
 

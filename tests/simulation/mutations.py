@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from conveyor.pipeline.crew import Crew
-from conveyor.pipeline.hand import Hand
-from conveyor.pipeline.inbox import Inbox
-from conveyor.pipeline.inline import TeeNode
-from conveyor.pipeline.node import Node
-from conveyor.pipeline.window import Window
-from conveyor.pipeline.work_node import WorkNode
-from conveyor.workers import serve
-from conveyor.workers.serve import Worker
+from conveyor.pipeline.flow.reorder_buffer import Window
+from conveyor.pipeline.operators.inline import TeeNode
+from conveyor.pipeline.operators.node import Node
+from conveyor.pipeline.operators.work import WorkNode
+from conveyor.pipeline.supervise.handle import Hand
+from conveyor.pipeline.supervise.inbox import Inbox
+from conveyor.pipeline.supervise.pool import Crew
+from conveyor.pipeline.worker import serve
+from conveyor.pipeline.worker.serve import Worker
 
 __all__ = ["MUTATIONS", "Mutation"]
 

@@ -65,7 +65,7 @@ def run_pipeline(
         progress: Show how far it is; if not given, when standard error is a terminal.
     """
     from ..errors import PipelineError
-    from ..pipeline.progress import make_display
+    from ..pipeline.progress.progress import make_display
     from .jobs import count_jobs
 
     try:
@@ -109,7 +109,7 @@ def run_pipeline(
 
 def _writes_to_stdout(pipeline: Pipeline[Any]) -> bool:
     """Whether the pipeline's items go to standard output, in any branch."""
-    from ..pipeline.steps import Split, Tee, To
+    from ..pipeline.graph.steps import Split, Tee, To
 
     for step in pipeline.steps:
         if isinstance(step, Split):

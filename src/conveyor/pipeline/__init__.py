@@ -5,8 +5,7 @@ import typing as _typing
 from .._lazy import lazy as _lazily
 
 if _typing.TYPE_CHECKING:
-    from .engine import Engine
-    from .events import (
+    from .base.events import (
         CrashLoop,
         Event,
         FewerWorkers,
@@ -19,12 +18,13 @@ if _typing.TYPE_CHECKING:
         WorkerStuck,
         describe_exit,
     )
-    from .failure import Failure
-    from .lines import read_lines
+    from .base.failure import Failure
+    from .engine.engine import Engine
     from .pipeline import Pipeline
-    from .report import Report, SlowItem, StageReport
-    from .running import Running
-    from .sources import IterableSource, LineSource, Source
+    from .pipeline_run import Running
+    from .report.report import Report, SlowItem, StageReport
+    from .sources.lines import read_lines
+    from .sources.source import IterableSource, LineSource, Source
 
 __all__ = [
     "CrashLoop",
@@ -54,28 +54,28 @@ __dir__ = __all__.copy
 
 # Imported when first used: a worker that needs `Pipeline`, because its main module does, needs no engine.
 _LAZY = {
-    "CrashLoop": "events",
-    "Engine": "engine",
-    "Event": "events",
-    "Failure": "failure",
-    "FewerWorkers": "events",
-    "ItemFailed": "events",
-    "ItemRetried": "events",
-    "IterableSource": "sources",
-    "LineSource": "sources",
-    "OutletClosed": "events",
+    "CrashLoop": "base.events",
+    "Engine": "engine.engine",
+    "Event": "base.events",
+    "Failure": "base.failure",
+    "FewerWorkers": "base.events",
+    "ItemFailed": "base.events",
+    "ItemRetried": "base.events",
+    "IterableSource": "sources.source",
+    "LineSource": "sources.source",
+    "OutletClosed": "base.events",
     "Pipeline": "pipeline",
-    "Report": "report",
-    "Results": "events",
-    "Running": "running",
-    "SlowItem": "report",
-    "Source": "sources",
-    "StageReport": "report",
-    "Tick": "events",
-    "WorkerDied": "events",
-    "WorkerStuck": "events",
-    "describe_exit": "events",
-    "read_lines": "lines",
+    "Report": "report.report",
+    "Results": "base.events",
+    "Running": "pipeline_run",
+    "SlowItem": "report.report",
+    "Source": "sources.source",
+    "StageReport": "report.report",
+    "Tick": "base.events",
+    "WorkerDied": "base.events",
+    "WorkerStuck": "base.events",
+    "describe_exit": "base.events",
+    "read_lines": "sources.lines",
 }
 
 if not _typing.TYPE_CHECKING:  # a checker that saw it would accept any name

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from ..errors import PipelineError
-from ..workers.chain import Kind
-from . import checks
-from .spec import OnError, StageSpec
-from .stage_of import make_stage
-from .steps import Batch, Merge, Reduce, Split, Step, Tee, To, Unbatch
+from .graph import checks
+from .graph.options import make_stage
+from .graph.stage import OnError, StageSpec
+from .graph.steps import Batch, Merge, Reduce, Split, Step, Tee, To, Unbatch
+from .worker.functions import Kind
 
 if TYPE_CHECKING:
-    from .description import Description
-    from .failure import Failure
-    from .report import Report
+    from .base.failure import Failure
+    from .graph.describe import Description
+    from .report.report import Report
 
 __all__ = ["Pipeline"]
 
@@ -204,7 +204,7 @@ class Pipeline(Generic[T]):
         Raises:
             PipelineError: items cannot go there.
         """
-        from .sinks import check_target
+        from .sinks.sinks import check_target
 
         check_target(target)
         return self._with(To(self._unique(name or f"to {_name_of_target(target)}"), target))
@@ -268,7 +268,7 @@ class Pipeline(Generic[T]):
             WorkerLost, ItemTimeout, TooManyFailures, WorkersLost: as their names say.
             KeyboardInterrupt: Ctrl-C was pressed twice.
         """
-        from .running import Running
+        from .pipeline_run import Running
 
         return Running(
             self,
@@ -299,7 +299,7 @@ class Pipeline(Generic[T]):
         Args:
             outcomes: items that fail are given as a `Failure`, as if each stage said `on_error="yield"`.
         """
-        from .running import Running
+        from .pipeline_run import Running
 
         pipeline = self._yielding() if outcomes else self
         running = Running(
@@ -325,7 +325,7 @@ class Pipeline(Generic[T]):
 
     def describe(self) -> Description:
         """The pipeline as a graph: its steps, who does each, and how they are joined."""
-        from .description import describe
+        from .graph.describe import describe
 
         return describe(self)
 
@@ -338,7 +338,7 @@ class Pipeline(Generic[T]):
         Raises:
             PipelineError: it cannot run like this; the text names the stage and says what to do.
         """
-        from .plan import check
+        from .planning.planner import check
 
         check(self, start_method)
 

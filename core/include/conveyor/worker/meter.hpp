@@ -11,7 +11,7 @@
 
 namespace conveyor {
 
-// Offsets are read by conveyor/workers/slate.py, too.
+// Offsets are read by conveyor/pipeline/worker/status_page.py, too.
 struct MeterWords {
   // How long items took: four steps for each power of two of nanoseconds.
   static constexpr std::size_t steps = 256;

@@ -8,8 +8,8 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...errors import NotSupported
-from ...workers.messages import AGAIN, DROPPED, LEFT, PART, READY, SLOW, VALUE, Unreadable, kind_of
-from ...workers.serve import Job, Worker
+from ..worker.messages import AGAIN, DROPPED, LEFT, PART, READY, SLOW, VALUE, Unreadable, kind_of
+from ..worker.serve import Job, Worker
 from .death import Moment
 from .simulated_slate import SimulatedSlate
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..engine import Engine
-from ..phase import Phase
-from ..run import Run
-from ..work_node import WorkNode
+from ..base.phase import Phase
+from ..engine.engine import Engine
+from ..flow.chunk import Run
+from ..operators.work import WorkNode
 from .broken import Broken
 from .simulated_worker import SimulatedWorker
 

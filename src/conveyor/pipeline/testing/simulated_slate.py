@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...workers.slate import STEPS, Slate
+from ..worker.status_page import STEPS, Slate
 
 __all__ = ["SimulatedSlate"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..fed import Fed
+from ..sources.buffered import Fed
 
 if TYPE_CHECKING:
     from .simulated_world import SimulatedWorld

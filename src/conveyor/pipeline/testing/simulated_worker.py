@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ...workers.messages import BROKEN, PART, STOP, STRANDED, TORN, is_stop, kind_of
-from ...workers.serve import Job
-from ..hand import Hand
-from ..owner import Owner
+from ..supervise.handle import Hand
+from ..supervise.stage_port import Owner
+from ..worker.messages import BROKEN, PART, STOP, STRANDED, TORN, is_stop, kind_of
+from ..worker.serve import Job
 from .agent import Agent, across, is_word
 from .simulated_slate import SimulatedSlate
 
 if TYPE_CHECKING:
-    from ..world import Poller
+    from ..supervise.world import Poller
     from .simulated_world import SimulatedWorld
 
 __all__ = ["SimulatedWorker"]

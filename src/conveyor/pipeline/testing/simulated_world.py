@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import NotSupported
-from ...workers.chain import PART_SIZE
-from ...workers.serve import Job
-from ..hand import Hand
-from ..owner import Owner
-from ..sources import IterableSource, Source
-from ..spec import Where
+from ..graph.stage import Where
+from ..sources.source import IterableSource, Source
+from ..supervise.handle import Hand
+from ..supervise.stage_port import Owner
+from ..worker.functions import PART_SIZE
+from ..worker.serve import Job
 from .fate import Fate
 from .simulated_poller import SimulatedPoller
 from .simulated_source import SimulatedSource

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...workers.chain import PART_SIZE
-from ..events import Event, Results
-from ..failure import Failure
-from ..report import Report
+from ..base.events import Event, Results
+from ..base.failure import Failure
+from ..report.report import Report
+from ..worker.functions import PART_SIZE
 from .broken import Broken
 from .death import Death
 from .fate import Delay, Fate
@@ -17,9 +17,9 @@ from .simulated_world import SimulatedWorld
 from .timer import Timer
 
 if TYPE_CHECKING:
-    from ..engine import Engine
+    from ..engine.engine import Engine
     from ..pipeline import Pipeline
-    from ..running import Running
+    from ..pipeline_run import Running
 
 __all__ = ["Simulation"]
 
@@ -179,7 +179,7 @@ class Simulation:
             pipeline: what is to run.
             options: see `Running`.
         """
-        from ..running import Running
+        from ..pipeline_run import Running
 
         if self._running is not None:
             raise RuntimeError("a simulation is used once; make another with the same seed for the same run")

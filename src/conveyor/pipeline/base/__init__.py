@@ -1,0 +1,1 @@
+"""What every room of the pipeline shares: failures, events, times and texts."""

@@ -1,0 +1,153 @@
+"""Run: items that follow each other in a stage's input and travel together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..base.weight import weigh
+
+__all__ = ["GAP", "LOST", "Run", "Several"]
+
+
+class _Gap:
+    def __repr__(self) -> str:
+        return "GAP"
+
+
+GAP = _Gap()
+"""Stands among the results for an item that has none: it failed, or was filtered out."""
+
+
+LOST = _Gap()
+"""In the place of `GAP` when a failure ends the run: the item is not dealt with, and a later run may be."""
+
+
+class Several(list[Any]):
+    """Stands among the results for an item that has more than one."""
+
+    __slots__ = ()
+
+
+class Run:
+    """Items `start`, `start + 1`, … of the input, and as many of their results as have come.
+
+    Args:
+        start: the first item's place in the input, from 0.
+        items: the items.
+        origins: for each item, what of the source it came from; None: nobody keeps account of that.
+    """
+
+    __slots__ = (
+        "attempts",
+        "count",
+        "items",
+        "origins",
+        "part",
+        "parted",
+        "released",
+        "results",
+        "special",
+        "start",
+        "weight",
+    )
+
+    def __init__(self, start: int, items: list[Any], origins: list[Any] | None = None) -> None:
+        self.start = start
+        self.items = items
+        self.origins = origins
+        self.count = len(items)
+        self.attempts = 0
+        """How often its item was tried and failed; items that are tried again are runs of their own."""
+        self.results: list[Any] = []
+        """Results so far, in order; `GAP` and `Several` among them."""
+        self.special = False
+        """Whether any of the results is `GAP` or `Several`."""
+        self.part: list[Any] = []
+        """The first results of the item that is worked on, if it has very many."""
+        self.parted = False
+        """Whether some of that item's results have been handed out."""
+        self.released = 0
+        """How many of the results have been handed out."""
+        self.weight = weigh(items)
+        """About the bytes that this run holds, results included."""
+
+    @property
+    def missing(self) -> int:
+        """Items without a result so far."""
+        return self.count - len(self.results)
+
+    @property
+    def next_number(self) -> int:
+        """The place of the next item that gets a result."""
+        return self.start + len(self.results)
+
+    def add(self, values: list[Any], weight: int, special: bool = False) -> None:
+        """Add the results of the next items."""
+        self.results += values
+        self.special = self.special or special
+        self.weight += weight
+        self.parted = False
+        if len(self.results) == self.count:
+            self.items = []  # nobody will ask for them again
+
+    def item(self, number: int) -> Any:
+        """The item at that place of the input; only while the run still misses results."""
+        return self.items[number - self.start]
+
+    def split(self, number: int) -> Run:
+        """Cut off the items from place `number` on, which have no results yet, as a run of their own."""
+        at = number - self.start
+        assert len(self.results) <= at <= self.count, (self.start, self.count, number)
+        rest = Run(number, self.items[at:], None if self.origins is None else self.origins[at:])
+        del self.items[at:]
+        if self.origins is not None:
+            del self.origins[at:]
+        if at == len(self.results):  # the item that is worked on is the rest's
+            rest.part, self.part = self.part, []
+            rest.parted, self.parted = self.parted, False
+        self.count = at
+        rest.weight = min(rest.weight, self.weight)  # both are guesses by a sample, and none may be negative
+        self.weight -= rest.weight
+        if len(self.results) == self.count:
+            self.items = []
+        return rest
+
+    def release(self) -> tuple[list[Any], list[Any] | None]:
+        """The results that have come since the last call, and for each its origin if they are known.
+
+        Both lists are the caller's.
+        """
+        at = self.released
+        self.released = len(self.results)
+        # A copy if more will be added: what is handed out becomes another stage's list of items.
+        fresh = self.results[at:] if at or self.missing else self.results
+        origins = None if self.origins is None else self.origins[at : self.released]
+        if self.special:
+            fresh, origins = _flatten(fresh, origins)
+        if self.part:
+            if origins is not None and self.origins is not None:
+                origins = [*origins, *[self.origins[len(self.results)]] * len(self.part)]
+            fresh = [*fresh, *self.part]
+            self.part = []
+            self.parted = True
+        return fresh, origins
+
+
+def _flatten(entries: list[Any], origins: list[Any] | None) -> tuple[list[Any], list[Any] | None]:
+    values: list[Any] = []
+    if origins is None:
+        for entry in entries:
+            if type(entry) is Several:
+                values += entry
+            elif entry is not GAP:
+                values.append(entry)
+        return values, None
+    whose: list[Any] = []
+    for entry, origin in zip(entries, origins, strict=True):
+        if type(entry) is Several:
+            values += entry
+            whose += [origin] * len(entry)
+        elif entry is not GAP:
+            values.append(entry)
+            whose.append(origin)
+    return values, whose

@@ -1,0 +1,126 @@
+"""Window: what a stage has taken in and not handed out yet; puts results into order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .chunk import Run
+
+__all__ = ["Window"]
+
+
+class Window:
+    """The runs between a stage's input and its output, bounded in items and in bytes.
+
+    Args:
+        ordered: hand results out in the order of the input; else as they come.
+        max_items: no new input is taken while as many items are held.
+        max_bytes: no new input is taken while about as many bytes are held.
+    """
+
+    def __init__(self, ordered: bool, max_items: int, max_bytes: int) -> None:
+        self._ordered = ordered
+        self._max_items = max_items
+        self._max_bytes = max_bytes
+        self._runs: dict[int, Run] = {}
+        self._next = 0
+        self._touched: list[Run] = []
+        self._items = 0
+        self.bytes = 0
+        """About how many bytes are held."""
+        self.pending = 0
+        """Results that wait to be handed out: for their turn, or for somebody to take them."""
+        self.released = 0
+        """Results handed out so far."""
+        self.given_up = 0
+        """Items that `flush` went over."""
+
+    @property
+    def room(self) -> int:
+        """How many more items may be taken now."""
+        return max(self._max_items - self._items, 0) if self.bytes < self._max_bytes else 0
+
+    @property
+    def head(self) -> int:
+        """Where the first run starts that is to be handed out; of use if they are ordered."""
+        return self._next
+
+    @property
+    def items(self) -> int:
+        """Items held, those included whose results wait."""
+        return self._items
+
+    def add(self, run: Run) -> None:
+        """Hold a run that was taken from the input."""
+        self._runs[run.start] = run
+        self._items += run.count
+        self.bytes += run.weight
+
+    def split(self, run: Run, number: int) -> Run:
+        """Cut a run in two before that place of the input; returns the second part."""
+        rest = run.split(number)
+        self._runs[rest.start] = rest
+        return rest
+
+    def grown(self, run: Run, count: int, by: int) -> None:
+        """Note that a run got so many results, and `by` bytes heavier."""
+        self.bytes += by
+        self.pending += count
+        if not self._ordered:
+            self._touched.append(run)
+
+    def release(self) -> tuple[list[Any], list[Any] | None]:
+        """Results whose turn has come, and for each its origin if they are known."""
+        ready: list[Run]
+        if not self._ordered:
+            ready, self._touched = self._touched, []
+            return self._hand_out([run for run in ready if run.start in self._runs])
+        ready = []
+        while (run := self._runs.get(self._next)) is not None:
+            ready.append(run)
+            if run.missing or not run.count:
+                break
+            self._next += run.count
+        return self._hand_out(ready)
+
+    def pass_lone(self) -> None:
+        """The only item that is held has its result, which is handed out."""
+        (run,) = self._runs.values()
+        self._forget(run)
+        self._next += 1
+        self.released += 1
+
+    def flush(self) -> tuple[list[Any], list[Any] | None]:
+        """All results that are there, in the input's order, over those that will never come."""
+        ready = [self._runs[start] for start in sorted(self._runs)]
+        found = self._hand_out(ready)
+        for run in ready:
+            if run.start in self._runs:
+                self.given_up += run.missing
+                self._forget(run)
+        return found
+
+    def _hand_out(self, ready: list[Run]) -> tuple[list[Any], list[Any] | None]:
+        values: list[Any] = []
+        origins: list[Any] | None = None
+        for run in ready:
+            if run.start not in self._runs:
+                continue  # a run that was touched twice
+            before = run.released
+            some, whose = run.release()
+            self.pending -= run.released - before
+            if not values:
+                values, origins = some, whose
+            elif some:
+                values += some
+                if origins is not None and whose is not None:
+                    origins += whose
+            if not run.missing:
+                self._forget(run)
+        self.released += len(values)
+        return values, origins
+
+    def _forget(self, run: Run) -> None:
+        del self._runs[run.start]
+        self._items -= run.count
+        self.bytes -= run.weight

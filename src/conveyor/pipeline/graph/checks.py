@@ -1,0 +1,199 @@
+"""What can be found wrong with a pipeline before it runs; each error names the stage and says what to do."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import multiprocessing
+from collections.abc import AsyncIterable, Iterable
+from multiprocessing.context import get_spawning_popen, set_spawning_popen
+from multiprocessing.reduction import ForkingPickler
+from types import FunctionType
+from typing import Any, cast
+
+from ...errors import PipelineError
+from ..worker.functions import is_worker_class
+from ..worker.main_module import not_importable, refuse_while_importing_main
+from .stage import StageSpec
+
+__all__ = [
+    "check_arity",
+    "check_count",
+    "check_function",
+    "check_seconds",
+    "check_sendable",
+    "check_source",
+    "name_of",
+]
+
+
+def name_of(function: Any) -> str:
+    """What people call it."""
+    found = getattr(function, "__name__", None)
+    if found is None and hasattr(function, "func"):  # functools.partial
+        return name_of(function.func)
+    return str(found or type(function).__name__)
+
+
+def check_count(stage: str, argument: str, value: Any, least: int) -> None:
+    """A number of things.
+
+    Raises:
+        TypeError, PipelineError: it is none, or too small.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{argument} of {stage} is {value!r}; it must be an integer")
+    if value < least:
+        raise PipelineError(f"{argument} of {stage} is {value}; it must be at least {least}")
+
+
+def check_seconds(stage: str, argument: str, value: Any, zero: bool = False) -> None:
+    """A time span.
+
+    Raises:
+        TypeError, PipelineError: it is none, or not positive.
+    """
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{argument} of {stage} is {value!r}; it must be a number of seconds")
+    if not (value >= 0 if zero else value > 0):
+        raise PipelineError(f"{argument} of {stage} is {value}; it must be {'0 or' if zero else ''} above 0")
+
+
+def check_function(method: str, function: Any) -> None:
+    """It can be called for an item.
+
+    Raises:
+        TypeError: it cannot be called at all, or was called already.
+    """
+    if inspect.iscoroutine(function):
+        function.close()
+        raise TypeError(f"{method}() got a coroutine; give the async function itself, without calling it")
+    if not callable(function):
+        raise TypeError(f"{method}() got {function!r:.60}, a {type(function).__name__}; it takes a function")
+
+
+def check_arity(method: str, function: Any, count: int = 1) -> None:
+    """It can be called with so many arguments, as far as that can be told.
+
+    Raises:
+        PipelineError: it cannot.
+    """
+    called = function
+    if is_worker_class(function):
+        try:
+            inspect.signature(function).bind()
+        except ValueError:
+            return
+        except TypeError as error:
+            raise PipelineError(
+                f"stage {name_of(function)!r}: a worker makes its object by {name_of(function)}(), and {error}; "
+                "give an object, or functools.partial is not needed: let setup() do what needs arguments"
+            ) from None
+        called = function.__call__
+        count += 1
+    try:
+        inspect.signature(called).bind(*[None] * count)
+    except ValueError:
+        return  # a builtin does not tell
+    except TypeError as error:
+        items = "an item" if count == 1 or is_worker_class(function) else f"{count} arguments"
+        raise PipelineError(
+            f"stage {name_of(function)!r} is to be called with {items}, and {error}; "
+            f"{method}() takes a function of {'one argument' if items == 'an item' else items}"
+        ) from None
+
+
+def check_sendable(spec: StageSpec, start_method: str | None) -> None:
+    """It can be sent to a worker process, where that is not a copy of this one.
+
+    Raises:
+        PipelineError: it cannot.
+    """
+    method = start_method or multiprocessing.get_start_method()
+    if spec.where != "processes" or method == "fork":
+        return
+    refuse_while_importing_main()
+    try:
+        of_main = _try_to_send(spec.function)
+    except Exception as error:
+        what = "a lambda" if name_of(spec.function) == "<lambda>" else "its function"
+        raise PipelineError(
+            f"stage {spec.name!r} cannot be sent to worker processes that are started by {method}: {what} cannot "
+            f"be pickled ({error}); define it by def at the top of a module, use threads=, "
+            'or start_method="fork"'
+        ) from None
+    if of_main and (where := not_importable()):
+        raise PipelineError(
+            f"stage {spec.name!r} cannot be sent to worker processes that are started by {method}: they import what "
+            f"they do, and {of_main} is defined in {where}, which cannot be imported; define it in a file and import "
+            'it from there, use threads=, or start_method="fork"'
+        )
+
+
+class _Nobody:
+    """Stands for a process that is being started: what only such a one may inherit can be pickled for it."""
+
+    DupFd = staticmethod(int)
+
+    @staticmethod
+    def duplicate_for_child(fd: int) -> int:
+        return fd
+
+
+class _Noting(ForkingPickler):
+    """Notes the first function or class of the main module that the pickle refers to."""
+
+    of_main = ""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if not self.of_main and isinstance(obj, (type, FunctionType)) and obj.__module__ == "__main__":
+            self.of_main = obj.__qualname__
+        return NotImplemented
+
+
+def _try_to_send(function: Any) -> str:
+    """Pickle it for a process that is being started; returns what of the main module is in it, or nothing."""
+    before = get_spawning_popen()
+    set_spawning_popen(cast("Any", _Nobody()))
+    try:
+        pickler = _Noting(io.BytesIO())
+        pickler.dump(function)
+    finally:
+        set_spawning_popen(before)
+    return pickler.of_main
+
+
+def check_source(source: Any) -> None:
+    """Items can come from it.
+
+    Raises:
+        TypeError: they cannot.
+    """
+    if isinstance(source, (str, bytes)):
+        raise TypeError(
+            f"the source is {source!r:.40}, which would be taken apart into characters; "
+            "for the lines of a file say read_lines(path), for one item [item]"
+        )
+    if isinstance(source, (list, tuple)) and source and all(map(_is_queue, source)):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        kind = type(source).__name__  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        raise TypeError(
+            f"the source is a {kind} of {len(source)} queues, and they themselves would be the items; "  # pyright: ignore[reportUnknownArgumentType]
+            "give one queue that all producers put into, or itertools.chain(*queues) to read one after the other; "
+            "if they are to be the items, give iter(queues)"
+        )
+    if isinstance(source, (Iterable, AsyncIterable)) or hasattr(source, "__getitem__"):
+        return
+    if callable(getattr(source, "subscribe", None)) or callable(getattr(source, "fill", None)):
+        return
+    if callable(source) and not isinstance(source, type):
+        check_arity("Pipeline", source, 0)
+        return
+    raise TypeError(
+        f"the source is {source!r:.60}, a {type(source).__name__}; it must be an iterable, an async iterable, "
+        "a generator function without arguments, or a queue of conveyor's"
+        + ("; iter(queue.get, None) reads this one until None comes" if _is_queue(source) else "")
+    )
+
+
+def _is_queue(source: Any) -> bool:
+    return callable(getattr(source, "get", None)) and callable(getattr(source, "put", None))

@@ -1,0 +1,152 @@
+"""Description: a pipeline as a graph, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ..pipeline import Pipeline
+from . import checks
+from .stage import StageSpec
+from .steps import Batch, Reduce, Split, Step, Tee, To, Unbatch
+
+__all__ = ["Description", "Edge", "Vertex", "describe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Vertex:
+    """A step."""
+
+    name: str
+    kind: str
+    """`source`, `map`, `filter`, `flat_map`, `batch`, `unbatch`, `tee`, `split`, `merge`, `to` or `reduce`."""
+    detail: str
+    """Who does it, and what else was said of it, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Items go from one step to another."""
+
+    before: str
+    after: str
+    label: str = ""
+    """The branch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Steps, and how they are joined. Its text shows both."""
+
+    name: str
+    vertices: tuple[Vertex, ...]
+    edges: tuple[Edge, ...]
+    _lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines)
+
+    def to_mermaid(self) -> str:
+        """The graph in the language of Mermaid, which many viewers of Markdown draw."""
+        number = {vertex.name: f"n{index}" for index, vertex in enumerate(self.vertices)}
+        lines = ["flowchart LR"]
+        for vertex in self.vertices:
+            text = f"{vertex.name}<br/>{vertex.detail}" if vertex.detail else vertex.name
+            lines.append(f'  {number[vertex.name]}["{text.replace(chr(34), "#quot;")}"]')
+        for edge in self.edges:
+            label = f'|"{edge.label}"|' if edge.label else ""
+            lines.append(f"  {number[edge.before]} -->{label} {number[edge.after]}")
+        return "\n".join(lines)
+
+
+def describe(pipeline: Pipeline[Any]) -> Description:
+    """The graph of a pipeline."""
+    maker = _Maker(pipeline.name)
+    maker.chain(pipeline, None, "", "")
+    return Description(pipeline.name, tuple(maker.vertices), tuple(maker.edges), tuple(maker.lines))
+
+
+class _Maker:
+    def __init__(self, name: str) -> None:
+        self.vertices: list[Vertex] = []
+        self.edges: list[Edge] = []
+        self.lines = [name]
+
+    def chain(self, pipeline: Pipeline[Any], before: str | None, label: str, indent: str) -> list[str]:
+        """Add the steps behind `before`; returns the last ones, from which items come out."""
+        tails = [] if before is None else [before]
+        if pipeline.source is not None:
+            tails = [self._add("source", "source", _source(pipeline.source), [], "", indent)]
+        for step in pipeline.steps:
+            if isinstance(step, Split):
+                name = self._add(step.name, "split", f"by {checks.name_of(step.by)}", tails, label, indent)
+                tails = []
+                every = [
+                    *step.branches.items(),
+                    *([] if step.otherwise is None else [("otherwise", step.otherwise)]),
+                ]
+                for key, branch in every:
+                    self.lines.append(
+                        f"{indent}  ├ {key!r}" if key != "otherwise" else f"{indent}  ├ otherwise"
+                    )
+                    tails += self.chain(branch, name, str(key), f"{indent}  │ ")  # pyright: ignore[reportUnknownVariableType]
+            else:
+                tails = [self._add(step.name, _kind(step), _detail(step), tails, label, indent)]
+            label = ""
+        return [] if pipeline.steps and isinstance(pipeline.steps[-1], (To, Reduce)) else tails
+
+    def _add(self, name: str, kind: str, detail: str, before: Iterable[str], label: str, indent: str) -> str:
+        taken = {vertex.name for vertex in self.vertices}
+        unique = (
+            name
+            if name not in taken
+            else next(f"{name} {n}" for n in range(2, 10**6) if f"{name} {n}" not in taken)
+        )
+        self.vertices.append(Vertex(unique, kind, detail))
+        self.edges += [Edge(one, unique, label) for one in before]
+        arrow = "  " if kind == "source" else "→ "
+        shown = f"{kind} {unique}" if kind not in (unique, "source", "to") else unique
+        self.lines.append(f"{indent}  {arrow}{shown}{f'   {detail}' if detail else ''}")
+        return unique
+
+
+def _source(source: Any) -> str:
+    if isinstance(source, (list, tuple, set, frozenset, dict)):
+        return f"{type(source).__name__} of {len(source):,}"  # pyright: ignore[reportUnknownArgumentType]
+    text = repr(source)
+    if text.startswith("<"):
+        text = checks.name_of(source)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _kind(step: Step) -> str:
+    if isinstance(step, StageSpec):
+        return step.kind
+    return type(step).__name__.lower()
+
+
+def _detail(step: Step) -> str:
+    if isinstance(step, StageSpec):
+        words = [step.on()]
+        if step.ordered and not step.joins:
+            words.append("in order")
+        if step.key is not None:
+            words.append(f"keyed by {checks.name_of(step.key)}")
+        if step.retries:
+            words.append(f"{step.retries} {'retry' if step.retries == 1 else 'retries'}")
+        if step.timeout is not None:
+            words.append(f"at most {step.timeout:g} s")
+        if step.setup_timeout is not None:
+            words.append(f"setup at most {step.setup_timeout:g} s")
+        if step.teardown_timeout is not None:
+            words.append(f"teardown at most {step.teardown_timeout:g} s")
+        if step.on_error != "stop":
+            word = step.on_error if isinstance(step.on_error, str) else checks.name_of(step.on_error)
+            words.append(f"errors: {word}")
+        return ", ".join(words)
+    if isinstance(step, Batch):
+        return f"of {step.size}" + (f", after {step.seconds:g} s at most" if step.seconds is not None else "")
+    if isinstance(step, (Unbatch, Tee, To)):
+        return ""
+    return "in this process" if isinstance(step, Reduce) else ""

@@ -1,0 +1,66 @@
+"""StageSpec: what a pipeline says of one stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from ..base.failure import Failure
+from ..worker.functions import Kind, Link
+from ..worker.serve import Job
+
+__all__ = ["OnError", "StageSpec", "Where", "job_of"]
+
+OnError: TypeAlias = "Literal['stop', 'skip', 'dead_letter', 'yield'] | Callable[[Failure], object]"
+Where: TypeAlias = Literal["processes", "threads", "coroutines"]
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """One function of a pipeline that is called for each item, and how."""
+
+    name: str
+    kind: Kind
+    function: Any
+    where: Where = "processes"
+    workers: int | Literal["auto"] | None = None
+    """None: as many as the run may have."""
+    ordered: bool = False
+    key: Callable[[Any], Any] | None = None
+    retries: int = 0
+    backoff: float = 0.0
+    timeout: float | None = None
+    setup_timeout: float | None = None
+    teardown_timeout: float | None = None
+    on_error: OnError = "stop"
+    joins: bool = False
+    """Whether it is done by the workers of the stage before."""
+
+    @property
+    def link(self) -> Link:
+        """As workers need it."""
+        return Link(self.kind, self.function)
+
+    def on(self) -> str:
+        """Who does it, in words."""
+        if self.joins:
+            return "in the workers of the stage before"
+        if self.where == "coroutines":
+            return f"{self.workers} at a time as coroutines"
+        if self.workers is None:
+            return "a process for each processor" if self.where == "processes" else self.where
+        count = "as many as it takes of the" if self.workers == "auto" else self.workers
+        kind = "threads" if self.where == "threads" else "processes"
+        return (
+            f"{count} {kind if self.workers != 1 else kind.removesuffix('s').replace('processe', 'process')}"
+        )
+
+
+def job_of(specs: list[StageSpec]) -> Job:
+    """What the workers of these stages do to each item, one stage after the other."""
+    first = specs[0]
+    # For the next items of its key to wait, the worker itself must try it again.
+    retries = first.retries if first.key is not None else 0
+    eager = all(spec.on_error == "stop" and not spec.retries for spec in specs)
+    return Job(tuple(spec.link for spec in specs), retries, first.backoff, eager)

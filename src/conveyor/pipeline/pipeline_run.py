@@ -1,0 +1,297 @@
+"""Running: one run of a pipeline, with its signals, its dead letters, its progress and its report."""
+
+from __future__ import annotations
+
+import collections.abc
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+from ..errors import PipelineError
+from ..queues.dead_letter import DeadLetter
+from .base.events import Event, ItemFailed, ItemRetried, Results
+from .base.failure import Failure
+from .checkpoint.checkpoint import CheckpointStore, Tracker
+from .checkpoint.store import CheckpointFile
+from .engine.engine import Engine, Phase
+from .graph.checks import check_count
+from .operators.source import SourceNode
+from .pipeline import Pipeline
+from .planning.planner import Plan, check
+from .report.collect import Timeline, make_report
+from .report.report import Report
+from .sinks.sinks import NewsSink, Sink
+from .sources.fingerprint import identity_of
+from .supervise.real_world import RealWorld
+from .supervise.world import World
+
+__all__ = ["Running"]
+
+_MOST_LETTERS = 10_000
+_MOST_FAILURES = 100
+_TICK_SECONDS = 0.1
+
+
+class _Forced(BaseException):
+    """Raised by the handler of the second signal."""
+
+
+class Running:
+    """A run. The arguments are those of `Pipeline.run`.
+
+    Args:
+        streams: somebody iterates over the results.
+        outlet, tick: see `Engine`.
+        stdout_to_stderr: see `RealWorld`.
+        world: where it runs; None: on the machine.
+        store: where it keeps what is done, in the place of a file that `resume` names.
+        max_items: items that a stage may hold.
+        crash_limit: so many workers of a stage may die in a row; None: three for each, and at least ten.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline[Any],
+        *,
+        jobs: int | None = None,
+        progress: Any = None,
+        start_method: Literal["fork", "spawn", "forkserver"] | None = None,
+        halt: str = "now",
+        max_failures: int | str | None = None,
+        dead_letters: Any = None,
+        resume: str | Path | None = None,
+        signals: bool = True,
+        streams: bool = False,
+        outlet: int | None = None,
+        stdout_to_stderr: bool = False,
+        max_items: int | None = None,
+        crash_limit: int | None = None,
+        tick: float | None = None,
+        world: World | None = None,
+        store: CheckpointStore | None = None,
+    ) -> None:
+        check(pipeline, start_method, resume)
+        if halt not in ("now", "soon"):
+            raise PipelineError(f"halt is {halt!r}; it must be 'now' or 'soon'")
+        if jobs is not None:
+            check_count("the run", "jobs", jobs, 1)
+        self.pipeline = pipeline
+        self.jobs = jobs or len(os.sched_getaffinity(0))
+        self._signals = signals and threading.current_thread() is threading.main_thread()
+        self.signalled: signal.Signals | None = None
+        self._forced = False
+        self._showing = False
+        self._unsaid = ""
+        self._dead_letters = dead_letters
+        self.letters: list[DeadLetter[Any]] = []
+        self.failures: list[Failure] = []
+        self.failed = self.retried = self.dead = 0
+        self.timeline = Timeline()
+        self._announce: Callable[[str], None] | None = None
+
+        world = world or RealWorld(start_method, stdout_to_stderr)
+        if resume is not None:
+            store = _open_store(resume, pipeline)
+        tracker = Tracker(store, world.now()) if store is not None else None
+        self.tracker = tracker
+        from .progress.progress import make_display
+
+        self._display = make_display(progress, pipeline)
+        self.engine = Engine(
+            world=world,
+            halt_now=halt == "now",
+            max_failures=_parse_most(max_failures),
+            tick=tick or (_TICK_SECONDS if self._display is not None else None),
+            outlet=outlet,
+            tracker=tracker,
+            jobs=self.jobs,
+            bury=self._bury,
+        )
+        try:
+            self._build(streams, max_items, crash_limit)
+        except BaseException:
+            self.engine.poller.close()
+            if tracker is not None:
+                tracker.close()
+            raise
+
+    def _build(self, streams: bool, max_items: int | None, crash_limit: int | None) -> None:
+        engine, tracker = self.engine, self.tracker
+        source = engine.workforce.source(self.pipeline.source, engine.poller.wake)
+        self.source = SourceNode(source, engine, tracker is not None, tracker.is_done if tracker else None)
+        self._news = NewsSink(lambda values: engine.tell(Results(values)))
+        plan = Plan(engine, self.jobs, append=tracker is not None and tracker.resumed > 0)
+        if max_items is not None:
+            plan.max_items = max_items
+        engine.adopt(plan.make(self.pipeline, self.source, self._news if streams else None))
+        for node in engine.works:
+            node.crew.crash_limit = crash_limit or node.crew.crash_limit
+        self.sinks = plan.sinks
+        self.plan = plan
+        if tracker is not None:
+            tracker.keep(
+                flush=plan.flush,
+                state=(lambda: [reduce.result for reduce in plan.reduces]) if plan.reduces else None,
+            )
+            if tracker.resumed:
+                saved: list[Any] = tracker.saved_state if tracker.had_state else []
+                if len(saved) != len(plan.reduces):
+                    raise PipelineError(
+                        f"the state file keeps the results of {len(saved)} reduce(), and the pipeline has "
+                        f"{len(plan.reduces)}: what earlier runs did would be missing; remove the file to begin anew"
+                    )
+                for reduce, result in zip(plan.reduces, saved, strict=True):
+                    reduce.result = result
+
+    # -- running --------------------------------------------------------------------------------------------
+
+    def to_the_end(self) -> Report:
+        """Run it; returns the report, or raises what ended it, with the report as `error.report`."""
+        numbers = (signal.SIGINT, signal.SIGTERM) if self._signals else ()
+        old = {number: signal.signal(number, self._on_signal) for number in numbers}
+        error: BaseException | None = None
+        try:
+            for _ in self.events():
+                pass
+        except BaseException as raised:
+            error = raised
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+        # Also if it was raised where Python ignores exceptions, in a finalizer for one.
+        if self._forced:
+            error = (
+                KeyboardInterrupt() if self.signalled is signal.SIGINT else SystemExit(128 + signal.SIGTERM)
+            )
+        report = self.report()
+        if self._display is not None:
+            self._display.end(self, report, error)
+        if error is not None:
+            error.report = report  # type: ignore[attr-defined]
+            raise error
+        return report
+
+    def events(self) -> Generator[Event, None, None]:
+        """Run it, and tell what happens."""
+        try:
+            with closing(self.engine.run()) as events:
+                for event in events:
+                    self._note(event)
+                    yield event
+        except BaseException:
+            with contextlib.suppress(Exception):  # what ended the run is the news
+                self._close()
+            raise
+        self._close()
+
+    def values(self) -> Iterator[Any]:
+        """Run it, and give what comes out."""
+        with closing(self.events()) as events:
+            for event in events:
+                if isinstance(event, Results):
+                    yield from event.values
+
+    def _close(self) -> None:
+        error: BaseException | None = None
+        # The tracker first: it flushes the sinks.
+        parts: list[Tracker | Sink] = [] if self.tracker is None else [self.tracker]
+        for part in [*parts, *self.sinks]:
+            try:
+                part.close()
+            except Exception as raised:
+                error = error or raised
+        if error is not None:
+            raise error
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, ItemFailed):
+            self.failed += 1
+            if len(self.failures) < _MOST_FAILURES:
+                self.failures.append(event.failure.lightened())
+        elif isinstance(event, ItemRetried):
+            self.retried += 1
+        self.timeline.look(self.engine)
+        if self._display is not None:
+            self._showing = True
+            try:
+                self._display.show(self, event)
+            finally:
+                self._showing = False
+            if self._unsaid:
+                text, self._unsaid = self._unsaid, ""
+                self._display.say(text)
+
+    def _bury(self, failure: Failure) -> None:
+        """An item for the dead letters."""
+        self.dead += 1
+        letter: DeadLetter[Any] = DeadLetter(failure.item, failure.attempts, str(failure), failure.pid)
+        target = self._dead_letters
+        if target is None:
+            if len(self.letters) < _MOST_LETTERS:
+                self.letters.append(letter)
+        elif hasattr(target, "put"):
+            target.put(letter)
+        else:
+            target.append(letter)
+
+    def report(self) -> Report:
+        """The figures at this moment, or of the end."""
+        return make_report(self)
+
+    # -- signals ----------------------------------------------------------------------------------------------
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.signalled is not None:
+            for other in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(other, signal.SIG_IGN)  # the workers are being killed; it takes no time
+            self._forced = True
+            self.engine.stop()
+            raise _Forced
+        self.signalled = signal.Signals(number)
+        count = self.engine.drain()
+        items = "1 item" if count == 1 else f"{count:,} items"
+        again = "Ctrl-C again" if number == signal.SIGINT else "a second SIGTERM"
+        text = f"{self.pipeline.name}: {self.signalled.name}: finishing {items} in flight; {again} stops now"
+        if self._display is None:
+            os.write(2, f"{text}\n".encode())
+        elif self._showing:  # it may be anywhere, in the middle of an import too, and speaks in a moment
+            self._unsaid = text
+        else:
+            self._display.say(text)
+
+    @property
+    def drained(self) -> bool:
+        """Whether a signal ended the input early."""
+        return self.signalled is not None and self.engine.phase >= Phase.DRAINING
+
+
+def _parse_most(value: int | str | None) -> int | float | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    if isinstance(value, str) and value.endswith("%"):
+        try:
+            share = float(value[:-1]) / 100
+        except ValueError:
+            share = -1.0
+        if 0 <= share <= 1:
+            return share
+    raise PipelineError(f'max_failures is {value!r}; it must be a number, or a share as in "1%"')
+
+
+def _open_store(resume: str | Path, pipeline: Pipeline[Any]) -> CheckpointFile:
+    source = pipeline.source
+    identity = getattr(source, "identity", None)
+    if not isinstance(identity, str):
+        if not isinstance(source, collections.abc.Sequence):
+            raise PipelineError(
+                f"resume needs a source whose items have places, and a {type(source).__name__} has none; "
+                "give a list, a tuple, a range, or read_lines(path)"
+            )
+        identity = identity_of(source)  # pyright: ignore[reportUnknownArgumentType]
+    return CheckpointFile(resume, identity)

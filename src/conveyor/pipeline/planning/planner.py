@@ -1,0 +1,203 @@
+"""Plan: from a pipeline's description to the nodes of a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ...errors import PipelineError
+from ..graph.checks import check_sendable
+from ..graph.stage import StageSpec
+from ..graph.steps import Batch, Merge, Reduce, Split, Step, Tee, To, Unbatch
+from ..operators.inline import BatchNode, Join, SinkNode, SplitNode, TeeNode, UnbatchNode
+from ..operators.node import Node
+from ..operators.work import WorkNode
+from ..pipeline import Pipeline
+from ..sinks.sinks import NewsSink, ReduceSink, Sink, make_sink
+from ..supervise.engine_context import Desk
+from ..supervise.lifecycle import own_links
+from .file_clash import check_files
+
+__all__ = ["Plan", "all_specs", "check"]
+
+# What a stage may hold: quick items in numbers, large ones in bytes.
+_MOST_ITEMS = 100_000
+_MOST_BYTES = 64 * 1024 * 1024
+
+
+def all_specs(pipeline: Pipeline[Any]) -> Iterator[StageSpec]:
+    """The stages with functions, those of branches included."""
+    for step in pipeline.steps:
+        if isinstance(step, StageSpec):
+            yield step
+        elif isinstance(step, Split):
+            for branch in (*step.branches.values(), *([] if step.otherwise is None else [step.otherwise])):
+                yield from all_specs(branch)
+
+
+def check(
+    pipeline: Pipeline[Any],
+    start_method: Literal["fork", "spawn", "forkserver"] | None = None,
+    resume: str | os.PathLike[str] | None = None,
+) -> None:
+    """Find what can be found wrong before anything runs. For the arguments see `Pipeline.run`.
+
+    Raises:
+        PipelineError: it cannot run like this.
+    """
+    if pipeline.source is None:
+        raise PipelineError("the pipeline has no source; say Pipeline(source) to run it")
+    first: StageSpec | None = None
+    for spec in all_specs(pipeline):
+        check_sendable(spec, start_method)
+        if first is None or not spec.joins:
+            first = spec
+        own_links([first, spec], first.workers if isinstance(first.workers, int) else 2)
+    _check_ends(pipeline)
+    check_files(pipeline, resume)
+
+
+def _check_ends(pipeline: Pipeline[Any]) -> None:
+    steps = pipeline.steps
+    if steps and isinstance(steps[-1], Split):
+        split = steps[-1]
+        for name, branch in [*split.branches.items(), ("otherwise", split.otherwise)]:
+            if branch is not None and not (
+                branch.steps and isinstance(branch.steps[-1], (To, Reduce, Split))
+            ):
+                raise PipelineError(
+                    f"what comes out of branch {name!r} of {split.name!r} goes nowhere; end it by to(), "
+                    "or say merge() behind split()"
+                )
+
+
+@dataclass
+class Plan:
+    """Makes the nodes of a run.
+
+    Args:
+        desk: the engine.
+        jobs: workers for a stage that does not say how many.
+        max_items: items that a stage may hold.
+        append: files that exist are added to.
+    """
+
+    desk: Desk
+    jobs: int
+    max_items: int = _MOST_ITEMS
+    append: bool = False
+    nodes: list[Node] = field(default_factory=list[Node])
+    sinks: list[Sink] = field(default_factory=list[Sink])
+    reduces: list[ReduceSink] = field(default_factory=list[ReduceSink])
+    last: Sink | None = None
+    """Where what comes out of the whole pipeline ends."""
+
+    def make(self, pipeline: Pipeline[Any], source: Node, news: NewsSink | None) -> list[Node]:
+        """The nodes behind the source, and the source, each before those that it feeds.
+
+        Args:
+            pipeline: what is to run.
+            source: its source.
+            news: where results go if the pipeline does not say; None: nowhere.
+        """
+        self.nodes.append(source)
+        tail = self._chain(pipeline.steps, source)
+        if tail is not None:
+            sink = news or NewsSink(lambda _: None)
+            self._link(tail, self._add(SinkNode("results", self._keep(sink), self.desk)))
+        if any(spec.on_error == "yield" for spec in all_specs(pipeline)):
+            for node in self.nodes:
+                node.passes_failures = not isinstance(node, (SinkNode, Join)) or any(
+                    sink is getattr(node, "sink", None) for sink in self.reduces
+                )
+        return self.nodes
+
+    def flush(self) -> None:
+        """See to it that what the sinks took outlives this process, where that means something."""
+        for sink in self.sinks:
+            sink.flush()
+
+    def _add(self, node: Node) -> Node:
+        self.nodes.append(node)
+        return node
+
+    def _keep(self, sink: Sink) -> Sink:
+        self.sinks.append(sink)
+        self.last = sink
+        return sink
+
+    @staticmethod
+    def _link(before: Node, after: Node) -> None:
+        before.outlet = after
+        after.inlets += 1
+        after.feeder = before if after.inlets == 1 else None
+
+    def _chain(self, steps: tuple[Step, ...], tail: Node | None) -> Node | None:
+        """Nodes for these steps behind `tail`; returns the last, or None where all ends in sinks."""
+        for index, step in enumerate(steps):
+            if isinstance(step, StageSpec) and step.joins:
+                continue  # its function was given to the node before
+            if isinstance(step, Merge):
+                continue  # made together with its split
+            assert tail is not None
+            if isinstance(step, Split):
+                merges = index + 1 < len(steps)
+                tail = self._split(step, tail, merges)
+                continue
+            node = self._add(self._node(step, steps, index))
+            self._link(tail, node)
+            tail = None if isinstance(step, (To, Reduce)) else node
+        return tail
+
+    def _split(self, step: Split, before: Node, merges: bool) -> Node | None:
+        heads: dict[Any, Node] = {}
+        otherwise: Node | None = None
+        split = SplitNode(step.name, step.by, heads, None, self.desk)
+        self._add(split)
+        self._link(before, split)
+        join = Join("merge") if merges else None
+        for name, branch in [*step.branches.items(), (None, step.otherwise)]:
+            if branch is None:
+                continue
+            # A door, so that each branch has a first node, even one without stages.
+            door = self._add(
+                Join(f"{step.name} {name!r}" if branch is not step.otherwise else f"{step.name} otherwise")
+            )
+            door.inlets = 1
+            if branch is step.otherwise:
+                otherwise = door
+            else:
+                heads[name] = door
+            tail = self._chain(branch.steps, door)
+            if tail is not None and join is not None:
+                self._link(tail, join)
+        split.open(heads, otherwise)
+        if join is not None:
+            self._add(join)
+        return join
+
+    def _node(self, step: Step, steps: tuple[Step, ...], index: int) -> Node:
+        if isinstance(step, StageSpec):
+            specs = [step]
+            for later in steps[index + 1 :]:
+                if not isinstance(later, StageSpec) or not later.joins:
+                    break
+                specs.append(later)
+            most = step.workers if isinstance(step.workers, int) else self.jobs
+            return WorkNode(self.desk, specs, most, self.max_items, _MOST_BYTES)
+        if isinstance(step, Batch):
+            return BatchNode(step.name, step.size, step.seconds, self.desk)
+        if isinstance(step, Unbatch):
+            return UnbatchNode(step.name, self.desk)
+        if isinstance(step, Tee):
+            sink = make_sink(step.target, self.append)
+            self.sinks.append(sink)
+            return TeeNode(step.name, sink, self.desk)
+        if isinstance(step, To):
+            return SinkNode(step.name, self._keep(make_sink(step.target, self.append)), self.desk)
+        assert isinstance(step, Reduce)
+        reduce = ReduceSink(step.function, step.initial)
+        self.reduces.append(reduce)
+        return SinkNode(step.name, self._keep(reduce), self.desk)

@@ -1,0 +1,74 @@
+"""Desk: the engine, as far as it concerns the nodes of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ..base.events import Event
+from ..base.failure import Failure
+from ..graph.stage import OnError, Where
+from ..worker.serve import Job
+from .handle import Hand
+from .stage_port import Owner
+
+__all__ = ["Desk"]
+
+
+class Desk(Protocol):
+    """What a node may ask of its engine."""
+
+    now: Callable[[], float]
+    """The time, by the clock of the run."""
+    uniform: Callable[[float, float], float]
+    """A number drawn between two others."""
+
+    def tell(self, event: Event) -> None:
+        """Pass on news to the caller of the run."""
+        ...
+
+    def item_failed(self, failure: Failure, on_error: OnError) -> Any:
+        """An item is given up; returns what takes its place among the results, or `GAP`."""
+        ...
+
+    def fail(self, error: BaseException, now: bool = True) -> None:
+        """The run cannot go on: end it, and raise this."""
+        ...
+
+    def fail_after(self, error: BaseException) -> None:
+        """Raise this when all that was taken in is finished."""
+        ...
+
+    def drain(self) -> object:
+        """Take no more input, finish what was taken in, and end."""
+        ...
+
+    def begun(self, origins: list[Any] | None) -> None:
+        """Values have come out of the source."""
+        ...
+
+    def spread(self, origin: Any, count: int) -> None:
+        """A value that came of `origin` became so many, 0 included."""
+        ...
+
+    def start_worker(self, owner: Owner, job: Job, where: Where) -> Hand:
+        """Start a worker.
+
+        Raises:
+            OSError: the system gives no memory, or no more processes.
+            PipelineError: what it is to do cannot be sent to it.
+        """
+        ...
+
+    def unwatch(self, hand: Hand) -> None:
+        """A worker is gone."""
+        ...
+
+    @property
+    def ending(self) -> bool:
+        """Whether nothing new is to be begun."""
+        ...
+
+    def likely_cause(self, exitcode: int | None) -> str:
+        """What is likely to have killed a worker just now; empty if nothing is known."""
+        ...

@@ -1,0 +1,195 @@
+"""Hand: one worker, as the stage that owns it sees it."""
+
+from __future__ import annotations
+
+import pickle
+from collections import deque
+from typing import Any
+
+from ..base.failure import Failure
+from ..flow.chunk import Run
+from ..worker.messages import AGAIN, STOP, wrap
+from .inbox import Inbox
+from .limits import Stint
+from .share_memory import LEAST_LENT, lend
+
+__all__ = ["Hand"]
+
+
+class Hand(Inbox):
+    """A worker and the items that it has.
+
+    What subclasses differ in is how the worker lives, and `_send`, `_take` and `_recall`.
+    """
+
+    lends = False
+    """Whether it may look at large items where they lie in this process."""
+    dismissed_at = 0.0
+    """When it was first told to leave."""
+    overdue_in: Stint | None = None
+    """What it took too long for, so that it was killed."""
+    timed_out = False
+    """Whether that was an item, at first."""
+    end = ""
+    """How it ends, if that is not as it was told to."""
+
+    def close(self) -> None:
+        """Wait for the end of a worker that is ending, and let go of what belongs to it."""
+        self.slate.close()
+
+    def dismiss(self) -> None:
+        """Tell it to leave when it has done what it has."""
+        self.dismissed_at = self.dismissed_at or self.now()
+        self.dismissed = True
+        self.appetite = 0
+        self._send([(STOP,)])
+
+    # -- items -----------------------------------------------------------------------------------------
+
+    @property
+    def works_on(self) -> int:
+        """Where the run starts that it works on; -1: it has none."""
+        return self._runs[0].start if self._runs else -1
+
+    @property
+    def parting(self) -> bool:
+        """Whether it has given the first of very many results of an item, which wait for their turn."""
+        return bool(self._runs) and bool(self._runs[0].part)
+
+    def room(self) -> int:
+        """How many items to give it now; 0 while it has enough."""
+        # In larger portions, as long as it does not run dry.
+        return self.appetite - self.outstanding if self.outstanding <= self.appetite >> 1 else 0
+
+    def give(self, run: Run) -> None:
+        """Hand a run to the worker."""
+        if not self.outstanding:
+            self._since = self.now()
+        self._bytes += run.weight
+        messages = lend(run.items) if self.lends and run.weight >= LEAST_LENT * run.count else None
+        try:
+            self._send(messages or self._wrap(run))
+        except Exception as error:
+            sent: int = getattr(error, "items_put", 0)
+            if sent:  # there was no memory for the next
+                rest = self._owner.split(run, run.start + sent)
+                self._runs.append(run)
+                self.outstanding += sent
+                run = rest
+            self._give_each(run)
+            return
+        self._runs.append(run)
+        self.outstanding += run.count
+
+    def _wrap(self, run: Run) -> list[Any]:
+        """The messages that carry its items; to a worker that tries items again by itself, with how often they were."""
+        if run.attempts and self._owner.keyed:
+            return [(AGAIN, run.attempts, run.items[0])]
+        return wrap(run.items)
+
+    def _give_each(self, run: Run) -> None:
+        """At least one of these cannot be sent, and none was."""
+        for number in range(run.start, run.start + run.count):
+            rest = self._owner.split(run, number + 1) if run.count > 1 else None
+            try:
+                self._send(self._wrap(run))
+            except Exception as error:
+                what = (
+                    "no memory to send it" if isinstance(error, MemoryError) else "the item cannot be pickled"
+                )
+                self._settle(run, Failure.here(self._owner.stage, number, run.items[0], error, what), 0)
+            else:
+                self._runs.append(run)
+                self.outstanding += 1
+            if rest is None:
+                return
+            if self._owner.closed:  # by this failure
+                self._owner.come_back([rest])
+                return
+            run = rest
+
+    # -- items back ---------------------------------------------------------------------------------------
+
+    def overdue(self, now: float, patience: float) -> float:
+        """Seconds beyond `patience` for which it has been busy with one item while others wait behind it.
+
+        Negative: how long until then; -inf: nothing waits. An item that is as slow as those before it
+        is expected to be gets more patience.
+        """
+        if not self.ready:  # its first item waits for its setup
+            return now - self.started - patience if self.outstanding else float("-inf")
+        if self.outstanding < 2 or self.has_results():
+            return float("-inf")
+        return now - self._since - max(patience, 4 * (self.seconds or 0.0))
+
+    def is_silent(self, now: float, patience: float) -> bool:
+        """Whether it has given no result for so long, and for several times as long as all that it has should take."""
+        return now - self._since > patience + 4 * self.outstanding * (self.seconds or 0.0)
+
+    def take_back(self) -> list[Run]:
+        """Take back what it has not begun: runs, to be given to somebody else."""
+        count = self._recall()
+        if self.dismissed:
+            self.dismiss()  # what told it to leave may have been among it
+        if not self.ready:
+            self.appetite = 0
+        self.outstanding -= count
+        # It takes them in order, so what was still there are the last ones.
+        back: deque[Run] = deque()
+        while count:
+            run = self._runs.pop()
+            if run.missing > count or (run.missing == count and run.results):
+                rest = self._owner.split(run, run.start + run.count - count)
+                back.appendleft(rest)
+                if run.missing:
+                    self._runs.append(run)
+                else:
+                    self._owner.grown(run, 0, 0)  # the split left no item without a result
+                break
+            back.appendleft(run)
+            count -= run.count
+        return list(back)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it is at an item that takes so long that it gets no other until that is done."""
+        return self.ready and not self.appetite and not self.dismissed
+
+    def relieve(self) -> list[Run]:
+        """Take back what waits behind an item that takes long; it gets nothing more until that is done."""
+        back = self.take_back()
+        if self.outstanding:
+            self.appetite = 0
+        return back
+
+    def culprit(self) -> tuple[int, Any] | None:
+        """The place and the item that it works on, or died on; None: it has none.
+
+        To be called after `collect` and `take_back`.
+        """
+        if not self._runs:
+            return None
+        run = self._runs[0]
+        return run.next_number, run.item(run.next_number)
+
+    def bury(self, error: Exception, where: str, link: int, attempts: int) -> list[Run]:
+        """The worker is gone: the item that it died on has failed; what it took and had not begun comes back.
+
+        To be called after `collect` and `take_back`.
+
+        Args:
+            error: what the item failed with.
+            where: the place in the code, if it is known.
+            link: which of the stage's functions was at work.
+            attempts: how often it had begun the item.
+        """
+        if self._runs:
+            self._fail(link, attempts, pickle.dumps(error), type(error).__name__, str(error), where, "")
+        return self.bury_quietly()
+
+    def bury_quietly(self) -> list[Run]:
+        """The worker is gone and has begun nothing: all that it had comes back."""
+        back = list(self._runs)
+        self._runs.clear()
+        self.outstanding = 0
+        return back

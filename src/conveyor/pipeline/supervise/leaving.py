@@ -1,0 +1,105 @@
+"""Leaving: what becomes of a run by the setups and teardowns of the workers of one stage."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+from ...errors import WorkerLost, WorkerTimeout
+from ..base.events import WorkerStuck, describe_exit
+from ..base.failure import Failure
+from ..graph.stage import StageSpec
+from .engine_context import Desk
+from .handle import Hand
+from .lifecycle import has_teardown
+from .limits import LEAVE_SECONDS, Limits, Stint
+
+__all__ = ["Leaving"]
+
+
+class Leaving:
+    """Tells the run of setups and teardowns that fail, and of workers that do not leave.
+
+    What a teardown raises is an error of the run, which ends when what was taken in is finished: a worker leaves when
+    it has done its part, so that nothing is to be done again.
+
+    Args:
+        desk: the engine.
+        specs: the stage's functions.
+        limits: how long they may take.
+    """
+
+    def __init__(self, desk: Desk, specs: list[StageSpec], limits: Limits) -> None:
+        self._desk = desk
+        self._specs = specs
+        self._limits = limits
+        self._told = False
+
+    def error_of(self, hand: Hand, words: tuple[Any, ...], what: str) -> BaseException:
+        """The exception that a worker's setup or teardown raised, with a note that names the stage.
+
+        Args:
+            hand: the worker.
+            words: what it said: fields of a failure.
+            what: `setup` or `teardown`.
+        """
+        link, attempts, pickled, kind, message, where, traceback = words
+        name = self._specs[int(link)].name
+        failure = Failure(name, 0, None, attempts, kind, message, where, traceback, hand.pid, pickled)
+        error = failure.exception()
+        error.__notes__[-1:] = [f"in the {what} of a worker of stage {name!r}"]
+        return error
+
+    def too_long(self, hand: Hand, stint: Stint) -> tuple[Any, ...]:
+        """Fields of a failure: the worker took too long for its setup or teardown."""
+        limit = self._limits.of(stint)
+        error = WorkerTimeout(
+            f"{stint.value}() took longer than {limit:g} s, the stage's {stint.value}_timeout"
+        )
+        return self._link(hand), 1, pickle.dumps(error), type(error).__name__, str(error), "", ""
+
+    def stuck(self, hand: Hand) -> None:
+        """A worker that had nothing left to do did not leave."""
+        if self._limits.cut_short_at is not None:
+            hand.end = "stopped"
+            return
+        hand.end = "did not leave"
+        self._desk.tell(WorkerStuck(hand.pid, LEAVE_SECONDS))
+
+    def hear(self, hand: Hand) -> None:
+        """Tell the run of what the worker's teardown raised."""
+        for words in hand.torn:
+            hand.end = "its teardown failed"
+            self._fail(self.error_of(hand, words, "teardown"))
+        hand.torn.clear()
+
+    def gone(self, hand: Hand) -> None:
+        """A worker that was told to leave is gone: see whether it has done its teardown."""
+        self.hear(hand)
+        if hand.broken is not None:  # nobody needed it
+            hand.end = "could not be set up"
+        if hand.left_at or hand.overdue_in is not None or not hand.can_die or not hand.ready:
+            return
+        if not any(has_teardown(spec.function) for spec in self._specs):
+            return  # it had nothing left to do
+        if hand.slate.teardown_since:
+            when = "in its teardown"
+        elif self._limits.cut_short_at is None:
+            when = "before its teardown"
+        else:
+            return
+        exitcode = hand.exitcode
+        hand.end = describe_exit(exitcode, self._desk.likely_cause(exitcode))
+        was = "was " if exitcode is not None and exitcode < 0 else ""
+        error = WorkerLost(f"its worker process {hand.pid} {was}{hand.end} {when}", hand.pid, exitcode)
+        error.add_note(f"in the teardown of a worker of stage {self._specs[self._link(hand)].name!r}")
+        self._fail(error)
+
+    def _link(self, hand: Hand) -> int:
+        return hand.slate.link if hand.slate.link < len(self._specs) else 0
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._told:  # what one cannot tear down, the others often cannot either
+            self._desk.fail_after(error)
+            self._desk.drain()
+        self._told = True

@@ -1,0 +1,70 @@
+"""Limits: how long a worker may take for what it is at."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from ..graph.stage import StageSpec
+
+if TYPE_CHECKING:
+    from .handle import Hand
+
+__all__ = ["LEAVE_SECONDS", "Limits", "Stint"]
+
+LEAVE_SECONDS = 5.0
+"""What a worker with nothing left to do may take until its teardown begins, and from its end until it is gone."""
+# When the run is over before its work is done, a worker may be at an item for so long, and then tear down.
+_CUT_SHORT_SECONDS = 1.0
+_NEVER = float("inf")
+
+
+class Stint(Enum):
+    """What a worker is at."""
+
+    SETUP = "setup"
+    ITEM = "item"
+    TEARDOWN = "teardown"
+    LEAVING = "leaving"
+
+
+class Limits:
+    """The limits of one stage.
+
+    Args:
+        spec: what it says of them.
+    """
+
+    def __init__(self, spec: StageSpec) -> None:
+        self._of = {
+            Stint.SETUP: spec.setup_timeout,
+            Stint.ITEM: spec.timeout,
+            Stint.TEARDOWN: spec.teardown_timeout,
+        }
+        self.shortest = min((limit for limit in self._of.values() if limit is not None), default=None)
+        """The shortest of them; None: there is none."""
+        self.cut_short_at: float | None = None
+        """When the run was over before its work was done; None: it is not."""
+
+    def of(self, stint: Stint) -> float:
+        """Seconds that it may take."""
+        limit = LEAVE_SECONDS if stint is Stint.LEAVING else self._of[stint]
+        return _NEVER if limit is None else limit
+
+    def due(self, hand: Hand) -> tuple[float, Stint]:
+        """When the worker will have taken too long for what it is at, and what that is."""
+        slate = hand.slate
+        if hand.left_at:
+            return hand.left_at + LEAVE_SECONDS, Stint.LEAVING
+        if since := slate.teardown_since:
+            return since + self.of(Stint.TEARDOWN), Stint.TEARDOWN
+        if self.cut_short_at is not None:
+            return self.cut_short_at + _CUT_SHORT_SECONDS, Stint.LEAVING
+        if hand.dismissed and not hand.outstanding:
+            return hand.dismissed_at + LEAVE_SECONDS, Stint.LEAVING
+        if not hand.ready and (since := slate.setup_since):
+            return since + self.of(Stint.SETUP), Stint.SETUP
+        if hand.outstanding and (since := slate.since):
+            # One that waits for its results to be taken is not late.
+            return max(since, hand.held_up_at) + self.of(Stint.ITEM), Stint.ITEM
+        return _NEVER, Stint.ITEM

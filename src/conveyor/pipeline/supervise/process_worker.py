@@ -1,0 +1,137 @@
+"""ProcessHand: a worker that is a process."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+from typing import TYPE_CHECKING, Any
+
+from ..._native import Segment
+from ...errors import Empty, PipelineError
+from ...queues.queue import Queue
+from ..start.starters import Starter
+from ..worker.messages import Unreadable, is_stop
+from ..worker.serve import Job
+from ..worker.status_page import Slate
+from .handle import Hand
+from .stage_port import Owner
+from .worker_stats import peak_memory
+
+if TYPE_CHECKING:
+    from .world import Poller
+
+__all__ = ["ProcessHand"]
+
+_AT_A_TIME = 16384
+# Results that may wait to be collected; a worker that makes more is held up. A larger one waits alone.
+_RESULT_BYTES = 256 * 1024 * 1024
+
+
+class ProcessHand(Hand):
+    """A worker process, and its two queues.
+
+    Args:
+        owner: the stage.
+        job: what the worker does.
+        starter: starts the process.
+
+    Raises:
+        PipelineError: what it is to do cannot be sent to it.
+        OSError: the system gives no memory, or no more processes.
+    """
+
+    tells_again = True
+    can_die = True
+
+    def __init__(self, owner: Owner, job: Job, starter: Starter) -> None:
+        super().__init__(owner, Slate())
+        self.lends = owner.lends
+        self._tasks: Queue[Any] = Queue()
+        results = Segment.create(0, _RESULT_BYTES, soft=True, counts_lent=True)
+        self._results: Queue[Any] = Queue.on_segment(results, "auto")
+        try:
+            self.process = starter.start(job, self._tasks, self._results, self.slate)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise PipelineError(
+                f"stage {owner.stage!r} cannot be sent to a worker process: {error}; "
+                "define its function at the top of a module, or use threads="
+            ) from error
+        self.pid = self.process.pid
+        self.channel: Queue[Any] = self._results
+        self._token = self._results._reader.fileno()  # pyright: ignore[reportPrivateUsage]
+
+    @property
+    def token(self) -> int:
+        """The descriptor that is readable when there are results."""
+        return self._token
+
+    @property
+    def exitcode(self) -> int | None:
+        """How it ended; None: it lives, or that cannot be known."""
+        return self.process.exitcode
+
+    def watch(self, poller: Poller) -> None:
+        """Have the poller tell of its results and of its death."""
+        poller.add(self._token, self.process.sentinel)
+
+    def unwatch(self, poller: Poller) -> None:
+        """It is gone."""
+        poller.remove(self._token, self.process.sentinel)
+
+    def listen(self, poller: Poller, wanted: bool) -> None:
+        """Say to the poller whether its results are wanted now."""
+        poller.listen(self._token, wanted)
+
+    def may_be_gone(self, found: set[Any]) -> bool:
+        """Whether the kernel has told of its end."""
+        return self.process.sentinel in found
+
+    def crash(self) -> tuple[str, ...]:
+        """Where native code crashed it."""
+        return self.slate.crash()
+
+    def peak_memory(self) -> int:
+        """The most memory that it had in RAM, in bytes; 0 if that cannot be told."""
+        return peak_memory(self.pid)
+
+    def last_words(self) -> str | None:
+        """What it wrote to standard error before it ran any code of ours; None: it has run some."""
+        return None if self.slate.arrived else self.process.last_words()
+
+    def _send(self, messages: list[Any]) -> None:
+        self._tasks.put_many(messages)
+
+    def _take(self) -> list[Any]:
+        try:
+            return self._results._take_each(_AT_A_TIME, Unreadable)  # pyright: ignore[reportPrivateUsage]
+        except Empty:
+            return []
+
+    def _recall(self) -> int:
+        count = 0
+        with contextlib.suppress(Empty):
+            while True:
+                taken = self._tasks._take_each(_AT_A_TIME, Unreadable)  # pyright: ignore[reportPrivateUsage]
+                count += sum(not is_stop(message) for message in taken)
+        return count
+
+    def has_results(self) -> bool:
+        """Whether `collect` would find something."""
+        return not self._results.empty()
+
+    def kill(self) -> None:
+        """End it at once, together with the programs that it started."""
+        self.process.kill()
+
+    def end_programs(self) -> None:
+        """It has crashed: end the programs that it started."""
+        self.process.kill_programs()
+
+    def gone(self) -> bool:
+        """Whether it has ended."""
+        return self.process.ended()
+
+    def close(self) -> None:
+        """Wait for the end of a process that is ending, and let go of what belongs to it."""
+        self.process.close()
+        super().close()

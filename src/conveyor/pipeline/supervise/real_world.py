@@ -1,0 +1,44 @@
+"""RealWorld: the machine, as a run's scheduler sees it."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from typing import Any
+
+from ..._native import spin_for_any
+from ..base.clock import SystemClock
+from .exit_cause import LikelyCause
+from .handle import Hand
+from .poller import Watch
+from .start_worker import Hiring
+
+__all__ = ["RealWorld"]
+
+
+class RealWorld(SystemClock):
+    """Processes, threads, coroutines, descriptors, and the clock of the machine.
+
+    Args:
+        start_method: `fork`, `spawn` or `forkserver`; None: Python's default.
+        stdout_to_stderr: what the functions print in worker processes goes to standard error.
+    """
+
+    def __init__(self, start_method: str | None = None, stdout_to_stderr: bool = False) -> None:
+        super().__init__()
+        self._context = multiprocessing.get_context(start_method)
+        self._stdout_to_stderr = stdout_to_stderr
+        self._likely = LikelyCause()
+        self.spin: Callable[[list[Any], float], bool] = spin_for_any
+
+    def poller(self, outlet: int | None) -> Watch:
+        """See `World`."""
+        return Watch(outlet)
+
+    def workforce(self, tell: Callable[[Hand], None], failed: Callable[[BaseException], None]) -> Hiring:
+        """See `World`."""
+        return Hiring(self._context, self._stdout_to_stderr, tell, failed)
+
+    def likely_cause(self, exitcode: int | None) -> str:
+        """See `World`."""
+        return self._likely.of(exitcode)

@@ -1,0 +1,91 @@
+"""Hiring: how an engine gets its workers, be they processes, threads or coroutines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from multiprocessing.context import BaseContext
+from typing import TYPE_CHECKING, Any
+
+from ..graph.stage import Where
+from ..sources.resolve import make_source
+from ..sources.source import Source
+from ..start.starters import Starter, make_starter
+from ..worker.serve import Job
+from .handle import Hand
+from .process_worker import ProcessHand
+from .stage_port import Owner
+from .thread_worker import ThreadHand
+
+if TYPE_CHECKING:
+    from ..host.event_loop import Loop
+
+__all__ = ["Hiring"]
+
+
+class Hiring:
+    """Starts workers.
+
+    Args:
+        context: where processes come from.
+        stdout_to_stderr: what the functions print in worker processes goes to standard error.
+        tell: called, in any thread, with a hand that is no process when it has results.
+        failed: see `Loop`.
+    """
+
+    def __init__(
+        self,
+        context: BaseContext,
+        stdout_to_stderr: bool,
+        tell: Callable[[Hand], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._failed = failed
+        self._context = context
+        self._stdout_to_stderr = stdout_to_stderr
+        self._tell = tell
+        self._starter: Starter | None = None
+        self._loop: Loop | None = None
+
+    def get_ready(self, jobs: list[Job]) -> None:
+        """Get ready to start processes; to be called before anything of the program's runs in a thread of ours.
+
+        Args:
+            jobs: what the processes may have to do.
+        """
+        if jobs:
+            self._starter = make_starter(self._context, jobs, self._stdout_to_stderr)
+
+    def start_worker(self, owner: Owner, job: Job, where: Where) -> Hand:
+        """Start a worker; see `Desk.start_worker`."""
+        if where == "threads":
+            return ThreadHand(owner, job, self._tell)
+        if where == "coroutines":
+            from .coroutine_worker import CoroutineHand
+
+            return CoroutineHand(owner, job, self.loop(), self._tell)
+        assert self._starter is not None, "get_ready was not told of it"
+        return ProcessHand(owner, job, self._starter)
+
+    def source(self, given: Any, wake: Callable[[], None]) -> Source[Any]:
+        """What reads from a pipeline's source."""
+        return make_source(given, wake, self.loop)
+
+    def loop(self) -> Loop:
+        """The event loop for coroutines."""
+        from ..host.event_loop import Loop  # asyncio takes long to import
+
+        if self._loop is None:
+            self._loop = Loop(self._failed)
+        return self._loop
+
+    def end_processes(self) -> None:
+        """No worker process will be started any more; those that were have ended."""
+        starter, self._starter = self._starter, None
+        if starter is not None:
+            starter.close()
+
+    def end_loop(self) -> None:
+        """No coroutine will run any more."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.close()

@@ -1,0 +1,120 @@
+"""World: the only door from a run's scheduler to the outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..base.clock import Clock
+from ..sources.source import Source
+
+if TYPE_CHECKING:
+    from ..graph.stage import Where
+    from ..worker.serve import Job
+    from .handle import Hand
+    from .stage_port import Owner
+
+__all__ = ["Poller", "Workforce", "World"]
+
+
+class Poller(Protocol):
+    """Waits for input, results, deaths, the outlet's reader and wake-ups, whichever is first."""
+
+    def add(self, results: Any, death: Any) -> None:
+        """Watch a worker: where its results come, and what tells of its death."""
+        ...
+
+    def remove(self, results: Any, death: Any) -> None:
+        """Watch a worker no more."""
+        ...
+
+    def listen(self, results: Any, wanted: bool) -> None:
+        """Say whether results there are wanted now."""
+        ...
+
+    def set_source(self, fd: int | None) -> None:
+        """Watch this descriptor as the source of input; None: no input is wanted now."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass, and results come; anything else ends it early."""
+        ...
+
+    def wait(self, seconds: float) -> set[Any]:
+        """What something happened to, within that time; empty if nothing did."""
+        ...
+
+    def wake(self) -> None:
+        """End a wait at once. Safe in a signal handler."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+        ...
+
+
+class Workforce(Protocol):
+    """Starts the workers of one run."""
+
+    def get_ready(self, jobs: list[Job]) -> None:
+        """Get ready to start processes; called before anything of the program's runs in a thread of the run's.
+
+        Args:
+            jobs: what the processes may have to do.
+        """
+        ...
+
+    def start_worker(self, owner: Owner, job: Job, where: Where) -> Hand:
+        """Start a worker; see `Desk.start_worker`."""
+        ...
+
+    def source(self, given: Any, wake: Callable[[], None]) -> Source[Any]:
+        """What reads from a pipeline's source.
+
+        Args:
+            given: the source, as the pipeline has it.
+            wake: called, in any thread, when there is something to read.
+        """
+        ...
+
+    def end_processes(self) -> None:
+        """No worker process is started any more; those that were have ended."""
+        ...
+
+    def end_loop(self) -> None:
+        """No coroutine runs any more."""
+        ...
+
+
+class World(Clock, Protocol):
+    """What a run needs of the outside: time, waiting, workers. The scheduler reaches for nothing else.
+
+    `RealWorld` is the machine. A simulated one has the same scheduler run without processes, in virtual time, with
+    every choice drawn from a seed.
+    """
+
+    def poller(self, outlet: int | None) -> Poller:
+        """What a run waits by.
+
+        Args:
+            outlet: a descriptor that results are written to; None: there is none.
+        """
+        ...
+
+    def workforce(self, tell: Callable[[Hand], None], failed: Callable[[BaseException], None]) -> Workforce:
+        """What starts the workers of a run.
+
+        Args:
+            tell: called, in any thread, with a worker that no poller watches when it has results.
+            failed: called, in any thread, with what ends the run from outside of its functions.
+        """
+        ...
+
+    @property
+    def spin(self) -> Callable[[list[Any], float], bool]:
+        """Whether one of these channels has something, within so many seconds; keeps the processor meanwhile."""
+        ...
+
+    def likely_cause(self, exitcode: int | None) -> str:
+        """What is likely to have killed a worker just now; empty if nothing is known."""
+        ...

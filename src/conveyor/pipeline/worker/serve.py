@@ -1,0 +1,297 @@
+"""The loop of a worker: items in, results out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ...errors import Empty
+from ..base.clock import SYSTEM, Clock
+from .failing import tell_failure
+from .functions import NOTHING, PART_SIZE, Chain, Link, Many
+from .messages import (
+    AGAIN,
+    BROKEN,
+    DROPPED,
+    FAILED,
+    LEFT,
+    LENT,
+    MANY,
+    PART,
+    READY,
+    SLOW,
+    TORN,
+    VALUE,
+    Unreadable,
+    unlend,
+)
+from .status_writer import LapCounter, StatusWriter
+
+__all__ = ["Job", "Tasks", "Worker", "back_off", "leave_if_forked", "serve", "unsendable"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is to do."""
+
+    links: tuple[Link, ...]
+    retries: int = 0
+    """How often the worker itself tries an item again; the engine does it otherwise."""
+    backoff: float = 0.0
+    eager: bool = False
+    """Results of one item go on before it is done with: it will not be tried again, nor left out."""
+
+
+class _Unwanted(BaseException):
+    """Ends the work on an item of very many results, and the worker's."""
+
+
+class _NoMore(BaseException):
+    """Ends the work on a single message."""
+
+
+class Tasks(Protocol):
+    """The worker's end of its channel of tasks."""
+
+    def get(self, block: bool = True) -> Any:
+        """The next message; `Empty` if there is none and it must not block."""
+        ...
+
+
+def back_off(seconds: float, attempt: int, uniform: Callable[[float, float], float]) -> float:
+    """Seconds to wait before an item is tried again: doubled each time, up to a minute, and spread by half.
+
+    The spread keeps items that failed together from coming back together ("Exponential Backoff And Jitter",
+    AWS Architecture Blog, 2015).
+
+    Args:
+        seconds: before the second attempt.
+        attempt: how often it was tried.
+        uniform: draws a number between two others.
+    """
+    return min(seconds * 2.0 ** (attempt - 1), max(60.0, seconds)) * uniform(0.5, 1.0)
+
+
+def serve(
+    job: Job, tasks: Tasks, put: Callable[[Any], None], slate: StatusWriter, here: bool = False
+) -> None:
+    """Apply the job's functions to what comes, until told to stop.
+
+    Args:
+        job: what to do.
+        tasks: where items come from.
+        put: takes results and other messages.
+        slate: where to write what is done when, and which of several functions is at work, also for the case of death.
+        here: the engine is in this process.
+    """
+    worker = Worker(job, put, slate, here)
+    try:
+        if worker.set_up():
+            worker.work(tasks)
+    finally:
+        worker.tear_down()
+
+
+class Worker:
+    """What a worker does, from its setup to its last word. All that it says goes to `put`, in order.
+
+    Args:
+        job, put, slate, here: see `serve`.
+        clock: the time, and what pauses are made with.
+        part_size: results of one item that are sent at a time.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        put: Callable[[Any], None],
+        slate: StatusWriter,
+        here: bool = False,
+        clock: Clock = SYSTEM,
+        part_size: int = PART_SIZE,
+    ) -> None:
+        self._put = put
+        self._slate = slate
+        self._here = here
+        self._clock = clock
+        self._chain = Chain(job.links, self._part, slate.note_link, job.eager, clock, part_size)
+        self._job = job
+        self._meter: LapCounter | None = None
+
+    def _part(self, values: list[Any]) -> None:
+        if self._slate.unwanted:
+            raise _Unwanted
+        self._put((PART,))
+        try:
+            self._put(values)
+        except Exception as error:
+            error.add_note(unsendable((MANY, values)))
+            self._put([])  # or what comes next would be taken for them
+            raise
+
+    def set_up(self) -> bool:
+        """Make what is to be made and set it up; returns whether it can work. `tear_down` is to follow in any case."""
+        self._slate.note_setup(True)
+        try:
+            self._chain.set_up()
+        except BaseException as error:
+            tell_failure(self._put, BROKEN, self._chain.position, 1, error, self._here)
+            return False
+        self._slate.note_setup(False)
+        self._put((READY,))
+        self._meter = self._slate.meter()
+        return True
+
+    def tear_down(self) -> None:
+        """Tear down what was set up, and say the last word."""
+        put, here = self._put, self._here
+        self._slate.note_teardown()
+        self._chain.tear_down(lambda position, error: tell_failure(put, TORN, position, 1, error, here))
+        put((LEFT,))
+
+    def serve_one(self, message: Any) -> bool:
+        """Do what `work` does about this message; returns whether another may follow.
+
+        Args:
+            message: what came; `Unreadable`: it could not be unpickled.
+        """
+        return self.work(_Single(message))
+
+    def work(self, tasks: Tasks) -> bool:
+        """Work on messages until one says to leave; returns whether it was no such message that ended it."""
+        assert self._meter is not None, "it is set up"
+        put, chain, here, meter = self._put, self._chain, self._here, self._meter
+        get, lap = tasks.get, meter.lap
+        pid = os.getpid()
+        insisting = (
+            _Insisting(self._job, chain, meter, self._clock, self._slate) if self._job.retries else None
+        )
+        call = chain.call if insisting is None else insisting.call
+        while True:
+            try:
+                try:
+                    task = get(False)
+                except Empty:
+                    meter.idle()
+                    try:
+                        task = get()
+                    finally:
+                        meter.begin()
+                if type(task) is tuple:
+                    if task[0] == VALUE:
+                        task = task[1]  # pyright: ignore[reportUnknownVariableType]
+                    elif task[0] == LENT:
+                        task = unlend(task)  # pyright: ignore[reportUnknownArgumentType]
+                    elif task[0] == AGAIN:
+                        assert insisting is not None, "the engine counts attempts itself"
+                        _, insisting.tried, task = task  # pyright: ignore[reportUnknownVariableType]
+                    else:
+                        meter.idle()
+                        return False
+                result = call(task)
+                if type(result) is tuple:
+                    result = (VALUE, result)  # pyright: ignore[reportUnknownVariableType]
+                elif result is NOTHING:
+                    result = (DROPPED,)
+                elif type(result) is Many:
+                    result = (MANY, list(result))
+                try:
+                    put(result)
+                except Exception as error:
+                    leave_if_forked(pid)
+                    tell_failure(put, FAILED, chain.position, 1, error, here, unsendable(result))
+            except _NoMore:
+                return True
+            except _Unwanted:
+                return False
+            except BaseException as error:  # even SystemExit: it must not pass for the worker's own end
+                leave_if_forked(pid)
+                _put_failure(error, chain, put, here)
+            took = lap()
+            if took:
+                put((SLOW, took))
+
+
+class _Single:
+    """A channel of one message."""
+
+    def __init__(self, message: Any) -> None:
+        self._message = [message]
+
+    def get(self, block: bool = True) -> Any:
+        """The message; `_NoMore` when it is taken."""
+        if not self._message:
+            raise _NoMore
+        message = self._message.pop()
+        if type(message) is Unreadable:
+            raise message.error
+        return message
+
+
+def _put_failure(error: BaseException, chain: Chain, put: Callable[[Any], None], here: bool) -> None:
+    attempts = getattr(error, "_conveyor_attempts", 1)
+    tell_failure(put, FAILED, chain.position, attempts, error, here)
+
+
+def unsendable(message: Any) -> str:
+    """What to say when a result, or several, cannot be sent."""
+    kind, result = None, message
+    if type(message) is tuple:
+        parts: tuple[Any, ...] = message  # pyright: ignore[reportUnknownVariableType]
+        kind, result = parts[0], parts[-1]
+    what = "one of the results" if kind == MANY else f"the result, of type {type(result).__name__},"
+    text = f"{what} cannot be sent to the program"
+    if isinstance(result, Iterator):
+        text += " (give a list, or say flat_map() if its values are to go on one by one)"
+    return text
+
+
+def leave_if_forked(pid: int) -> None:
+    """End this process if it is no worker, but a child that a function forked and returned in: the item has its result.
+
+    Args:
+        pid: the worker.
+    """
+    if os.getpid() != pid:
+        text = f"conveyor: a function forked, and returned in the child {os.getpid()}, too, which ends here\n"
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode())
+        os._exit(1)
+
+
+class _Insisting:
+    """Tries an item again by itself, for the next one of its key must wait for it."""
+
+    def __init__(self, job: Job, chain: Chain, meter: LapCounter, clock: Clock, slate: StatusWriter) -> None:
+        self._clock = clock
+        self._job = job
+        self._chain = chain
+        self._meter = meter
+        self._slate = slate
+        self.tried = 0
+        """How often others have tried the next item."""
+
+    def call(self, item: Any) -> Any:
+        # Each attempt gets the item as it came.
+        again = pickle.dumps(item)
+        tried, self.tried = self.tried, 0
+        most = self._job.retries + 1 - tried
+        for attempt in range(1, most + 1):
+            self._slate.note_attempt(attempt)
+            try:
+                return self._chain.call(item)
+            except Exception as error:
+                # Results that were sent cannot be taken back, and the next attempt would give them once more.
+                if attempt == most or self._chain.has_sent:
+                    error._conveyor_attempts = attempt  # type: ignore[attr-defined]
+                    raise
+            # The pause is no work, and not the item's time.
+            self._meter.pause()
+            self._clock.sleep(back_off(self._job.backoff, tried + attempt, self._clock.uniform))
+            self._meter.begin()
+            item = pickle.loads(again)
+        raise AssertionError("it was tried more often than it may be")
