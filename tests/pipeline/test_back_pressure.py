@@ -12,7 +12,7 @@ import pytest
 from stages import add_one, same, slow_item, total_of
 
 from conveyor import Event, Pipeline, SharedValue
-from conveyor.pipeline import Results, Running
+from conveyor.pipeline import PipelineRun, Results
 from conveyor.pipeline.flow.chunk import Run
 
 METHODS = ["fork", "spawn", "forkserver"]
@@ -134,7 +134,7 @@ class TestSlowEnds:
 
         held: list[int] = []
         stage = Pipeline(source).map(wait_if_first, threads=2, ordered=True)
-        running = Running(stage, max_items=300, streams=True)
+        running = PipelineRun(stage, max_items=300, streams=True)
         for event in running.events():
             if isinstance(event, Results) and held:
                 running.engine.drain()

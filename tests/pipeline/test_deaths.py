@@ -25,7 +25,7 @@ from stages import (
 from waiting import is_gone, wait_until
 
 from conveyor import Pipeline, WorkersLost
-from conveyor.pipeline import CrashLoop, Failure, Running, WorkerDied, describe_exit
+from conveyor.pipeline import CrashLoop, Failure, PipelineRun, WorkerDied, describe_exit
 from conveyor.pipeline.supervise.exit_cause import LikelyCause
 
 METHODS: list[Any] = ["fork", "spawn", "forkserver"]
@@ -68,7 +68,7 @@ class TestCauses:
 
     @staticmethod
     def death(pipeline: Pipeline[Any], method: Any) -> WorkerDied:
-        running = Running(pipeline, start_method=method)
+        running = PipelineRun(pipeline, start_method=method)
         (died,) = [event for event in running.events() if isinstance(event, WorkerDied)]
         assert died.pid > 1
         assert died.stage == "mine"
@@ -181,7 +181,7 @@ def eat_on_seven(item: int) -> int:
 @pytest.mark.parametrize("method", METHODS)
 class TestCrashLoops:
     def test_they_end_with_a_verdict(self, method: Any) -> None:
-        running = Running(
+        running = PipelineRun(
             Pipeline(range(100)).map(always_dies, workers=1, on_error="skip"),
             start_method=method,
             crash_limit=4,
@@ -198,7 +198,7 @@ class TestManyDeaths:
     @pytest.mark.parametrize("method", METHODS)
     def test_at_random_moments_nothing_is_lost_and_nothing_twice(self, method: Any) -> None:
         stage = Pipeline(range(6000)).map(same_with_pid, workers=3, retries=100, backoff=0.0, on_error="stop")
-        running = Running(stage.flat_map(thrice_first, workers=1).to(list), start_method=method)
+        running = PipelineRun(stage.flat_map(thrice_first, workers=1).to(list), start_method=method)
         generator = random.Random(5)
         ended = threading.Event()
         killed = 0

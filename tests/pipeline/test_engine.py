@@ -12,7 +12,7 @@ import pytest
 from stages import always_fails, double, same, slow_item
 
 from conveyor import Failure, Pipeline, PipelineError
-from conveyor.pipeline import ItemFailed, LineSource, Results, Running
+from conveyor.pipeline import ItemFailed, LineSource, PipelineRun, Results
 from conveyor.pipeline.flow.chunk import GAP, Run, Several
 from conveyor.pipeline.flow.reorder_buffer import Window
 
@@ -65,7 +65,7 @@ class TestWhatCannotTravel:
 
 class TestRunning:
     def test_events_are_told_as_they_come(self) -> None:
-        running = Running(Pipeline(range(30)).map(always_fails, workers=2, on_error="skip"))
+        running = PipelineRun(Pipeline(range(30)).map(always_fails, workers=2, on_error="skip"))
         failures = [event.failure for event in running.events() if isinstance(event, ItemFailed)]
         assert sorted(failure.item for failure in failures) == list(range(30))
         report = running.report()
@@ -73,7 +73,7 @@ class TestRunning:
 
     @pytest.mark.parametrize("method", METHODS)
     def test_drain_stops_an_endless_source_and_loses_nothing(self, method: Any) -> None:
-        running = Running(Pipeline(iter(int, 1)).map(same, workers=2), start_method=method, streams=True)
+        running = PipelineRun(Pipeline(iter(int, 1)).map(same, workers=2), start_method=method, streams=True)
         count = 0
         for event in running.events():
             if isinstance(event, Results):
@@ -92,7 +92,7 @@ class TestRunning:
                 made.append(len(made))
                 yield made[-1]
 
-        running = Running(Pipeline(numbers).map(same, workers=1), streams=True)
+        running = PipelineRun(Pipeline(numbers).map(same, workers=1), streams=True)
         results: list[int] = []
         for event in running.events():
             if isinstance(event, Results):
@@ -108,7 +108,7 @@ class TestRunning:
             yield 1
             gate.wait()
 
-        running = Running(Pipeline(one_and_no_more).map(same, workers=1), streams=True)
+        running = PipelineRun(Pipeline(one_and_no_more).map(same, workers=1), streams=True)
         for event in running.events():
             if isinstance(event, Results):
                 running.engine.drain()
@@ -118,7 +118,7 @@ class TestRunning:
     def test_finishing_what_is_begun_says_what_is_cut_off(self) -> None:
         # What the quick stage has done waits for the slow one, which finishes only what it is at.
         stages = Pipeline(range(1000)).map(same, workers=1).map(slow_item, workers=1)
-        running = Running(stages, streams=True)
+        running = PipelineRun(stages, streams=True)
         count = 0
         for event in running.events():
             if isinstance(event, Results):

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from conveyor import Pipeline
-from conveyor.pipeline import Running, WorkerStuck
+from conveyor.pipeline import PipelineRun, WorkerStuck
 
 
 def same(item: int) -> int:
@@ -64,7 +64,7 @@ def main(how: str, method: Any) -> None:
         threading.Thread(target=steal, daemon=True).start()
     for items in (range(30), source):
         for function in (killed_on_seven, exits_on_seven):
-            run = Running(
+            run = PipelineRun(
                 Pipeline(items).map(function, workers=2, on_error="skip").map(same, workers=1).to(set),
                 start_method=method,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from time import monotonic
 
-from ..pipeline import Running
+from ..pipeline import PipelineRun
 
 __all__ = ["Figures", "MapFigures"]
 
@@ -45,16 +45,16 @@ class MapFigures:
     """Reads them from the run.
 
     Args:
-        running: a run of one stage.
+        run: a run of one stage.
     """
 
-    def __init__(self, running: Running) -> None:
-        self._running = running
-        self._work = running.engine.works[0]
+    def __init__(self, run: PipelineRun) -> None:
+        self._run = run
+        self._work = run.engine.works[0]
 
     def now(self) -> Figures:
         """The figures at this moment, or of the end."""
-        engine, work, source = self._running.engine, self._work, self._running.source
+        engine, work, source = self._run.engine, self._work, self._run.source
         end = engine.ended or monotonic()
         failed = engine.failed - engine.lost
         done = sum(sink.given for sink in engine.sinks)

@@ -19,8 +19,8 @@ from ..pipeline import (
     LineSource,
     OutletClosed,
     Pipeline,
+    PipelineRun,
     Results,
-    Running,
     WorkerDied,
     WorkerStuck,
 )
@@ -87,7 +87,7 @@ class MapRun:
         stage = Pipeline(self._source, name="conveyor map").map(
             function, workers=workers, ordered=ordered, on_error=self._item_failed, name=target
         )
-        self._running = Running(
+        self._run = PipelineRun(
             stage,
             jobs=workers,
             start_method=start_method,  # type: ignore[arg-type]
@@ -100,8 +100,8 @@ class MapRun:
             tick=0.1 if self._terminal.has_progress else None,
         )
         self._tracebacks = tracebacks
-        self._engine = self._running.engine
-        self._figures = MapFigures(self._running)
+        self._engine = self._run.engine
+        self._figures = MapFigures(self._run)
 
     def run(self) -> int:
         """Run to the end; returns the exit code."""
@@ -131,7 +131,7 @@ class MapRun:
 
     def _events(self) -> int | None:
         """Act on each event; returns the exit code if it is not to be had from the figures."""
-        with closing(self._running.events()) as events:
+        with closing(self._run.events()) as events:
             try:
                 for event in events:
                     if isinstance(event, Results):

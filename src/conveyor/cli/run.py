@@ -65,7 +65,7 @@ def run_pipeline(
         progress: Show how far it is; if not given, when standard error is a terminal.
     """
     from ..errors import PipelineError
-    from ..pipeline.progress.progress import make_display
+    from ..pipeline.progress.make_display import make_display
     from .jobs import count_jobs
 
     try:
@@ -85,7 +85,7 @@ def run_pipeline(
             print(found)
             return ExitCode.OK
         most = int(max_failures) if max_failures is not None and max_failures.isdigit() else max_failures
-        display = make_display(shown, found, sums_up=has_data or not sys.stdout.isatty(), quiet=True)
+        display = make_display(shown, found.name, sums_up=has_data or not sys.stdout.isatty(), quiet=True)
         with _stdout_for_the_report() if json and not has_data else nullcontext():
             report = found.run(
                 jobs=workers,
@@ -109,18 +109,13 @@ def run_pipeline(
 
 def _writes_to_stdout(pipeline: Pipeline[Any]) -> bool:
     """Whether the pipeline's items go to standard output, in any branch."""
-    from ..pipeline.graph.steps import Split, Tee, To
+    from ..pipeline.graph.graph import Tee, To
 
-    for step in pipeline.steps:
-        if isinstance(step, Split):
-            branches = [*step.branches.values(), *([] if step.otherwise is None else [step.otherwise])]
-            if any(map(_writes_to_stdout, branches)):
-                return True
-        elif isinstance(step, (To, Tee)):
-            target = step.target
-            if target is print or target is sys.stdout or str(target) in ("/dev/stdout", "/dev/fd/1"):
-                return True
-    return False
+    targets = [step.target for step in pipeline.graph.every_step() if isinstance(step, (To, Tee))]
+    return any(
+        target is print or target is sys.stdout or str(target) in ("/dev/stdout", "/dev/fd/1")
+        for target in targets
+    )
 
 
 @contextmanager

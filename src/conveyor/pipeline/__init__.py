@@ -21,8 +21,9 @@ if _typing.TYPE_CHECKING:
     from .base.failure import Failure
     from .engine.engine import Engine
     from .pipeline import Pipeline
-    from .pipeline_run import Running
-    from .report.report import Report, SlowItem, StageReport
+    from .pipeline_run import PipelineRun, Running
+    from .report.figures import SlowItem, StageReport
+    from .report.report import Report
     from .sources.lines import read_lines
     from .sources.source import IterableSource, LineSource, Source
 
@@ -38,6 +39,7 @@ __all__ = [
     "LineSource",
     "OutletClosed",
     "Pipeline",
+    "PipelineRun",
     "Report",
     "Results",
     "Running",
@@ -65,12 +67,13 @@ _LAZY = {
     "LineSource": "sources.source",
     "OutletClosed": "base.events",
     "Pipeline": "pipeline",
+    "PipelineRun": "pipeline_run",
     "Report": "report.report",
     "Results": "base.events",
     "Running": "pipeline_run",
-    "SlowItem": "report.report",
+    "SlowItem": "report.figures",
     "Source": "sources.source",
-    "StageReport": "report.report",
+    "StageReport": "report.figures",
     "Tick": "base.events",
     "WorkerDied": "base.events",
     "WorkerStuck": "base.events",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from ..errors import PipelineError
 from .graph import checks
+from .graph.graph import Batch, Graph, Merge, Reduce, Split, Step, Tee, To, Unbatch
 from .graph.options import make_stage
 from .graph.stage import OnError, StageSpec
-from .graph.steps import Batch, Merge, Reduce, Split, Step, Tee, To, Unbatch
 from .worker.functions import Kind
 
 if TYPE_CHECKING:
@@ -48,11 +48,28 @@ class Pipeline(Generic[T]):
     def __init__(self, source: Any = None, *, name: str = "pipeline", ordered: bool = False) -> None:
         if source is not None:
             checks.check_source(source)
-        self.source = source
-        self.name = name
-        self.ordered = ordered
-        self.steps: tuple[Step, ...] = ()
+        self.graph = Graph(source, (), name, ordered)
+        """What was said so far."""
+
+    @property
+    def source(self) -> Any:
+        """Where the items come from."""
+        return self.graph.source
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return self.graph.name
+
+    @property
+    def ordered(self) -> bool:
+        """What `ordered` is in stages that do not say it."""
+        return self.graph.ordered
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
         """The steps so far."""
+        return self.graph.steps
 
     # -- stages -------------------------------------------------------------------------------------------
 
@@ -181,7 +198,9 @@ class Pipeline(Generic[T]):
                 raise PipelineError(
                     f"a branch of split() is {branch!r:.60}; it must be a Pipeline() without a source"
                 )
-        return self._with(Split(self._unique(name), by, dict(branches), otherwise))
+        graphs = {key: branch.graph for key, branch in branches.items()}
+        last = None if otherwise is None else otherwise.graph
+        return self._with(Split(self._unique(name), by, graphs, last))
 
     def merge(self, *, name: str = "merge") -> Pipeline[Any]:
         """Bring together what comes out of the branches of the `split` before, as it comes."""
@@ -268,9 +287,9 @@ class Pipeline(Generic[T]):
             WorkerLost, ItemTimeout, TooManyFailures, WorkersLost: as their names say.
             KeyboardInterrupt: Ctrl-C was pressed twice.
         """
-        from .pipeline_run import Running
+        from .pipeline_run import PipelineRun
 
-        return Running(
+        return PipelineRun(
             self,
             jobs=jobs,
             progress=progress,
@@ -299,10 +318,10 @@ class Pipeline(Generic[T]):
         Args:
             outcomes: items that fail are given as a `Failure`, as if each stage said `on_error="yield"`.
         """
-        from .pipeline_run import Running
+        from .pipeline_run import PipelineRun
 
         pipeline = self._yielding() if outcomes else self
-        running = Running(
+        run = PipelineRun(
             pipeline,
             jobs=jobs,
             start_method=start_method,
@@ -312,7 +331,7 @@ class Pipeline(Generic[T]):
             signals=False,
             streams=True,
         )
-        return running.values()
+        return run.values()
 
     def _yielding(self) -> Pipeline[T]:
         steps = [
@@ -327,7 +346,7 @@ class Pipeline(Generic[T]):
         """The pipeline as a graph: its steps, who does each, and how they are joined."""
         from .graph.describe import describe
 
-        return describe(self)
+        return describe(self.graph)
 
     def check(self, start_method: Literal["fork", "spawn", "forkserver"] | None = None) -> None:
         """Find what can be found wrong before anything runs.
@@ -340,7 +359,7 @@ class Pipeline(Generic[T]):
         """
         from .planning.planner import check
 
-        check(self, start_method)
+        check(self.graph, start_method)
 
     def __str__(self) -> str:
         return str(self.describe())
@@ -367,9 +386,8 @@ class Pipeline(Generic[T]):
         return self._copy((*self.steps, step))
 
     def _copy(self, steps: tuple[Step, ...]) -> Pipeline[Any]:
-        made: Pipeline[Any] = Pipeline(None, name=self.name, ordered=self.ordered)
-        made.source = self.source
-        made.steps = steps
+        made: Pipeline[Any] = Pipeline()
+        made.graph = dataclasses.replace(self.graph, steps=steps)
         return made
 
 

@@ -1,4 +1,4 @@
-"""Running: one run of a pipeline, with its signals, its dead letters, its progress and its report."""
+"""PipelineRun: one run of a pipeline, with its signals, its dead letters, its progress and its report."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import PipelineError
-from ..queues.dead_letter import DeadLetter
-from .base.events import Event, ItemFailed, ItemRetried, Results
-from .base.failure import Failure
+from .base.events import Event, Results
 from .checkpoint.checkpoint import CheckpointStore, Tracker
 from .checkpoint.store import CheckpointFile
 from .engine.engine import Engine, Phase
 from .graph.checks import check_count
+from .graph.graph import HasGraph
 from .operators.source import SourceNode
-from .pipeline import Pipeline
 from .planning.planner import Plan, check
-from .report.collect import Timeline, make_report
+from .report.collect import make_report
 from .report.report import Report
+from .report.tally import Tally
+from .report.timeline import Timeline
 from .sinks.sinks import NewsSink, Sink
 from .sources.fingerprint import identity_of
 from .supervise.real_world import RealWorld
 from .supervise.world import World
 
-__all__ = ["Running"]
+if TYPE_CHECKING:
+    from .progress.progress import Progress
 
-_MOST_LETTERS = 10_000
-_MOST_FAILURES = 100
+__all__ = ["PipelineRun", "Running"]
+
 _TICK_SECONDS = 0.1
 
 
@@ -42,7 +43,7 @@ class _Forced(BaseException):
     """Raised by the handler of the second signal."""
 
 
-class Running:
+class PipelineRun:
     """A run. The arguments are those of `Pipeline.run`.
 
     Args:
@@ -57,7 +58,7 @@ class Running:
 
     def __init__(
         self,
-        pipeline: Pipeline[Any],
+        pipeline: HasGraph,
         *,
         jobs: int | None = None,
         progress: Any = None,
@@ -76,33 +77,29 @@ class Running:
         world: World | None = None,
         store: CheckpointStore | None = None,
     ) -> None:
-        check(pipeline, start_method, resume)
+        graph = self.graph = pipeline.graph
+        check(graph, start_method, resume)
         if halt not in ("now", "soon"):
             raise PipelineError(f"halt is {halt!r}; it must be 'now' or 'soon'")
         if jobs is not None:
             check_count("the run", "jobs", jobs, 1)
-        self.pipeline = pipeline
         self.jobs = jobs or len(os.sched_getaffinity(0))
         self._signals = signals and threading.current_thread() is threading.main_thread()
         self.signalled: signal.Signals | None = None
         self._forced = False
         self._showing = False
         self._unsaid = ""
-        self._dead_letters = dead_letters
-        self.letters: list[DeadLetter[Any]] = []
-        self.failures: list[Failure] = []
-        self.failed = self.retried = self.dead = 0
+        self.tally = Tally(dead_letters)
         self.timeline = Timeline()
-        self._announce: Callable[[str], None] | None = None
 
         world = world or RealWorld(start_method, stdout_to_stderr)
         if resume is not None:
-            store = _open_store(resume, pipeline)
+            store = _open_store(resume, graph.source)
         tracker = Tracker(store, world.now()) if store is not None else None
         self.tracker = tracker
-        from .progress.progress import make_display
+        from .progress.make_display import make_display
 
-        self._display = make_display(progress, pipeline)
+        self._display = make_display(progress, graph.name)
         self.engine = Engine(
             world=world,
             halt_now=halt == "now",
@@ -111,7 +108,7 @@ class Running:
             outlet=outlet,
             tracker=tracker,
             jobs=self.jobs,
-            bury=self._bury,
+            bury=self.tally.dead_letter,
         )
         try:
             self._build(streams, max_items, crash_limit)
@@ -123,13 +120,13 @@ class Running:
 
     def _build(self, streams: bool, max_items: int | None, crash_limit: int | None) -> None:
         engine, tracker = self.engine, self.tracker
-        source = engine.workforce.source(self.pipeline.source, engine.poller.wake)
+        source = engine.workforce.source(self.graph.source, engine.poller.wake)
         self.source = SourceNode(source, engine, tracker is not None, tracker.is_done if tracker else None)
         self._news = NewsSink(lambda values: engine.tell(Results(values)))
         plan = Plan(engine, self.jobs, append=tracker is not None and tracker.resumed > 0)
         if max_items is not None:
             plan.max_items = max_items
-        engine.adopt(plan.make(self.pipeline, self.source, self._news if streams else None))
+        engine.adopt(plan.make(self.graph, self.source, self._news if streams else None))
         for node in engine.works:
             node.crew.crash_limit = crash_limit or node.crew.crash_limit
         self.sinks = plan.sinks
@@ -171,7 +168,7 @@ class Running:
             )
         report = self.report()
         if self._display is not None:
-            self._display.end(self, report, error)
+            self._display.end(self.progress, report, error)
         if error is not None:
             error.report = report  # type: ignore[attr-defined]
             raise error
@@ -210,39 +207,36 @@ class Running:
             raise error
 
     def _note(self, event: Event) -> None:
-        if isinstance(event, ItemFailed):
-            self.failed += 1
-            if len(self.failures) < _MOST_FAILURES:
-                self.failures.append(event.failure.lightened())
-        elif isinstance(event, ItemRetried):
-            self.retried += 1
-        self.timeline.look(self.engine)
+        self.tally.note(event)
+        self.timeline.sample(self.engine)
         if self._display is not None:
             self._showing = True
             try:
-                self._display.show(self, event)
+                self._display.show(self.progress, event)
             finally:
                 self._showing = False
             if self._unsaid:
                 text, self._unsaid = self._unsaid, ""
                 self._display.say(text)
 
-    def _bury(self, failure: Failure) -> None:
-        """An item for the dead letters."""
-        self.dead += 1
-        letter: DeadLetter[Any] = DeadLetter(failure.item, failure.attempts, str(failure), failure.pid)
-        target = self._dead_letters
-        if target is None:
-            if len(self.letters) < _MOST_LETTERS:
-                self.letters.append(letter)
-        elif hasattr(target, "put"):
-            target.put(letter)
-        else:
-            target.append(letter)
+    def progress(self) -> Progress:
+        """How far it is."""
+        from .progress.progress import progress_of
+
+        return progress_of(self.engine, self.source)
 
     def report(self) -> Report:
         """The figures at this moment, or of the end."""
-        return make_report(self)
+        return make_report(
+            self.engine,
+            self.tally,
+            self.timeline,
+            name=self.graph.name,
+            jobs=self.jobs,
+            resumed=self.tracker.resumed if self.tracker is not None else 0,
+            interrupted=self.signalled.name if self.drained and self.signalled else "",
+            result=self.plan.last.result if self.plan.last is not None else None,
+        )
 
     # -- signals ----------------------------------------------------------------------------------------------
 
@@ -257,7 +251,7 @@ class Running:
         count = self.engine.drain()
         items = "1 item" if count == 1 else f"{count:,} items"
         again = "Ctrl-C again" if number == signal.SIGINT else "a second SIGTERM"
-        text = f"{self.pipeline.name}: {self.signalled.name}: finishing {items} in flight; {again} stops now"
+        text = f"{self.graph.name}: {self.signalled.name}: finishing {items} in flight; {again} stops now"
         if self._display is None:
             os.write(2, f"{text}\n".encode())
         elif self._showing:  # it may be anywhere, in the middle of an import too, and speaks in a moment
@@ -269,6 +263,10 @@ class Running:
     def drained(self) -> bool:
         """Whether a signal ended the input early."""
         return self.signalled is not None and self.engine.phase >= Phase.DRAINING
+
+
+Running = PipelineRun
+"""Its former name; deprecated."""
 
 
 def _parse_most(value: int | str | None) -> int | float | None:
@@ -284,8 +282,7 @@ def _parse_most(value: int | str | None) -> int | float | None:
     raise PipelineError(f'max_failures is {value!r}; it must be a number, or a share as in "1%"')
 
 
-def _open_store(resume: str | Path, pipeline: Pipeline[Any]) -> CheckpointFile:
-    source = pipeline.source
+def _open_store(resume: str | Path, source: Any) -> CheckpointFile:
     identity = getattr(source, "identity", None)
     if not isinstance(identity, str):
         if not isinstance(source, collections.abc.Sequence):

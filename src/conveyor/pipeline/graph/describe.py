@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..pipeline import Pipeline
 from . import checks
+from .graph import Batch, Graph, Reduce, Split, Step, Tee, To, Unbatch
 from .stage import StageSpec
-from .steps import Batch, Reduce, Split, Step, Tee, To, Unbatch
 
 __all__ = ["Description", "Edge", "Vertex", "describe"]
 
@@ -60,11 +59,11 @@ class Description:
         return "\n".join(lines)
 
 
-def describe(pipeline: Pipeline[Any]) -> Description:
-    """The graph of a pipeline."""
-    maker = _Maker(pipeline.name)
-    maker.chain(pipeline, None, "", "")
-    return Description(pipeline.name, tuple(maker.vertices), tuple(maker.edges), tuple(maker.lines))
+def describe(graph: Graph) -> Description:
+    """The graph of a pipeline, for people and for programs."""
+    maker = _Maker(graph.name)
+    maker.chain(graph, None, "", "")
+    return Description(graph.name, tuple(maker.vertices), tuple(maker.edges), tuple(maker.lines))
 
 
 class _Maker:
@@ -73,28 +72,24 @@ class _Maker:
         self.edges: list[Edge] = []
         self.lines = [name]
 
-    def chain(self, pipeline: Pipeline[Any], before: str | None, label: str, indent: str) -> list[str]:
+    def chain(self, graph: Graph, before: str | None, label: str, indent: str) -> list[str]:
         """Add the steps behind `before`; returns the last ones, from which items come out."""
         tails = [] if before is None else [before]
-        if pipeline.source is not None:
-            tails = [self._add("source", "source", _source(pipeline.source), [], "", indent)]
-        for step in pipeline.steps:
+        if graph.source is not None:
+            tails = [self._add("source", "source", _source(graph.source), [], "", indent)]
+        for step in graph.steps:
             if isinstance(step, Split):
                 name = self._add(step.name, "split", f"by {checks.name_of(step.by)}", tails, label, indent)
                 tails = []
-                every = [
-                    *step.branches.items(),
-                    *([] if step.otherwise is None else [("otherwise", step.otherwise)]),
-                ]
-                for key, branch in every:
+                for key, branch in step.every_branch():
                     self.lines.append(
                         f"{indent}  ├ {key!r}" if key != "otherwise" else f"{indent}  ├ otherwise"
                     )
-                    tails += self.chain(branch, name, str(key), f"{indent}  │ ")  # pyright: ignore[reportUnknownVariableType]
+                    tails += self.chain(branch, name, str(key), f"{indent}  │ ")
             else:
                 tails = [self._add(step.name, _kind(step), _detail(step), tails, label, indent)]
             label = ""
-        return [] if pipeline.steps and isinstance(pipeline.steps[-1], (To, Reduce)) else tails
+        return [] if graph.steps and isinstance(graph.steps[-1], (To, Reduce)) else tails
 
     def _add(self, name: str, kind: str, detail: str, before: Iterable[str], label: str, indent: str) -> str:
         taken = {vertex.name for vertex in self.vertices}

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from ...errors import PipelineError
 from ..worker.functions import Kind, is_worker_class
 from . import checks
+from .graph import Step
 from .stage import OnError, StageSpec
-from .steps import Step
 
 __all__ = ["make_stage"]
 

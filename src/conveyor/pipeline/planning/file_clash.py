@@ -11,14 +11,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from types import FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import PipelineError
-from ..graph.steps import Split, Tee, To
+from ..graph.graph import Graph, Tee, To
 from ..sources.lines import Lines
-
-if TYPE_CHECKING:
-    from ..pipeline import Pipeline
 
 __all__ = ["check_files"]
 
@@ -31,26 +28,22 @@ _LARGE = 100
 _COLLECTIONS: tuple[Any, ...] = (list, tuple, set, frozenset, dict)
 
 
-def check_files(pipeline: Pipeline[Any], resume: str | os.PathLike[str] | None = None) -> None:
+def check_files(graph: Graph, resume: str | os.PathLike[str] | None = None) -> None:
     """Look for ends of a pipeline that would destroy what is read or written elsewhere in it.
 
     A file that is an end is emptied when the run begins. Whether the source reads it is found out as far as the source
     shows what it has: a file, what iterates over one, a generator with a file or a path in a variable.
 
     Args:
-        pipeline: what is to run.
+        graph: what is to run.
         resume: the file with the state of the run, if there is one.
 
     Raises:
         PipelineError: there is such an end.
     """
-    targets = list(_targets(pipeline))
+    targets = [(step.name, step.target) for step in graph.every_step() if isinstance(step, (To, Tee))]
     for name, target in targets:
-        if (
-            target is pipeline.source
-            and callable(getattr(target, "__iter__", None))
-            and not _is_queue(target)
-        ):
+        if target is graph.source and callable(getattr(target, "__iter__", None)) and not _is_queue(target):
             raise PipelineError(
                 f"stage {name!r} puts the results into the {type(target).__name__} that the items come from, so that "
                 "they would never end; give another one"
@@ -58,7 +51,7 @@ def check_files(pipeline: Pipeline[Any], resume: str | os.PathLike[str] | None =
     files = [(name, target, _file_of(target)) for name, target in targets]
     if not any(file is not None or _is_path(target) for _, target, file in files):
         return
-    read = set(_files_read(pipeline.source))
+    read = set(_files_read(graph.source))
     written: dict[str, str] = {}
     for name, target, file in files:
         shown = repr(getattr(target, "name", None) or str(target))
@@ -80,15 +73,6 @@ def check_files(pipeline: Pipeline[Any], resume: str | os.PathLike[str] | None =
                 "name two files, or give both the same open file"
             )
         written[where] = name
-
-
-def _targets(pipeline: Pipeline[Any]) -> Iterator[tuple[str, Any]]:
-    for step in pipeline.steps:
-        if isinstance(step, (To, Tee)):
-            yield step.name, step.target
-        elif isinstance(step, Split):
-            for branch in (*step.branches.values(), *([] if step.otherwise is None else [step.otherwise])):
-                yield from _targets(branch)
 
 
 def _is_path(target: Any) -> bool:

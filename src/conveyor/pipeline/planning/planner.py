@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from itertools import takewhile
+from typing import Any, ClassVar, Literal, cast
 
 from ...errors import PipelineError
 from ..graph.checks import check_sendable
+from ..graph.graph import Batch, Graph, Merge, Reduce, Split, Step, Tee, To, Unbatch
 from ..graph.stage import StageSpec
-from ..graph.steps import Batch, Merge, Reduce, Split, Step, Tee, To, Unbatch
 from ..operators.inline import BatchNode, Join, SinkNode, SplitNode, TeeNode, UnbatchNode
 from ..operators.node import Node
 from ..operators.work import WorkNode
-from ..pipeline import Pipeline
 from ..sinks.sinks import NewsSink, ReduceSink, Sink, make_sink
 from ..supervise.engine_context import Desk
 from ..supervise.lifecycle import own_links
 from .file_clash import check_files
 
-__all__ = ["Plan", "all_specs", "check"]
+__all__ = ["Plan", "check"]
 
 # What a stage may hold: quick items in numbers, large ones in bytes.
 _MOST_ITEMS = 100_000
 _MOST_BYTES = 64 * 1024 * 1024
 
 
-def all_specs(pipeline: Pipeline[Any]) -> Iterator[StageSpec]:
-    """The stages with functions, those of branches included."""
-    for step in pipeline.steps:
-        if isinstance(step, StageSpec):
-            yield step
-        elif isinstance(step, Split):
-            for branch in (*step.branches.values(), *([] if step.otherwise is None else [step.otherwise])):
-                yield from all_specs(branch)
-
-
 def check(
-    pipeline: Pipeline[Any],
+    graph: Graph,
     start_method: Literal["fork", "spawn", "forkserver"] | None = None,
     resume: str | os.PathLike[str] | None = None,
 ) -> None:
@@ -47,26 +37,24 @@ def check(
     Raises:
         PipelineError: it cannot run like this.
     """
-    if pipeline.source is None:
+    if graph.source is None:
         raise PipelineError("the pipeline has no source; say Pipeline(source) to run it")
     first: StageSpec | None = None
-    for spec in all_specs(pipeline):
+    for spec in graph.stages():
         check_sendable(spec, start_method)
         if first is None or not spec.joins:
             first = spec
         own_links([first, spec], first.workers if isinstance(first.workers, int) else 2)
-    _check_ends(pipeline)
-    check_files(pipeline, resume)
+    _check_ends(graph)
+    check_files(graph, resume)
 
 
-def _check_ends(pipeline: Pipeline[Any]) -> None:
-    steps = pipeline.steps
+def _check_ends(graph: Graph) -> None:
+    steps = graph.steps
     if steps and isinstance(steps[-1], Split):
         split = steps[-1]
-        for name, branch in [*split.branches.items(), ("otherwise", split.otherwise)]:
-            if branch is not None and not (
-                branch.steps and isinstance(branch.steps[-1], (To, Reduce, Split))
-            ):
+        for name, branch in split.every_branch():
+            if not (branch.steps and isinstance(branch.steps[-1], (To, Reduce, Split))):
                 raise PipelineError(
                     f"what comes out of branch {name!r} of {split.name!r} goes nowhere; end it by to(), "
                     "or say merge() behind split()"
@@ -94,20 +82,20 @@ class Plan:
     last: Sink | None = None
     """Where what comes out of the whole pipeline ends."""
 
-    def make(self, pipeline: Pipeline[Any], source: Node, news: NewsSink | None) -> list[Node]:
+    def make(self, graph: Graph, source: Node, news: NewsSink | None) -> list[Node]:
         """The nodes behind the source, and the source, each before those that it feeds.
 
         Args:
-            pipeline: what is to run.
+            graph: what is to run.
             source: its source.
             news: where results go if the pipeline does not say; None: nowhere.
         """
         self.nodes.append(source)
-        tail = self._chain(pipeline.steps, source)
+        tail = self._chain(graph.steps, source)
         if tail is not None:
             sink = news or NewsSink(lambda _: None)
             self._link(tail, self._add(SinkNode("results", self._keep(sink), self.desk)))
-        if any(spec.on_error == "yield" for spec in all_specs(pipeline)):
+        if any(spec.on_error == "yield" for spec in graph.stages()):
             for node in self.nodes:
                 node.passes_failures = not isinstance(node, (SinkNode, Join)) or any(
                     sink is getattr(node, "sink", None) for sink in self.reduces
@@ -158,9 +146,7 @@ class Plan:
         self._add(split)
         self._link(before, split)
         join = Join("merge") if merges else None
-        for name, branch in [*step.branches.items(), (None, step.otherwise)]:
-            if branch is None:
-                continue
+        for name, branch in step.every_branch():
             # A door, so that each branch has a first node, even one without stages.
             door = self._add(
                 Join(f"{step.name} {name!r}" if branch is not step.otherwise else f"{step.name} otherwise")
@@ -180,24 +166,40 @@ class Plan:
 
     def _node(self, step: Step, steps: tuple[Step, ...], index: int) -> Node:
         if isinstance(step, StageSpec):
-            specs = [step]
-            for later in steps[index + 1 :]:
-                if not isinstance(later, StageSpec) or not later.joins:
-                    break
-                specs.append(later)
-            most = step.workers if isinstance(step.workers, int) else self.jobs
-            return WorkNode(self.desk, specs, most, self.max_items, _MOST_BYTES)
-        if isinstance(step, Batch):
-            return BatchNode(step.name, step.size, step.seconds, self.desk)
-        if isinstance(step, Unbatch):
-            return UnbatchNode(step.name, self.desk)
-        if isinstance(step, Tee):
-            sink = make_sink(step.target, self.append)
-            self.sinks.append(sink)
-            return TeeNode(step.name, sink, self.desk)
-        if isinstance(step, To):
-            return SinkNode(step.name, self._keep(make_sink(step.target, self.append)), self.desk)
-        assert isinstance(step, Reduce)
+            return self._work(step, steps[index + 1 :])
+        return self._OPERATORS[type(step)](self, step)
+
+    def _work(self, first: StageSpec, later: tuple[Step, ...]) -> Node:
+        """A stage, with those behind it that its workers do as well."""
+        joining = takewhile(lambda step: isinstance(step, StageSpec) and step.joins, later)
+        specs = [first, *cast("Iterable[StageSpec]", joining)]
+        most = first.workers if isinstance(first.workers, int) else self.jobs
+        return WorkNode(self.desk, specs, most, self.max_items, _MOST_BYTES)
+
+    def _batch(self, step: Batch) -> Node:
+        return BatchNode(step.name, step.size, step.seconds, self.desk)
+
+    def _unbatch(self, step: Unbatch) -> Node:
+        return UnbatchNode(step.name, self.desk)
+
+    def _tee(self, step: Tee) -> Node:
+        sink = make_sink(step.target, self.append)
+        self.sinks.append(sink)
+        return TeeNode(step.name, sink, self.desk)
+
+    def _to(self, step: To) -> Node:
+        return SinkNode(step.name, self._keep(make_sink(step.target, self.append)), self.desk)
+
+    def _reduce(self, step: Reduce) -> Node:
         reduce = ReduceSink(step.function, step.initial)
         self.reduces.append(reduce)
         return SinkNode(step.name, self._keep(reduce), self.desk)
+
+    _OPERATORS: ClassVar[dict[type, Callable[[Plan, Any], Node]]] = {
+        Batch: _batch,
+        Unbatch: _unbatch,
+        Tee: _tee,
+        To: _to,
+        Reduce: _reduce,
+    }
+    """Which node does a step, by its type; `Split` and `Merge` are made together, by `_split`."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .progress import Progress
+from .progress import Progress
 
 __all__ = ["Rates"]
 
@@ -18,7 +15,7 @@ class Rates:
     def __init__(self) -> None:
         self._points: list[tuple[float, tuple[int, ...]]] = []
 
-    def look(self, progress: Progress) -> None:
+    def sample(self, progress: Progress) -> None:
         """Take a point, and forget old ones."""
         points = self._points
         points.append((progress.seconds, tuple(stage.given for stage in progress.stages)))

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..base.format import duration
-
-if TYPE_CHECKING:
-    from .report import StageReport
+from .figures import StageReport
 
 __all__ = ["Pressure", "bottleneck"]
 

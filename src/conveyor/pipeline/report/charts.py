@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
 
 from ..base.format import duration, many, short, size
-
-if TYPE_CHECKING:
-    from ..supervise.worker_stats import WorkerAccount
-    from .report import Report, StageReport
+from ..supervise.worker_stats import WorkerAccount
+from .figures import Figures, StageReport
 
 __all__ = ["colour", "counts_chart", "workers_chart"]
 
@@ -27,7 +24,7 @@ def colour(index: int) -> str:
     return _COLOURS[index % len(_COLOURS)]
 
 
-def counts_chart(report: Report) -> str:
+def counts_chart(report: Figures) -> str:
     """The items that each stage had given, by time."""
     end = max(report.seconds, 1e-9)
     top = _round_up(max((max(counts, default=0) for _, counts in report.timeline), default=0))
@@ -62,7 +59,7 @@ def counts_chart(report: Report) -> str:
     )
 
 
-def workers_chart(report: Report) -> str:
+def workers_chart(report: Figures) -> str:
     """A bar for each worker, from its start to its end: the shares in which it started, worked and waited."""
     rows: list[tuple[str, StageReport, WorkerAccount]] = []
     for index, stage in enumerate(report.stages):

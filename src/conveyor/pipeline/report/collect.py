@@ -1,89 +1,24 @@
-"""How a report is made of a run."""
+"""make_report: a report from the nodes of a run."""
 
 from __future__ import annotations
 
-import os
 import resource
-from pathlib import Path
-from time import thread_time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..operators.inline import SinkNode, TeeNode
+from ..engine.engine import Engine
+from ..operators.inline import TeeNode
 from ..operators.node import Node
 from ..operators.source import SourceNode
 from ..operators.work import WorkNode
 from ..supervise.worker_stats import WorkerAccount
 from ..worker.status_page import step_seconds
-from .bottleneck import Pressure, bottleneck
-from .report import Report, SlowItem, StageReport
+from .bottleneck import bottleneck
+from .figures import SlowItem, StageReport
+from .report import Report
+from .tally import Tally
+from .timeline import Timeline
 
-if TYPE_CHECKING:
-    from ..engine.engine import Engine
-    from ..pipeline_run import Running
-
-__all__ = ["Timeline", "make_report", "stage_reports"]
-
-_POINTS = 400
-
-
-class Timeline:
-    """How many items each stage had given, every so often; in bounded memory."""
-
-    def __init__(self) -> None:
-        self.points: list[tuple[float, tuple[int, ...]]] = []
-        self._every = 0.05
-        self._next = 0.0
-        self._thread_began = thread_time()
-        self._own_began = _cpu_seconds(resource.RUSAGE_SELF)
-        self._children_began = _cpu_seconds(resource.RUSAGE_CHILDREN)
-        self._machine_began = _machine_ticks()
-
-    def pressure(self, seconds: float, stages: list[StageReport], jobs: int) -> Pressure:
-        """What the run cost its processors, beside the functions of its stages."""
-        processors = len(os.sched_getaffinity(0))
-        own = _cpu_seconds(resource.RUSAGE_SELF) - self._own_began
-        children = _cpu_seconds(resource.RUSAGE_CHILDREN) - self._children_began
-        worked = sum(stage.busy_seconds for stage in stages if stage.kind == "processes")
-        busy, total = (now - began for now, began in zip(_machine_ticks(), self._machine_began, strict=True))
-        inline = sum(
-            stage.busy_seconds for stage in stages if stage.kind == "engine" and stage.name != "source"
-        )
-        return Pressure(
-            seconds=seconds,
-            jobs=jobs,
-            processors=processors,
-            taken=min(busy / total, 1.0) if total else 1.0,
-            own=own / seconds if seconds else 0.0,
-            hub=max(thread_time() - self._thread_began - inline, 0.0) / seconds if seconds else 0.0,
-            # Those of a fork server are no children of this process.
-            computed=children / worked if children > 0 and worked > 0 else None,
-        )
-
-    def look(self, engine: Engine, last: bool = False) -> None:
-        """Take a point, if it is time to."""
-        now = engine.now() - engine.began
-        if now < self._next and not last:
-            return
-        self._next = now + self._every
-        self.points.append((now, tuple(node.given for node in engine.nodes)))
-        if len(self.points) > _POINTS:  # half as many, half as often
-            del self.points[1::2]
-            self._every *= 2
-
-
-def _cpu_seconds(who: int) -> float:
-    usage = resource.getrusage(who)
-    return usage.ru_utime + usage.ru_stime
-
-
-def _machine_ticks() -> tuple[int, int]:
-    """Ticks in which the machine's processors were busy, and all; other programs take processors, too."""
-    try:
-        with Path("/proc/stat").open("rb") as file:
-            ticks = [int(word) for word in file.readline().split()[1:9]]
-    except (OSError, ValueError):
-        return 0, 0
-    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+__all__ = ["make_report", "stage_reports"]
 
 
 def _percentile(histogram: list[int], share: float, most: float) -> float:
@@ -168,33 +103,52 @@ def _memory(accounts: list[WorkerAccount], now: float) -> int:
     return own + most
 
 
-def make_report(running: Running) -> Report:
-    """The report of a run at this moment."""
-    engine = running.engine
-    running.timeline.look(engine, last=True)
+def make_report(
+    engine: Engine,
+    tally: Tally,
+    timeline: Timeline,
+    *,
+    name: str,
+    jobs: int,
+    resumed: int = 0,
+    interrupted: str = "",
+    result: Any = None,
+) -> Report:
+    """The report of a run at this moment.
+
+    Args:
+        engine: what runs it.
+        tally: what has become of items that failed.
+        timeline: how far it was.
+        name: of the pipeline.
+        jobs: workers that it may have.
+        resumed: items that earlier runs dealt with.
+        interrupted: the signal that has ended its input; empty: none.
+        result: what its end made.
+    """
+    timeline.sample(engine, last=True)
     end = engine.ended or engine.now()
     seconds = end - engine.began if engine.began else 0.0
     stages = stage_reports(engine.nodes, seconds)
     accounts = [account for stage in stages for account in stage.workers]
-    result: Any = running.plan.last.result if running.plan.last is not None else None
     return Report(
-        name=running.pipeline.name,
+        name=name,
         seconds=seconds,
-        taken=sum(node.given for node in engine.nodes if isinstance(node, SourceNode)),
-        results=sum(node.given for node in engine.nodes if isinstance(node, SinkNode)),
-        failures=running.failed,
-        retries=running.retried,
-        dead=running.dead,
+        taken=sum(node.given for node in engine.sources),
+        results=sum(node.given for node in engine.sinks),
+        failures=tally.failed,
+        retries=tally.retried,
+        dead=tally.dead,
         in_flight=engine.in_flight,
-        resumed=running.tracker.resumed if running.tracker is not None else 0,
+        resumed=resumed,
         stages=tuple(stages),
         bottleneck=bottleneck(
-            stages, running.timeline.pressure(seconds, stages, running.jobs), failed=engine.error is not None
+            stages, timeline.pressure(seconds, stages, jobs), failed=engine.error is not None
         ),
-        interrupted=running.signalled.name if running.drained and running.signalled else "",
+        interrupted=interrupted,
         result=result,
-        dead_letters=tuple(running.letters),
-        first_failures=tuple(running.failures),
+        dead_letters=tuple(tally.letters),
+        first_failures=tuple(tally.failures),
         memory=_memory(accounts, end),
-        timeline=tuple(running.timeline.points),
+        timeline=tuple(timeline.points),
     )

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
 
 from ..base.format import duration, many, short, size
 from .charts import colour, counts_chart, workers_chart
+from .figures import Figures, StageReport
 from .text import summary
-
-if TYPE_CHECKING:
-    from .report import Report, StageReport
 
 __all__ = ["as_html"]
 
@@ -53,7 +50,7 @@ font-weight: bold }
 """
 
 
-def as_html(report: Report) -> str:
+def as_html(report: Figures) -> str:
     """The page."""
     body = [
         f"<h1>{escape(report.name)}</h1>",
@@ -76,7 +73,7 @@ def as_html(report: Report) -> str:
     )
 
 
-def _tiles(report: Report) -> str:
+def _tiles(report: Figures) -> str:
     tiles = [
         (f"{report.taken:,}", "items", ""),
         (duration(report.seconds), "time", ""),
@@ -91,7 +88,7 @@ def _tiles(report: Report) -> str:
     return f"<div class=tiles>{made}</div>"
 
 
-def _stages(report: Report) -> str:
+def _stages(report: Figures) -> str:
     rows = "".join(_stage(index, stage) for index, stage in enumerate(report.stages))
     head = "<tr><th class=l>stage<th>workers<th>in<th>out<th>failed<th>retries<th class=l>busy<th>p50<th>p90<th>p99"
     return f"<div class=wide><table>{head}{rows}</table></div>"
@@ -116,7 +113,7 @@ def _stage(index: int, stage: StageReport) -> str:
     )
 
 
-def _slowest(report: Report) -> str:
+def _slowest(report: Figures) -> str:
     slow = sorted(
         (
             (slow.seconds, stage.name, slow.number, slow.item)
@@ -136,7 +133,7 @@ def _slowest(report: Report) -> str:
     return f"<h2>Slowest items</h2><div class=wide><table>{head}{rows}</table></div>"
 
 
-def _failures(report: Report) -> str:
+def _failures(report: Figures) -> str:
     if not report.first_failures:
         return ""
     rows = "".join(

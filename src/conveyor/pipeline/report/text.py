@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
 
 from ..base.format import duration, many, short, size
-
-if TYPE_CHECKING:
-    from .report import Report, StageReport
+from .figures import Figures, StageReport
 
 __all__ = ["as_text", "summary"]
 
@@ -19,7 +16,7 @@ _MOST_WORKERS = 16
 _MOST_NAME = 24
 
 
-def summary(report: Report) -> str:
+def summary(report: Figures) -> str:
     """One line."""
     words = [f"{many(report.taken, 'item')} in {duration(report.seconds)} ({report.rate:,.0f}/s)"]
     words.append(many(report.results, "result"))
@@ -75,7 +72,7 @@ def _table(rows: list[tuple[str, ...]], left: int = 1) -> list[str]:
     return lines
 
 
-def as_text(report: Report) -> str:
+def as_text(report: Figures) -> str:
     """Summary, the stages, their workers, what was slow, what failed, and what to change."""
     lines = [*_wrapped(f"{report.name}: {summary(report)}"), ""]
     lines += _table([_HEAD, *map(_row, report.stages)])
@@ -105,7 +102,7 @@ def as_text(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _workers(report: Report) -> list[str]:
+def _workers(report: Figures) -> list[str]:
     """What each did; if there are very many, those that did not end as they should."""
     every = [
         (stage, account) for stage in report.stages if stage.kind != "coroutines" for account in stage.workers

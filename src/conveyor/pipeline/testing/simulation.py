@@ -19,7 +19,7 @@ from .timer import Timer
 if TYPE_CHECKING:
     from ..engine.engine import Engine
     from ..pipeline import Pipeline
-    from ..pipeline_run import Running
+    from ..pipeline_run import PipelineRun
 
 __all__ = ["Simulation"]
 
@@ -75,14 +75,14 @@ class Simulation:
             memory=memory,
         )
         self.world = SimulatedWorld(fate, part_size=part_size, source_pause=source_pause, trace=trace)
-        self._running: Running | None = None
+        self._run: PipelineRun | None = None
         self._acts: list[tuple[float, Callable[[], object]]] = []
 
     @property
     def now(self) -> float:
         """Seconds since the run began."""
-        running = self._running
-        return self.world.time - running.engine.began if running is not None and running.engine.began else 0.0
+        run = self._run
+        return self.world.time - run.engine.began if run is not None and run.engine.began else 0.0
 
     @property
     def trace(self) -> list[str]:
@@ -105,11 +105,11 @@ class Simulation:
 
     @property
     def _engine(self) -> Engine:
-        if self._running is None:
+        if self._run is None:
             raise RuntimeError(
                 "the simulation does not run: call this in at(), or in a function of the pipeline"
             )
-        return self._running.engine
+        return self._run.engine
 
     def drain(self) -> None:
         """Take no more input, finish what was taken, and end, as after one Ctrl-C."""
@@ -148,8 +148,8 @@ class Simulation:
             NotSupported: something in the pipeline cannot be simulated.
         """
         options = {"halt": halt, "max_failures": max_failures, "dead_letters": dead_letters}
-        running = self.begin(pipeline, jobs=jobs, max_items=max_items, **options)
-        report = running.to_the_end()
+        run = self.begin(pipeline, jobs=jobs, max_items=max_items, **options)
+        report = run.to_the_end()
         self.check_end()
         return report
 
@@ -167,31 +167,31 @@ class Simulation:
         """Iterate over what comes out of it. For the arguments and errors see `Pipeline.stream` and `run`."""
         chosen = pipeline._yielding() if outcomes else pipeline  # pyright: ignore[reportPrivateUsage]
         options = {"halt": halt, "max_failures": max_failures, "dead_letters": dead_letters}
-        running = self.begin(chosen, jobs=jobs, max_items=max_items, streams=True, **options)
-        for event in self.events(running):
+        run = self.begin(chosen, jobs=jobs, max_items=max_items, streams=True, **options)
+        for event in self.events(run):
             if isinstance(event, Results):
                 yield from event.values
 
-    def begin(self, pipeline: Pipeline[Any], **options: Any) -> Running:
+    def begin(self, pipeline: Pipeline[Any], **options: Any) -> PipelineRun:
         """A run that is about to begin, to be iterated over by `events`.
 
         Args:
             pipeline: what is to run.
-            options: see `Running`.
+            options: see `PipelineRun`.
         """
-        from ..pipeline_run import Running
+        from ..pipeline_run import PipelineRun
 
-        if self._running is not None:
+        if self._run is not None:
             raise RuntimeError("a simulation is used once; make another with the same seed for the same run")
-        running = self._running = Running(pipeline, signals=False, world=self.world, **_given(options))
-        self.world.checks.append(lambda: check_engine(running.engine))
+        run = self._run = PipelineRun(pipeline, signals=False, world=self.world, **_given(options))
+        self.world.checks.append(lambda: check_engine(run.engine))
         for seconds, action in self._acts:
             Timer(self.world, self.world.time + seconds, action)
-        return running
+        return run
 
-    def events(self, running: Running) -> Iterator[Event]:
+    def events(self, run: PipelineRun) -> Iterator[Event]:
         """Run it, and tell what happens."""
-        yield from running.events()
+        yield from run.events()
         self.check_end()
 
     def check_end(self) -> None:
