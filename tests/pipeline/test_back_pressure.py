@@ -13,7 +13,7 @@ from stages import add_one, same, slow_item, total_of
 
 from conveyor import Event, Pipeline, SharedValue
 from conveyor.pipeline import PipelineRun, Results
-from conveyor.pipeline.flow.chunk import Run
+from conveyor.pipeline.flow.chunk import Chunk
 
 METHODS = ["fork", "spawn", "forkserver"]
 MIB = 1024 * 1024
@@ -243,7 +243,7 @@ class TestArrays:
 def test_what_a_run_weighs_is_never_negative() -> None:
     """It is a guess from a few items, and again for the rest when a run is cut."""
     for large in range(40):
-        run = Run(0, [b"x" * 100_000 if number == large else number for number in range(40)])
+        run = Chunk(0, [b"x" * 100_000 if number == large else number for number in range(40)])
         total = run.weight
         rest = run.split(20)
         assert run.weight >= 0

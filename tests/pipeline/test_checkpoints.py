@@ -18,9 +18,9 @@ from stages import fail_on_seven, merge_add, same, span
 from waiting import wait_until
 
 from conveyor import Pipeline, PipelineError, read_lines
-from conveyor.pipeline.checkpoint.checkpoint import Tracker
+from conveyor.pipeline.checkpoint.checkpoint import Checkpoint
 from conveyor.pipeline.checkpoint.store import CheckpointFile
-from conveyor.pipeline.flow.lineage import Bundle
+from conveyor.pipeline.flow.lineage import Lineage
 
 SCRIPT = Path(__file__).with_name("checkpointed.py")
 
@@ -138,16 +138,16 @@ class TestFailures:
         assert stages.run(resume=tmp_path / "state.db").resumed == 3
 
     def test_a_list_counts_until_the_last_value_that_came_of_it(self, tmp_path: Path) -> None:
-        tracker = Tracker(CheckpointFile(tmp_path / "state.db", "some"), 0.0)
-        tracker.begin(list(range(6)))
-        bundle = Bundle([Bundle([0, 1]), Bundle([2, 3])])  # batches of batches
-        tracker.spread(bundle, 3)
+        checkpoint = Checkpoint(CheckpointFile(tmp_path / "state.db", "some"), 0.0)
+        checkpoint.begin(list(range(6)))
+        bundle = Lineage([Lineage([0, 1]), Lineage([2, 3])])  # batches of batches
+        checkpoint.fanned_out(bundle, 3)
         for _ in range(2):
-            tracker.spread(bundle, 0)
-            assert not any(map(tracker.is_done, range(6)))
-        tracker.spread(bundle, 0)
-        assert list(map(tracker.is_done, range(6))) == [True] * 4 + [False] * 2
-        tracker.close()
+            checkpoint.fanned_out(bundle, 0)
+            assert not any(map(checkpoint.is_done, range(6)))
+        checkpoint.fanned_out(bundle, 0)
+        assert list(map(checkpoint.is_done, range(6))) == [True] * 4 + [False] * 2
+        checkpoint.close()
 
 
 class TestWrongFiles:

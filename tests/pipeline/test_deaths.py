@@ -206,7 +206,7 @@ class TestManyDeaths:
         def kill() -> None:
             nonlocal killed
             while killed < 6 and not ended.wait(generator.uniform(0.0, 0.03)):
-                hands = [hand for hand in list(running.engine.works[0].crew.hands) if hand.ready]
+                hands = [hand for hand in list(running.engine.works[0].pool.handles) if hand.ready]
                 if hands:
                     try:
                         os.kill(generator.choice(hands).pid, signal.SIGKILL)

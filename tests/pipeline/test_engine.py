@@ -13,8 +13,8 @@ from stages import always_fails, double, same, slow_item
 
 from conveyor import Failure, Pipeline, PipelineError
 from conveyor.pipeline import ItemFailed, LineSource, PipelineRun, Results
-from conveyor.pipeline.flow.chunk import GAP, Run, Several
-from conveyor.pipeline.flow.reorder_buffer import Window
+from conveyor.pipeline.flow.chunk import NO_RESULT, Chunk, MultiResult
+from conveyor.pipeline.flow.reorder_buffer import ReorderBuffer
 
 METHODS = ["fork", "spawn", "forkserver"]
 
@@ -194,8 +194,8 @@ class TestLineSource:
 
 class TestWindow:
     def test_order_is_restored_across_splits(self) -> None:
-        window = Window(ordered=True, max_items=10, max_bytes=1000)
-        run = Run(0, list("abcdef"))
+        window = ReorderBuffer(ordered=True, max_items=10, max_bytes=1000)
+        run = Chunk(0, list("abcdef"))
         window.add(run)
         run.add(["A"], 0)
         window.grown(run, 1, 0)
@@ -204,7 +204,7 @@ class TestWindow:
         tail.add(["E", "F"], 0)
         window.grown(tail, 2, 0)
         assert window.release() == (["A"], None)
-        middle.add(["C", GAP], 0, special=True)
+        middle.add(["C", NO_RESULT], 0, special=True)
         window.grown(middle, 2, 0)
         assert window.release() == ([], None)
         assert (window.pending, window.room) == (4, 4)
@@ -214,8 +214,8 @@ class TestWindow:
         assert (window.room, window.released, window.pending, window.bytes) == (10, 5, 0, 0)
 
     def test_flush_goes_over_what_will_never_come(self) -> None:
-        window = Window(ordered=True, max_items=10, max_bytes=1000)
-        first, second = Run(0, ["a"]), Run(1, ["b"])
+        window = ReorderBuffer(ordered=True, max_items=10, max_bytes=1000)
+        first, second = Chunk(0, ["a"]), Chunk(1, ["b"])
         window.add(first)
         window.add(second)
         second.add(["B"], 0)
@@ -225,8 +225,8 @@ class TestWindow:
         assert window.room == 10
 
     def test_bytes_bound_it_as_items_do(self) -> None:
-        window = Window(ordered=False, max_items=10, max_bytes=1000)
-        run = Run(0, [b"x" * 1000])
+        window = ReorderBuffer(ordered=False, max_items=10, max_bytes=1000)
+        run = Chunk(0, [b"x" * 1000])
         window.add(run)
         assert window.room == 0
         run.add([b""], 32)
@@ -235,18 +235,18 @@ class TestWindow:
         assert (window.room, window.bytes) == (10, 0)
 
     def test_origins_go_with_the_results(self) -> None:
-        window = Window(ordered=True, max_items=10, max_bytes=1000)
-        run = Run(0, ["a", "b", "c"], origins=[7, 8, 9])
+        window = ReorderBuffer(ordered=True, max_items=10, max_bytes=1000)
+        run = Chunk(0, ["a", "b", "c"], origins=[7, 8, 9])
         window.add(run)
-        run.part = ["early"]  # of an item with very many results
+        run.partial_results = ["early"]  # of an item with very many results
         assert window.release() == (["early"], [7])
-        run.add([Several(["A", "AA"]), GAP, "C"], 0, special=True)
+        run.add([MultiResult(["A", "AA"]), NO_RESULT, "C"], 0, special=True)
         window.grown(run, 3, 0)
         assert window.release() == (["A", "AA", "C"], [7, 7, 9])
 
     def test_what_was_handed_out_does_not_change(self) -> None:
-        window = Window(ordered=True, max_items=10, max_bytes=1000)
-        run = Run(0, ["a", "b"])
+        window = ReorderBuffer(ordered=True, max_items=10, max_bytes=1000)
+        run = Chunk(0, ["a", "b"])
         window.add(run)
         run.add(["A"], 0)
         window.grown(run, 1, 0)

@@ -16,7 +16,7 @@ from stages import same
 
 from conveyor import Pipeline
 from conveyor.pipeline.host.deferred_signals import deferred_signals, surely
-from conveyor.pipeline.supervise.poller import Watch
+from conveyor.pipeline.supervise.system_poller import SystemPoller
 
 TERMINATES = """
 import multiprocessing, time
@@ -151,7 +151,7 @@ def test_a_thread_may_tell_of_results_while_its_run_ends() -> None:
     """The number of a descriptor that was closed may be anybody's: it must not be written to."""
     failed: list[BaseException] = []
 
-    def wake(watch: Watch) -> None:
+    def wake(watch: SystemPoller) -> None:
         try:
             for _ in range(30):
                 watch.wake()
@@ -162,7 +162,7 @@ def test_a_thread_may_tell_of_results_while_its_run_ends() -> None:
     sys.setswitchinterval(1e-6)
     try:
         for _ in range(1000):
-            watch = Watch(None)
+            watch = SystemPoller(None)
             threads = [threading.Thread(target=wake, args=(watch,)) for _ in range(2)]
             for thread in threads:
                 thread.start()

@@ -15,7 +15,7 @@ from conveyor import Pipeline, Report
 from conveyor.pipeline.base.format import duration, short
 from conveyor.pipeline.report.bottleneck import Pressure, bottleneck
 from conveyor.pipeline.report.report import StageReport
-from conveyor.pipeline.supervise.worker_stats import WorkerAccount
+from conveyor.pipeline.supervise.worker_stats import WorkerStats
 
 SECONDS = 0.01
 
@@ -92,7 +92,7 @@ class TestBottleneck:
         assert "concurrency=8" in text
 
     def test_workers_of_an_idle_stage(self) -> None:
-        worker = WorkerAccount(1, 100, 0.01, 9.5, 0.5, 0.0, None, "", 0)
+        worker = WorkerStats(1, 100, 0.01, 9.5, 0.5, 0.0, None, "", 0)
         stages = [
             StageReport(
                 "busy", "processes", 100, 100, 0, 0, 0, 0, (worker,), 2, busy_seconds=19.0, wait_seconds=1.0

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from conveyor.pipeline.base.failure import Failure
-from conveyor.pipeline.flow.chunk import GAP, Run
-from conveyor.pipeline.flow.reorder_buffer import Window
-from conveyor.pipeline.supervise.handle import Hand
+from conveyor.pipeline.flow.chunk import NO_RESULT, Chunk
+from conveyor.pipeline.flow.reorder_buffer import ReorderBuffer
+from conveyor.pipeline.supervise.handle import WorkerHandle
 from conveyor.pipeline.supervise.real_world import RealWorld
 from conveyor.pipeline.testing.fate import Fate
 from conveyor.pipeline.testing.simulated_world import SimulatedWorld
-from conveyor.pipeline.worker.functions import Link
+from conveyor.pipeline.worker.functions import FunctionStep
 from conveyor.pipeline.worker.serve import Job
 
 __all__ = ["ENDLESS", "KINDS", "Bench"]
@@ -60,7 +60,7 @@ class Bench:
     """
 
     stage = "bench"
-    keyed = lends = closed = False
+    keyed = shares_memory = closed = False
 
     def __init__(self, kind: str, seed: int = 0) -> None:
         simulated = kind.startswith("simulated")
@@ -69,32 +69,32 @@ class Bench:
             kind.split()[-1]
         ]
         self.now = self.world.now
-        self.window = Window(True, 1000, 1 << 30)
+        self.window = ReorderBuffer(True, 1000, 1 << 30)
         self.failures: list[Failure] = []
         self.out: list[Any] = []
         self.errors: list[BaseException] = []
         function: Any = check if simulated else work_later if kind == "coroutine" else work
-        job = Job((Link("map", function),))
+        job = Job((FunctionStep("map", function),))
         self.workforce = self.world.workforce(lambda _: None, self.errors.append)
         self.workforce.get_ready([job] if where == "processes" else [])
-        self.hand: Hand = self.workforce.start_worker(self, job, where)
+        self.handle: WorkerHandle = self.workforce.start_worker(self, job, where)
         self._poller = self.world.poller(None)
-        self.hand.watch(self._poller)
+        self.handle.watch(self._poller)
         self._given = 0
 
-    def give(self, *items: int) -> Run:
+    def give(self, *items: int) -> Chunk:
         """Give it these."""
-        run = Run(self._given, list(items))
+        run = Chunk(self._given, list(items))
         self._given += run.count
         self.window.add(run)
-        self.hand.give(run)
+        self.handle.give(run)
         return run
 
     def until(self, condition: Callable[[], object]) -> None:
         """Collect what it says until this is so."""
         end = self.now() + _GUARD_SECONDS
         while True:
-            self.hand.collect()
+            self.handle.collect()
             self.out += self.window.release()[0]
             if condition():
                 return
@@ -104,24 +104,24 @@ class Bench:
     def close(self) -> None:
         """End it."""
         _over.set()
-        self.hand.kill()
-        self.hand.unwatch(self._poller)
-        self.hand.close()
+        self.handle.kill()
+        self.handle.unwatch(self._poller)
+        self.handle.close()
         self._poller.close()
         self.workforce.end_processes()
         self.workforce.end_loop()
-        del self.hand, self.workforce  # and with them the queues, for the test itself is still remembered
+        del self.handle, self.workforce  # and with them the queues, for the test itself is still remembered
         _over.clear()
 
     # -- as the owner of a worker ----------------------------------------------------------------------------
 
-    def grown(self, run: Run, count: int, by: int) -> None:
+    def grown(self, run: Chunk, count: int, by: int) -> None:
         self.window.grown(run, count, by)
 
-    def split(self, run: Run, number: int) -> Run:
+    def split(self, run: Chunk, number: int) -> Chunk:
         return self.window.split(run, number)
 
-    def come_back(self, runs: list[Run]) -> None:
+    def come_back(self, runs: list[Chunk]) -> None:
         raise AssertionError("the stage was not closed")
 
     def spread(self, origin: Any, count: int) -> None:
@@ -129,7 +129,7 @@ class Bench:
 
     def failed(self, failure: Failure, link: int, released: bool, tried: int) -> tuple[bool, Any]:
         self.failures.append(failure)
-        return False, GAP
+        return False, NO_RESULT
 
-    def retry(self, run: Run, failure: Failure) -> None:
+    def retry(self, run: Chunk, failure: Failure) -> None:
         raise AssertionError("nothing is tried again")

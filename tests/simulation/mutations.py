@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from conveyor.pipeline.flow.reorder_buffer import Window
+from conveyor.pipeline.flow.reorder_buffer import ReorderBuffer
 from conveyor.pipeline.operators.inline import TeeNode
 from conveyor.pipeline.operators.node import Node
 from conveyor.pipeline.operators.work import WorkNode
-from conveyor.pipeline.supervise.handle import Hand
+from conveyor.pipeline.supervise.handle import WorkerHandle
 from conveyor.pipeline.supervise.inbox import Inbox
-from conveyor.pipeline.supervise.pool import Crew
+from conveyor.pipeline.supervise.pool import WorkerPool
 from conveyor.pipeline.worker import serve
 from conveyor.pipeline.worker.serve import Worker
 
@@ -28,7 +28,7 @@ class Mutation:
     """A piece of one function, and what is put in its place."""
 
     what: str
-    owner: Any
+    stage_port: Any
     function: str
     old: str
     new: str
@@ -38,29 +38,39 @@ class Mutation:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """In the block, the function is the broken one."""
-        true = inspect.getattr_static(self.owner, self.function)
+        true = inspect.getattr_static(self.stage_port, self.function)
         source = textwrap.dedent(inspect.getsource(true))
         assert source.count(self.old) == 1, f"{self.what}: the function no longer has {self.old!r} once"
-        module = sys.modules[self.owner.__module__] if isinstance(self.owner, type) else self.owner
+        module = (
+            sys.modules[self.stage_port.__module__] if isinstance(self.stage_port, type) else self.stage_port
+        )
         names: dict[str, Any] = {}
         exec(f"from __future__ import annotations\n{source.replace(self.old, self.new)}", vars(module), names)
-        setattr(self.owner, self.function, names[self.function])
+        setattr(self.stage_port, self.function, names[self.function])
         try:
             yield
         finally:
-            setattr(self.owner, self.function, true)
+            setattr(self.stage_port, self.function, true)
 
 
 MUTATIONS = [
     Mutation(
-        "results are not put into order", Window, "release", "if run.missing or not run.count:", "if False:"
+        "results are not put into order",
+        ReorderBuffer,
+        "release",
+        "if chunk.missing or not chunk.count:",
+        "if False:",
     ),
     Mutation(
-        "an item is split off too late", Inbox, "_fail", "split(run, number + 1)", "split(run, number + 2)"
+        "an item is split off too late",
+        Inbox,
+        "_fail",
+        "split(chunk, number + 1)",
+        "split(chunk, number + 2)",
     ),
     Mutation(
         "the results of a dead worker are not collected",
-        Crew,
+        WorkerPool,
         "_bury",
         "hand.collect()\n",
         "pass\n",
@@ -68,21 +78,21 @@ MUTATIONS = [
     ),
     Mutation(
         "what is taken back has the begun item in it",
-        Hand,
+        WorkerHandle,
         "take_back",
         "count = self._recall()",
         "count = min(self._recall() + 1, self.outstanding)",
     ),
     Mutation(
         "what a dead worker had not begun is forgotten",
-        Crew,
+        WorkerPool,
         "_bury",
-        "hand.slate.attempts(hand.finished)) + back",
-        "hand.slate.attempts(hand.finished))",
+        "hand.status_page.attempts(handle.finished)) + back",
+        "hand.status_page.attempts(handle.finished))",
     ),
     Mutation(
         "what comes back loses the slot of its key",
-        Crew,
+        WorkerPool,
         "_bury",
         "    node.come_back(back, slot)\n    node.gather()",
         "    node.come_back(back)\n    node.gather()",
@@ -91,7 +101,7 @@ MUTATIONS = [
         "an item is tried again whose first results are out",
         Inbox,
         "_settle",
-        "released=run.parted",
+        "released=run.partial_results_released",
         "released=False",
         first=282,
     ),
@@ -113,9 +123,9 @@ MUTATIONS = [
     ),
     Mutation(
         "what a dead worker had tried counts once",
-        Crew,
+        WorkerPool,
         "_bury",
-        "link, hand.slate.attempts(hand.finished)",
+        "link, handle.status_page.attempts(handle.finished)",
         "link, 1",
         first=173,
     ),
@@ -127,7 +137,7 @@ MUTATIONS = [
         "attempts <= spec.retries + 1",
     ),
     Mutation("the back-off is ignored", WorkNode, "retry", "(self.now() + seconds,", "(self.now(),"),
-    Mutation("a retry is forgotten", WorkNode, "advance", "self._put_in(run, first=True)", "pass"),
+    Mutation("a retry is forgotten", WorkNode, "advance", "self._put_in(chunk, first=True)", "pass"),
     Mutation(
         "a stage takes more than it may hold",
         WorkNode,
@@ -150,24 +160,28 @@ MUTATIONS = [
         "origins)",
     ),
     Mutation(
-        "an item that ended the run is done",
+        "an item that ended the chunk is done",
         Inbox,
         "_settle",
-        "run.origins is not None and instead is GAP",
+        "run.origins is not None and instead is NO_RESULT",
         "run.origins is not None",
     ),
-    Mutation("a worker is not waited for", Crew, "_remove", "hand.close()", "pass"),
-    Mutation("a death is not noticed", Crew, "supervise", "hand.gone()", "False"),
+    Mutation("a worker is not waited for", WorkerPool, "_remove", "hand.close()", "pass"),
+    Mutation("a death is not noticed", WorkerPool, "supervise", "hand.gone()", "False"),
     Mutation(
-        "results are counted twice", Window, "grown", "self.pending += count", "self.pending += 2 * count"
+        "results are counted twice",
+        ReorderBuffer,
+        "grown",
+        "self.pending += count",
+        "self.pending += 2 * count",
     ),
-    Mutation("a stuck worker is given more", Hand, "relieve", "self.appetite = 0", "pass"),
+    Mutation("a stuck worker is given more", WorkerHandle, "relieve", "self.credit = 0", "pass"),
     Mutation(
         "a result is lost that comes alone after others of its item",
         Inbox,
         "_add",
-        "entry = Several([*run.part, *fresh])",
-        "entry = Several(run.part)",
+        "entry = MultiResult([*run.partial_results, *fresh])",
+        "entry = MultiResult(chunk.partial_results)",
     ),
     Mutation(
         "a worker leaves out what was given back to it",

@@ -205,6 +205,6 @@ class TestItsOwnChecks:
     def test_a_run_that_waits_for_nothing(self) -> None:
         simulation = Simulation()
         running = simulation.begin(Pipeline(range(5)).map(double, workers=1).to(list))
-        running.engine.works[0].staff = lambda now: False  # type: ignore[method-assign]
+        running.engine.works[0].scale_up = lambda now: False  # type: ignore[method-assign]
         with pytest.raises(Stuck):
             list(simulation.events(running))

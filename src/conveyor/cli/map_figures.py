@@ -69,7 +69,7 @@ class MapFigures:
             lost=engine.lost,
             in_flight=taken - done - pending - failed - engine.lost - not_begun,
             not_begun=not_begun,
-            workers=len(work.crew.hands),
-            deaths=work.crew.deaths,
+            workers=len(work.pool.handles),
+            deaths=work.pool.deaths,
             seconds=end - engine.began if engine.began else 0.0,
         )

@@ -13,7 +13,7 @@ from ..errors import PipelineError
 from .graph import checks
 from .graph.graph import Batch, Graph, Merge, Reduce, Split, Step, Tee, To, Unbatch
 from .graph.options import make_stage
-from .graph.stage import OnError, StageSpec
+from .graph.stage import OnError, Stage
 from .worker.functions import Kind
 
 if TYPE_CHECKING:
@@ -335,7 +335,7 @@ class Pipeline(Generic[T]):
 
     def _yielding(self) -> Pipeline[T]:
         steps = [
-            dataclasses.replace(step, on_error="yield") if isinstance(step, StageSpec) else step
+            dataclasses.replace(step, on_error="yield") if isinstance(step, Stage) else step
             for step in self.steps
         ]
         return self._copy(tuple(steps))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import PipelineError
 from .base.events import Event, Results
-from .checkpoint.checkpoint import CheckpointStore, Tracker
+from .checkpoint.checkpoint import Checkpoint, CheckpointStore
 from .checkpoint.store import CheckpointFile
 from .engine.engine import Engine, Phase
 from .graph.checks import check_count
@@ -26,8 +26,8 @@ from .report.collect import make_report
 from .report.report import Report
 from .report.tally import Tally
 from .report.timeline import Timeline
-from .sinks.sinks import NewsSink, Sink
-from .sources.fingerprint import identity_of
+from .sinks.sinks import EventSink, Sink
+from .sources.fingerprint import fingerprint_of
 from .supervise.real_world import RealWorld
 from .supervise.world import World
 
@@ -95,8 +95,8 @@ class PipelineRun:
         world = world or RealWorld(start_method, stdout_to_stderr)
         if resume is not None:
             store = _open_store(resume, graph.source)
-        tracker = Tracker(store, world.now()) if store is not None else None
-        self.tracker = tracker
+        checkpoint = Checkpoint(store, world.now()) if store is not None else None
+        self.checkpoint = checkpoint
         from .progress.make_display import make_display
 
         self._display = make_display(progress, graph.name)
@@ -106,7 +106,7 @@ class PipelineRun:
             max_failures=_parse_most(max_failures),
             tick=tick or (_TICK_SECONDS if self._display is not None else None),
             outlet=outlet,
-            tracker=tracker,
+            checkpoint=checkpoint,
             jobs=self.jobs,
             bury=self.tally.dead_letter,
         )
@@ -114,30 +114,32 @@ class PipelineRun:
             self._build(streams, max_items, crash_limit)
         except BaseException:
             self.engine.poller.close()
-            if tracker is not None:
-                tracker.close()
+            if checkpoint is not None:
+                checkpoint.close()
             raise
 
     def _build(self, streams: bool, max_items: int | None, crash_limit: int | None) -> None:
-        engine, tracker = self.engine, self.tracker
+        engine, checkpoint = self.engine, self.checkpoint
         source = engine.workforce.source(self.graph.source, engine.poller.wake)
-        self.source = SourceNode(source, engine, tracker is not None, tracker.is_done if tracker else None)
-        self._news = NewsSink(lambda values: engine.tell(Results(values)))
-        plan = Plan(engine, self.jobs, append=tracker is not None and tracker.resumed > 0)
+        self.source = SourceNode(
+            source, engine, checkpoint is not None, checkpoint.is_done if checkpoint else None
+        )
+        self._news = EventSink(lambda values: engine.tell(Results(values)))
+        plan = Plan(engine, self.jobs, append=checkpoint is not None and checkpoint.resumed > 0)
         if max_items is not None:
             plan.max_items = max_items
         engine.adopt(plan.make(self.graph, self.source, self._news if streams else None))
         for node in engine.works:
-            node.crew.crash_limit = crash_limit or node.crew.crash_limit
+            node.pool.crash_limit = crash_limit or node.pool.crash_limit
         self.sinks = plan.sinks
         self.plan = plan
-        if tracker is not None:
-            tracker.keep(
+        if checkpoint is not None:
+            checkpoint.keep(
                 flush=plan.flush,
                 state=(lambda: [reduce.result for reduce in plan.reduces]) if plan.reduces else None,
             )
-            if tracker.resumed:
-                saved: list[Any] = tracker.saved_state if tracker.had_state else []
+            if checkpoint.resumed:
+                saved: list[Any] = checkpoint.saved_state if checkpoint.had_state else []
                 if len(saved) != len(plan.reduces):
                     raise PipelineError(
                         f"the state file keeps the results of {len(saved)} reduce(), and the pipeline has "
@@ -197,7 +199,7 @@ class PipelineRun:
     def _close(self) -> None:
         error: BaseException | None = None
         # The tracker first: it flushes the sinks.
-        parts: list[Tracker | Sink] = [] if self.tracker is None else [self.tracker]
+        parts: list[Checkpoint | Sink] = [] if self.checkpoint is None else [self.checkpoint]
         for part in [*parts, *self.sinks]:
             try:
                 part.close()
@@ -233,7 +235,7 @@ class PipelineRun:
             self.timeline,
             name=self.graph.name,
             jobs=self.jobs,
-            resumed=self.tracker.resumed if self.tracker is not None else 0,
+            resumed=self.checkpoint.resumed if self.checkpoint is not None else 0,
             interrupted=self.signalled.name if self.drained and self.signalled else "",
             result=self.plan.last.result if self.plan.last is not None else None,
         )
@@ -290,5 +292,5 @@ def _open_store(resume: str | Path, source: Any) -> CheckpointFile:
                 f"resume needs a source whose items have places, and a {type(source).__name__} has none; "
                 "give a list, a tuple, a range, or read_lines(path)"
             )
-        identity = identity_of(source)  # pyright: ignore[reportUnknownArgumentType]
+        identity = fingerprint_of(source)  # pyright: ignore[reportUnknownArgumentType]
     return CheckpointFile(resume, identity)

@@ -7,10 +7,10 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..flow.lineage import Bundle
+from ..flow.lineage import Lineage
 from .store import CheckpointFile, Damaged
 
-__all__ = ["CheckpointStore", "Tracker"]
+__all__ = ["Checkpoint", "CheckpointStore"]
 
 _EVERY_SECONDS = 0.5
 
@@ -34,7 +34,7 @@ class CheckpointStore(Protocol):
         ...
 
 
-class Tracker:
+class Checkpoint:
     """Counts, for each item of the source, the values that came of it and are still under way.
 
     When none is left, the item is done. What is done is written to a store, in one transaction with what
@@ -89,18 +89,18 @@ class Tracker:
         """These items have come out of the source."""
         self._live.update(dict.fromkeys(origins, 1))
 
-    def spread(self, origin: Any, count: int) -> None:
+    def fanned_out(self, origin: Any, count: int) -> None:
         """A value that came of these items became so many, 0 included.
 
         Args:
             origin: an item's place, or a bundle.
             count: how many values there are instead.
         """
-        if isinstance(origin, Bundle):
+        if isinstance(origin, Lineage):
             origin.live += count - 1
             if not origin.live:
                 for one in origin.origins:
-                    self.spread(one, 0)
+                    self.fanned_out(one, 0)
             return
         live = self._live[origin] + count - 1
         if live:

@@ -38,35 +38,37 @@ class Autoscale:
             return
         load = {id(node): self._load(node, seconds) for node in automatic}
         held_up = [
-            node for node in automatic if load[id(node)] > _BUSY and self._is_behind(node) and not node.choked
+            node
+            for node in automatic
+            if load[id(node)] > _BUSY and self._is_behind(node) and not node.blocked
         ]
         if not held_up:
             return
-        worst = max(held_up, key=lambda node: (load[id(node)], node.crew.seconds_per_item / node.crew.size))
-        if sum(node.crew.size for node in automatic) < self._jobs:
-            worst.crew.size = min(worst.crew.size + 1, worst.crew.most)
+        worst = max(held_up, key=lambda node: (load[id(node)], node.pool.seconds_per_item / node.pool.size))
+        if sum(node.pool.size for node in automatic) < self._jobs:
+            worst.pool.size = min(worst.pool.size + 1, worst.pool.most)
             return
         idle = [
-            node for node in automatic if node.crew.size > 1 and load[id(node)] < _IDLE and node is not worst
+            node for node in automatic if node.pool.size > 1 and load[id(node)] < _IDLE and node is not worst
         ]
-        if idle and worst.crew.size < worst.crew.most:
+        if idle and worst.pool.size < worst.pool.most:
             idlest = min(idle, key=lambda node: load[id(node)])
-            idlest.crew.size -= 1
-            idlest.crew.dismiss_one()
-            worst.crew.size += 1
+            idlest.pool.size -= 1
+            idlest.pool.shut_one_down()
+            worst.pool.size += 1
 
     @staticmethod
     def _is_behind(node: WorkNode) -> bool:
         """Whether items wait before it, or behind those that its workers are at."""
-        return node.waiting > 0 or node.in_flight > len(node.crew.hands)
+        return node.waiting > 0 or node.in_flight > len(node.pool.handles)
 
     def _load(self, node: WorkNode, seconds: float) -> float:
         """The share of the time in which its workers were busy since the last look."""
-        busy = sum(hand.slate.busy for hand in node.crew.hands) * 1e-9
+        busy = sum(handle.status_page.busy for handle in node.pool.handles) * 1e-9
         before = self._busy.get(id(node), 0.0)
         self._busy[id(node)] = busy
         # An item that takes longer than a look is counted when it is done.
-        working = sum(hand.outstanding > 0 for hand in node.crew.hands)
+        working = sum(handle.outstanding > 0 for handle in node.pool.handles)
         if busy == before and working:
-            return working / max(node.crew.size, 1)
-        return max(busy - before, 0.0) / seconds / max(len(node.crew.hands), 1)
+            return working / max(node.pool.size, 1)
+        return max(busy - before, 0.0) / seconds / max(len(node.pool.handles), 1)

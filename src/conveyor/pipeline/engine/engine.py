@@ -11,24 +11,24 @@ from typing import Any
 from ..base.events import Event, OutletClosed, Tick
 from ..base.failure import Failure
 from ..base.phase import Phase
-from ..checkpoint.checkpoint import Tracker
+from ..checkpoint.checkpoint import Checkpoint
 from ..graph.stage import Where
 from ..host.deferred_signals import surely
 from ..operators.inline import SinkNode
 from ..operators.node import Node
 from ..operators.source import SourceNode
 from ..operators.work import WorkNode
-from ..supervise.handle import Hand
+from ..supervise.handle import WorkerHandle
 from ..supervise.real_world import RealWorld
-from ..supervise.stage_port import Owner
+from ..supervise.stage_port import StagePort
 from ..supervise.world import World
 from ..worker.serve import Job
 from .autoscale import Autoscale
 from .failure_policy import FailurePolicy
-from .fast_path import LoneLane
+from .fast_path import FastPath
 from .pacing import nap, take_quickly
 from .passable import passable
-from .shutdown import dismiss
+from .shutdown import shut_down
 
 __all__ = ["Engine", "Phase"]
 
@@ -62,14 +62,14 @@ class Engine(FailurePolicy):
         max_failures: int | float | None = None,
         tick: float | None = None,
         outlet: int | None = None,
-        tracker: Tracker | None = None,
+        checkpoint: Checkpoint | None = None,
         jobs: int = 1,
         bury: Callable[[Failure], None] | None = None,
     ) -> None:
         super().__init__(halt_now, max_failures, bury)
         self._tick = tick
         self._outlet = outlet
-        self._tracker = tracker
+        self._checkpoint = checkpoint
         self.world: World = world or RealWorld()
         self.now: Callable[[], float] = self.world.now
         self.uniform: Callable[[float, float], float] = self.world.uniform
@@ -79,14 +79,14 @@ class Engine(FailurePolicy):
         self.sources: list[SourceNode] = []
         self.sinks: list[SinkNode] = []
         self._news: deque[Event] = deque()
-        self._speaking: deque[Hand] = deque()
+        self._speaking: deque[WorkerHandle] = deque()
         self.workforce = self.world.workforce(self._spoke, self.fail)
         self._autoscale = Autoscale(jobs)
         self.phase = Phase.RUNNING
         self.began = self.ended = 0.0
         self._looked = self._ticked = self._cared = 0.0
         self._hurry = False
-        self._lane: LoneLane | None = None
+        self._lane: FastPath | None = None
 
     def adopt(self, nodes: list[Node]) -> None:
         """The nodes, each before those that it feeds."""
@@ -94,7 +94,7 @@ class Engine(FailurePolicy):
         self.works = [node for node in nodes if isinstance(node, WorkNode)]
         self.sources = [node for node in nodes if isinstance(node, SourceNode)]
         self.sinks = [node for node in nodes if isinstance(node, SinkNode)]
-        self._lane = None if self._tracker is not None else LoneLane.through(nodes, self.world.spin)
+        self._lane = None if self._checkpoint is not None else FastPath.through(nodes, self.world.spin)
 
     # -- from outside, also from signal handlers -----------------------------------------------------
 
@@ -143,35 +143,35 @@ class Engine(FailurePolicy):
 
     def begun(self, origins: list[Any] | None) -> None:
         """Values have come out of the source."""
-        if self._tracker is not None and origins is not None:
-            self._tracker.begin(origins)
+        if self._checkpoint is not None and origins is not None:
+            self._checkpoint.begin(origins)
 
-    def spread(self, origin: Any, count: int) -> None:
+    def fanned_out(self, origin: Any, count: int) -> None:
         """A value that came of `origin` became so many, 0 included."""
-        if self._tracker is not None:
-            self._tracker.spread(origin, count)
+        if self._checkpoint is not None:
+            self._checkpoint.fanned_out(origin, count)
 
-    def likely_cause(self, exitcode: int | None) -> str:
+    def exit_cause(self, exitcode: int | None) -> str:
         """What is likely to have killed a worker just now; empty if nothing is known."""
-        return self.world.likely_cause(exitcode)
+        return self.world.exit_cause(exitcode)
 
     @property
     def ending(self) -> bool:
         """Whether nothing new is to be begun."""
         return self.phase >= Phase.LAST
 
-    def start_worker(self, owner: Owner, job: Job, where: Where) -> Hand:
+    def start_worker(self, stage_port: StagePort, job: Job, where: Where) -> WorkerHandle:
         """Start a worker."""
-        hand = self.workforce.start_worker(owner, job, where)
-        hand.watch(self.poller)
-        return hand
+        handle = self.workforce.start_worker(stage_port, job, where)
+        handle.watch(self.poller)
+        return handle
 
-    def unwatch(self, hand: Hand) -> None:
+    def unwatch(self, handle: WorkerHandle) -> None:
         """A worker is gone."""
-        hand.unwatch(self.poller)
+        handle.unwatch(self.poller)
 
-    def _spoke(self, hand: Hand) -> None:
-        self._speaking.append(hand)
+    def _spoke(self, handle: WorkerHandle) -> None:
+        self._speaking.append(handle)
         self.poller.wake()
 
     # -- the run ---------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ class Engine(FailurePolicy):
 
     def _dismiss(self) -> Iterator[None]:
         cut_short = self.phase >= Phase.HALTED
-        return dismiss(self.works, self.poller, self.now, lambda: self.phase is Phase.STOPPED, cut_short)
+        return shut_down(self.works, self.poller, self.now, lambda: self.phase is Phase.STOPPED, cut_short)
 
     def _leave(self, why: BaseException) -> None:
         """Have the workers leave though nobody is told of it any more."""
@@ -243,7 +243,7 @@ class Engine(FailurePolicy):
             if self.phase >= Phase.HALTED or self._all_done():
                 return
             # Starting a process takes as long as thousands of items: after they have been moved, and one at a time.
-            started = any(node.staff(self.now()) for node in self.works)
+            started = any(node.scale_up(self.now()) for node in self.works)
             if started or (self._may_look() and take_quickly(self.works, self.sources, self.world.spin)):
                 continue
             found = self._wait()
@@ -261,12 +261,12 @@ class Engine(FailurePolicy):
                 if source.source.fileno() in found or (look and source.wants_input):
                     source.read()
             for node in self.works:
-                if node.crew.hands:
-                    node.crew.check_limits(now, look)
+                if node.pool.handles:
+                    node.pool.check_limits(now, look)
                     node.collect(found)
-                    node.crew.supervise(found, look)
-            if self._tracker is not None:
-                self._tracker.commit(now)
+                    node.pool.supervise(found, look)
+            if self._checkpoint is not None:
+                self._checkpoint.commit(now)
 
     def _may_look(self) -> bool:
         return not (self._hurry or self._speaking) and self.now() - self._cared <= _CARE_SECONDS
@@ -301,7 +301,7 @@ class Engine(FailurePolicy):
             for outlet in node.outlets():
                 outlet.inlet_ended()
             if isinstance(node, WorkNode):
-                node.crew.dismiss_all()
+                node.pool.shut_all_down()
         return moved
 
     # -- waiting -------------------------------------------------------------------------------------------
@@ -341,7 +341,7 @@ class Engine(FailurePolicy):
         for source in self.sources:
             source.source.close()
         for node in self.works:
-            node.crew.kill_all()
+            node.pool.kill_all()
         self.workforce.end_processes()
         self.workforce.end_loop()
         self.poller.close()
@@ -351,7 +351,7 @@ class Engine(FailurePolicy):
 def _stop(reference: weakref.ref[Engine]) -> None:
     engine = reference()
     for node in engine.works if engine is not None else ():
-        for hand in node.crew.hands:
-            hand.kill()
+        for handle in node.pool.handles:
+            handle.kill()
     if engine is not None:
         engine.workforce.end_processes()

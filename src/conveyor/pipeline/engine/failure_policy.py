@@ -7,7 +7,7 @@ from typing import Any
 
 from ..base.events import Event, ItemFailed
 from ..base.failure import Failure
-from ..flow.chunk import GAP, LOST
+from ..flow.chunk import ABANDONED, NO_RESULT
 from ..graph.stage import OnError
 from ..operators.source import SourceNode
 from .failure_limit import too_many
@@ -48,14 +48,14 @@ class FailurePolicy:
         raise NotImplementedError
 
     def item_failed(self, failure: Failure, on_error: OnError) -> Any:
-        """An item is given up; returns what takes its place among the results, or `GAP`."""
+        """An item is given up; returns what takes its place among the results, or `NO_RESULT`."""
         self.failed += 1
         if failure.kind == "WorkerLost":
             self.lost += 1
         self.tell(ItemFailed(failure))
         if on_error == "stop":
             self.fail(failure.exception(), now=self._halt_now)
-            return LOST
+            return ABANDONED
         if on_error == "yield":
             return failure
         told = self._bury if on_error == "dead_letter" else on_error
@@ -65,9 +65,9 @@ class FailurePolicy:
             except Exception as error:
                 error.add_note(f"while stage {failure.stage!r} told of the failure of {failure.item!r:.80}")
                 self.fail(error)
-                return LOST
+                return ABANDONED
         self._check_failures(failure)
-        return GAP
+        return NO_RESULT
 
     def _check_failures(self, failure: Failure) -> None:
         taken = sum(source.given for source in self.sources)

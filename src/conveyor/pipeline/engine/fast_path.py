@@ -11,10 +11,10 @@ from ..operators.source import SourceNode
 from ..operators.work import WorkNode
 from .pacing import SPIN_SECONDS
 
-__all__ = ["LoneLane"]
+__all__ = ["FastPath"]
 
 
-class LoneLane:
+class FastPath:
     """Carries single items from a queue through stages whose workers have nothing to do.
 
     What the engine does for many items at a time takes longer than a quick item itself. Here an item is given
@@ -40,7 +40,7 @@ class LoneLane:
         self._queue = source.channel
 
     @classmethod
-    def through(cls, nodes: list[Node], spin: Callable[[list[Any], float], bool]) -> LoneLane | None:
+    def through(cls, nodes: list[Node], spin: Callable[[list[Any], float], bool]) -> FastPath | None:
         """The lane through these nodes, if they are such that there is one."""
         source, *works, sink = nodes
         if not isinstance(source, SourceNode) or source.channel is None or source.tracked:
@@ -56,7 +56,7 @@ class LoneLane:
         To be called while the source may be read, and not for long without a look at everything else.
         """
         # A sink that is full holds up everything before it, lone or not.
-        if self._sink.wants() <= 0 or not all(node.is_idle for node in self._works):
+        if self._sink.demand() <= 0 or not all(node.is_idle for node in self._works):
             return False
         queue = self._queue
         if not self._spin([queue], SPIN_SECONDS) or queue.qsize() != 1:
@@ -66,10 +66,10 @@ class LoneLane:
         if not values:
             return False
         for node in self._works:
-            hand = node.give_lone(values)
-            if hand is None or not self._spin([hand.channel], SPIN_SECONDS):
+            handle = node.give_lone(values)
+            if handle is None or not self._spin([handle.channel], SPIN_SECONDS):
                 return True
-            values = node.take_lone(hand)
+            values = node.take_lone(handle)
             if not values:
                 return True
         self._sink.accept(values, None)

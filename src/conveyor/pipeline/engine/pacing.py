@@ -7,7 +7,7 @@ from typing import Any
 
 from ..operators.source import SourceNode
 from ..operators.work import WorkNode
-from ..supervise.handle import Hand
+from ..supervise.handle import WorkerHandle
 
 __all__ = ["SPIN_SECONDS", "nap", "take_quickly"]
 
@@ -31,21 +31,21 @@ def nap(works: list[WorkNode], now: float) -> float:
     nap = _NAP_SECONDS
     busy = False
     for node in works:
-        for hand in node.crew.hands:
-            if not hand.ready:
+        for handle in node.pool.handles:
+            if not handle.ready:
                 continue
-            if not hand.outstanding:
+            if not handle.outstanding:
                 nap = min(nap, _NAP_WHEN_IDLE)
                 continue
-            if hand.outstanding < _NAP_ITEMS or hand.seconds is None or not hand.tells_again:
+            if handle.outstanding < _NAP_ITEMS or handle.seconds is None or not handle.tells_again:
                 return 0
-            if hand.finished < _TELLING_ITEMS:
+            if handle.finished < _TELLING_ITEMS:
                 return 0
-            if hand.is_silent(now, _NAP_SECONDS):
+            if handle.is_silent(now, _NAP_SECONDS):
                 return 0  # it is at an item that takes longer: its result wakes us
             busy = True
             # What a worker took for its first items is no more than a hint.
-            nap = min(nap, hand.outstanding * hand.seconds / 2, (now - hand.ready_at) * _NAP_PER_AGE)
+            nap = min(nap, handle.outstanding * handle.seconds / 2, (now - handle.ready_at) * _NAP_PER_AGE)
     return nap if busy and nap > _NAP_LEAST else 0
 
 
@@ -54,23 +54,27 @@ def take_quickly(
 ) -> bool:
     """Take what comes at once, before everything else is looked at: lone items should not wait for that."""
     ready = [node for node in sources if node.channel is not None and node.wants_input]
-    hands: list[tuple[WorkNode, Hand]] = []
+    handles: list[tuple[WorkNode, WorkerHandle]] = []
     for node in works:
-        if node.choked:
+        if node.blocked:
             continue
-        for hand in node.crew.hands:
-            if not hand.outstanding or hand.channel is None or not node.listens_to(hand):
+        for handle in node.pool.handles:
+            if not handle.outstanding or handle.channel is None or not node.listens_to(handle):
                 continue
-            if hand.outstanding >= _SPIN_ITEMS or hand.seconds is None or hand.seconds > _SPIN_ITEM_SECONDS:
+            if (
+                handle.outstanding >= _SPIN_ITEMS
+                or handle.seconds is None
+                or handle.seconds > _SPIN_ITEM_SECONDS
+            ):
                 return False
-            hands.append((node, hand))
-    channels: list[Any] = [hand.channel for _, hand in hands]
+            handles.append((node, handle))
+    channels: list[Any] = [handle.channel for _, handle in handles]
     channels += [node.channel for node in ready]
     if not channels or not spin(channels, SPIN_SECONDS):
         return False
-    for node, hand in hands:
-        if hand.has_results():
-            node.collect({hand.token})
+    for node, handle in handles:
+        if handle.has_results():
+            node.collect({handle.token})
     for source in ready:
         source.read()
     return True

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ..operators.work import WorkNode
-from ..supervise.world import Poller
+from ..supervise.poller import Poller
 
-__all__ = ["dismiss"]
+__all__ = ["shut_down"]
 
 _LOOK_SECONDS = 0.1
 _LOOK_SOON_SECONDS = 0.005
 
 
-def dismiss(
+def shut_down(
     works: list[WorkNode],
     poller: Poller,
     now: Callable[[], float],
@@ -34,15 +34,15 @@ def dismiss(
     """
     for node in works:
         if cut_short:
-            node.crew.cut_short()
-        node.crew.dismiss_all()
+            node.pool.cut_short()
+        node.pool.shut_all_down()
     while not is_stopped():
         for node in works:
-            node.crew.see_off(now())
+            node.pool.see_off(now())
         yield
-        hands = [hand for node in works for hand in node.crew.hands]
-        if not hands:
+        handles = [handle for node in works for handle in node.pool.handles]
+        if not handles:
             return
         # A thread tells its last word a little before it is gone.
-        soon = any(hand.left_at and not hand.pid for hand in hands)
+        soon = any(handle.left_at and not handle.pid for handle in handles)
         poller.wait(_LOOK_SOON_SECONDS if soon else _LOOK_SECONDS)

@@ -6,29 +6,29 @@ from typing import Any
 
 from ..base.weight import weigh
 
-__all__ = ["GAP", "LOST", "Run", "Several"]
+__all__ = ["ABANDONED", "NO_RESULT", "Chunk", "MultiResult"]
 
 
 class _Gap:
     def __repr__(self) -> str:
-        return "GAP"
+        return "NO_RESULT"
 
 
-GAP = _Gap()
+NO_RESULT = _Gap()
 """Stands among the results for an item that has none: it failed, or was filtered out."""
 
 
-LOST = _Gap()
-"""In the place of `GAP` when a failure ends the run: the item is not dealt with, and a later run may be."""
+ABANDONED = _Gap()
+"""In the place of `NO_RESULT` when a failure ends the run: the item is not dealt with, and a later run may be."""
 
 
-class Several(list[Any]):
+class MultiResult(list[Any]):
     """Stands among the results for an item that has more than one."""
 
     __slots__ = ()
 
 
-class Run:
+class Chunk:
     """Items `start`, `start + 1`, … of the input, and as many of their results as have come.
 
     Args:
@@ -42,8 +42,8 @@ class Run:
         "count",
         "items",
         "origins",
-        "part",
-        "parted",
+        "partial_results",
+        "partial_results_released",
         "released",
         "results",
         "special",
@@ -59,12 +59,12 @@ class Run:
         self.attempts = 0
         """How often its item was tried and failed; items that are tried again are runs of their own."""
         self.results: list[Any] = []
-        """Results so far, in order; `GAP` and `Several` among them."""
+        """Results so far, in order; `NO_RESULT` and `MultiResult` among them."""
         self.special = False
-        """Whether any of the results is `GAP` or `Several`."""
-        self.part: list[Any] = []
+        """Whether any of the results is `NO_RESULT` or `MultiResult`."""
+        self.partial_results: list[Any] = []
         """The first results of the item that is worked on, if it has very many."""
-        self.parted = False
+        self.partial_results_released = False
         """Whether some of that item's results have been handed out."""
         self.released = 0
         """How many of the results have been handed out."""
@@ -86,7 +86,7 @@ class Run:
         self.results += values
         self.special = self.special or special
         self.weight += weight
-        self.parted = False
+        self.partial_results_released = False
         if len(self.results) == self.count:
             self.items = []  # nobody will ask for them again
 
@@ -94,17 +94,20 @@ class Run:
         """The item at that place of the input; only while the run still misses results."""
         return self.items[number - self.start]
 
-    def split(self, number: int) -> Run:
+    def split(self, number: int) -> Chunk:
         """Cut off the items from place `number` on, which have no results yet, as a run of their own."""
         at = number - self.start
         assert len(self.results) <= at <= self.count, (self.start, self.count, number)
-        rest = Run(number, self.items[at:], None if self.origins is None else self.origins[at:])
+        rest = Chunk(number, self.items[at:], None if self.origins is None else self.origins[at:])
         del self.items[at:]
         if self.origins is not None:
             del self.origins[at:]
         if at == len(self.results):  # the item that is worked on is the rest's
-            rest.part, self.part = self.part, []
-            rest.parted, self.parted = self.parted, False
+            rest.partial_results, self.partial_results = self.partial_results, []
+            rest.partial_results_released, self.partial_results_released = (
+                self.partial_results_released,
+                False,
+            )
         self.count = at
         rest.weight = min(rest.weight, self.weight)  # both are guesses by a sample, and none may be negative
         self.weight -= rest.weight
@@ -124,12 +127,12 @@ class Run:
         origins = None if self.origins is None else self.origins[at : self.released]
         if self.special:
             fresh, origins = _flatten(fresh, origins)
-        if self.part:
+        if self.partial_results:
             if origins is not None and self.origins is not None:
-                origins = [*origins, *[self.origins[len(self.results)]] * len(self.part)]
-            fresh = [*fresh, *self.part]
-            self.part = []
-            self.parted = True
+                origins = [*origins, *[self.origins[len(self.results)]] * len(self.partial_results)]
+            fresh = [*fresh, *self.partial_results]
+            self.partial_results = []
+            self.partial_results_released = True
         return fresh, origins
 
 
@@ -137,17 +140,17 @@ def _flatten(entries: list[Any], origins: list[Any] | None) -> tuple[list[Any], 
     values: list[Any] = []
     if origins is None:
         for entry in entries:
-            if type(entry) is Several:
+            if type(entry) is MultiResult:
                 values += entry
-            elif entry is not GAP:
+            elif entry is not NO_RESULT:
                 values.append(entry)
         return values, None
     whose: list[Any] = []
     for entry, origin in zip(entries, origins, strict=True):
-        if type(entry) is Several:
+        if type(entry) is MultiResult:
             values += entry
             whose += [origin] * len(entry)
-        elif entry is not GAP:
+        elif entry is not NO_RESULT:
             values.append(entry)
             whose.append(origin)
     return values, whose

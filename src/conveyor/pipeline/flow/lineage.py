@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Bundle"]
+__all__ = ["Lineage"]
 
 
-class Bundle:
+class Lineage:
     """Stands for many origins, so that what becomes of the list is not counted for each of them.
 
     Args:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .chunk import Run
+from .chunk import Chunk
 
-__all__ = ["Window"]
+__all__ = ["ReorderBuffer"]
 
 
-class Window:
+class ReorderBuffer:
     """The runs between a stage's input and its output, bounded in items and in bytes.
 
     Args:
@@ -22,9 +22,9 @@ class Window:
         self._ordered = ordered
         self._max_items = max_items
         self._max_bytes = max_bytes
-        self._runs: dict[int, Run] = {}
+        self._chunks: dict[int, Chunk] = {}
         self._next = 0
-        self._touched: list[Run] = []
+        self._touched: list[Chunk] = []
         self._items = 0
         self.bytes = 0
         """About how many bytes are held."""
@@ -50,77 +50,77 @@ class Window:
         """Items held, those included whose results wait."""
         return self._items
 
-    def add(self, run: Run) -> None:
+    def add(self, chunk: Chunk) -> None:
         """Hold a run that was taken from the input."""
-        self._runs[run.start] = run
-        self._items += run.count
-        self.bytes += run.weight
+        self._chunks[chunk.start] = chunk
+        self._items += chunk.count
+        self.bytes += chunk.weight
 
-    def split(self, run: Run, number: int) -> Run:
+    def split(self, chunk: Chunk, number: int) -> Chunk:
         """Cut a run in two before that place of the input; returns the second part."""
-        rest = run.split(number)
-        self._runs[rest.start] = rest
+        rest = chunk.split(number)
+        self._chunks[rest.start] = rest
         return rest
 
-    def grown(self, run: Run, count: int, by: int) -> None:
+    def grown(self, chunk: Chunk, count: int, by: int) -> None:
         """Note that a run got so many results, and `by` bytes heavier."""
         self.bytes += by
         self.pending += count
         if not self._ordered:
-            self._touched.append(run)
+            self._touched.append(chunk)
 
     def release(self) -> tuple[list[Any], list[Any] | None]:
         """Results whose turn has come, and for each its origin if they are known."""
-        ready: list[Run]
+        ready: list[Chunk]
         if not self._ordered:
             ready, self._touched = self._touched, []
-            return self._hand_out([run for run in ready if run.start in self._runs])
+            return self._hand_out([chunk for chunk in ready if chunk.start in self._chunks])
         ready = []
-        while (run := self._runs.get(self._next)) is not None:
-            ready.append(run)
-            if run.missing or not run.count:
+        while (chunk := self._chunks.get(self._next)) is not None:
+            ready.append(chunk)
+            if chunk.missing or not chunk.count:
                 break
-            self._next += run.count
+            self._next += chunk.count
         return self._hand_out(ready)
 
     def pass_lone(self) -> None:
         """The only item that is held has its result, which is handed out."""
-        (run,) = self._runs.values()
-        self._forget(run)
+        (chunk,) = self._chunks.values()
+        self._forget(chunk)
         self._next += 1
         self.released += 1
 
     def flush(self) -> tuple[list[Any], list[Any] | None]:
         """All results that are there, in the input's order, over those that will never come."""
-        ready = [self._runs[start] for start in sorted(self._runs)]
+        ready = [self._chunks[start] for start in sorted(self._chunks)]
         found = self._hand_out(ready)
-        for run in ready:
-            if run.start in self._runs:
-                self.given_up += run.missing
-                self._forget(run)
+        for chunk in ready:
+            if chunk.start in self._chunks:
+                self.given_up += chunk.missing
+                self._forget(chunk)
         return found
 
-    def _hand_out(self, ready: list[Run]) -> tuple[list[Any], list[Any] | None]:
+    def _hand_out(self, ready: list[Chunk]) -> tuple[list[Any], list[Any] | None]:
         values: list[Any] = []
         origins: list[Any] | None = None
-        for run in ready:
-            if run.start not in self._runs:
+        for chunk in ready:
+            if chunk.start not in self._chunks:
                 continue  # a run that was touched twice
-            before = run.released
-            some, whose = run.release()
-            self.pending -= run.released - before
+            before = chunk.released
+            some, whose = chunk.release()
+            self.pending -= chunk.released - before
             if not values:
                 values, origins = some, whose
             elif some:
                 values += some
                 if origins is not None and whose is not None:
                     origins += whose
-            if not run.missing:
-                self._forget(run)
+            if not chunk.missing:
+                self._forget(chunk)
         self.released += len(values)
         return values, origins
 
-    def _forget(self, run: Run) -> None:
-        del self._runs[run.start]
-        self._items -= run.count
-        self.bytes -= run.weight
+    def _forget(self, chunk: Chunk) -> None:
+        del self._chunks[chunk.start]
+        self._items -= chunk.count
+        self.bytes -= chunk.weight

@@ -14,7 +14,7 @@ from typing import Any, cast
 from ...errors import PipelineError
 from ..worker.functions import is_worker_class
 from ..worker.main_module import not_importable, refuse_while_importing_main
-from .stage import StageSpec
+from .stage import Stage
 
 __all__ = [
     "check_arity",
@@ -103,7 +103,7 @@ def check_arity(method: str, function: Any, count: int = 1) -> None:
         ) from None
 
 
-def check_sendable(spec: StageSpec, start_method: str | None) -> None:
+def check_sendable(spec: Stage, start_method: str | None) -> None:
     """It can be sent to a worker process, where that is not a copy of this one.
 
     Raises:

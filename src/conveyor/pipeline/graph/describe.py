@@ -8,7 +8,7 @@ from typing import Any
 
 from . import checks
 from .graph import Batch, Graph, Reduce, Split, Step, Tee, To, Unbatch
-from .stage import StageSpec
+from .stage import Stage
 
 __all__ = ["Description", "Edge", "Vertex", "describe"]
 
@@ -116,13 +116,13 @@ def _source(source: Any) -> str:
 
 
 def _kind(step: Step) -> str:
-    if isinstance(step, StageSpec):
+    if isinstance(step, Stage):
         return step.kind
     return type(step).__name__.lower()
 
 
 def _detail(step: Step) -> str:
-    if isinstance(step, StageSpec):
+    if isinstance(step, Stage):
         words = [step.on()]
         if step.ordered and not step.joins:
             words.append("in order")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from .stage import StageSpec
+from .stage import Stage
 
 __all__ = ["Batch", "Graph", "HasGraph", "Merge", "Reduce", "Split", "Step", "Tee", "To", "Unbatch"]
 
@@ -75,7 +75,7 @@ class Merge:
     name: str
 
 
-Step: TypeAlias = StageSpec | Batch | Unbatch | Tee | To | Reduce | Split | Merge
+Step: TypeAlias = Stage | Batch | Unbatch | Tee | To | Reduce | Split | Merge
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,9 @@ class Graph:
                 for _, branch in step.every_branch():
                     yield from branch.every_step()
 
-    def stages(self) -> Iterator[StageSpec]:
+    def stages(self) -> Iterator[Stage]:
         """The stages with functions, those of branches included."""
-        return (step for step in self.every_step() if isinstance(step, StageSpec))
+        return (step for step in self.every_step() if isinstance(step, Stage))
 
 
 class HasGraph(Protocol):

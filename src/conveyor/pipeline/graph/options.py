@@ -10,7 +10,7 @@ from ...errors import PipelineError
 from ..worker.functions import Kind, is_worker_class
 from . import checks
 from .graph import Step
-from .stage import OnError, StageSpec
+from .stage import OnError, Stage
 
 __all__ = ["make_stage"]
 
@@ -35,7 +35,7 @@ def make_stage(
     teardown_timeout: float | None = None,
     on_error: OnError = "stop",
     name: str | None = None,
-) -> StageSpec:
+) -> Stage:
     """A stage behind another; for the arguments from `kind` on see `Pipeline.map`.
 
     Args:
@@ -98,15 +98,15 @@ def make_stage(
     )
     joins = (
         says_nothing
-        and isinstance(before, StageSpec)
+        and isinstance(before, Stage)
         and before.where != "coroutines"
         and (ordered is None or ordered == before.ordered)
     )
-    return StageSpec(
+    return Stage(
         name=unique(name or checks.name_of(function)),
         kind=kind,
         function=function,
-        where=before.where if joins and isinstance(before, StageSpec) else where,
+        where=before.where if joins and isinstance(before, Stage) else where,
         workers=count,
         ordered=by_default if ordered is None else ordered,
         key=key,

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ..base.failure import Failure
-from ..worker.functions import Kind, Link
+from ..worker.functions import FunctionStep, Kind
 from ..worker.serve import Job
 
-__all__ = ["OnError", "StageSpec", "Where", "job_of"]
+__all__ = ["OnError", "Stage", "Where", "job_of"]
 
 OnError: TypeAlias = "Literal['stop', 'skip', 'dead_letter', 'yield'] | Callable[[Failure], object]"
 Where: TypeAlias = Literal["processes", "threads", "coroutines"]
 
 
 @dataclass(frozen=True)
-class StageSpec:
+class Stage:
     """One function of a pipeline that is called for each item, and how."""
 
     name: str
@@ -38,9 +38,9 @@ class StageSpec:
     """Whether it is done by the workers of the stage before."""
 
     @property
-    def link(self) -> Link:
+    def link(self) -> FunctionStep:
         """As workers need it."""
-        return Link(self.kind, self.function)
+        return FunctionStep(self.kind, self.function)
 
     def on(self) -> str:
         """Who does it, in words."""
@@ -57,7 +57,7 @@ class StageSpec:
         )
 
 
-def job_of(specs: list[StageSpec]) -> Job:
+def job_of(specs: list[Stage]) -> Job:
     """What the workers of these stages do to each item, one stage after the other."""
     first = specs[0]
     # For the next items of its key to wait, the worker itself must try it again.

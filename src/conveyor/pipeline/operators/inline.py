@@ -8,9 +8,9 @@ from itertools import islice
 from typing import Any
 
 from ...errors import PipelineError
-from ..flow.lineage import Bundle
+from ..flow.lineage import Lineage
 from ..sinks.sinks import Sink
-from ..supervise.engine_context import Desk
+from ..supervise.engine_context import EngineContext
 from .node import Node, Origins
 
 __all__ = ["BatchNode", "Join", "SinkNode", "SplitNode", "TeeNode", "UnbatchNode"]
@@ -28,24 +28,24 @@ class BatchNode(Node):
         desk: the engine.
     """
 
-    def __init__(self, stage: str, size: int, seconds: float | None, desk: Desk) -> None:
+    def __init__(self, stage: str, size: int, seconds: float | None, context: EngineContext) -> None:
         super().__init__(stage)
-        self._desk = desk
+        self._context = context
         self._size = size
         self._seconds = seconds
         self._batch: list[Any] = []
         self._origins: Origins = None
         self._due: float | None = None
 
-    def wants(self) -> int:
+    def demand(self) -> int:
         """Whatever there is, as long as whole lists go away."""
-        return 0 if self.choked else max(self._size - len(self._batch), 1) + _ROOM
+        return 0 if self.blocked else max(self._size - len(self._batch), 1) + _ROOM
 
     def push(self, values: list[Any], origins: Origins) -> None:
         """Take values."""
         self.taken += len(values)
         if not self._batch and self._seconds is not None:
-            self._due = self._desk.now() + self._seconds
+            self._due = self._context.now() + self._seconds
         self._batch = self._batch + values
         if origins is not None:
             self._origins = [*(self._origins or []), *origins]
@@ -58,11 +58,11 @@ class BatchNode(Node):
         batches = [self._batch[at : min(at + size, until)] for at in range(0, until, size)]
         origins: Origins = None
         if self._origins is not None:
-            origins = [Bundle(self._origins[at : min(at + size, until)]) for at in range(0, until, size)]
+            origins = [Lineage(self._origins[at : min(at + size, until)]) for at in range(0, until, size)]
             self._origins = self._origins[until:]
         self._batch = self._batch[until:]
         again = self._batch and self._seconds is not None
-        self._due = self._desk.now() + self._seconds if again and self._seconds is not None else None
+        self._due = self._context.now() + self._seconds if again and self._seconds is not None else None
         self._emit(list(batches), origins)
 
     def advance(self, now: float) -> bool:
@@ -84,15 +84,15 @@ class BatchNode(Node):
 class UnbatchNode(Node):
     """Takes lists apart, or whatever else can be iterated, as far as the node behind it wants: it may have no end."""
 
-    def __init__(self, stage: str, desk: Desk) -> None:
+    def __init__(self, stage: str, context: EngineContext) -> None:
         super().__init__(stage)
-        self._desk = desk
+        self._context = context
         self._lists: deque[tuple[Iterator[Any], Any]] = deque()  # what is left of each, and its origin
         self._traced = False  # whether somebody keeps account of origins
 
-    def wants(self) -> int:
+    def demand(self) -> int:
         """A few lists, when all is gone: they may be long."""
-        return 0 if self.choked or self._lists else 16
+        return 0 if self.blocked or self._lists else 16
 
     def push(self, values: list[Any], origins: Origins) -> None:
         """Take lists."""
@@ -118,7 +118,7 @@ class UnbatchNode(Node):
         self._spread()
 
     def _spread(self) -> bool:
-        if self.choked or not self._lists:
+        if self.blocked or not self._lists:
             return False
         out: list[Any] = []
         whose: list[Any] = []
@@ -137,13 +137,13 @@ class UnbatchNode(Node):
                 self._lists.popleft()
             if self._traced:
                 whose += [origin] * len(part)
-                self._desk.spread(origin, len(part) + rest)
+                self._context.fanned_out(origin, len(part) + rest)
         self._emit(out, whose if self._traced else None)
         return True
 
     def _fail(self, error: Exception) -> None:
         self._lists.clear()
-        self._desk.fail(error)
+        self._context.fail(error)
 
     def advance(self, now: float) -> bool:
         """Pass on what there is, and take apart some more."""
@@ -170,10 +170,10 @@ class TeeNode(Node):
         desk: the engine.
     """
 
-    def __init__(self, stage: str, sink: Sink, desk: Desk) -> None:
+    def __init__(self, stage: str, sink: Sink, context: EngineContext) -> None:
         super().__init__(stage)
         self.sink = sink
-        self._desk = desk
+        self._context = context
         self._unseen: list[Any] = []
         self._unseen_origins: Origins = None
         self.spent = 0.0
@@ -181,9 +181,9 @@ class TeeNode(Node):
         self._full_since = 0.0
         self._broken = False  # it raised, and is not called again
 
-    def wants(self) -> int:
+    def demand(self) -> int:
         """Whatever there is, unless somebody is slow."""
-        return 0 if self.choked or self._unseen else _ROOM
+        return 0 if self.blocked or self._unseen else _ROOM
 
     def push(self, values: list[Any], origins: Origins) -> None:
         """Take values."""
@@ -196,15 +196,15 @@ class TeeNode(Node):
         if self._broken:
             return False
         values, origins = self._unseen, self._unseen_origins
-        since = self._full_since or self._desk.now()
+        since = self._full_since or self._context.now()
         try:
             count = self.sink.take(values)
         except Exception as error:
             self._broken = True
             error.add_note(f"in stage {self.stage!r}")
-            self._desk.fail(error)
+            self._context.fail(error)
             return False
-        now = self._desk.now()
+        now = self._context.now()
         self.spent += now - since
         self._full_since = now if count < len(values) else 0.0
         self._unseen = values[count:]
@@ -232,7 +232,7 @@ class TeeNode(Node):
 
     def deadline(self) -> float | None:
         """A full queue does not tell when it has room."""
-        return self._desk.now() + 0.005 if self._unseen else None
+        return self._context.now() + 0.005 if self._unseen else None
 
 
 class SinkNode(TeeNode):
@@ -246,7 +246,7 @@ class SinkNode(TeeNode):
         self.given += len(values)
         if origins is not None:
             for origin in origins:
-                self._desk.spread(origin, 0)
+                self._context.fanned_out(origin, 0)
 
 
 class SplitNode(Node):
@@ -266,11 +266,11 @@ class SplitNode(Node):
         by: Callable[[Any], Any],
         branches: dict[Any, Node],
         otherwise: Node | None,
-        desk: Desk,
+        context: EngineContext,
     ) -> None:
         super().__init__(stage)
         self._by = by
-        self._desk = desk
+        self._context = context
         self.heads: list[Node] = []
         self.open(branches, otherwise)
 
@@ -280,9 +280,9 @@ class SplitNode(Node):
         self._otherwise = otherwise
         self.heads = [*branches.values(), *([] if otherwise is None else [otherwise])]
 
-    def wants(self) -> int:
+    def demand(self) -> int:
         """As much as any branch would take: nobody knows which it will be."""
-        return min(head.wants() for head in self.heads)
+        return min(head.demand() for head in self.heads)
 
     def push(self, values: list[Any], origins: Origins) -> None:
         """Take values."""
@@ -294,12 +294,12 @@ class SplitNode(Node):
                 head = self._branches.get(name, self._otherwise)
             except Exception as error:
                 error.add_note(f"in stage {self.stage!r} on {value!r:.200}")
-                self._desk.fail(error)
+                self._context.fail(error)
                 return
             if head is None:
                 known = ", ".join(map(repr, self._branches))
                 text = f"stage {self.stage!r} got {name!r} for {value!r:.60}, and its branches are {known}; "
-                self._desk.fail(PipelineError(text + "say otherwise= for all the rest"))
+                self._context.fail(PipelineError(text + "say otherwise= for all the rest"))
                 return
             part = parts.setdefault(id(head), (head, [], []))
             part[1].append(value)
@@ -325,9 +325,9 @@ class SplitNode(Node):
 class Join(Node):
     """Where branches meet."""
 
-    def wants(self) -> int:
+    def demand(self) -> int:
         """Whatever there is, when all is gone."""
-        return 0 if self.choked else _ROOM
+        return 0 if self.blocked else _ROOM
 
     def push(self, values: list[Any], origins: Origins) -> None:
         """Take values."""

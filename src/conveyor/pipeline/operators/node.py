@@ -13,7 +13,7 @@ Origins: TypeAlias = "list[Any] | None"
 
 
 class Node:
-    """A step of a run. Values are pushed into it while it `wants` some, and it pushes on what it makes of them.
+    """A step of a run. Values are pushed into it while it `demand` some, and it pushes on what it makes of them.
 
     Args:
         stage: its name, for people.
@@ -38,12 +38,12 @@ class Node:
 
     # -- for the node before -------------------------------------------------------------------------
 
-    def wants(self) -> int:
+    def demand(self) -> int:
         """How many values it would take now."""
         raise NotImplementedError
 
     def push(self, values: list[Any], origins: Origins) -> None:
-        """Take these values, not more than `wants` says; the lists are the node's from now on."""
+        """Take these values, not more than `demand` says; the lists are the node's from now on."""
         raise NotImplementedError
 
     passes_failures = False
@@ -107,7 +107,7 @@ class Node:
     # -- for subclasses ----------------------------------------------------------------------------------
 
     @property
-    def choked(self) -> bool:
+    def blocked(self) -> bool:
         """Whether the node behind it takes no more for now."""
         return bool(self._out)
 
@@ -133,7 +133,7 @@ class Node:
             return False
         outlet = self.outlet
         assert outlet is not None
-        most = outlet.wants()
+        most = outlet.demand()
         if most <= 0:
             return False
         values, origins = self._out, self._out_origins

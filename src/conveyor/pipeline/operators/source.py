@@ -7,7 +7,7 @@ from typing import Any
 
 from ..base.weight import weigh
 from ..sources.source import LineSource, Source
-from ..supervise.engine_context import Desk
+from ..supervise.engine_context import EngineContext
 from .node import Node, Origins
 
 __all__ = ["SourceNode"]
@@ -34,13 +34,13 @@ class SourceNode(Node):
     def __init__(
         self,
         source: Source[Any],
-        desk: Desk,
+        context: EngineContext,
         tracked: bool = False,
         skip: Callable[[int], bool] | None = None,
     ) -> None:
         super().__init__("source")
         self.source = source
-        self._desk = desk
+        self._context = context
         self.tracked = tracked
         self._skip = skip
         self._closed = False
@@ -56,25 +56,25 @@ class SourceNode(Node):
     def read(self) -> None:
         """The source's descriptor is readable."""
         if self.outlet is not None and not self._closed:
-            self._fill(max(self.outlet.wants(), 1))
+            self._fill(max(self.outlet.demand(), 1))
 
     def _fill(self, want: int) -> None:
-        before = self._desk.now()
+        before = self._context.now()
         try:
             self.source.fill(want)
         except BaseException as error:
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
             self.error = error
-            self._desk.fail_after(error)
+            self._context.fail_after(error)
             self._closed = True
         finally:
             if not self._waited_since:
-                self.spent += self._desk.now() - before
+                self.spent += self._context.now() - before
 
     def _wait(self, waits: bool) -> None:
         """Somebody waits for it now, or no longer."""
-        now = self._desk.now()
+        now = self._context.now()
         if self._waited_since:
             self.spent += now - self._waited_since
         self._waited_since = now if waits else 0.0
@@ -83,7 +83,7 @@ class SourceNode(Node):
         """Bring as much as is wanted."""
         outlet = self.outlet
         assert outlet is not None
-        want = min(outlet.wants(), self._portion)
+        want = min(outlet.demand(), self._portion)
         if want <= 0 or self.done:
             if self._waited_since:
                 self._wait(False)
@@ -121,7 +121,7 @@ class SourceNode(Node):
                     origins = kept
         self.given += len(values)
         if values:
-            self._desk.begun(origins)
+            self._context.begun(origins)
         return values, origins
 
     @property
@@ -129,7 +129,7 @@ class SourceNode(Node):
         """Whether the source's descriptor is to be watched."""
         outlet = self.outlet
         assert outlet is not None
-        return not self.finished_reading and not self.source.available and outlet.wants() > 0
+        return not self.finished_reading and not self.source.available and outlet.demand() > 0
 
     @property
     def held_up(self) -> bool:
@@ -137,7 +137,7 @@ class SourceNode(Node):
         outlet = self.outlet
         assert outlet is not None
         has_some = self.source.available or (self.source.fileno() is None and not self.finished_reading)
-        return bool(has_some) and outlet.wants() > 0
+        return bool(has_some) and outlet.demand() > 0
 
     @property
     def channel(self) -> Any:
@@ -157,7 +157,7 @@ class SourceNode(Node):
     def close_input(self) -> None:
         """Read nothing more."""
         self._closed = True
-        self._closed_at = self._desk.now()
+        self._closed_at = self._context.now()
         self.source.stop()
 
     @property
@@ -177,7 +177,7 @@ class SourceNode(Node):
             self._closed
             and self.error is None
             and self.source.fetching
-            and self._desk.now() < self._closed_at + _LAST_ITEM_SECONDS
+            and self._context.now() < self._closed_at + _LAST_ITEM_SECONDS
         )
 
     def deadline(self) -> float | None:
@@ -186,4 +186,4 @@ class SourceNode(Node):
             return self._closed_at + _LAST_ITEM_SECONDS
         if self.finished_reading or self.source.fileno() is None or self.source.total is not None:
             return None
-        return self._desk.now() + _QUEUE_LOOK_SECONDS
+        return self._context.now() + _QUEUE_LOOK_SECONDS

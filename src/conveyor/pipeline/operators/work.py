@@ -9,13 +9,13 @@ from typing import Any
 
 from ..base.events import ItemRetried
 from ..base.failure import Failure
-from ..flow.chunk import GAP, LOST, Run
-from ..flow.reorder_buffer import Window
-from ..graph.stage import StageSpec, job_of
-from ..supervise.engine_context import Desk
-from ..supervise.handle import Hand
-from ..supervise.pool import Crew
-from ..supervise.world import Poller
+from ..flow.chunk import ABANDONED, NO_RESULT, Chunk
+from ..flow.reorder_buffer import ReorderBuffer
+from ..graph.stage import Stage, job_of
+from ..supervise.engine_context import EngineContext
+from ..supervise.handle import WorkerHandle
+from ..supervise.poller import Poller
+from ..supervise.pool import WorkerPool
 from ..worker.serve import back_off
 from .node import Node, Origins
 
@@ -40,20 +40,22 @@ class WorkNode(Node):
         max_bytes: the same in bytes, approximately.
     """
 
-    def __init__(self, desk: Desk, specs: list[StageSpec], most: int, max_items: int, max_bytes: int) -> None:
+    def __init__(
+        self, context: EngineContext, specs: list[Stage], most: int, max_items: int, max_bytes: int
+    ) -> None:
         super().__init__(specs[0].name)
-        self.spec: StageSpec = specs[0]
-        self.specs: list[StageSpec] = specs
-        self.desk = desk
-        self.now = desk.now
+        self.spec: Stage = specs[0]
+        self.specs: list[Stage] = specs
+        self.context = context
+        self.now = context.now
         self.keyed = self.spec.key is not None
         self.job = job_of(specs)
-        self.window = Window(self.spec.ordered, max_items, max_bytes)
-        self.crew = Crew(desk, self, most)
-        self._waiting: deque[Run] = deque()
-        self._keyed: list[deque[Run]] = [deque() for _ in range(most)] if self.keyed else []
-        self._later: list[tuple[float, int, Run]] = []
-        self._again: list[Run] = []  # keyed: to be done before what else comes back with it
+        self.window = ReorderBuffer(self.spec.ordered, max_items, max_bytes)
+        self.pool = WorkerPool(context, self, most)
+        self._waiting: deque[Chunk] = deque()
+        self._keyed: list[deque[Chunk]] = [deque() for _ in range(most)] if self.keyed else []
+        self._later: list[tuple[float, int, Chunk]] = []
+        self._again: list[Chunk] = []  # keyed: to be done before what else comes back with it
         self._available = 0
         self.closed = False
         """Whether nothing more is begun."""
@@ -64,63 +66,65 @@ class WorkNode(Node):
 
     # -- as a node ----------------------------------------------------------------------------------------
 
-    def wants(self) -> int:
+    def demand(self) -> int:
         """As many as its workers will soon need."""
-        if self.choked:
+        if self.blocked:
             return 0
         if self.closed:
             return self.window.room  # nobody will work on it, but it must not hold up those before
-        need = self.crew.need() - self._available
+        need = self.pool.need() - self._available
         return max(min(need, self.window.room), 0)
 
     def push(self, values: list[Any], origins: Origins) -> None:
         """Take items."""
-        run = Run(self.taken, values, origins)
-        self.taken += run.count
-        self.window.add(run)
-        self._put_in(run)
+        chunk = Chunk(self.taken, values, origins)
+        self.taken += chunk.count
+        self.window.add(chunk)
+        self._put_in(chunk)
 
     def pass_by(self, failures: list[Any], origins: Origins) -> None:
         """They keep their place, but no worker sees them."""
-        run = Run(self.taken, failures, origins)
-        self.taken += run.count
-        self.window.add(run)
-        run.add(failures, 0)
-        self.window.grown(run, run.count, 0)
+        chunk = Chunk(self.taken, failures, origins)
+        self.taken += chunk.count
+        self.window.add(chunk)
+        chunk.add(failures, 0)
+        self.window.grown(chunk, chunk.count, 0)
         self.gather()
 
-    def _put_in(self, run: Run, first: bool = False) -> None:
+    def _put_in(self, chunk: Chunk, first: bool = False) -> None:
         """Have a run wait for a worker."""
         if not self.keyed:
-            (self._waiting.appendleft if first else self._waiting.append)(run)
-            self._available += run.count
+            (self._waiting.appendleft if first else self._waiting.append)(chunk)
+            self._available += chunk.count
             return
         key = self.spec.key
         assert key is not None
         while True:
-            rest = self.split(run, run.start + 1) if run.count > 1 else None
+            rest = self.split(chunk, chunk.start + 1) if chunk.count > 1 else None
             try:
-                slot = hash(key(run.items[0])) % len(self._keyed)
+                slot = hash(key(chunk.items[0])) % len(self._keyed)
             except Exception as error:
-                failure = Failure.here(self.stage, run.start, run.items[0], error, "its key cannot be had")
+                failure = Failure.here(
+                    self.stage, chunk.start, chunk.items[0], error, "its key cannot be had"
+                )
                 again, instead = self.failed(failure, 0, released=True)
                 assert not again
-                if run.origins is not None and instead is GAP:
-                    self.spread(run.origins[0], 0)
-                run.add([GAP if instead is LOST else instead], 0, special=True)
-                self.grown(run, 1, 0)
+                if chunk.origins is not None and instead is NO_RESULT:
+                    self.fanned_out(chunk.origins[0], 0)
+                chunk.add([NO_RESULT if instead is ABANDONED else instead], 0, special=True)
+                self.grown(chunk, 1, 0)
             else:
-                self._keyed[slot].append(run)
+                self._keyed[slot].append(chunk)
                 self._available += 1
             if rest is None:
                 return
-            run = rest
+            chunk = rest
 
     def advance(self, now: float) -> bool:
         """Give, and pass on."""
         while self._later and self._later[0][0] <= now:
-            run = heapq.heappop(self._later)[2]
-            self._put_in(run, first=True)
+            chunk = heapq.heappop(self._later)[2]
+            self._put_in(chunk, first=True)
         self.came_back = False
         if self.closed and not self.in_flight:
             self.flush()
@@ -129,7 +133,7 @@ class WorkNode(Node):
             self._missed -= missed
             self.collect(missed)
             done = True
-        if not self.closed and not self.choked:
+        if not self.closed and not self.blocked:
             done = self._feed() or done
         return done
 
@@ -141,7 +145,7 @@ class WorkNode(Node):
     @property
     def in_flight(self) -> int:
         """Items that workers have."""
-        return sum(hand.outstanding for hand in self.crew.hands)
+        return sum(handle.outstanding for handle in self.pool.handles)
 
     @property
     def pending(self) -> int:
@@ -155,7 +159,7 @@ class WorkNode(Node):
 
     def deadline(self) -> float | None:
         """The next retry, time limit, or look at the slow."""
-        times = self.crew.deadlines(self.now())
+        times = self.pool.deadlines(self.now())
         if self._later:
             times.append(self._later[0][0])
         return min(times, default=None)
@@ -163,9 +167,9 @@ class WorkNode(Node):
     def cut(self) -> None:
         """Begin nothing more: what workers have not begun is given up."""
         self.closed = True
-        for hand in self.crew.hands:
-            for run in hand.take_back():
-                self._put_in(run)
+        for handle in self.pool.handles:
+            for chunk in handle.take_back():
+                self._put_in(chunk)
 
     def flush(self) -> None:
         """Pass on what is there, over what will never come."""
@@ -183,17 +187,17 @@ class WorkNode(Node):
     def _feed(self) -> bool:
         if self.keyed:
             return self._feed_keyed()
-        gets = self.crew.shares(self._available, self._needs_help())
+        gets = self.pool.shares(self._available, self._needs_help())
         fed = bool(gets)
         # In turn, and not all at once: they work on the first while the rest is still on its way.
         while gets and self._waiting and not self.closed:
-            for hand in list(gets):
+            for handle in list(gets):
                 if self._waiting and not self.closed:
-                    run = self._next_run(min(gets[hand], _AT_ONCE))
-                    gets[hand] -= run.count
-                    hand.give(run)
-                if not gets[hand]:
-                    del gets[hand]
+                    chunk = self._next_run(min(gets[handle], _AT_ONCE))
+                    gets[handle] -= chunk.count
+                    handle.give(chunk)
+                if not gets[handle]:
+                    del gets[handle]
         return fed
 
     def _feed_keyed(self) -> bool:
@@ -201,40 +205,40 @@ class WorkNode(Node):
         for slot, waiting in enumerate(self._keyed):
             if not waiting:
                 continue
-            hand = self.crew.in_slot(slot)
-            room = 0 if hand is None else hand.room()
+            handle = self.pool.in_slot(slot)
+            room = 0 if handle is None else handle.room()
             while room > 0 and waiting:
                 self._available -= 1
                 room -= 1
-                assert hand is not None
-                hand.give(waiting.popleft())
+                assert handle is not None
+                handle.give(waiting.popleft())
                 fed = True
         return fed
 
-    def staff(self, now: float) -> bool:
+    def scale_up(self, now: float) -> bool:
         """Start a worker, if there is work for one more; returns whether one was started."""
-        if not self._available or self.closed or self.choked:
+        if not self._available or self.closed or self.blocked:
             return False
         if self.keyed:
             slots = (
                 slot
                 for slot, waiting in enumerate(self._keyed)
-                if waiting and self.crew.in_slot(slot) is None
+                if waiting and self.pool.in_slot(slot) is None
             )
-            return any(self.crew.start_one(now, slot) for slot in slots)
-        spare = sum(not hand.outstanding and not hand.dismissed for hand in self.crew.hands)
-        return self._available > spare and self._needs_help() and self.crew.start_one(now)
+            return any(self.pool.start_one(now, slot) for slot in slots)
+        spare = sum(not handle.outstanding and not handle.shutting_down for handle in self.pool.handles)
+        return self._available > spare and self._needs_help() and self.pool.start_one(now)
 
     def _needs_help(self) -> bool:
         """Whether one more worker would be there before those that are there have done it all."""
-        return self.crew.needs_help(self._available + self.in_flight + self.coming())
+        return self.pool.needs_help(self._available + self.in_flight + self.coming())
 
-    def _next_run(self, most: int) -> Run:
-        run = self._waiting.popleft()
-        if run.count > most:
-            self._waiting.appendleft(self.window.split(run, run.start + most))
-        self._available -= run.count
-        return run
+    def _next_run(self, most: int) -> Chunk:
+        chunk = self._waiting.popleft()
+        if chunk.count > most:
+            self._waiting.appendleft(self.window.split(chunk, chunk.start + most))
+        self._available -= chunk.count
+        return chunk
 
     # -- an item that comes alone --------------------------------------------------------------------------
 
@@ -248,23 +252,23 @@ class WorkNode(Node):
         """Whether there is nothing in it."""
         return not (self.window.items or self._out or self.closed)
 
-    def give_lone(self, values: list[Any]) -> Hand | None:
+    def give_lone(self, values: list[Any]) -> WorkerHandle | None:
         """Take the only item, and give it to a worker that has nothing to do; None: it waits for one."""
-        run = Run(self.taken, values)
+        chunk = Chunk(self.taken, values)
         self.taken += 1
-        self.window.add(run)
-        for hand in self.crew.hands:
-            if hand.appetite and not hand.outstanding and hand.channel is not None:
-                hand.give(run)
-                return hand
-        self._put_in(run)
+        self.window.add(chunk)
+        for handle in self.pool.handles:
+            if handle.credit and not handle.outstanding and handle.channel is not None:
+                handle.give(chunk)
+                return handle
+        self._put_in(chunk)
         return None
 
-    def take_lone(self, hand: Hand) -> list[Any]:
+    def take_lone(self, handle: WorkerHandle) -> list[Any]:
         """The result of that item; empty: it is no plain value, and goes the usual way."""
-        values = hand.collect_lone()
+        values = handle.collect_lone()
         if values:
-            self.crew.deaths_in_a_row = self.crew.starts_in_vain = 0
+            self.pool.deaths_in_a_row = self.pool.starts_in_vain = 0
             self.window.pass_lone()
             self.given += 1
         else:
@@ -275,48 +279,48 @@ class WorkNode(Node):
 
     def collect(self, found: set[Any]) -> None:
         """Take the results of those workers that have some."""
-        if self.choked:
+        if self.blocked:
             # A descriptor goes on telling; a thread or a coroutine tells once.
-            self._missed |= {hand for hand in self.crew.hands if not hand.tells_again} & found
+            self._missed |= {handle for handle in self.pool.handles if not handle.tells_again} & found
             return
-        for hand in list(self.crew.hands):
-            if hand.token in found and not self.listens_to(hand):
-                if not hand.tells_again:
-                    self._missed.add(hand)
-            elif hand.token in found and hand.collect():
-                self.crew.deaths_in_a_row = 0
-                self.crew.starts_in_vain = 0
-            if hand.broken is not None or hand.torn:
-                self.crew.hear(hand)
+        for handle in list(self.pool.handles):
+            if handle.token in found and not self.listens_to(handle):
+                if not handle.tells_again:
+                    self._missed.add(handle)
+            elif handle.token in found and handle.collect():
+                self.pool.deaths_in_a_row = 0
+                self.pool.starts_in_vain = 0
+            if handle.broken is not None or handle.torn:
+                self.pool.hear(handle)
         self.gather()
 
-    def listens_to(self, hand: Hand) -> bool:
+    def listens_to(self, handle: WorkerHandle) -> bool:
         """Whether the worker's results are to be taken now.
 
         Not while they are very many of one item, and wait for an earlier one that somebody else works on.
         """
-        if self.choked:
+        if self.blocked:
             return False
-        if not hand.parting:
+        if not handle.has_partial_results:
             return True
         head = self.window.head
-        return not any(other.works_on == head for other in self.crew.hands if other is not hand)
+        return not any(other.works_on == head for other in self.pool.handles if other is not handle)
 
     def gather(self) -> None:
         """Put out the results whose turn has come."""
         self._emit(*self.window.release())
 
-    def come_back(self, runs: list[Run], slot: int | None = None) -> None:
+    def come_back(self, chunks: list[Chunk], slot: int | None = None) -> None:
         """Runs that a worker had and has not begun."""
         if slot is not None:
-            runs, self._again = [*self._again, *runs], []
-        self.came_back = self.came_back or bool(runs)
-        for run in reversed(runs):
+            chunks, self._again = [*self._again, *chunks], []
+        self.came_back = self.came_back or bool(chunks)
+        for chunk in reversed(chunks):
             if slot is not None:
-                self._keyed[slot].appendleft(run)
-                self._available += run.count
+                self._keyed[slot].appendleft(chunk)
+                self._available += chunk.count
             else:
-                self._put_in(run, first=True)
+                self._put_in(chunk, first=True)
 
     def take_from_the_stuck(self, now: float) -> float:
         """Take back what waits behind a slow item, and would be done sooner by somebody else.
@@ -324,50 +328,51 @@ class WorkNode(Node):
         Returns:
             Seconds until it is to be done next.
         """
-        crew = self.crew
+        pool = self.pool
         soonest = _LOOK_SECONDS
-        if self.keyed or crew.most < 2:
+        if self.keyed or pool.most < 2:
             return soonest
         # It costs, and a silent worker may only be waiting for a processor: in haste only if
         # somebody has nothing to do.
         idle = not self._available and (
-            len(crew.hands) < crew.size or any(hand.ready and not hand.outstanding for hand in crew.hands)
+            len(pool.handles) < pool.size
+            or any(handle.ready and not handle.outstanding for handle in pool.handles)
         )
         patience = _PATIENCE_IDLE if idle else _PATIENCE_BUSY
-        for hand in crew.hands:
-            if hand.dismissed:
+        for handle in pool.handles:
+            if handle.shutting_down:
                 continue
-            overdue = hand.overdue(now, patience)
+            overdue = handle.overdue(now, patience)
             if overdue >= 0:
-                self.come_back(hand.relieve())
+                self.come_back(handle.relieve())
             else:
                 soonest = min(soonest, -overdue)
         return soonest
 
     def listen(self, poller: Poller) -> None:
         """Have results watched for, unless nobody takes them."""
-        for hand in self.crew.hands:
-            if hand.tells_again:
-                hand.listen(poller, self.listens_to(hand))
+        for handle in self.pool.handles:
+            if handle.tells_again:
+                handle.listen(poller, self.listens_to(handle))
 
     @property
-    def lends(self) -> bool:
+    def shares_memory(self) -> bool:
         """Whether an item is of no further use when a worker has begun it, which may write into it."""
         return all(not spec.retries and spec.on_error in ("stop", "skip") for spec in self.specs)
 
     # -- as the owner of hands ----------------------------------------------------------------------------------
 
-    def grown(self, run: Run, count: int, by: int) -> None:
+    def grown(self, chunk: Chunk, count: int, by: int) -> None:
         """A run got results."""
-        self.window.grown(run, count, by)
+        self.window.grown(chunk, count, by)
 
-    def split(self, run: Run, number: int) -> Run:
+    def split(self, chunk: Chunk, number: int) -> Chunk:
         """Cut a run in two."""
-        return self.window.split(run, number)
+        return self.window.split(chunk, number)
 
-    def spread(self, origin: Any, count: int) -> None:
+    def fanned_out(self, origin: Any, count: int) -> None:
         """An item that came of `origin` became so many."""
-        self.desk.spread(origin, count)
+        self.context.fanned_out(origin, count)
 
     def failed(self, failure: Failure, link: int, released: bool, tried: int = 0) -> tuple[bool, Any]:
         """Decide on an item that failed: whether to try it again, and if not, what takes its place."""
@@ -380,16 +385,16 @@ class WorkNode(Node):
             self.retries += 1
             return True, failure
         self.failures += 1
-        return False, self.desk.item_failed(failure, spec.on_error)
+        return False, self.context.item_failed(failure, spec.on_error)
 
-    def retry(self, run: Run, failure: Failure) -> None:
+    def retry(self, chunk: Chunk, failure: Failure) -> None:
         """A run of one item, for which `failed` has said that it is to be tried again."""
-        run.attempts = failure.attempts
+        chunk.attempts = failure.attempts
         if self.keyed:
-            self._again.append(run)
-            self.desk.tell(ItemRetried(failure, 0.0))
+            self._again.append(chunk)
+            self.context.tell(ItemRetried(failure, 0.0))
             return
         spec = next((spec for spec in self.specs if spec.name == failure.stage), self.spec)
-        seconds = back_off(spec.backoff, failure.attempts, self.desk.uniform) if spec.backoff else 0.0
-        heapq.heappush(self._later, (self.now() + seconds, run.start, run))
-        self.desk.tell(ItemRetried(failure, seconds))
+        seconds = back_off(spec.backoff, failure.attempts, self.context.uniform) if spec.backoff else 0.0
+        heapq.heappush(self._later, (self.now() + seconds, chunk.start, chunk))
+        self.context.tell(ItemRetried(failure, seconds))

@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Literal, cast
 from ...errors import PipelineError
 from ..graph.checks import check_sendable
 from ..graph.graph import Batch, Graph, Merge, Reduce, Split, Step, Tee, To, Unbatch
-from ..graph.stage import StageSpec
+from ..graph.stage import Stage
 from ..operators.inline import BatchNode, Join, SinkNode, SplitNode, TeeNode, UnbatchNode
 from ..operators.node import Node
 from ..operators.work import WorkNode
-from ..sinks.sinks import NewsSink, ReduceSink, Sink, make_sink
-from ..supervise.engine_context import Desk
+from ..sinks.sinks import EventSink, ReduceSink, Sink, make_sink
+from ..supervise.engine_context import EngineContext
 from ..supervise.lifecycle import own_links
 from .file_clash import check_files
 
@@ -39,7 +39,7 @@ def check(
     """
     if graph.source is None:
         raise PipelineError("the pipeline has no source; say Pipeline(source) to run it")
-    first: StageSpec | None = None
+    first: Stage | None = None
     for spec in graph.stages():
         check_sendable(spec, start_method)
         if first is None or not spec.joins:
@@ -72,7 +72,7 @@ class Plan:
         append: files that exist are added to.
     """
 
-    desk: Desk
+    context: EngineContext
     jobs: int
     max_items: int = _MOST_ITEMS
     append: bool = False
@@ -82,7 +82,7 @@ class Plan:
     last: Sink | None = None
     """Where what comes out of the whole pipeline ends."""
 
-    def make(self, graph: Graph, source: Node, news: NewsSink | None) -> list[Node]:
+    def make(self, graph: Graph, source: Node, news: EventSink | None) -> list[Node]:
         """The nodes behind the source, and the source, each before those that it feeds.
 
         Args:
@@ -93,8 +93,8 @@ class Plan:
         self.nodes.append(source)
         tail = self._chain(graph.steps, source)
         if tail is not None:
-            sink = news or NewsSink(lambda _: None)
-            self._link(tail, self._add(SinkNode("results", self._keep(sink), self.desk)))
+            sink = news or EventSink(lambda _: None)
+            self._link(tail, self._add(SinkNode("results", self._keep(sink), self.context)))
         if any(spec.on_error == "yield" for spec in graph.stages()):
             for node in self.nodes:
                 node.passes_failures = not isinstance(node, (SinkNode, Join)) or any(
@@ -125,7 +125,7 @@ class Plan:
     def _chain(self, steps: tuple[Step, ...], tail: Node | None) -> Node | None:
         """Nodes for these steps behind `tail`; returns the last, or None where all ends in sinks."""
         for index, step in enumerate(steps):
-            if isinstance(step, StageSpec) and step.joins:
+            if isinstance(step, Stage) and step.joins:
                 continue  # its function was given to the node before
             if isinstance(step, Merge):
                 continue  # made together with its split
@@ -142,7 +142,7 @@ class Plan:
     def _split(self, step: Split, before: Node, merges: bool) -> Node | None:
         heads: dict[Any, Node] = {}
         otherwise: Node | None = None
-        split = SplitNode(step.name, step.by, heads, None, self.desk)
+        split = SplitNode(step.name, step.by, heads, None, self.context)
         self._add(split)
         self._link(before, split)
         join = Join("merge") if merges else None
@@ -165,35 +165,35 @@ class Plan:
         return join
 
     def _node(self, step: Step, steps: tuple[Step, ...], index: int) -> Node:
-        if isinstance(step, StageSpec):
+        if isinstance(step, Stage):
             return self._work(step, steps[index + 1 :])
         return self._OPERATORS[type(step)](self, step)
 
-    def _work(self, first: StageSpec, later: tuple[Step, ...]) -> Node:
+    def _work(self, first: Stage, later: tuple[Step, ...]) -> Node:
         """A stage, with those behind it that its workers do as well."""
-        joining = takewhile(lambda step: isinstance(step, StageSpec) and step.joins, later)
-        specs = [first, *cast("Iterable[StageSpec]", joining)]
+        joining = takewhile(lambda step: isinstance(step, Stage) and step.joins, later)
+        specs = [first, *cast("Iterable[Stage]", joining)]
         most = first.workers if isinstance(first.workers, int) else self.jobs
-        return WorkNode(self.desk, specs, most, self.max_items, _MOST_BYTES)
+        return WorkNode(self.context, specs, most, self.max_items, _MOST_BYTES)
 
     def _batch(self, step: Batch) -> Node:
-        return BatchNode(step.name, step.size, step.seconds, self.desk)
+        return BatchNode(step.name, step.size, step.seconds, self.context)
 
     def _unbatch(self, step: Unbatch) -> Node:
-        return UnbatchNode(step.name, self.desk)
+        return UnbatchNode(step.name, self.context)
 
     def _tee(self, step: Tee) -> Node:
         sink = make_sink(step.target, self.append)
         self.sinks.append(sink)
-        return TeeNode(step.name, sink, self.desk)
+        return TeeNode(step.name, sink, self.context)
 
     def _to(self, step: To) -> Node:
-        return SinkNode(step.name, self._keep(make_sink(step.target, self.append)), self.desk)
+        return SinkNode(step.name, self._keep(make_sink(step.target, self.append)), self.context)
 
     def _reduce(self, step: Reduce) -> Node:
         reduce = ReduceSink(step.function, step.initial)
         self.reduces.append(reduce)
-        return SinkNode(step.name, self._keep(reduce), self.desk)
+        return SinkNode(step.name, self._keep(reduce), self.context)
 
     _OPERATORS: ClassVar[dict[type, Callable[[Plan, Any], Node]]] = {
         Batch: _batch,

@@ -76,7 +76,7 @@ def _out(node: Node) -> int:
 
 def _stage(node: Node, before: int) -> StageProgress:
     if isinstance(node, WorkNode):
-        busy, workers, failures = node.in_flight, len(node.crew.hands), node.failures
+        busy, workers, failures = node.in_flight, len(node.pool.handles), node.failures
     else:
         busy = workers = failures = 0
     inside = 0 if isinstance(node, SourceNode) else node.held - _out(node)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from ..base.format import duration, many, short, size
-from ..supervise.worker_stats import WorkerAccount
+from ..supervise.worker_stats import WorkerStats
 from .figures import Figures, StageReport
 
 __all__ = ["colour", "counts_chart", "workers_chart"]
@@ -61,7 +61,7 @@ def counts_chart(report: Figures) -> str:
 
 def workers_chart(report: Figures) -> str:
     """A bar for each worker, from its start to its end: the shares in which it started, worked and waited."""
-    rows: list[tuple[str, StageReport, WorkerAccount]] = []
+    rows: list[tuple[str, StageReport, WorkerStats]] = []
     for index, stage in enumerate(report.stages):
         rows += [
             (colour(index), stage, account)

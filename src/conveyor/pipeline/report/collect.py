@@ -10,7 +10,7 @@ from ..operators.inline import TeeNode
 from ..operators.node import Node
 from ..operators.source import SourceNode
 from ..operators.work import WorkNode
-from ..supervise.worker_stats import WorkerAccount
+from ..supervise.worker_stats import WorkerStats
 from ..worker.status_page import step_seconds
 from .bottleneck import bottleneck
 from .figures import SlowItem, StageReport
@@ -39,8 +39,8 @@ def _percentile(histogram: list[int], share: float, most: float) -> float:
 
 
 def _of_work(node: WorkNode) -> StageReport:
-    crew = node.crew
-    accounts, histogram, slowest = crew.figures()
+    pool = node.pool
+    worker_stats, histogram, slowest = pool.figures()
     most = slowest[0][0] if slowest else 0.0
     return StageReport(
         name=" + ".join(spec.name for spec in node.specs),
@@ -51,11 +51,11 @@ def _of_work(node: WorkNode) -> StageReport:
         retries=node.retries,
         waiting=node.waiting,
         in_flight=node.in_flight,
-        workers=tuple(accounts),
-        size=crew.largest,
-        deaths=crew.deaths,
-        busy_seconds=sum(account.busy_seconds for account in accounts),
-        wait_seconds=sum(account.wait_seconds for account in accounts),
+        workers=tuple(worker_stats),
+        size=pool.largest,
+        deaths=pool.deaths,
+        busy_seconds=sum(account.busy_seconds for account in worker_stats),
+        wait_seconds=sum(account.wait_seconds for account in worker_stats),
         p50=_percentile(histogram, 0.5, most),
         p90=_percentile(histogram, 0.9, most),
         p99=_percentile(histogram, 0.99, most),
@@ -89,11 +89,11 @@ def _of_inline(node: Node, seconds: float) -> StageReport:
     )
 
 
-def _memory(accounts: list[WorkerAccount], now: float) -> int:
+def _memory(worker_stats: list[WorkerStats], now: float) -> int:
     """Of this process, and the most that workers which lived at the same time had at their peaks."""
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     changes: list[tuple[float, int]] = []
-    for account in accounts:
+    for account in worker_stats:
         changes.append((account.born, account.peak_memory))
         changes.append((account.died or now, -account.peak_memory))
     total = most = 0
@@ -130,7 +130,7 @@ def make_report(
     end = engine.ended or engine.now()
     seconds = end - engine.began if engine.began else 0.0
     stages = stage_reports(engine.nodes, seconds)
-    accounts = [account for stage in stages for account in stage.workers]
+    worker_stats = [account for stage in stages for account in stage.workers]
     return Report(
         name=name,
         seconds=seconds,
@@ -149,6 +149,6 @@ def make_report(
         result=result,
         dead_letters=tuple(tally.letters),
         first_failures=tuple(tally.failures),
-        memory=_memory(accounts, end),
+        memory=_memory(worker_stats, end),
         timeline=tuple(timeline.points),
     )

@@ -10,7 +10,7 @@ from typing import Any
 from ...queues.dead_letter import DeadLetter
 from ..base.failure import Failure
 from ..base.format import short
-from ..supervise.worker_stats import WorkerAccount
+from ..supervise.worker_stats import WorkerStats
 
 __all__ = ["Figures", "SlowItem", "StageReport"]
 
@@ -43,7 +43,7 @@ class StageReport:
     """Items that wait before it, or in it, now."""
     in_flight: int
     """Items that its workers have now."""
-    workers: tuple[WorkerAccount, ...] = ()
+    workers: tuple[WorkerStats, ...] = ()
     size: int = 0
     """How many workers it had at most, or was meant to have."""
     deaths: int = 0

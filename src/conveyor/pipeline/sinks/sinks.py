@@ -12,8 +12,8 @@ from ...errors import Full, PipelineError
 __all__ = [
     "CallSink",
     "CollectSink",
+    "EventSink",
     "FileSink",
-    "NewsSink",
     "QueueSink",
     "ReduceSink",
     "Sink",
@@ -226,7 +226,7 @@ class QueueSink(_Plain):
         return len(values)
 
 
-class NewsSink(_Plain):
+class EventSink(_Plain):
     """Hands values to whoever iterates over the run.
 
     Args:

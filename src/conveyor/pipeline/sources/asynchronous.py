@@ -8,12 +8,12 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any
 
 from ..host.event_loop import Loop
-from .buffered import Fed
+from .buffered import BufferedSource
 
 __all__ = ["AsyncSource"]
 
 
-class AsyncSource(Fed):
+class AsyncSource(BufferedSource):
     """The items of an async iterable.
 
     Args:

@@ -8,13 +8,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Fed"]
+__all__ = ["BufferedSource"]
 
 # What those say who find that they are used in another thread than the one that made them.
 _OF_THREADS = re.compile(r"\bthreads?\b", re.IGNORECASE)
 
 
-class Fed:
+class BufferedSource:
     """What a thread or a coroutine puts in and the engine takes out."""
 
     def __init__(self, tell: Callable[[], None]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-__all__ = ["identity_of", "identity_of_file"]
+__all__ = ["fingerprint_of", "identity_of_file"]
 
 _SAMPLE = 1000
 _BLOCK = 64 * 1024
@@ -15,7 +15,7 @@ _BLOCK = 64 * 1024
 _STEADY = (str, bytes, int, float, bool, type(None), PurePath)
 
 
-def identity_of(source: Sequence[Any]) -> str:
+def fingerprint_of(source: Sequence[Any]) -> str:
     """Of a sequence: its length, its ends, and up to a thousand of its items, as far as they show what they are."""
     if isinstance(source, range):
         return repr(source)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..host.forking import start_thread
-from .buffered import Fed
+from .buffered import BufferedSource
 
 __all__ = ["ThreadSource"]
 
 
-class ThreadSource(Fed):
+class ThreadSource(BufferedSource):
     """The items of an iterable that may block, such as a generator.
 
     It is iterated in a thread of its own, no further than items are wanted. A generator is closed there, too.

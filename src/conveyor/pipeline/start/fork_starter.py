@@ -17,7 +17,7 @@ from ..host.forking import forking, may_fork
 from ..worker.process_main import work_as_child
 from ..worker.sealed import Sealed
 from ..worker.serve import Job
-from ..worker.status_page import Slate
+from ..worker.status_page import StatusPage
 from ..worker.template import MOST_BYTES, REAP, START, STATUS, Inherited, serve_template, work_as_copy
 from .starters import closed_on_failure, signals_blocked, start_process, surroundings_now
 from .worker_process import ChildProcess, ReportedProcess, WorkerProcess
@@ -90,19 +90,21 @@ class ForkStarter:
         finally:
             theirs.close()
 
-    def start(self, job: Job, tasks: Queue[Any], results: Queue[Any], slate: Slate) -> WorkerProcess:
+    def start(
+        self, job: Job, tasks: Queue[Any], results: Queue[Any], status_page: StatusPage
+    ) -> WorkerProcess:
         """Fork a worker; see `Starter`."""
         with forking():
             if self._forks:
                 surroundings = surroundings_now(self._stdout_to_stderr)
-                work = (job, surroundings, tasks, results, slate)
+                work = (job, surroundings, tasks, results, status_page)
                 with signals_blocked():
                     process = start_process(self._context, work_as_child, work, popen_fork.Popen)
                 return ChildProcess(process)
         if self._no_template is not None:
             raise self._no_template
         place = next(index for index, one in enumerate(self._jobs) if one is job)
-        sealed = Sealed((tasks, results, slate))
+        sealed = Sealed((tasks, results, status_page))
         return ReportedProcess(
             start_process(self._context, work_as_copy, (place, sealed), self._ask_template)
         )

@@ -25,7 +25,7 @@ from ..worker.main_module import MainModule
 from ..worker.process_main import Surroundings, work_anew
 from ..worker.sealed import Sealed
 from ..worker.serve import Job
-from ..worker.status_page import Slate
+from ..worker.status_page import StatusPage
 from .hidden_module import hidden_module
 from .starters import closed_on_failure, signals_blocked, start_process, surroundings_now
 from .worker_process import ChildProcess, ReportedProcess, WorkerProcess
@@ -45,9 +45,13 @@ class SpawnStarter:
         self._context = context
         self._stdout_to_stderr = stdout_to_stderr
 
-    def start(self, job: Job, tasks: Queue[Any], results: Queue[Any], slate: Slate) -> WorkerProcess:
+    def start(
+        self, job: Job, tasks: Queue[Any], results: Queue[Any], status_page: StatusPage
+    ) -> WorkerProcess:
         """Start a worker; see `Starter`."""
-        order = _Order(self._context, surroundings_now(self._stdout_to_stderr), job, tasks, results, slate)
+        order = _Order(
+            self._context, surroundings_now(self._stdout_to_stderr), job, tasks, results, status_page
+        )
         if self._context.get_start_method() == "spawn":
             return self._spawn(order)
         with contextlib.suppress(EOFError, ConnectionError):
@@ -88,12 +92,12 @@ class _Order:
         job: Job,
         tasks: Queue[Any],
         results: Queue[Any],
-        slate: Slate,
+        status_page: StatusPage,
     ) -> None:
         self._context = context
         self._surroundings = surroundings
         self._job = job
-        self._channels = (tasks, results, slate)
+        self._channels = (tasks, results, status_page)
 
     def start(self, make_popen: Callable[[Any], Any]) -> Any:
         """Start a process that does it; see `start_process`."""
@@ -130,26 +134,26 @@ class _Spawned(popen_spawn_posix.Popen):
         super().__init__(process)
 
     def _launch(self, process_obj: Any) -> None:
-        tracker = cast("Any", resource_tracker).getfd()
-        self._fds: list[int] = [tracker]
+        checkpoint = cast("Any", resource_tracker).getfd()
+        self._fds: list[int] = [checkpoint]
         try:
             errors = os.dup(2)
         except OSError:
             errors = -1  # it is closed
         try:
             message = self._order.pickled(process_obj, self, errors)
-            self._start(message, tracker, None if errors < 0 else self._kept)
+            self._start(message, checkpoint, None if errors < 0 else self._kept)
         finally:
             if errors >= 0:
                 os.close(errors)
 
-    def _start(self, message: memoryview, tracker: int, stderr: int | None) -> None:
+    def _start(self, message: memoryview, checkpoint: int, stderr: int | None) -> None:
         parent_r, child_w = os.pipe()
         child_r, parent_w = os.pipe()
         try:
             with closed_on_failure(parent_r, parent_w):
                 started = subprocess.Popen(
-                    spawn.get_command_line(tracker_fd=tracker, pipe_handle=child_r),
+                    spawn.get_command_line(tracker_fd=checkpoint, pipe_handle=child_r),
                     executable=spawn.get_executable(),
                     pass_fds=[*self._fds, child_r, child_w],
                     stderr=stderr,

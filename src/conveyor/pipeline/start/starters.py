@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 from ...queues.queue import Queue
 from ..worker.process_main import Surroundings
 from ..worker.serve import Job
-from ..worker.status_page import Slate
+from ..worker.status_page import StatusPage
 from .worker_process import WorkerProcess
 
 __all__ = [
@@ -32,7 +32,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Starter(Protocol):
     """Starts the worker processes of one run."""
 
-    def start(self, job: Job, tasks: Queue[Any], results: Queue[Any], slate: Slate) -> WorkerProcess:
+    def start(
+        self, job: Job, tasks: Queue[Any], results: Queue[Any], status_page: StatusPage
+    ) -> WorkerProcess:
         """Start one.
 
         Args:

@@ -17,17 +17,17 @@ from ..worker.failing import tell_failure
 from ..worker.functions import is_worker_class
 from ..worker.messages import BROKEN, FAILED, LEFT, READY, SLOW, TORN, VALUE, is_stop
 from ..worker.serve import Job, leave_if_forked
-from ..worker.status_page import Slate
-from .handle import Hand
-from .stage_port import Owner
+from ..worker.status_page import StatusPage
+from .handle import WorkerHandle
+from .stage_port import StagePort
 
-__all__ = ["CoroutineHand"]
+__all__ = ["CoroutineWorker"]
 
 # A coroutine that does not end so long after it was cancelled is left behind.
 _CANCEL_SECONDS = 1.0
 
 
-class CoroutineHand(Hand):
+class CoroutineWorker(WorkerHandle):
     """A coroutine that works on one item at a time.
 
     Args:
@@ -40,8 +40,10 @@ class CoroutineHand(Hand):
     most_ahead = 2
     """What waits here could be begun by another coroutine."""
 
-    def __init__(self, owner: Owner, job: Job, loop: Loop, tell: Callable[[Hand], None]) -> None:
-        super().__init__(owner, Slate(-1))
+    def __init__(
+        self, stage_port: StagePort, job: Job, loop: Loop, tell: Callable[[WorkerHandle], None]
+    ) -> None:
+        super().__init__(stage_port, StatusPage(-1))
         self._loop = loop.loop
         self._results = LocalChannel(lambda: tell(self))
         self._tasks: deque[Any] = deque()
@@ -78,7 +80,7 @@ class CoroutineHand(Hand):
         put = self._put
         function = job.links[0].function
         made = None
-        self.slate.note_setup(True)
+        self.status_page.note_setup(True)
         try:
             function = function() if is_worker_class(function) else function
             await _call_if_there(function, "setup")
@@ -87,11 +89,11 @@ class CoroutineHand(Hand):
             self._check_mine()
             tell_failure(put, BROKEN, 0, 1, error, here=True)
         else:
-            self.slate.note_setup(False)
+            self.status_page.note_setup(False)
             put((READY,))
             await self._serve(function)
         finally:
-            self.slate.note_teardown()
+            self.status_page.note_teardown()
             try:
                 await _call_if_there(made, "teardown")
             except BaseException as error:  # even SystemExit, which would end the loop
@@ -101,7 +103,7 @@ class CoroutineHand(Hand):
             put((LEFT,))
 
     async def _serve(self, function: Any) -> None:
-        put, meter = self._put, self.slate.meter()
+        put, meter = self._put, self.status_page.meter()
         while not self._killed_at:  # it may have swallowed that it was told to end
             task = await self._next(meter)
             if type(task) is tuple:
@@ -145,7 +147,7 @@ class CoroutineHand(Hand):
     # -- in the engine -------------------------------------------------------------------------------
 
     @property
-    def token(self) -> Hand:
+    def token(self) -> WorkerHandle:
         """This hand."""
         return self
 
@@ -170,7 +172,7 @@ class CoroutineHand(Hand):
     def kill(self) -> None:
         """Cancel it."""
         self._killed_at = self.now()
-        self._killed_in_teardown = self.slate.teardown_since > 0
+        self._killed_in_teardown = self.status_page.teardown_since > 0
         with contextlib.suppress(RuntimeError):  # the loop has ended, and with it all that lived there
             self._loop.call_soon_threadsafe(self._cancel)
 
@@ -178,7 +180,7 @@ class CoroutineHand(Hand):
         """Whether it has ended, or was left behind."""
         if self._ended.is_set():
             return True
-        tears_down = self.slate.teardown_since > 0 and not self._killed_in_teardown
+        tears_down = self.status_page.teardown_since > 0 and not self._killed_in_teardown
         return self._killed_at > 0 and not tears_down and self.now() > self._killed_at + _CANCEL_SECONDS
 
     def close(self) -> None:

@@ -9,13 +9,13 @@ from ..base.events import Event
 from ..base.failure import Failure
 from ..graph.stage import OnError, Where
 from ..worker.serve import Job
-from .handle import Hand
-from .stage_port import Owner
+from .handle import WorkerHandle
+from .stage_port import StagePort
 
-__all__ = ["Desk"]
+__all__ = ["EngineContext"]
 
 
-class Desk(Protocol):
+class EngineContext(Protocol):
     """What a node may ask of its engine."""
 
     now: Callable[[], float]
@@ -28,7 +28,7 @@ class Desk(Protocol):
         ...
 
     def item_failed(self, failure: Failure, on_error: OnError) -> Any:
-        """An item is given up; returns what takes its place among the results, or `GAP`."""
+        """An item is given up; returns what takes its place among the results, or `NO_RESULT`."""
         ...
 
     def fail(self, error: BaseException, now: bool = True) -> None:
@@ -47,11 +47,11 @@ class Desk(Protocol):
         """Values have come out of the source."""
         ...
 
-    def spread(self, origin: Any, count: int) -> None:
+    def fanned_out(self, origin: Any, count: int) -> None:
         """A value that came of `origin` became so many, 0 included."""
         ...
 
-    def start_worker(self, owner: Owner, job: Job, where: Where) -> Hand:
+    def start_worker(self, stage_port: StagePort, job: Job, where: Where) -> WorkerHandle:
         """Start a worker.
 
         Raises:
@@ -60,7 +60,7 @@ class Desk(Protocol):
         """
         ...
 
-    def unwatch(self, hand: Hand) -> None:
+    def unwatch(self, handle: WorkerHandle) -> None:
         """A worker is gone."""
         ...
 
@@ -69,6 +69,6 @@ class Desk(Protocol):
         """Whether nothing new is to be begun."""
         ...
 
-    def likely_cause(self, exitcode: int | None) -> str:
+    def exit_cause(self, exitcode: int | None) -> str:
         """What is likely to have killed a worker just now; empty if nothing is known."""
         ...

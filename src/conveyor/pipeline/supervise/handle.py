@@ -7,24 +7,24 @@ from collections import deque
 from typing import Any
 
 from ..base.failure import Failure
-from ..flow.chunk import Run
+from ..flow.chunk import Chunk
 from ..worker.messages import AGAIN, STOP, wrap
 from .inbox import Inbox
-from .limits import Stint
-from .share_memory import LEAST_LENT, lend
+from .share_memory import LEAST_SHARED, share_memory
+from .stint import Stint
 
-__all__ = ["Hand"]
+__all__ = ["WorkerHandle"]
 
 
-class Hand(Inbox):
+class WorkerHandle(Inbox):
     """A worker and the items that it has.
 
     What subclasses differ in is how the worker lives, and `_send`, `_take` and `_recall`.
     """
 
-    lends = False
+    shares_memory = False
     """Whether it may look at large items where they lie in this process."""
-    dismissed_at = 0.0
+    shutting_down_since = 0.0
     """When it was first told to leave."""
     overdue_in: Stint | None = None
     """What it took too long for, so that it was killed."""
@@ -35,13 +35,13 @@ class Hand(Inbox):
 
     def close(self) -> None:
         """Wait for the end of a worker that is ending, and let go of what belongs to it."""
-        self.slate.close()
+        self.status_page.close()
 
-    def dismiss(self) -> None:
+    def shut_down(self) -> None:
         """Tell it to leave when it has done what it has."""
-        self.dismissed_at = self.dismissed_at or self.now()
-        self.dismissed = True
-        self.appetite = 0
+        self.shutting_down_since = self.shutting_down_since or self.now()
+        self.shutting_down = True
+        self.credit = 0
         self._send([(STOP,)])
 
     # -- items -----------------------------------------------------------------------------------------
@@ -49,64 +49,70 @@ class Hand(Inbox):
     @property
     def works_on(self) -> int:
         """Where the run starts that it works on; -1: it has none."""
-        return self._runs[0].start if self._runs else -1
+        return self._chunks[0].start if self._chunks else -1
 
     @property
-    def parting(self) -> bool:
+    def has_partial_results(self) -> bool:
         """Whether it has given the first of very many results of an item, which wait for their turn."""
-        return bool(self._runs) and bool(self._runs[0].part)
+        return bool(self._chunks) and bool(self._chunks[0].partial_results)
 
     def room(self) -> int:
         """How many items to give it now; 0 while it has enough."""
         # In larger portions, as long as it does not run dry.
-        return self.appetite - self.outstanding if self.outstanding <= self.appetite >> 1 else 0
+        return self.credit - self.outstanding if self.outstanding <= self.credit >> 1 else 0
 
-    def give(self, run: Run) -> None:
+    def give(self, chunk: Chunk) -> None:
         """Hand a run to the worker."""
         if not self.outstanding:
             self._since = self.now()
-        self._bytes += run.weight
-        messages = lend(run.items) if self.lends and run.weight >= LEAST_LENT * run.count else None
+        self._bytes += chunk.weight
+        messages = (
+            share_memory(chunk.items)
+            if self.shares_memory and chunk.weight >= LEAST_SHARED * chunk.count
+            else None
+        )
         try:
-            self._send(messages or self._wrap(run))
+            self._send(messages or self._wrap(chunk))
         except Exception as error:
             sent: int = getattr(error, "items_put", 0)
             if sent:  # there was no memory for the next
-                rest = self._owner.split(run, run.start + sent)
-                self._runs.append(run)
+                rest = self._stage_port.split(chunk, chunk.start + sent)
+                self._chunks.append(chunk)
                 self.outstanding += sent
-                run = rest
-            self._give_each(run)
+                chunk = rest
+            self._give_each(chunk)
             return
-        self._runs.append(run)
-        self.outstanding += run.count
+        self._chunks.append(chunk)
+        self.outstanding += chunk.count
 
-    def _wrap(self, run: Run) -> list[Any]:
+    def _wrap(self, chunk: Chunk) -> list[Any]:
         """The messages that carry its items; to a worker that tries items again by itself, with how often they were."""
-        if run.attempts and self._owner.keyed:
-            return [(AGAIN, run.attempts, run.items[0])]
-        return wrap(run.items)
+        if chunk.attempts and self._stage_port.keyed:
+            return [(AGAIN, chunk.attempts, chunk.items[0])]
+        return wrap(chunk.items)
 
-    def _give_each(self, run: Run) -> None:
+    def _give_each(self, chunk: Chunk) -> None:
         """At least one of these cannot be sent, and none was."""
-        for number in range(run.start, run.start + run.count):
-            rest = self._owner.split(run, number + 1) if run.count > 1 else None
+        for number in range(chunk.start, chunk.start + chunk.count):
+            rest = self._stage_port.split(chunk, number + 1) if chunk.count > 1 else None
             try:
-                self._send(self._wrap(run))
+                self._send(self._wrap(chunk))
             except Exception as error:
                 what = (
                     "no memory to send it" if isinstance(error, MemoryError) else "the item cannot be pickled"
                 )
-                self._settle(run, Failure.here(self._owner.stage, number, run.items[0], error, what), 0)
+                self._settle(
+                    chunk, Failure.here(self._stage_port.stage, number, chunk.items[0], error, what), 0
+                )
             else:
-                self._runs.append(run)
+                self._chunks.append(chunk)
                 self.outstanding += 1
             if rest is None:
                 return
-            if self._owner.closed:  # by this failure
-                self._owner.come_back([rest])
+            if self._stage_port.closed:  # by this failure
+                self._stage_port.come_back([rest])
                 return
-            run = rest
+            chunk = rest
 
     # -- items back ---------------------------------------------------------------------------------------
 
@@ -126,40 +132,40 @@ class Hand(Inbox):
         """Whether it has given no result for so long, and for several times as long as all that it has should take."""
         return now - self._since > patience + 4 * self.outstanding * (self.seconds or 0.0)
 
-    def take_back(self) -> list[Run]:
+    def take_back(self) -> list[Chunk]:
         """Take back what it has not begun: runs, to be given to somebody else."""
         count = self._recall()
-        if self.dismissed:
-            self.dismiss()  # what told it to leave may have been among it
+        if self.shutting_down:
+            self.shut_down()  # what told it to leave may have been among it
         if not self.ready:
-            self.appetite = 0
+            self.credit = 0
         self.outstanding -= count
         # It takes them in order, so what was still there are the last ones.
-        back: deque[Run] = deque()
+        back: deque[Chunk] = deque()
         while count:
-            run = self._runs.pop()
-            if run.missing > count or (run.missing == count and run.results):
-                rest = self._owner.split(run, run.start + run.count - count)
+            chunk = self._chunks.pop()
+            if chunk.missing > count or (chunk.missing == count and chunk.results):
+                rest = self._stage_port.split(chunk, chunk.start + chunk.count - count)
                 back.appendleft(rest)
-                if run.missing:
-                    self._runs.append(run)
+                if chunk.missing:
+                    self._chunks.append(chunk)
                 else:
-                    self._owner.grown(run, 0, 0)  # the split left no item without a result
+                    self._stage_port.grown(chunk, 0, 0)  # the split left no item without a result
                 break
-            back.appendleft(run)
-            count -= run.count
+            back.appendleft(chunk)
+            count -= chunk.count
         return list(back)
 
     @property
     def is_stuck(self) -> bool:
         """Whether it is at an item that takes so long that it gets no other until that is done."""
-        return self.ready and not self.appetite and not self.dismissed
+        return self.ready and not self.credit and not self.shutting_down
 
-    def relieve(self) -> list[Run]:
+    def relieve(self) -> list[Chunk]:
         """Take back what waits behind an item that takes long; it gets nothing more until that is done."""
         back = self.take_back()
         if self.outstanding:
-            self.appetite = 0
+            self.credit = 0
         return back
 
     def culprit(self) -> tuple[int, Any] | None:
@@ -167,12 +173,12 @@ class Hand(Inbox):
 
         To be called after `collect` and `take_back`.
         """
-        if not self._runs:
+        if not self._chunks:
             return None
-        run = self._runs[0]
-        return run.next_number, run.item(run.next_number)
+        chunk = self._chunks[0]
+        return chunk.next_number, chunk.item(chunk.next_number)
 
-    def bury(self, error: Exception, where: str, link: int, attempts: int) -> list[Run]:
+    def bury(self, error: Exception, where: str, link: int, attempts: int) -> list[Chunk]:
         """The worker is gone: the item that it died on has failed; what it took and had not begun comes back.
 
         To be called after `collect` and `take_back`.
@@ -183,13 +189,13 @@ class Hand(Inbox):
             link: which of the stage's functions was at work.
             attempts: how often it had begun the item.
         """
-        if self._runs:
+        if self._chunks:
             self._fail(link, attempts, pickle.dumps(error), type(error).__name__, str(error), where, "")
         return self.bury_quietly()
 
-    def bury_quietly(self) -> list[Run]:
+    def bury_quietly(self) -> list[Chunk]:
         """The worker is gone and has begun nothing: all that it had comes back."""
-        back = list(self._runs)
-        self._runs.clear()
+        back = list(self._chunks)
+        self._chunks.clear()
         self.outstanding = 0
         return back

@@ -7,13 +7,13 @@ from typing import Any
 
 from ..base.failure import Failure
 from ..base.weight import weigh
-from ..flow.chunk import GAP, LOST, Run, Several
+from ..flow.chunk import ABANDONED, NO_RESULT, Chunk, MultiResult
 from ..worker.messages import (
     BROKEN,
     DROPPED,
     FAILED,
     LEFT,
-    MANY,
+    MULTI_RESULT,
     PART,
     READY,
     SLOW,
@@ -22,10 +22,10 @@ from ..worker.messages import (
     VALUE,
     Unreadable,
 )
-from ..worker.status_page import Slate
+from ..worker.status_page import StatusPage
 from .slowest import Slowest
-from .stage_port import Owner
-from .transport import Life
+from .stage_port import StagePort
+from .transport import WorkerTransport
 
 __all__ = ["Inbox"]
 
@@ -37,8 +37,8 @@ _AHEAD_BYTES = 4 * 1024 * 1024
 _SLOW_NANOSECONDS = 1_000_000  # nobody asks for the slowest among quick ones
 
 
-class Inbox(Life):
-    """The half of a `Hand` that listens.
+class Inbox(WorkerTransport):
+    """The half of a `WorkerHandle` that listens.
 
     Args:
         owner: the stage.
@@ -48,16 +48,16 @@ class Inbox(Life):
     most_ahead = _AHEAD_ITEMS
     """Its appetite is not larger."""
 
-    def __init__(self, owner: Owner, slate: Slate) -> None:
-        self._owner = owner
-        self.now = owner.now
+    def __init__(self, stage_port: StagePort, status_page: StatusPage) -> None:
+        self._stage_port = stage_port
+        self.now = stage_port.now
         """The time, by the clock of the run."""
-        self.slate = slate
-        self.slate.tell_above(_SLOW_NANOSECONDS)
-        self._runs: deque[Run] = deque()
+        self.status_page = status_page
+        self.status_page.tell_above(_SLOW_NANOSECONDS)
+        self._chunks: deque[Chunk] = deque()
         self.outstanding = 0
         """Items given and without a result."""
-        self.appetite = 1
+        self.credit = 1
         """How many items it should have, results of which have not come. The first may lie there when it comes."""
         self.ready = False
         """Whether it has said that it is there."""
@@ -67,7 +67,7 @@ class Inbox(Life):
         """What its teardown raised, until somebody deals with it: fields of failures."""
         self.left_at = 0.0
         """When it has said its last word; 0: not yet."""
-        self.dismissed = False
+        self.shutting_down = False
         """Whether it was told to leave, and is to get nothing more."""
         self.held_up_at = 0.0
         """When it last waited for the engine to take its results, as far as that is known."""
@@ -83,7 +83,7 @@ class Inbox(Life):
         self._last: tuple[int, Any] | None = None  # number and item of the last result
         self._part_next = False  # the next message has results of an item of which more follow
         self._spoilt: Unreadable | None = None  # in the place of such results of the item that is worked on
-        self.slowest = Slowest(slate)
+        self.slowest = Slowest(status_page)
         """The items that took longest."""
 
     def collect(self) -> int:
@@ -101,9 +101,9 @@ class Inbox(Life):
         """Take the result of the only item that it has, if that is a plain value; else as `collect`, and nothing."""
         batch = self._take()
         if len(batch) == 1 and type(batch[0]) is not tuple and type(batch[0]) is not Unreadable:
-            run = self._runs.popleft()
+            chunk = self._chunks.popleft()
             self.outstanding = 0
-            self._last = run.start, run.items[0]
+            self._last = chunk.start, chunk.items[0]
             self.finished += 1
             return batch
         if self._distribute(batch):
@@ -131,27 +131,27 @@ class Inbox(Life):
         """Results that stand for themselves."""
         at = 0
         while at < len(values):
-            run = self._runs[0]
+            chunk = self._chunks[0]
             if self._spoilt is not None:
                 self._fail_unreadable(self._spoilt)
                 at += 1
                 continue
-            if run.part:  # more than one value after all, though the last came alone
+            if chunk.partial_results:  # more than one value after all, though the last came alone
                 self._add(values[at])
                 self.outstanding -= 1
                 at += 1
                 continue
-            some = values[at : at + run.missing] if at or len(values) > run.missing else values
+            some = values[at : at + chunk.missing] if at or len(values) > chunk.missing else values
             at += len(some)
             self.outstanding -= len(some)
             weight = weigh(some)
             self._bytes += weight
-            last = run.next_number + len(some) - 1
-            self._last = (last, run.item(last))
-            run.add(some, weight)
-            self._owner.grown(run, len(some), weight)
-            if not run.missing:
-                self._runs.popleft()
+            last = chunk.next_number + len(some) - 1
+            self._last = (last, chunk.item(last))
+            chunk.add(some, weight)
+            self._stage_port.grown(chunk, len(some), weight)
+            if not chunk.missing:
+                self._chunks.popleft()
         return len(values)
 
     def _special(self, message: Any) -> int:
@@ -162,14 +162,14 @@ class Inbox(Life):
         if type(message) is Unreadable:
             return self._fail_unreadable(message)
         kind = message[0]
-        if self._spoilt is not None and kind in (VALUE, DROPPED, MANY):
+        if self._spoilt is not None and kind in (VALUE, DROPPED, MULTI_RESULT):
             return self._fail_unreadable(self._spoilt)
         if kind == VALUE:
             self._add(message[1])
         elif kind == DROPPED:
-            self._add(GAP)
-        elif kind == MANY:
-            self._add(Several(message[1]))
+            self._add(NO_RESULT)
+        elif kind == MULTI_RESULT:
+            self._add(MultiResult(message[1]))
         elif kind == PART:
             self._part_next = True
             return 0
@@ -187,16 +187,16 @@ class Inbox(Life):
 
     def _add_part(self, message: Any) -> None:
         """Some results of the item that is worked on, or what is there in their place."""
-        run = self._runs[0]
+        chunk = self._chunks[0]
         if type(message) is Unreadable or self._spoilt is not None:
             self._spoilt = (
                 self._spoilt or message
             )  # nothing more of the item is of use: it has failed when it ends
             return
-        if run.origins is not None:  # beside the item itself, which is still under way
-            self._owner.spread(run.origins[len(run.results)], len(message) + 1)
-        run.part += message
-        self._owner.grown(run, 0, 0)
+        if chunk.origins is not None:  # beside the item itself, which is still under way
+            self._stage_port.fanned_out(chunk.origins[len(chunk.results)], len(message) + 1)
+        chunk.partial_results += message
+        self._stage_port.grown(chunk, 0, 0)
 
     def _hear(self, message: tuple[Any, ...]) -> None:
         """Note what it says of itself."""
@@ -222,73 +222,81 @@ class Inbox(Life):
             for message in batch:
                 if type(message) is not tuple:
                     continue
-                about_an_item = message[0] in (VALUE, DROPPED, MANY, PART, FAILED)  # PART's values are a list
+                about_an_item = message[0] in (
+                    VALUE,
+                    DROPPED,
+                    MULTI_RESULT,
+                    PART,
+                    FAILED,
+                )  # PART's values are a list
                 if not about_an_item and not (message[0] == SLOW and self.outstanding):
                     self._hear(message)  # pyright: ignore[reportUnknownArgumentType]
 
     def _add(self, entry: Any) -> None:
-        run = self._runs[0]
-        number = run.next_number
-        fresh: list[Any] = entry if type(entry) is Several else [] if entry is GAP else [entry]
-        weight = weigh(fresh) + weigh(run.part)
+        chunk = self._chunks[0]
+        number = chunk.next_number
+        fresh: list[Any] = entry if type(entry) is MultiResult else [] if entry is NO_RESULT else [entry]
+        weight = weigh(fresh) + weigh(chunk.partial_results)
         special = fresh is entry or not fresh
-        if special and run.origins is not None:
-            self._owner.spread(run.origins[number - run.start], len(fresh))
-        if run.part:  # what came before of this item goes first
-            entry = Several([*run.part, *fresh])
+        if special and chunk.origins is not None:
+            self._stage_port.fanned_out(chunk.origins[number - chunk.start], len(fresh))
+        if chunk.partial_results:  # what came before of this item goes first
+            entry = MultiResult([*chunk.partial_results, *fresh])
             special = True
-            run.part = []
+            chunk.partial_results = []
         self._bytes += weight
-        self._last = (number, run.item(number))
-        run.add([entry], weight, special)
-        self._owner.grown(run, 1, weight)
-        if not run.missing:
-            self._runs.popleft()
+        self._last = (number, chunk.item(number))
+        chunk.add([entry], weight, special)
+        self._stage_port.grown(chunk, 1, weight)
+        if not chunk.missing:
+            self._chunks.popleft()
 
     def _fail(self, link: int, attempts: int, pickled: bytes | BaseException | None, *words: str) -> int:
-        run = self._runs.popleft()
-        number = run.next_number
+        chunk = self._chunks.popleft()
+        number = chunk.next_number
         self._spoilt = None
         kind, message, where, traceback = words
-        item = run.item(number)
+        item = chunk.item(number)
         failure = Failure(
-            self._owner.stage, number, item, attempts, kind, message, where, traceback, self.pid, pickled
+            self._stage_port.stage, number, item, attempts, kind, message, where, traceback, self.pid, pickled
         )
-        if run.count > 1:
+        if chunk.count > 1:
             # The item alone, between what is done and what follows.
-            if number > run.start:
-                done, run = run, self._owner.split(run, number)
-                self._owner.grown(done, 0, 0)
-            if run.count > 1:
-                self._runs.appendleft(self._owner.split(run, number + 1))
+            if number > chunk.start:
+                done, chunk = chunk, self._stage_port.split(chunk, number)
+                self._stage_port.grown(done, 0, 0)
+            if chunk.count > 1:
+                self._chunks.appendleft(self._stage_port.split(chunk, number + 1))
         self._last = (number, item)
         self.outstanding -= 1
-        self._settle(run, failure, link)
+        self._settle(chunk, failure, link)
         return 1
 
-    def _settle(self, run: Run, failure: Failure, link: int) -> None:
+    def _settle(self, chunk: Chunk, failure: Failure, link: int) -> None:
         """Have the owner decide on a run of one item, which failed."""
-        again, instead = self._owner.failed(failure, link, released=run.parted, tried=run.attempts)
-        if run.part and run.origins is not None:  # they were counted, and go nowhere
-            self._owner.spread(run.origins[0], 1 - len(run.part))
-        run.part = []
+        again, instead = self._stage_port.failed(
+            failure, link, released=chunk.partial_results_released, tried=chunk.attempts
+        )
+        if chunk.partial_results and chunk.origins is not None:  # they were counted, and go nowhere
+            self._stage_port.fanned_out(chunk.origins[0], 1 - len(chunk.partial_results))
+        chunk.partial_results = []
         if again:
-            self._owner.retry(run, instead)
+            self._stage_port.retry(chunk, instead)
             return
-        if run.origins is not None and instead is GAP:
-            self._owner.spread(run.origins[0], 0)
-        if instead is LOST:
-            instead = GAP
-        run.add([instead], 0, special=instead is GAP)
-        self._owner.grown(run, 1, 0)
+        if chunk.origins is not None and instead is NO_RESULT:
+            self._stage_port.fanned_out(chunk.origins[0], 0)
+        if instead is ABANDONED:
+            instead = NO_RESULT
+        chunk.add([instead], 0, special=instead is NO_RESULT)
+        self._stage_port.grown(chunk, 1, 0)
 
     def _measure(self, count: int) -> None:
         self._since = self.now()
         self.finished += count
-        items, busy = self.slate.items, self.slate.busy
+        items, busy = self.status_page.items, self.status_page.busy
         fresh = items - self._seen[0]
         if fresh <= 0:  # it puts a result before it notes what that took
-            if not self.appetite:
+            if not self.credit:
                 self._reckon()
             return
         seconds = (busy - self._seen[1]) * 1e-9 / fresh
@@ -302,12 +310,10 @@ class Inbox(Life):
 
     def _reckon(self) -> None:
         """Say how many items it should have, after a change of what that depends on."""
-        if not self.ready or self.dismissed:
-            self.appetite = 0
+        if not self.ready or self.shutting_down:
+            self.credit = 0
         elif self.seconds is None:
-            self.appetite = 1
+            self.credit = 1
         else:
             enough = min(1 + int(_AHEAD_SECONDS / max(self.seconds, 1e-9)), _AHEAD_ITEMS)
-            self.appetite = min(
-                enough, 1 + _AHEAD_BYTES * self.finished // (self._bytes + 1), self.most_ahead
-            )
+            self.credit = min(enough, 1 + _AHEAD_BYTES * self.finished // (self._bytes + 1), self.most_ahead)

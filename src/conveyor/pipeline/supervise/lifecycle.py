@@ -6,8 +6,8 @@ import copy
 from typing import Any
 
 from ...errors import PipelineError
-from ..graph.stage import StageSpec
-from ..worker.functions import Link
+from ..graph.stage import Stage
+from ..worker.functions import FunctionStep
 
 __all__ = ["has_life", "has_teardown", "own_links"]
 
@@ -24,7 +24,7 @@ def has_life(function: Any) -> bool:
     )
 
 
-def own_links(specs: list[StageSpec], most: int) -> tuple[Link, ...]:
+def own_links(specs: list[Stage], most: int) -> tuple[FunctionStep, ...]:
     """What a new worker of a stage calls: where it shares this process, its own copies of what has a life.
 
     A process has copies anyway. One worker alone uses the object itself, unless a time limit may have it replaced
@@ -42,10 +42,10 @@ def own_links(specs: list[StageSpec], most: int) -> tuple[Link, ...]:
     if first.where == "processes" or (most == 1 and not limited):
         return tuple(spec.link for spec in specs)
     known: dict[int, Any] = {}  # one object in two of the functions is one in each worker, too
-    return tuple(Link(spec.kind, _own(spec, most, known)) for spec in specs)
+    return tuple(FunctionStep(spec.kind, _own(spec, most, known)) for spec in specs)
 
 
-def _own(spec: StageSpec, most: int, known: dict[int, Any]) -> Any:
+def _own(spec: Stage, most: int, known: dict[int, Any]) -> Any:
     if not has_life(spec.function):
         return spec.function
     try:

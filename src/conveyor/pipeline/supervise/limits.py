@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import TYPE_CHECKING
+from ..graph.stage import Stage
+from .handle import WorkerHandle
+from .stint import Stint
 
-from ..graph.stage import StageSpec
-
-if TYPE_CHECKING:
-    from .handle import Hand
-
-__all__ = ["LEAVE_SECONDS", "Limits", "Stint"]
+__all__ = ["LEAVE_SECONDS", "Limits"]
 
 LEAVE_SECONDS = 5.0
 """What a worker with nothing left to do may take until its teardown begins, and from its end until it is gone."""
 # When the run is over before its work is done, a worker may be at an item for so long, and then tear down.
 _CUT_SHORT_SECONDS = 1.0
 _NEVER = float("inf")
-
-
-class Stint(Enum):
-    """What a worker is at."""
-
-    SETUP = "setup"
-    ITEM = "item"
-    TEARDOWN = "teardown"
-    LEAVING = "leaving"
 
 
 class Limits:
@@ -35,7 +22,7 @@ class Limits:
         spec: what it says of them.
     """
 
-    def __init__(self, spec: StageSpec) -> None:
+    def __init__(self, spec: Stage) -> None:
         self._of = {
             Stint.SETUP: spec.setup_timeout,
             Stint.ITEM: spec.timeout,
@@ -51,20 +38,20 @@ class Limits:
         limit = LEAVE_SECONDS if stint is Stint.LEAVING else self._of[stint]
         return _NEVER if limit is None else limit
 
-    def due(self, hand: Hand) -> tuple[float, Stint]:
+    def due(self, handle: WorkerHandle) -> tuple[float, Stint]:
         """When the worker will have taken too long for what it is at, and what that is."""
-        slate = hand.slate
-        if hand.left_at:
-            return hand.left_at + LEAVE_SECONDS, Stint.LEAVING
-        if since := slate.teardown_since:
+        status_page = handle.status_page
+        if handle.left_at:
+            return handle.left_at + LEAVE_SECONDS, Stint.LEAVING
+        if since := status_page.teardown_since:
             return since + self.of(Stint.TEARDOWN), Stint.TEARDOWN
         if self.cut_short_at is not None:
             return self.cut_short_at + _CUT_SHORT_SECONDS, Stint.LEAVING
-        if hand.dismissed and not hand.outstanding:
-            return hand.dismissed_at + LEAVE_SECONDS, Stint.LEAVING
-        if not hand.ready and (since := slate.setup_since):
+        if handle.shutting_down and not handle.outstanding:
+            return handle.shutting_down_since + LEAVE_SECONDS, Stint.LEAVING
+        if not handle.ready and (since := status_page.setup_since):
             return since + self.of(Stint.SETUP), Stint.SETUP
-        if hand.outstanding and (since := slate.since):
+        if handle.outstanding and (since := status_page.since):
             # One that waits for its results to be taken is not late.
-            return max(since, hand.held_up_at) + self.of(Stint.ITEM), Stint.ITEM
+            return max(since, handle.held_up_at) + self.of(Stint.ITEM), Stint.ITEM
         return _NEVER, Stint.ITEM

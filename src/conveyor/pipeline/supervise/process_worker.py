@@ -12,22 +12,22 @@ from ...queues.queue import Queue
 from ..start.starters import Starter
 from ..worker.messages import Unreadable, is_stop
 from ..worker.serve import Job
-from ..worker.status_page import Slate
-from .handle import Hand
-from .stage_port import Owner
+from ..worker.status_page import StatusPage
+from .handle import WorkerHandle
+from .stage_port import StagePort
 from .worker_stats import peak_memory
 
 if TYPE_CHECKING:
-    from .world import Poller
+    from .poller import Poller
 
-__all__ = ["ProcessHand"]
+__all__ = ["ProcessWorker"]
 
 _AT_A_TIME = 16384
 # Results that may wait to be collected; a worker that makes more is held up. A larger one waits alone.
 _RESULT_BYTES = 256 * 1024 * 1024
 
 
-class ProcessHand(Hand):
+class ProcessWorker(WorkerHandle):
     """A worker process, and its two queues.
 
     Args:
@@ -43,17 +43,17 @@ class ProcessHand(Hand):
     tells_again = True
     can_die = True
 
-    def __init__(self, owner: Owner, job: Job, starter: Starter) -> None:
-        super().__init__(owner, Slate())
-        self.lends = owner.lends
+    def __init__(self, stage_port: StagePort, job: Job, starter: Starter) -> None:
+        super().__init__(stage_port, StatusPage())
+        self.shares_memory = stage_port.shares_memory
         self._tasks: Queue[Any] = Queue()
         results = Segment.create(0, _RESULT_BYTES, soft=True, counts_lent=True)
         self._results: Queue[Any] = Queue.on_segment(results, "auto")
         try:
-            self.process = starter.start(job, self._tasks, self._results, self.slate)
+            self.process = starter.start(job, self._tasks, self._results, self.status_page)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise PipelineError(
-                f"stage {owner.stage!r} cannot be sent to a worker process: {error}; "
+                f"stage {stage_port.stage!r} cannot be sent to a worker process: {error}; "
                 "define its function at the top of a module, or use threads="
             ) from error
         self.pid = self.process.pid
@@ -88,7 +88,7 @@ class ProcessHand(Hand):
 
     def crash(self) -> tuple[str, ...]:
         """Where native code crashed it."""
-        return self.slate.crash()
+        return self.status_page.crash()
 
     def peak_memory(self) -> int:
         """The most memory that it had in RAM, in bytes; 0 if that cannot be told."""
@@ -96,7 +96,7 @@ class ProcessHand(Hand):
 
     def last_words(self) -> str | None:
         """What it wrote to standard error before it ran any code of ours; None: it has run some."""
-        return None if self.slate.arrived else self.process.last_words()
+        return None if self.status_page.arrived else self.process.last_words()
 
     def _send(self, messages: list[Any]) -> None:
         self._tasks.put_many(messages)

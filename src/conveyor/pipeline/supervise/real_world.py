@@ -9,9 +9,9 @@ from typing import Any
 from ..._native import spin_for_any
 from ..base.clock import SystemClock
 from .exit_cause import LikelyCause
-from .handle import Hand
-from .poller import Watch
+from .handle import WorkerHandle
 from .start_worker import Hiring
+from .system_poller import SystemPoller
 
 __all__ = ["RealWorld"]
 
@@ -31,14 +31,16 @@ class RealWorld(SystemClock):
         self._likely = LikelyCause()
         self.spin: Callable[[list[Any], float], bool] = spin_for_any
 
-    def poller(self, outlet: int | None) -> Watch:
+    def poller(self, outlet: int | None) -> SystemPoller:
         """See `World`."""
-        return Watch(outlet)
+        return SystemPoller(outlet)
 
-    def workforce(self, tell: Callable[[Hand], None], failed: Callable[[BaseException], None]) -> Hiring:
+    def workforce(
+        self, tell: Callable[[WorkerHandle], None], failed: Callable[[BaseException], None]
+    ) -> Hiring:
         """See `World`."""
         return Hiring(self._context, self._stdout_to_stderr, tell, failed)
 
-    def likely_cause(self, exitcode: int | None) -> str:
+    def exit_cause(self, exitcode: int | None) -> str:
         """See `World`."""
         return self._likely.of(exitcode)

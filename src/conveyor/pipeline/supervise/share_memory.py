@@ -10,13 +10,13 @@ from ..._memory.descriptor_server import Reach, reach
 from ..._native import Memory, is_dumpable, where_received
 from ..worker.messages import LENT, wrap
 
-__all__ = ["LEAST_LENT", "lend"]
+__all__ = ["LEAST_SHARED", "share_memory"]
 
-LEAST_LENT = 64 * 1024
+LEAST_SHARED = 64 * 1024
 """Bytes; finding out whether a smaller item could be lent costs more than its copy."""
 
 
-def lend(items: list[Any]) -> list[Any] | None:
+def share_memory(items: list[Any]) -> list[Any] | None:
     """Messages that carry these items to a worker, lent where that can be; None: none can.
 
     The worker may write into what it gets. So an item is lent only if nobody in this process could see that but

@@ -6,8 +6,8 @@ from typing import Any
 
 from ..base.format import short
 from ..base.weight import weigh
-from ..worker.status_page import Slate
-from .share_memory import LEAST_LENT
+from ..worker.status_page import StatusPage
+from .share_memory import LEAST_SHARED
 
 __all__ = ["Slowest"]
 
@@ -21,13 +21,13 @@ class Slowest:
         slate: the worker's.
     """
 
-    def __init__(self, slate: Slate) -> None:
-        self._slate = slate
+    def __init__(self, status_page: StatusPage) -> None:
+        self._status_page = status_page
         self._found: list[tuple[float, int, Any]] = []
 
     def note(self, nanoseconds: int, number: int, item: Any) -> None:
         """The item at place `number` took so long."""
-        if weigh([item]) > LEAST_LENT:
+        if weigh([item]) > LEAST_SHARED:
             item = short(item)  # or the accounts would keep a lot of memory
         self._found.append((nanoseconds * 1e-9, number, item))
         if len(self._found) > 4 * _MOST:
@@ -37,5 +37,5 @@ class Slowest:
         """The slowest so far: seconds, number and item."""
         self._found = sorted(self._found, key=lambda entry: -entry[0])[:_MOST]
         if len(self._found) == _MOST:
-            self._slate.tell_above(int(self._found[-1][0] * 1e9))
+            self._status_page.tell_above(int(self._found[-1][0] * 1e9))
         return self._found

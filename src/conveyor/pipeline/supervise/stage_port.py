@@ -6,26 +6,26 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..base.failure import Failure
-from ..flow.chunk import Run
+from ..flow.chunk import Chunk
 
-__all__ = ["Owner"]
+__all__ = ["StagePort"]
 
 
-class Owner(Protocol):
+class StagePort(Protocol):
     """The stage that a hand belongs to, as far as it concerns the hand."""
 
     now: Callable[[], float]
     """The time, by the clock of the run."""
 
-    def grown(self, run: Run, count: int, by: int) -> None:
+    def grown(self, chunk: Chunk, count: int, by: int) -> None:
         """A run got results."""
         ...
 
-    def split(self, run: Run, number: int) -> Run:
+    def split(self, chunk: Chunk, number: int) -> Chunk:
         """Cut a run in two."""
         ...
 
-    def come_back(self, runs: list[Run]) -> None:
+    def come_back(self, chunks: list[Chunk]) -> None:
         """Runs that the hand has not begun."""
         ...
 
@@ -37,7 +37,7 @@ class Owner(Protocol):
         """Whether nothing more is to be begun."""
         ...
 
-    def spread(self, origin: Any, count: int) -> None:
+    def fanned_out(self, origin: Any, count: int) -> None:
         """An item that came of `origin` became so many."""
         ...
 
@@ -54,7 +54,7 @@ class Owner(Protocol):
         """
         ...
 
-    def retry(self, run: Run, failure: Failure) -> None:
+    def retry(self, chunk: Chunk, failure: Failure) -> None:
         """A run of one item, for which `failed` has said that it is to be tried again."""
         ...
 
@@ -64,6 +64,6 @@ class Owner(Protocol):
         ...
 
     @property
-    def lends(self) -> bool:
+    def shares_memory(self) -> bool:
         """Whether an item is of no further use when a worker has begun it."""
         ...

@@ -11,10 +11,10 @@ from ..sources.resolve import make_source
 from ..sources.source import Source
 from ..start.starters import Starter, make_starter
 from ..worker.serve import Job
-from .handle import Hand
-from .process_worker import ProcessHand
-from .stage_port import Owner
-from .thread_worker import ThreadHand
+from .handle import WorkerHandle
+from .process_worker import ProcessWorker
+from .stage_port import StagePort
+from .thread_worker import ThreadWorker
 
 if TYPE_CHECKING:
     from ..host.event_loop import Loop
@@ -36,7 +36,7 @@ class Hiring:
         self,
         context: BaseContext,
         stdout_to_stderr: bool,
-        tell: Callable[[Hand], None],
+        tell: Callable[[WorkerHandle], None],
         failed: Callable[[BaseException], None],
     ) -> None:
         self._failed = failed
@@ -55,16 +55,16 @@ class Hiring:
         if jobs:
             self._starter = make_starter(self._context, jobs, self._stdout_to_stderr)
 
-    def start_worker(self, owner: Owner, job: Job, where: Where) -> Hand:
+    def start_worker(self, stage_port: StagePort, job: Job, where: Where) -> WorkerHandle:
         """Start a worker; see `Desk.start_worker`."""
         if where == "threads":
-            return ThreadHand(owner, job, self._tell)
+            return ThreadWorker(stage_port, job, self._tell)
         if where == "coroutines":
-            from .coroutine_worker import CoroutineHand
+            from .coroutine_worker import CoroutineWorker
 
-            return CoroutineHand(owner, job, self.loop(), self._tell)
+            return CoroutineWorker(stage_port, job, self.loop(), self._tell)
         assert self._starter is not None, "get_ready was not told of it"
-        return ProcessHand(owner, job, self._starter)
+        return ProcessWorker(stage_port, job, self._starter)
 
     def source(self, given: Any, wake: Callable[[], None]) -> Source[Any]:
         """What reads from a pipeline's source."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import PipelineError, WorkersLost
 from ..base.failure import InWorker
 from ..start.hidden_module import hidden_module
-from .handle import Hand
+from .handle import WorkerHandle
 
 __all__ = ["error_at_start", "error_of_stranded"]
 
@@ -18,12 +18,12 @@ def error_of_stranded(stage: str, why: str, traceback: str) -> Exception:
     return error
 
 
-def error_at_start(hand: Hand, stage: str) -> Exception | None:
+def error_at_start(handle: WorkerHandle, stage: str) -> Exception | None:
     """Of a process that ended by itself before it ran any code of ours; None: it has run some, or was killed."""
-    said = None if hand.timed_out else hand.last_words()
+    said = None if handle.timed_out else handle.last_words()
     if said is None:
         return None
-    code = hand.exitcode
+    code = handle.exitcode
     words = said.strip()
     if not words if code is None else code < 0:
         return None

@@ -11,11 +11,11 @@ from ..flow.local_channel import LocalChannel
 from ..host.forking import start_thread
 from ..worker.messages import PART, STOP, is_stop
 from ..worker.serve import Job, leave_if_forked, serve
-from ..worker.status_page import Slate
-from .handle import Hand
-from .stage_port import Owner
+from ..worker.status_page import StatusPage
+from .handle import WorkerHandle
+from .stage_port import StagePort
 
-__all__ = ["ThreadHand"]
+__all__ = ["ThreadWorker"]
 
 # So many lists with results of one item may wait for the engine; other results are bounded by what it gave.
 _PARTS = 4
@@ -25,7 +25,7 @@ class _Left(BaseException):
     """Ends the work of a thread whose results nobody wants."""
 
 
-class ThreadHand(Hand):
+class ThreadWorker(WorkerHandle):
     """A worker thread, and its two channels.
 
     A thread cannot be killed: one that is stuck is left behind, as a daemon, and its result is ignored.
@@ -36,17 +36,17 @@ class ThreadHand(Hand):
         tell: called, in any thread, with this hand when it has results.
     """
 
-    def __init__(self, owner: Owner, job: Job, tell: Callable[[Hand], None]) -> None:
-        super().__init__(owner, Slate(-1))
+    def __init__(self, stage_port: StagePort, job: Job, tell: Callable[[WorkerHandle], None]) -> None:
+        super().__init__(stage_port, StatusPage(-1))
         self._tasks = LocalChannel()
         self._results = LocalChannel(lambda: tell(self))
         self._parts = threading.Semaphore(_PARTS)
         self._abandoned = False
         self._process = os.getpid()
-        self._thread = start_thread(f"conveyor {owner.stage}", self._work, job)
+        self._thread = start_thread(f"conveyor {stage_port.stage}", self._work, job)
 
     def _work(self, job: Job) -> None:
-        serve(job, self._tasks, self._put, self.slate, here=True)
+        serve(job, self._tasks, self._put, self.status_page, here=True)
 
     def _put(self, message: Any) -> None:
         leave_if_forked(self._process)
@@ -57,7 +57,7 @@ class ThreadHand(Hand):
         self._results.put(message)
 
     @property
-    def token(self) -> Hand:
+    def token(self) -> WorkerHandle:
         """This hand."""
         return self
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .world import Poller
+from .poller import Poller
 
-__all__ = ["Life"]
+__all__ = ["WorkerTransport"]
 
 
-class Life:
+class WorkerTransport:
     """How a worker is reached, and how it ends."""
 
     pid = 0

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .handle import Hand
+from .handle import WorkerHandle
 
-__all__ = ["WorkerAccount", "account_of", "peak_memory"]
+__all__ = ["WorkerAccount", "WorkerStats", "peak_memory", "stats_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerAccount:
+class WorkerStats:
     """One worker's figures."""
 
     pid: int
@@ -35,18 +33,22 @@ class WorkerAccount:
     """Bytes; 0: not known."""
 
 
-def account_of(hand: Hand, memory: int, end: str = "", gone: bool = True) -> WorkerAccount:
+WorkerAccount = WorkerStats
+"""Its former name, which stands in pickles."""
+
+
+def stats_of(handle: WorkerHandle, memory: int, end: str = "", gone: bool = True) -> WorkerStats:
     """What the hand's slate says."""
-    slate = hand.slate
-    now = hand.now()
-    return WorkerAccount(
-        pid=hand.pid,
-        items=slate.items,
+    status_page = handle.status_page
+    now = handle.now()
+    return WorkerStats(
+        pid=handle.pid,
+        items=status_page.items,
         # One that was told to leave before it was ready has done nothing but start.
-        start_seconds=max((hand.ready_at if hand.ready else now) - hand.started, 0.0),
-        busy_seconds=slate.busy * 1e-9,
-        wait_seconds=slate.waited * 1e-9,
-        born=hand.started,
+        start_seconds=max((handle.ready_at if handle.ready else now) - handle.started, 0.0),
+        busy_seconds=status_page.busy * 1e-9,
+        wait_seconds=status_page.waited * 1e-9,
+        born=handle.started,
         died=now if gone else None,
         end=end,
         peak_memory=memory,

@@ -3,54 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from ..base.clock import Clock
+from ..graph.stage import Where
 from ..sources.source import Source
+from ..worker.serve import Job
+from .handle import WorkerHandle
+from .poller import Poller
+from .stage_port import StagePort
 
-if TYPE_CHECKING:
-    from ..graph.stage import Where
-    from ..worker.serve import Job
-    from .handle import Hand
-    from .stage_port import Owner
-
-__all__ = ["Poller", "Workforce", "World"]
-
-
-class Poller(Protocol):
-    """Waits for input, results, deaths, the outlet's reader and wake-ups, whichever is first."""
-
-    def add(self, results: Any, death: Any) -> None:
-        """Watch a worker: where its results come, and what tells of its death."""
-        ...
-
-    def remove(self, results: Any, death: Any) -> None:
-        """Watch a worker no more."""
-        ...
-
-    def listen(self, results: Any, wanted: bool) -> None:
-        """Say whether results there are wanted now."""
-        ...
-
-    def set_source(self, fd: int | None) -> None:
-        """Watch this descriptor as the source of input; None: no input is wanted now."""
-        ...
-
-    def pause(self, seconds: float) -> None:
-        """Let time pass, and results come; anything else ends it early."""
-        ...
-
-    def wait(self, seconds: float) -> set[Any]:
-        """What something happened to, within that time; empty if nothing did."""
-        ...
-
-    def wake(self) -> None:
-        """End a wait at once. Safe in a signal handler."""
-        ...
-
-    def close(self) -> None:
-        """Let go of what it holds."""
-        ...
+__all__ = ["Workforce", "World"]
 
 
 class Workforce(Protocol):
@@ -64,7 +27,7 @@ class Workforce(Protocol):
         """
         ...
 
-    def start_worker(self, owner: Owner, job: Job, where: Where) -> Hand:
+    def start_worker(self, stage_port: StagePort, job: Job, where: Where) -> WorkerHandle:
         """Start a worker; see `Desk.start_worker`."""
         ...
 
@@ -101,7 +64,9 @@ class World(Clock, Protocol):
         """
         ...
 
-    def workforce(self, tell: Callable[[Hand], None], failed: Callable[[BaseException], None]) -> Workforce:
+    def workforce(
+        self, tell: Callable[[WorkerHandle], None], failed: Callable[[BaseException], None]
+    ) -> Workforce:
         """What starts the workers of a run.
 
         Args:
@@ -115,6 +80,6 @@ class World(Clock, Protocol):
         """Whether one of these channels has something, within so many seconds; keeps the processor meanwhile."""
         ...
 
-    def likely_cause(self, exitcode: int | None) -> str:
+    def exit_cause(self, exitcode: int | None) -> str:
         """What is likely to have killed a worker just now; empty if nothing is known."""
         ...

@@ -11,7 +11,7 @@ from ...errors import NotSupported
 from ..worker.messages import AGAIN, DROPPED, LEFT, PART, READY, SLOW, VALUE, Unreadable, kind_of
 from ..worker.serve import Job, Worker
 from .death import Moment
-from .simulated_slate import SimulatedSlate
+from .simulated_status_page import SimulatedStatusPage
 
 if TYPE_CHECKING:
     from .simulated_world import SimulatedWorld
@@ -51,13 +51,13 @@ class Agent:
         job: Job,
         stage: str,
         is_process: bool,
-        slate: SimulatedSlate,
+        status_page: SimulatedStatusPage,
         tell: Callable[[], None] | None,
     ) -> None:
         self._world = world
         self._stage = stage
         self._is_process = is_process
-        self._slate = slate
+        self._status_page = status_page
         self._tell = tell
         self.tasks: deque[Any] = deque()
         """Messages that it has not taken."""
@@ -101,19 +101,19 @@ class Agent:
 
     def note_setup(self, begins: bool) -> None:
         """Its setup begins, or is done."""
-        self.note(lambda: self._slate.note_setup(begins))
+        self.note(lambda: self._status_page.note_setup(begins))
 
     def note_teardown(self) -> None:
         """Its teardown begins."""
-        self.note(self._slate.note_teardown)
+        self.note(self._status_page.note_teardown)
 
     def note_link(self, position: int) -> None:
         """Say which of its functions is at work."""
-        self.note(lambda: self._slate.note_link(position))
+        self.note(lambda: self._status_page.note_link(position))
 
     def note_attempt(self, number: int) -> None:
         """Say how often it has begun the item in hand."""
-        self.note(lambda: self._slate.note_attempt(number))
+        self.note(lambda: self._status_page.note_attempt(number))
 
     def meter(self) -> Agent:
         """What counts its items."""
@@ -127,24 +127,24 @@ class Agent:
 
     def idle(self) -> None:
         """No item is in hand."""
-        self.note(self._slate.idle)
+        self.note(self._status_page.idle)
 
     def begin(self) -> None:
         """An item has come."""
         self._began = self.time
-        self.note(self._slate.begin)
+        self.note(self._status_page.begin)
 
     def pause(self) -> None:
         """The item in hand is put aside."""
         self._spend()
-        self.note(self._slate.pause)
+        self.note(self._status_page.pause)
 
     def lap(self) -> int:
         """The item in hand is done."""
         began, ended = self._began, self.time
         self._began = ended
-        self.note(lambda: self._slate.end_item(began, ended))
-        return self._slate.is_slow(ended - began)
+        self.note(lambda: self._status_page.end_item(began, ended))
+        return self._status_page.is_slow(ended - began)
 
     # -- what it says -----------------------------------------------------------------------------------------------
 
@@ -210,7 +210,7 @@ class Agent:
         """Its steps. Between two of them it waits for the world, and may die."""
         world = self._world
         world.moved()
-        self._slate.arrive()
+        self._status_page.arrive()
         worker = Worker(job, self._say, self, not self._is_process, self, world.part_size)
         self.time = world.time
         goes_on = worker.set_up()
@@ -248,7 +248,7 @@ class Agent:
         yield from self._say_it("call")
         self.holding = False
         self._items = []
-        return goes_on and not self._slate.unwanted
+        return goes_on and not self._status_page.unwanted
 
     @staticmethod
     def _items_of(message: Any) -> list[Any]:
@@ -283,7 +283,7 @@ class Agent:
                 write()
                 continue
             is_part = kind_of(message) == PART
-            if is_part and self._slate.unwanted:
+            if is_part and self._status_page.unwanted:
                 script.clear()  # the worker looks before it sends them, and leaves
                 return
             while is_part and not self._is_process and self._parts >= _PARTS:

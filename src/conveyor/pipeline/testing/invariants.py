@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ..base.phase import Phase
 from ..engine.engine import Engine
-from ..flow.chunk import Run
+from ..flow.chunk import Chunk
 from ..operators.work import WorkNode
 from .broken import Broken
 from .simulated_worker import SimulatedWorker
@@ -26,33 +26,35 @@ def check_engine(engine: Engine) -> None:
         check_stage(node)
 
 
-def _places(node: WorkNode) -> Iterator[tuple[str, Iterable[Run]]]:
+def _places(node: WorkNode) -> Iterator[tuple[str, Iterable[Chunk]]]:
     """The runs that miss results, by where they are; those that wait for a worker come first."""
     yield "waiting", node._waiting  # pyright: ignore[reportPrivateUsage]
     for waiting in node._keyed:  # pyright: ignore[reportPrivateUsage]
         yield "waiting", waiting
-    yield "to be tried again later", (run for _, _, run in node._later)  # pyright: ignore[reportPrivateUsage]
+    yield "to be tried again later", (chunk for _, _, chunk in node._later)  # pyright: ignore[reportPrivateUsage]
     yield "to be tried again", node._again  # pyright: ignore[reportPrivateUsage]
-    for hand in node.crew.hands:
-        yield "with a worker", hand._runs  # pyright: ignore[reportPrivateUsage]
+    for handle in node.pool.handles:
+        yield "with a worker", handle._chunks  # pyright: ignore[reportPrivateUsage]
 
 
 def _held(node: WorkNode) -> tuple[dict[int, str], int]:
     """Where each run is that misses results, by its `id`; and how many items wait for a worker."""
-    runs = node.window._runs  # pyright: ignore[reportPrivateUsage]
+    chunks = node.window._chunks  # pyright: ignore[reportPrivateUsage]
     seen: dict[int, str] = {}
     waiting = 0
     for place, there in _places(node):
-        for run in there:
+        for chunk in there:
             if place == "waiting":
-                waiting += run.count
-            if id(run) in seen:
-                raise Broken(f"stage {node.stage!r}: items {run.start}… are {place}, and {seen[id(run)]}")
-            seen[id(run)] = place
-            if runs.get(run.start) is not run and not node.closed:  # what is closed has given them up
-                raise Broken(f"stage {node.stage!r}: items {run.start}… are {place}, and nobody holds them")
-            if len(run.results) >= run.count:
-                raise Broken(f"stage {node.stage!r}: items {run.start}… have their results, and are {place}")
+                waiting += chunk.count
+            if id(chunk) in seen:
+                raise Broken(f"stage {node.stage!r}: items {chunk.start}… are {place}, and {seen[id(chunk)]}")
+            seen[id(chunk)] = place
+            if chunks.get(chunk.start) is not chunk and not node.closed:  # what is closed has given them up
+                raise Broken(f"stage {node.stage!r}: items {chunk.start}… are {place}, and nobody holds them")
+            if len(chunk.results) >= chunk.count:
+                raise Broken(
+                    f"stage {node.stage!r}: items {chunk.start}… have their results, and are {place}"
+                )
     return seen, waiting
 
 
@@ -63,24 +65,24 @@ def check_stage(node: WorkNode) -> None:
         Broken: something does not fit together.
     """
     window = node.window
-    runs: dict[int, Run] = window._runs  # pyright: ignore[reportPrivateUsage]
+    chunks: dict[int, Chunk] = window._chunks  # pyright: ignore[reportPrivateUsage]
     seen, waiting = _held(node)
     items = pending = weight = after = 0
-    for start in sorted(runs):
-        run = runs[start]
-        count, done = run.count, len(run.results)
-        if run.start != start or start < after:
+    for start in sorted(chunks):
+        chunk = chunks[start]
+        count, done = chunk.count, len(chunk.results)
+        if chunk.start != start or start < after:
             raise Broken(f"stage {node.stage!r}: items {start}… are held twice")
-        if done < count and id(run) not in seen:
+        if done < count and id(chunk) not in seen:
             raise Broken(f"stage {node.stage!r}: items {start}… are nowhere")
-        if not 0 <= run.released <= done <= count:
+        if not 0 <= chunk.released <= done <= count:
             raise Broken(
-                f"stage {node.stage!r}: items {start}… have {done} results, {run.released} of them gone"
+                f"stage {node.stage!r}: items {start}… have {done} results, {chunk.released} of them gone"
             )
         after = start + count
         items += count
-        pending += done - run.released
-        weight += run.weight
+        pending += done - chunk.released
+        weight += chunk.weight
     most: int = window._max_items  # pyright: ignore[reportPrivateUsage]
     found = (items, pending, weight, waiting)
     counted = (window.items, window.pending, window.bytes, node._available)  # pyright: ignore[reportPrivateUsage]
@@ -89,14 +91,14 @@ def check_stage(node: WorkNode) -> None:
         raise Broken(f"stage {node.stage!r}: {what}: {found}, and it counts {counted}")
     if items > most or after > node.taken:
         raise Broken(f"stage {node.stage!r}: it holds {items} items up to {after - 1}, and may hold {most}")
-    for hand in node.crew.hands:
+    for handle in node.pool.handles:
         given = 0
-        for run in hand._runs:  # pyright: ignore[reportPrivateUsage]
-            given += run.count - len(run.results)
-        if given != hand.outstanding:
-            raise Broken(f"stage {node.stage!r}: a worker has {given} items, and {hand.outstanding} count")
-        if isinstance(hand, SimulatedWorker) and not hand.agent.ended and not node.closed:
-            there = hand.has()
+        for chunk in handle._chunks:  # pyright: ignore[reportPrivateUsage]
+            given += chunk.count - len(chunk.results)
+        if given != handle.outstanding:
+            raise Broken(f"stage {node.stage!r}: a worker has {given} items, and {handle.outstanding} count")
+        if isinstance(handle, SimulatedWorker) and not handle.agent.ended and not node.closed:
+            there = handle.has()
             if there != given:
                 raise Broken(
                     f"stage {node.stage!r}: a worker has {there} items, and is thought to have {given}"

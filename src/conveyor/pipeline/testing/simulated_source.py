@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..sources.buffered import Fed
+from ..sources.buffered import BufferedSource
 
 if TYPE_CHECKING:
     from .simulated_world import SimulatedWorld
@@ -15,7 +15,7 @@ __all__ = ["SimulatedSource"]
 _NEVER = float("inf")
 
 
-class SimulatedSource(Fed):
+class SimulatedSource(BufferedSource):
     """What a source brings that may block, such as a generator: read by an actor of its own, no further than is wanted.
 
     Args:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..supervise.handle import Hand
-from ..supervise.stage_port import Owner
+from ..supervise.handle import WorkerHandle
+from ..supervise.stage_port import StagePort
 from ..worker.messages import BROKEN, PART, STOP, STRANDED, TORN, is_stop, kind_of
 from ..worker.serve import Job
 from .agent import Agent, across, is_word
-from .simulated_slate import SimulatedSlate
+from .simulated_status_page import SimulatedStatusPage
 
 if TYPE_CHECKING:
-    from ..supervise.world import Poller
+    from ..supervise.poller import Poller
     from .simulated_world import SimulatedWorld
 
 __all__ = ["SimulatedWorker"]
@@ -25,7 +25,7 @@ _OF_ITSELF = (BROKEN, STRANDED, TORN)
 _LEAVE_SECONDS = 5.0
 
 
-class SimulatedWorker(Hand):
+class SimulatedWorker(WorkerHandle):
     """A worker that lives in a simulated world, in the way of a process or of a thread.
 
     Args:
@@ -39,13 +39,13 @@ class SimulatedWorker(Hand):
     def __init__(
         self,
         world: SimulatedWorld,
-        owner: Owner,
+        stage_port: StagePort,
         job: Job,
         is_process: bool,
-        tell: Callable[[Hand], None],
+        tell: Callable[[WorkerHandle], None],
     ) -> None:
-        slate = SimulatedSlate(world.now)
-        super().__init__(owner, slate)
+        status_page = SimulatedStatusPage(world.now)
+        super().__init__(stage_port, status_page)
         self._world = world
         self.tells_again = self.can_die = self._is_process = is_process
         self.pid = world.next_pid() if is_process else 0
@@ -53,7 +53,7 @@ class SimulatedWorker(Hand):
         self.closed = False
         """Whether it was waited for, and let go of."""
         told = None if is_process else lambda: tell(self)
-        self.agent = Agent(world, job, owner.stage, is_process, slate, told)
+        self.agent = Agent(world, job, stage_port.stage, is_process, status_page, told)
         """Its own side."""
         self.channel = self.agent.results if is_process else None
         tokens: tuple[Any, Any] = world.tokens() if is_process else (self, self)
@@ -91,7 +91,7 @@ class SimulatedWorker(Hand):
 
     def last_words(self) -> str | None:
         """What it wrote before it ran any code of conveyor's; None: it has run some, or is no process."""
-        return "" if self._is_process and not self.slate.arrived else None
+        return "" if self._is_process and not self.status_page.arrived else None
 
     # -- messages -----------------------------------------------------------------------------------------
 
@@ -161,7 +161,7 @@ class SimulatedWorker(Hand):
             self._abandoned = True
             self._recall()
         if not self.agent.ended:
-            self._world.note(f"{self._owner.stage}: is killed")
+            self._world.note(f"{self._stage_port.stage}: is killed")
             self.agent.end(_SIGKILL)
 
     def gone(self) -> bool:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ...errors import NotSupported
 from ..graph.stage import Where
 from ..sources.source import IterableSource, Source
-from ..supervise.handle import Hand
-from ..supervise.stage_port import Owner
+from ..supervise.handle import WorkerHandle
+from ..supervise.stage_port import StagePort
 from ..worker.functions import PART_SIZE
 from ..worker.serve import Job
 from .fate import Fate
@@ -117,13 +117,13 @@ class SimulatedWorld:
         return SimulatedPoller(self)
 
     def workforce(
-        self, tell: Callable[[Hand], None], failed: Callable[[BaseException], None]
+        self, tell: Callable[[WorkerHandle], None], failed: Callable[[BaseException], None]
     ) -> SimulatedWorld:
         """What starts the workers of a run: this world, which has one."""
         self._tell = tell
         return self
 
-    def likely_cause(self, exitcode: int | None) -> str:
+    def exit_cause(self, exitcode: int | None) -> str:
         """Nothing is known of what killed a worker."""
         return ""
 
@@ -132,17 +132,17 @@ class SimulatedWorld:
     def get_ready(self, jobs: list[Job]) -> None:
         """Nothing is to be got ready."""
 
-    def start_worker(self, owner: Owner, job: Job, where: Where) -> SimulatedWorker:
+    def start_worker(self, stage_port: StagePort, job: Job, where: Where) -> SimulatedWorker:
         """Start a worker."""
         if where == "coroutines":
             raise NotSupported(
-                f"stage {owner.stage!r} is an async def, and a simulated world has no event loop; "
+                f"stage {stage_port.stage!r} is an async def, and a simulated world has no event loop; "
                 "give a plain function that does the same, or run the pipeline with real workers"
             )
         self.moved()
         if where == "processes":
-            job = self.copy_of(job, owner.stage)
-        worker = SimulatedWorker(self, owner, job, where == "processes", self._tell)
+            job = self.copy_of(job, stage_port.stage)
+        worker = SimulatedWorker(self, stage_port, job, where == "processes", self._tell)
         self.workers.append(worker)
         self.agents.append(worker.agent)
         return worker

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from ..base.clock import SYSTEM, Clock
 from ..base.weight import weigh
 
-__all__ = ["NOTHING", "PART_SIZE", "Chain", "Kind", "Link", "Many", "is_worker_class"]
+__all__ = ["NOTHING", "PART_SIZE", "FunctionChain", "FunctionStep", "Kind", "Many", "is_worker_class"]
 
 Kind: TypeAlias = Literal["map", "filter", "flat_map"]
 
@@ -42,7 +42,7 @@ class Many(list[Any]):
     __slots__ = ()
 
 
-class Link(NamedTuple):
+class FunctionStep(NamedTuple):
     """One function of a chain."""
 
     kind: Kind
@@ -59,7 +59,7 @@ def _tell_nobody(_: int) -> None:
     pass
 
 
-class Chain:
+class FunctionChain:
     """Functions ready to be called.
 
     Args:
@@ -73,7 +73,7 @@ class Chain:
 
     def __init__(
         self,
-        links: tuple[Link, ...],
+        links: tuple[FunctionStep, ...],
         part: Callable[[list[Any]], None],
         mark: Callable[[int], None],
         eager: bool = False,

@@ -22,7 +22,7 @@ __all__ = [
     "FAILED",
     "LEFT",
     "LENT",
-    "MANY",
+    "MULTI_RESULT",
     "PART",
     "READY",
     "SLOW",
@@ -41,7 +41,7 @@ VALUE: Final = 0
 """`(VALUE, item)`: an item or a result that is a tuple itself."""
 DROPPED: Final = 1
 """`(DROPPED,)`: the item has no result: a filter left it out."""
-MANY: Final = 2
+MULTI_RESULT: Final = 2
 """`(MANY, [values])`: the item's results, or the rest of them."""
 PART: Final = 3
 """`(PART,)`: the next message is a list of some of the item's results; more follow. By itself, so that those which

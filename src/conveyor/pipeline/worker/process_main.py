@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ...queues.queue import Queue
     from .main_module import MainModule
     from .sealed import Sealed
-    from .status_page import Slate
+    from .status_page import StatusPage
 
 __all__ = ["Surroundings", "detach", "die_with_parent", "work", "work_anew", "work_as_child"]
 
@@ -41,7 +41,7 @@ def work(
     surroundings: Surroundings,
     tasks: Queue[object],
     results: Queue[object],
-    slate: Slate,
+    status_page: StatusPage,
 ) -> None:
     """Apply the job's functions to what comes, until told to stop; for a process that has been cut off by `detach`.
 
@@ -52,7 +52,7 @@ def work(
         slate: where to write figures.
     """
     _redirect(surroundings)
-    slate.catch_crashes()
+    status_page.catch_crashes()
     try:
         job = get_job()
     except Stranded as error:
@@ -65,17 +65,21 @@ def work(
         tasks.close()
 
     os.register_at_fork(after_in_child=close_in_child)
-    serve(job, tasks, results.put, slate)
+    serve(job, tasks, results.put, status_page)
 
 
 def work_as_child(
-    job: Job, surroundings: Surroundings, tasks: Queue[object], results: Queue[object], slate: Slate
+    job: Job,
+    surroundings: Surroundings,
+    tasks: Queue[object],
+    results: Queue[object],
+    status_page: StatusPage,
 ) -> None:
     """Work in a process that was forked of the program; see `work`."""
-    slate.arrive()
+    status_page.arrive()
     detach()
     die_with_parent(surroundings.by_main_thread)
-    work(lambda: job, surroundings, tasks, results, slate)
+    work(lambda: job, surroundings, tasks, results, status_page)
 
 
 def work_anew(
@@ -85,7 +89,7 @@ def work_anew(
     stderr: Descriptor | None,
     tasks: Queue[object],
     results: Queue[object],
-    slate: Slate,
+    status_page: StatusPage,
 ) -> None:
     """Work in a process that shares no memory with the program: it was started by spawn or by a fork server.
 
@@ -95,7 +99,7 @@ def work_anew(
         stderr: standard error, if what was written there until now has been kept back; else None.
         surroundings, tasks, results, slate: as for `work`.
     """
-    slate.arrive()
+    status_page.arrive()
     if stderr is not None:
         _speak(stderr.detach())
     detach()
@@ -105,7 +109,7 @@ def work_anew(
         main.load()
         return main.open(job)
 
-    work(get_job, surroundings, tasks, results, slate)
+    work(get_job, surroundings, tasks, results, status_page)
 
 
 def detach() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from ...errors import Empty
 from ..base.clock import SYSTEM, Clock
 from .failing import tell_failure
-from .functions import NOTHING, PART_SIZE, Chain, Link, Many
+from .functions import NOTHING, PART_SIZE, FunctionChain, FunctionStep, Many
 from .messages import (
     AGAIN,
     BROKEN,
@@ -20,7 +20,7 @@ from .messages import (
     FAILED,
     LEFT,
     LENT,
-    MANY,
+    MULTI_RESULT,
     PART,
     READY,
     SLOW,
@@ -38,7 +38,7 @@ __all__ = ["Job", "Tasks", "Worker", "back_off", "leave_if_forked", "serve", "un
 class Job:
     """What a worker is to do."""
 
-    links: tuple[Link, ...]
+    links: tuple[FunctionStep, ...]
     retries: int = 0
     """How often the worker itself tries an item again; the engine does it otherwise."""
     backoff: float = 0.0
@@ -77,7 +77,7 @@ def back_off(seconds: float, attempt: int, uniform: Callable[[float, float], flo
 
 
 def serve(
-    job: Job, tasks: Tasks, put: Callable[[Any], None], slate: StatusWriter, here: bool = False
+    job: Job, tasks: Tasks, put: Callable[[Any], None], status_page: StatusWriter, here: bool = False
 ) -> None:
     """Apply the job's functions to what comes, until told to stop.
 
@@ -88,7 +88,7 @@ def serve(
         slate: where to write what is done when, and which of several functions is at work, also for the case of death.
         here: the engine is in this process.
     """
-    worker = Worker(job, put, slate, here)
+    worker = Worker(job, put, status_page, here)
     try:
         if worker.set_up():
             worker.work(tasks)
@@ -109,47 +109,47 @@ class Worker:
         self,
         job: Job,
         put: Callable[[Any], None],
-        slate: StatusWriter,
+        status_page: StatusWriter,
         here: bool = False,
         clock: Clock = SYSTEM,
         part_size: int = PART_SIZE,
     ) -> None:
         self._put = put
-        self._slate = slate
+        self._status_page = status_page
         self._here = here
         self._clock = clock
-        self._chain = Chain(job.links, self._part, slate.note_link, job.eager, clock, part_size)
+        self._chain = FunctionChain(job.links, self._part, status_page.note_link, job.eager, clock, part_size)
         self._job = job
         self._meter: LapCounter | None = None
 
     def _part(self, values: list[Any]) -> None:
-        if self._slate.unwanted:
+        if self._status_page.unwanted:
             raise _Unwanted
         self._put((PART,))
         try:
             self._put(values)
         except Exception as error:
-            error.add_note(unsendable((MANY, values)))
+            error.add_note(unsendable((MULTI_RESULT, values)))
             self._put([])  # or what comes next would be taken for them
             raise
 
     def set_up(self) -> bool:
         """Make what is to be made and set it up; returns whether it can work. `tear_down` is to follow in any case."""
-        self._slate.note_setup(True)
+        self._status_page.note_setup(True)
         try:
             self._chain.set_up()
         except BaseException as error:
             tell_failure(self._put, BROKEN, self._chain.position, 1, error, self._here)
             return False
-        self._slate.note_setup(False)
+        self._status_page.note_setup(False)
         self._put((READY,))
-        self._meter = self._slate.meter()
+        self._meter = self._status_page.meter()
         return True
 
     def tear_down(self) -> None:
         """Tear down what was set up, and say the last word."""
         put, here = self._put, self._here
-        self._slate.note_teardown()
+        self._status_page.note_teardown()
         self._chain.tear_down(lambda position, error: tell_failure(put, TORN, position, 1, error, here))
         put((LEFT,))
 
@@ -168,7 +168,7 @@ class Worker:
         get, lap = tasks.get, meter.lap
         pid = os.getpid()
         insisting = (
-            _Insisting(self._job, chain, meter, self._clock, self._slate) if self._job.retries else None
+            _Insisting(self._job, chain, meter, self._clock, self._status_page) if self._job.retries else None
         )
         call = chain.call if insisting is None else insisting.call
         while True:
@@ -198,7 +198,7 @@ class Worker:
                 elif result is NOTHING:
                     result = (DROPPED,)
                 elif type(result) is Many:
-                    result = (MANY, list(result))
+                    result = (MULTI_RESULT, list(result))
                 try:
                     put(result)
                 except Exception as error:
@@ -232,7 +232,7 @@ class _Single:
         return message
 
 
-def _put_failure(error: BaseException, chain: Chain, put: Callable[[Any], None], here: bool) -> None:
+def _put_failure(error: BaseException, chain: FunctionChain, put: Callable[[Any], None], here: bool) -> None:
     attempts = getattr(error, "_conveyor_attempts", 1)
     tell_failure(put, FAILED, chain.position, attempts, error, here)
 
@@ -243,7 +243,7 @@ def unsendable(message: Any) -> str:
     if type(message) is tuple:
         parts: tuple[Any, ...] = message  # pyright: ignore[reportUnknownVariableType]
         kind, result = parts[0], parts[-1]
-    what = "one of the results" if kind == MANY else f"the result, of type {type(result).__name__},"
+    what = "one of the results" if kind == MULTI_RESULT else f"the result, of type {type(result).__name__},"
     text = f"{what} cannot be sent to the program"
     if isinstance(result, Iterator):
         text += " (give a list, or say flat_map() if its values are to go on one by one)"
@@ -266,12 +266,14 @@ def leave_if_forked(pid: int) -> None:
 class _Insisting:
     """Tries an item again by itself, for the next one of its key must wait for it."""
 
-    def __init__(self, job: Job, chain: Chain, meter: LapCounter, clock: Clock, slate: StatusWriter) -> None:
+    def __init__(
+        self, job: Job, chain: FunctionChain, meter: LapCounter, clock: Clock, status_page: StatusWriter
+    ) -> None:
         self._clock = clock
         self._job = job
         self._chain = chain
         self._meter = meter
-        self._slate = slate
+        self._status_page = status_page
         self.tried = 0
         """How often others have tried the next item."""
 
@@ -281,7 +283,7 @@ class _Insisting:
         tried, self.tried = self.tried, 0
         most = self._job.retries + 1 - tried
         for attempt in range(1, most + 1):
-            self._slate.note_attempt(attempt)
+            self._status_page.note_attempt(attempt)
             try:
                 return self._chain.call(item)
             except Exception as error:

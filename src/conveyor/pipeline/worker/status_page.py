@@ -15,7 +15,7 @@ from ..._native import Meter
 if TYPE_CHECKING:
     from ..._memory.passing import Descriptor
 
-__all__ = ["STEPS", "Slate", "step_seconds"]
+__all__ = ["STEPS", "StatusPage", "step_seconds"]
 
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
 # As in core/include/conveyor/worker/meter.hpp.
@@ -35,7 +35,7 @@ def step_seconds(step: int) -> float:
     return (low + 2.0 ** (step // 4 - 3)) * 1e-9
 
 
-class Slate:
+class StatusPage:
     """Figures of one worker, and where native code crashed it.
 
     The engine makes one for each worker and passes it on; it outlives the worker.
@@ -182,5 +182,5 @@ class Slate:
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120 - no Path on the way up
 
 
-def _received(duplicate: Descriptor) -> Slate:
-    return Slate(duplicate.detach())
+def _received(duplicate: Descriptor) -> StatusPage:
+    return StatusPage(duplicate.detach())

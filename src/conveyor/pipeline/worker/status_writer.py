@@ -28,7 +28,7 @@ class LapCounter(Protocol):
 
 
 class StatusWriter(Protocol):
-    """What a worker writes to; `Slate` is one in shared memory."""
+    """What a worker writes to; `StatusPage` is one in shared memory."""
 
     def note_setup(self, begins: bool) -> None:
         """Its setup begins, or is done."""

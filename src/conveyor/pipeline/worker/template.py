@@ -26,7 +26,7 @@ from .serve import Job
 if TYPE_CHECKING:
     from ...queues.queue import Queue
     from .sealed import Sealed
-    from .status_page import Slate
+    from .status_page import StatusPage
 
 __all__ = ["MOST_BYTES", "REAP", "START", "STATUS", "Inherited", "serve_template", "work_as_copy"]
 
@@ -189,7 +189,7 @@ def serve_template(
     _this.serve()
 
 
-def work_as_copy(place: int, sealed: Sealed[tuple[Queue[object], Queue[object], Slate]]) -> None:
+def work_as_copy(place: int, sealed: Sealed[tuple[Queue[object], Queue[object], StatusPage]]) -> None:
     """The main function of a worker that was forked of a template.
 
     Args:
@@ -198,10 +198,10 @@ def work_as_copy(place: int, sealed: Sealed[tuple[Queue[object], Queue[object], 
     """
     assert _this is not None
     _this.become_worker()
-    tasks, results, slate = sealed.open()
-    slate.arrive()
+    tasks, results, status_page = sealed.open()
+    status_page.arrive()
     job = _this.jobs[place]
-    work(lambda: job, _this.surroundings, tasks, results, slate)
+    work(lambda: job, _this.surroundings, tasks, results, status_page)
 
 
 def _tell(status: int, number: int) -> None:

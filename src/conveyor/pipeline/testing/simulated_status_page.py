@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..worker.status_page import STEPS, Slate
+from ..worker.status_page import STEPS, StatusPage
 
-__all__ = ["SimulatedSlate"]
+__all__ = ["SimulatedStatusPage"]
 
 _NANO = 1_000_000_000
 
 
-class SimulatedSlate(Slate):
+class SimulatedStatusPage(StatusPage):
     """A slate without shared memory.
 
     Args:
@@ -19,7 +19,7 @@ class SimulatedSlate(Slate):
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
-        # No mapping: what `Slate` reads there is kept in the attributes below.
+        # No mapping: what `StatusPage` reads there is kept in the attributes below.
         self._now = now
         self._since = self._setup_since = self._teardown_since = self._last = 0.0
         self._busy = self._waited = self._items = self._above = self._position = 0
