@@ -69,7 +69,7 @@ class Bench:
             kind.split()[-1]
         ]
         self.now = self.world.now
-        self.window = ReorderBuffer(True, 1000, 1 << 30)
+        self.buffer = ReorderBuffer(True, 1000, 1 << 30)
         self.failures: list[Failure] = []
         self.out: list[Any] = []
         self.errors: list[BaseException] = []
@@ -84,21 +84,21 @@ class Bench:
 
     def give(self, *items: int) -> Chunk:
         """Give it these."""
-        run = Chunk(self._given, list(items))
-        self._given += run.count
-        self.window.add(run)
-        self.handle.give(run)
-        return run
+        chunk = Chunk(self._given, list(items))
+        self._given += chunk.count
+        self.buffer.add(chunk)
+        self.handle.give(chunk)
+        return chunk
 
     def until(self, condition: Callable[[], object]) -> None:
         """Collect what it says until this is so."""
         end = self.now() + _GUARD_SECONDS
         while True:
             self.handle.collect()
-            self.out += self.window.release()[0]
+            self.out += self.buffer.release()[0]
             if condition():
                 return
-            assert self.now() < end, f"{self.out} are there, and {self.hand.outstanding} are not"
+            assert self.now() < end, f"{self.out} are there, and {self.handle.outstanding} are not"
             self.world.sleep(_LOOK_SECONDS)
 
     def close(self) -> None:
@@ -115,21 +115,21 @@ class Bench:
 
     # -- as the owner of a worker ----------------------------------------------------------------------------
 
-    def grown(self, run: Chunk, count: int, by: int) -> None:
-        self.window.grown(run, count, by)
+    def grown(self, chunk: Chunk, count: int, by: int) -> None:
+        self.buffer.grown(chunk, count, by)
 
-    def split(self, run: Chunk, number: int) -> Chunk:
-        return self.window.split(run, number)
+    def split(self, chunk: Chunk, number: int) -> Chunk:
+        return self.buffer.split(chunk, number)
 
-    def come_back(self, runs: list[Chunk]) -> None:
+    def come_back(self, chunks: list[Chunk], slot: int | None = None) -> None:
         raise AssertionError("the stage was not closed")
 
-    def spread(self, origin: Any, count: int) -> None:
+    def fanned_out(self, origin: Any, count: int) -> None:
         raise AssertionError("nobody keeps account")
 
-    def failed(self, failure: Failure, link: int, released: bool, tried: int) -> tuple[bool, Any]:
+    def failed(self, failure: Failure, link: int, released: bool, tried: int) -> Any:
         self.failures.append(failure)
-        return False, NO_RESULT
+        return NO_RESULT
 
-    def retry(self, run: Chunk, failure: Failure) -> None:
+    def retry(self, chunk: Chunk, verdict: Any) -> None:
         raise AssertionError("nothing is tried again")

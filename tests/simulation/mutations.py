@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from conveyor.pipeline.engine.failure_policy import FailurePolicy
+from conveyor.pipeline.flow.ledger import Ledger
 from conveyor.pipeline.flow.reorder_buffer import ReorderBuffer
 from conveyor.pipeline.operators.inline import TeeNode
 from conveyor.pipeline.operators.node import Node
@@ -28,7 +30,7 @@ class Mutation:
     """A piece of one function, and what is put in its place."""
 
     what: str
-    stage_port: Any
+    owner: Any
     function: str
     old: str
     new: str
@@ -38,19 +40,17 @@ class Mutation:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """In the block, the function is the broken one."""
-        true = inspect.getattr_static(self.stage_port, self.function)
+        true = inspect.getattr_static(self.owner, self.function)
         source = textwrap.dedent(inspect.getsource(true))
         assert source.count(self.old) == 1, f"{self.what}: the function no longer has {self.old!r} once"
-        module = (
-            sys.modules[self.stage_port.__module__] if isinstance(self.stage_port, type) else self.stage_port
-        )
+        module = sys.modules[self.owner.__module__] if isinstance(self.owner, type) else self.owner
         names: dict[str, Any] = {}
         exec(f"from __future__ import annotations\n{source.replace(self.old, self.new)}", vars(module), names)
-        setattr(self.stage_port, self.function, names[self.function])
+        setattr(self.owner, self.function, names[self.function])
         try:
             yield
         finally:
-            setattr(self.stage_port, self.function, true)
+            setattr(self.owner, self.function, true)
 
 
 MUTATIONS = [
@@ -71,9 +71,9 @@ MUTATIONS = [
     Mutation(
         "the results of a dead worker are not collected",
         WorkerPool,
-        "_bury",
-        "hand.collect()\n",
-        "pass\n",
+        "_settle_dead_worker",
+        "    handle.collect()\n    node.gather()\n    self.hear(handle)\n",
+        "    handle.collect = lambda: 0\n    self.hear(handle)\n",
         first=2273,
     ),
     Mutation(
@@ -85,23 +85,23 @@ MUTATIONS = [
     ),
     Mutation(
         "what a dead worker had not begun is forgotten",
-        WorkerPool,
-        "_bury",
-        "hand.status_page.attempts(handle.finished)) + back",
-        "hand.status_page.attempts(handle.finished))",
+        WorkerHandle,
+        "give_back",
+        "[*self._chunks, *left.not_begun]",
+        "[*self._chunks]",
     ),
     Mutation(
         "what comes back loses the slot of its key",
         WorkerPool,
-        "_bury",
-        "    node.come_back(back, slot)\n    node.gather()",
-        "    node.come_back(back)\n    node.gather()",
+        "_settle_dead_worker",
+        "node.come_back(handle.lose(left, error, where, link), slot)",
+        "node.come_back(handle.lose(left, error, where, link))",
     ),
     Mutation(
         "an item is tried again whose first results are out",
         Inbox,
         "_settle",
-        "released=run.partial_results_released",
+        "released=chunk.partial_results_released",
         "released=False",
         first=282,
     ),
@@ -123,27 +123,27 @@ MUTATIONS = [
     ),
     Mutation(
         "what a dead worker had tried counts once",
-        WorkerPool,
-        "_bury",
-        "link, handle.status_page.attempts(handle.finished)",
-        "link, 1",
+        WorkerHandle,
+        "lose",
+        "self.status_page.attempts(self.finished)",
+        "1",
         first=173,
     ),
     Mutation(
         "an item is tried once more than it may be",
-        WorkNode,
-        "failed",
-        "attempts <= spec.retries",
-        "attempts <= spec.retries + 1",
+        FailurePolicy,
+        "decide",
+        "failure.attempts <= stage.retries",
+        "failure.attempts <= stage.retries + 1",
     ),
-    Mutation("the back-off is ignored", WorkNode, "retry", "(self.now() + seconds,", "(self.now(),"),
+    Mutation("the back-off is ignored", WorkNode, "retry", "self.now() + verdict.seconds", "self.now()"),
     Mutation("a retry is forgotten", WorkNode, "advance", "self._put_in(chunk, first=True)", "pass"),
     Mutation(
         "a stage takes more than it may hold",
         WorkNode,
-        "wants",
-        "max(min(need, self.window.room), 0)",
-        "max(need, 0) if self.window.room else 0",
+        "demand",
+        "max(min(need, self.buffer.room), 0)",
+        "max(need, 0) if self.buffer.room else 0",
     ),
     Mutation(
         "a stage gives more than the next may hold",
@@ -160,14 +160,23 @@ MUTATIONS = [
         "origins)",
     ),
     Mutation(
-        "an item that ended the chunk is done",
+        "an item that ended the run is done",
         Inbox,
         "_settle",
-        "run.origins is not None and instead is NO_RESULT",
-        "run.origins is not None",
+        "chunk.origins is not None and verdict is NO_RESULT",
+        "chunk.origins is not None",
     ),
-    Mutation("a worker is not waited for", WorkerPool, "_remove", "hand.close()", "pass"),
-    Mutation("a death is not noticed", WorkerPool, "supervise", "hand.gone()", "False"),
+    Mutation(
+        "an item that is to be tried again may be given out at once",
+        WorkNode,
+        "retry",
+        "self.ledger.back_off(chunk, self.now() + verdict.seconds)",
+        "self.ledger.wait(chunk)",
+    ),
+    Mutation("what waits behind a split is not counted", Ledger, "_out", "-= chunk.count", "-= 1"),
+    Mutation("a chunk that comes back is still out", Ledger, "wait", "chunk.state = _WAITING", "pass"),
+    Mutation("a worker is not waited for", WorkerPool, "_remove", "handle.close()", "pass"),
+    Mutation("a death is not noticed", WorkerPool, "supervise", "handle.gone()", "False"),
     Mutation(
         "results are counted twice",
         ReorderBuffer,
@@ -180,7 +189,7 @@ MUTATIONS = [
         "a result is lost that comes alone after others of its item",
         Inbox,
         "_add",
-        "entry = MultiResult([*run.partial_results, *fresh])",
+        "entry = MultiResult([*chunk.partial_results, *fresh])",
         "entry = MultiResult(chunk.partial_results)",
     ),
     Mutation(

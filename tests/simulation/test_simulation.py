@@ -198,7 +198,7 @@ class TestItsOwnChecks:
     def test_a_wrong_count(self) -> None:
         simulation = Simulation()
         running = simulation.begin(Pipeline(range(5)).map(double, workers=1).to(list))
-        running.engine.works[0].window.pending += 1
+        running.engine.works[0].buffer.pending += 1
         with pytest.raises(Broken, match="and it counts"):
             list(simulation.events(running))
 

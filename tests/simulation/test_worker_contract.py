@@ -87,14 +87,13 @@ def test_killed_at_an_item_it_leaves_all_in_its_place(bench: Bench) -> None:
     bench.until(lambda: bench.out == [10, 20] and bench.handle.status_page.since)
     bench.handle.kill()
     bench.until(bench.handle.gone)
-    back = bench.handle.take_back()
-    culprit = bench.handle.culprit()
-    if culprit is None:  # it had not taken it yet
-        assert [item for run in back for item in run.items] == [ENDLESS, *ITEMS]
+    left = bench.handle.settle()
+    if left.culprit is None:  # it had not taken it yet
+        assert [item for chunk in left.not_begun for item in chunk.items] == [ENDLESS, *ITEMS]
         return
-    assert culprit == (2, ENDLESS)
-    back = bench.handle.bury(WorkerLost("it is gone", 0, -9), "", 0, 1) + back
-    assert [item for run in back for item in run.items] == ITEMS
+    assert left.culprit == (2, ENDLESS)
+    back = bench.handle.lose(left, WorkerLost("it is gone", 0, -9), "", 0)
+    assert [item for chunk in back for item in chunk.items] == ITEMS
     assert bench.handle.outstanding == 0
     assert [failure.item for failure in bench.failures] == [ENDLESS]
 

@@ -108,7 +108,7 @@ class PipelineRun:
             outlet=outlet,
             checkpoint=checkpoint,
             jobs=self.jobs,
-            bury=self.tally.dead_letter,
+            dead_letter=self.tally.dead_letter,
         )
         try:
             self._build(streams, max_items, crash_limit)

@@ -27,7 +27,7 @@ class Autoscale:
         self._looked = 0.0
         self._busy: dict[int, float] = {}
 
-    def look(self, now: float, works: list[WorkNode]) -> None:
+    def adjust(self, now: float, works: list[WorkNode]) -> None:
         """Change the number of workers of at most one stage, if it is time to look."""
         if now - self._looked < _EVERY_SECONDS:
             return

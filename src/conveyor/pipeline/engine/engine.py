@@ -51,7 +51,7 @@ class Engine(FailurePolicy):
         outlet: a descriptor that results are written to; `OutletClosed` tells when its reader has gone.
         tracker: keeps account of what is done; None: nobody does.
         jobs: workers at most, for the stages that share them out among themselves.
-        bury: takes items of stages with `on_error="dead_letter"`.
+        dead_letter: takes items of stages with `on_error="dead_letter"`.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class Engine(FailurePolicy):
         outlet: int | None = None,
         checkpoint: Checkpoint | None = None,
         jobs: int = 1,
-        bury: Callable[[Failure], None] | None = None,
+        dead_letter: Callable[[Failure], None] | None = None,
     ) -> None:
-        super().__init__(halt_now, max_failures, bury)
+        super().__init__(halt_now, max_failures, dead_letter)
         self._tick = tick
         self._outlet = outlet
         self._checkpoint = checkpoint
@@ -135,7 +135,7 @@ class Engine(FailurePolicy):
         """Items that were taken in and are not through."""
         return sum(node.held for node in self.nodes if not isinstance(node, SourceNode))
 
-    # -- the desk -----------------------------------------------------------------------------------------
+    # -- as the context of the nodes ----------------------------------------------------------------------
 
     def tell(self, event: Event) -> None:
         """Pass on news to the caller of the run."""
@@ -235,7 +235,7 @@ class Engine(FailurePolicy):
             # The workers get more to do before the caller hears what they have done.
             self._pump()
             # Now that all is where it can go: before, results that just came look as if they were stuck.
-            self._autoscale.look(self.now(), self.works)
+            self._autoscale.adjust(self.now(), self.works)
             if self._news:
                 yield from self._told()
                 if self._lane is not None and self._may_carry():

@@ -48,6 +48,7 @@ class Chunk:
         "results",
         "special",
         "start",
+        "state",
         "weight",
     )
 
@@ -56,6 +57,8 @@ class Chunk:
         self.items = items
         self.origins = origins
         self.count = len(items)
+        self.state: Any = None
+        """Where it is, while it misses results: an `ItemState`, kept by the ledger."""
         self.attempts = 0
         """How often its item was tried and failed; items that are tried again are runs of their own."""
         self.results: list[Any] = []
@@ -90,6 +93,11 @@ class Chunk:
         if len(self.results) == self.count:
             self.items = []  # nobody will ask for them again
 
+    def end_with(self, verdict: Any) -> None:
+        """The next item has failed for good: this takes the place of its result."""
+        nothing = verdict is NO_RESULT or verdict is ABANDONED
+        self.add([NO_RESULT if nothing else verdict], 0, special=nothing)
+
     def item(self, number: int) -> Any:
         """The item at that place of the input; only while the run still misses results."""
         return self.items[number - self.start]
@@ -99,6 +107,7 @@ class Chunk:
         at = number - self.start
         assert len(self.results) <= at <= self.count, (self.start, self.count, number)
         rest = Chunk(number, self.items[at:], None if self.origins is None else self.origins[at:])
+        rest.state = self.state
         del self.items[at:]
         if self.origins is not None:
             del self.origins[at:]

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import heapq
-from collections import deque
 from typing import Any
 
-from ..base.events import ItemRetried
 from ..base.failure import Failure
-from ..flow.chunk import ABANDONED, NO_RESULT, Chunk
-from ..flow.reorder_buffer import ReorderBuffer
+from ..base.retry import Retry
+from ..flow.chunk import NO_RESULT, Chunk
+from ..flow.ledger import OUT, Ledger
 from ..graph.stage import Stage, job_of
 from ..supervise.engine_context import EngineContext
 from ..supervise.handle import WorkerHandle
 from ..supervise.poller import Poller
 from ..supervise.pool import WorkerPool
-from ..worker.serve import back_off
 from .node import Node, Origins
 
 __all__ = ["WorkNode"]
@@ -50,13 +47,10 @@ class WorkNode(Node):
         self.now = context.now
         self.keyed = self.spec.key is not None
         self.job = job_of(specs)
-        self.window = ReorderBuffer(self.spec.ordered, max_items, max_bytes)
+        self.ledger = Ledger(self.spec.ordered, max_items, max_bytes, most if self.keyed else 0)
+        self.buffer = self.ledger.buffer
         self.pool = WorkerPool(context, self, most)
-        self._waiting: deque[Chunk] = deque()
-        self._keyed: list[deque[Chunk]] = [deque() for _ in range(most)] if self.keyed else []
-        self._later: list[tuple[float, int, Chunk]] = []
-        self._again: list[Chunk] = []  # keyed: to be done before what else comes back with it
-        self._available = 0
+        self._slots = most
         self.closed = False
         """Whether nothing more is begun."""
         self._missed: set[Any] = set()
@@ -71,59 +65,53 @@ class WorkNode(Node):
         if self.blocked:
             return 0
         if self.closed:
-            return self.window.room  # nobody will work on it, but it must not hold up those before
-        need = self.pool.need() - self._available
-        return max(min(need, self.window.room), 0)
+            return self.buffer.room  # nobody will work on it, but it must not hold up those before
+        need = self.pool.need() - self.ledger.available
+        return max(min(need, self.buffer.room), 0)
 
     def push(self, values: list[Any], origins: Origins) -> None:
         """Take items."""
-        chunk = Chunk(self.taken, values, origins)
-        self.taken += chunk.count
-        self.window.add(chunk)
-        self._put_in(chunk)
+        self.taken += len(values)
+        self._put_in(self.ledger.take(values, origins))
 
     def pass_by(self, failures: list[Any], origins: Origins) -> None:
         """They keep their place, but no worker sees them."""
-        chunk = Chunk(self.taken, failures, origins)
-        self.taken += chunk.count
-        self.window.add(chunk)
+        self.taken += len(failures)
+        chunk = self.ledger.take(failures, origins)
         chunk.add(failures, 0)
-        self.window.grown(chunk, chunk.count, 0)
+        self.buffer.grown(chunk, chunk.count, 0)
         self.gather()
 
     def _put_in(self, chunk: Chunk, first: bool = False) -> None:
         """Have a run wait for a worker."""
         if not self.keyed:
-            (self._waiting.appendleft if first else self._waiting.append)(chunk)
-            self._available += chunk.count
+            self.ledger.wait(chunk, first)
             return
         key = self.spec.key
         assert key is not None
         while True:
             rest = self.split(chunk, chunk.start + 1) if chunk.count > 1 else None
             try:
-                slot = hash(key(chunk.items[0])) % len(self._keyed)
+                slot = hash(key(chunk.items[0])) % self._slots
             except Exception as error:
                 failure = Failure.here(
                     self.stage, chunk.start, chunk.items[0], error, "its key cannot be had"
                 )
-                again, instead = self.failed(failure, 0, released=True)
-                assert not again
-                if chunk.origins is not None and instead is NO_RESULT:
+                verdict = self.failed(failure, 0, released=True)
+                assert type(verdict) is not Retry
+                if chunk.origins is not None and verdict is NO_RESULT:
                     self.fanned_out(chunk.origins[0], 0)
-                chunk.add([NO_RESULT if instead is ABANDONED else instead], 0, special=True)
+                chunk.end_with(verdict)
                 self.grown(chunk, 1, 0)
             else:
-                self._keyed[slot].append(chunk)
-                self._available += 1
+                self.ledger.wait_in(slot, chunk)
             if rest is None:
                 return
             chunk = rest
 
     def advance(self, now: float) -> bool:
         """Give, and pass on."""
-        while self._later and self._later[0][0] <= now:
-            chunk = heapq.heappop(self._later)[2]
+        for chunk in self.ledger.due(now):
             self._put_in(chunk, first=True)
         self.came_back = False
         if self.closed and not self.in_flight:
@@ -140,7 +128,7 @@ class WorkNode(Node):
     @property
     def held(self) -> int:
         """Items taken, those included that were given up, and results not passed on."""
-        return super().held + self.window.items + self.window.given_up
+        return super().held + self.buffer.items + self.buffer.given_up
 
     @property
     def in_flight(self) -> int:
@@ -150,18 +138,18 @@ class WorkNode(Node):
     @property
     def pending(self) -> int:
         """Results that wait: for those of earlier items, or to be taken."""
-        return self.window.pending + len(self._out)
+        return self.buffer.pending + len(self._out)
 
     @property
     def waiting(self) -> int:
         """Items that no worker has."""
-        return self._available + len(self._later)
+        return self.ledger.waiting
 
     def deadline(self) -> float | None:
         """The next retry, time limit, or look at the slow."""
         times = self.pool.deadlines(self.now())
-        if self._later:
-            times.append(self._later[0][0])
+        if (due := self.ledger.next_due) is not None:
+            times.append(due)
         return min(times, default=None)
 
     def cut(self) -> None:
@@ -173,7 +161,7 @@ class WorkNode(Node):
 
     def flush(self) -> None:
         """Pass on what is there, over what will never come."""
-        self._emit(*self.window.flush())
+        self._emit(*self.buffer.flush())
 
     @property
     def done(self) -> bool:
@@ -187,58 +175,46 @@ class WorkNode(Node):
     def _feed(self) -> bool:
         if self.keyed:
             return self._feed_keyed()
-        gets = self.pool.shares(self._available, self._needs_help())
+        gets = self.pool.shares(self.ledger.available, self._needs_help())
         fed = bool(gets)
         # In turn, and not all at once: they work on the first while the rest is still on its way.
-        while gets and self._waiting and not self.closed:
+        while gets:
             for handle in list(gets):
-                if self._waiting and not self.closed:
-                    chunk = self._next_run(min(gets[handle], _AT_ONCE))
-                    gets[handle] -= chunk.count
-                    handle.give(chunk)
+                chunk = None if self.closed else self.ledger.next(min(gets[handle], _AT_ONCE))
+                if chunk is None:
+                    return fed
+                gets[handle] -= chunk.count
+                handle.give(chunk)
                 if not gets[handle]:
                     del gets[handle]
         return fed
 
     def _feed_keyed(self) -> bool:
         fed = False
-        for slot, waiting in enumerate(self._keyed):
-            if not waiting:
-                continue
+        for slot in list(self.ledger.waiting_slots()):
             handle = self.pool.in_slot(slot)
-            room = 0 if handle is None else handle.room()
-            while room > 0 and waiting:
-                self._available -= 1
+            if handle is None:
+                continue
+            room = handle.room()
+            while room > 0 and (chunk := self.ledger.next_in(slot)) is not None:
                 room -= 1
-                assert handle is not None
-                handle.give(waiting.popleft())
+                handle.give(chunk)
                 fed = True
         return fed
 
     def scale_up(self, now: float) -> bool:
         """Start a worker, if there is work for one more; returns whether one was started."""
-        if not self._available or self.closed or self.blocked:
+        if not self.ledger.available or self.closed or self.blocked:
             return False
         if self.keyed:
-            slots = (
-                slot
-                for slot, waiting in enumerate(self._keyed)
-                if waiting and self.pool.in_slot(slot) is None
-            )
+            slots = [slot for slot in self.ledger.waiting_slots() if self.pool.in_slot(slot) is None]
             return any(self.pool.start_one(now, slot) for slot in slots)
         spare = sum(not handle.outstanding and not handle.shutting_down for handle in self.pool.handles)
-        return self._available > spare and self._needs_help() and self.pool.start_one(now)
+        return self.ledger.available > spare and self._needs_help() and self.pool.start_one(now)
 
     def _needs_help(self) -> bool:
         """Whether one more worker would be there before those that are there have done it all."""
-        return self.pool.needs_help(self._available + self.in_flight + self.coming())
-
-    def _next_run(self, most: int) -> Chunk:
-        chunk = self._waiting.popleft()
-        if chunk.count > most:
-            self._waiting.appendleft(self.window.split(chunk, chunk.start + most))
-        self._available -= chunk.count
-        return chunk
+        return self.pool.needs_help(self.ledger.available + self.in_flight + self.coming())
 
     # -- an item that comes alone --------------------------------------------------------------------------
 
@@ -250,15 +226,15 @@ class WorkNode(Node):
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing in it."""
-        return not (self.window.items or self._out or self.closed)
+        return not (self.buffer.items or self._out or self.closed)
 
     def give_lone(self, values: list[Any]) -> WorkerHandle | None:
         """Take the only item, and give it to a worker that has nothing to do; None: it waits for one."""
-        chunk = Chunk(self.taken, values)
         self.taken += 1
-        self.window.add(chunk)
+        chunk = self.ledger.take(values)
         for handle in self.pool.handles:
             if handle.credit and not handle.outstanding and handle.channel is not None:
+                chunk.state = OUT
                 handle.give(chunk)
                 return handle
         self._put_in(chunk)
@@ -269,7 +245,7 @@ class WorkNode(Node):
         values = handle.collect_lone()
         if values:
             self.pool.deaths_in_a_row = self.pool.starts_in_vain = 0
-            self.window.pass_lone()
+            self.buffer.pass_lone()
             self.given += 1
         else:
             self.gather()
@@ -303,24 +279,21 @@ class WorkNode(Node):
             return False
         if not handle.has_partial_results:
             return True
-        head = self.window.head
+        head = self.buffer.head
         return not any(other.works_on == head for other in self.pool.handles if other is not handle)
 
     def gather(self) -> None:
         """Put out the results whose turn has come."""
-        self._emit(*self.window.release())
+        self._emit(*self.buffer.release())
 
     def come_back(self, chunks: list[Chunk], slot: int | None = None) -> None:
         """Runs that a worker had and has not begun."""
         if slot is not None:
-            chunks, self._again = [*self._again, *chunks], []
+            self.came_back = self.ledger.come_back_to(slot, chunks) or self.came_back
+            return
         self.came_back = self.came_back or bool(chunks)
         for chunk in reversed(chunks):
-            if slot is not None:
-                self._keyed[slot].appendleft(chunk)
-                self._available += chunk.count
-            else:
-                self._put_in(chunk, first=True)
+            self._put_in(chunk, first=True)
 
     def take_from_the_stuck(self, now: float) -> float:
         """Take back what waits behind a slow item, and would be done sooner by somebody else.
@@ -334,7 +307,7 @@ class WorkNode(Node):
             return soonest
         # It costs, and a silent worker may only be waiting for a processor: in haste only if
         # somebody has nothing to do.
-        idle = not self._available and (
+        idle = not self.ledger.available and (
             len(pool.handles) < pool.size
             or any(handle.ready and not handle.outstanding for handle in pool.handles)
         )
@@ -364,37 +337,31 @@ class WorkNode(Node):
 
     def grown(self, chunk: Chunk, count: int, by: int) -> None:
         """A run got results."""
-        self.window.grown(chunk, count, by)
+        self.buffer.grown(chunk, count, by)
 
     def split(self, chunk: Chunk, number: int) -> Chunk:
         """Cut a run in two."""
-        return self.window.split(chunk, number)
+        return self.buffer.split(chunk, number)
 
     def fanned_out(self, origin: Any, count: int) -> None:
         """An item that came of `origin` became so many."""
         self.context.fanned_out(origin, count)
 
-    def failed(self, failure: Failure, link: int, released: bool, tried: int = 0) -> tuple[bool, Any]:
-        """Decide on an item that failed: whether to try it again, and if not, what takes its place."""
+    def failed(self, failure: Failure, link: int, released: bool, tried: int = 0) -> Any:
+        """What becomes of an item that failed: a `Retry`, or what takes its place among the results."""
         spec = self.specs[link]
-        attempts = tried + failure.attempts
-        failure = dataclasses.replace(failure, stage=spec.name, attempts=attempts)
-        # The worker tries a keyed item again itself, unless it is the worker that is gone.
-        by_us = not self.keyed or failure.kind in ("WorkerLost", "ItemTimeout")
-        if attempts <= spec.retries and not released and by_us and not self.closed:
+        failure = dataclasses.replace(failure, stage=spec.name, attempts=tried + failure.attempts)
+        verdict = self.context.decide(failure, spec, may_retry=not (released or self.closed))
+        if type(verdict) is Retry:
             self.retries += 1
-            return True, failure
-        self.failures += 1
-        return False, self.context.item_failed(failure, spec.on_error)
+        else:
+            self.failures += 1
+        return verdict
 
-    def retry(self, chunk: Chunk, failure: Failure) -> None:
-        """A run of one item, for which `failed` has said that it is to be tried again."""
-        chunk.attempts = failure.attempts
+    def retry(self, chunk: Chunk, verdict: Retry) -> None:
+        """A chunk of one item is to be tried again, as `failed` has said."""
+        chunk.attempts = verdict.failure.attempts
         if self.keyed:
-            self._again.append(chunk)
-            self.context.tell(ItemRetried(failure, 0.0))
-            return
-        spec = next((spec for spec in self.specs if spec.name == failure.stage), self.spec)
-        seconds = back_off(spec.backoff, failure.attempts, self.context.uniform) if spec.backoff else 0.0
-        heapq.heappush(self._later, (self.now() + seconds, chunk.start, chunk))
-        self.context.tell(ItemRetried(failure, seconds))
+            self.ledger.hold_back(chunk)
+        else:
+            self.ledger.back_off(chunk, self.now() + verdict.seconds)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ..base.events import Event
 from ..base.failure import Failure
-from ..graph.stage import OnError, Where
+from ..graph.stage import Stage, Where
 from ..worker.serve import Job
 from .handle import WorkerHandle
 from .stage_port import StagePort
@@ -27,8 +27,14 @@ class EngineContext(Protocol):
         """Pass on news to the caller of the run."""
         ...
 
-    def item_failed(self, failure: Failure, on_error: OnError) -> Any:
-        """An item is given up; returns what takes its place among the results, or `NO_RESULT`."""
+    def decide(self, failure: Failure, stage: Stage, *, may_retry: bool) -> Any:
+        """What becomes of an item that failed: a `Retry`, or what takes its place among the results.
+
+        Args:
+            failure: what happened; its `attempts` are those of all workers.
+            stage: whose function failed.
+            may_retry: whether another attempt is possible at all.
+        """
         ...
 
     def fail(self, error: BaseException, now: bool = True) -> None:

@@ -10,6 +10,7 @@ from ..base.failure import Failure
 from ..flow.chunk import Chunk
 from ..worker.messages import AGAIN, STOP, wrap
 from .inbox import Inbox
+from .settlement import Settlement
 from .share_memory import LEAST_SHARED, share_memory
 from .stint import Stint
 
@@ -168,34 +169,37 @@ class WorkerHandle(Inbox):
             self.credit = 0
         return back
 
-    def culprit(self) -> tuple[int, Any] | None:
-        """The place and the item that it works on, or died on; None: it has none.
+    def settle(self) -> Settlement:
+        """Take what a worker leaves that does nothing more: it is gone, or was told that it is to begin nothing.
 
-        To be called after `collect` and `take_back`.
+        The order matters. First its results: an item that has one was finished, whatever became of the worker. Then
+        what it has not taken, which anybody may have. What is then left it had taken, and the first of it without a
+        result is what it was at.
         """
+        self.collect()
+        not_begun = self.take_back()
         if not self._chunks:
-            return None
-        chunk = self._chunks[0]
-        return chunk.next_number, chunk.item(chunk.next_number)
+            return Settlement(None, not_begun)
+        first = self._chunks[0]
+        return Settlement((first.next_number, first.item(first.next_number)), not_begun)
 
-    def bury(self, error: Exception, where: str, link: int, attempts: int) -> list[Chunk]:
-        """The worker is gone: the item that it died on has failed; what it took and had not begun comes back.
-
-        To be called after `collect` and `take_back`.
+    def lose(self, left: Settlement, error: Exception, where: str, link: int) -> list[Chunk]:
+        """The item that the worker was at has failed; returns what comes back of all that it had.
 
         Args:
+            left: what it has left.
             error: what the item failed with.
             where: the place in the code, if it is known.
             link: which of the stage's functions was at work.
-            attempts: how often it had begun the item.
         """
         if self._chunks:
+            attempts = self.status_page.attempts(self.finished)
             self._fail(link, attempts, pickle.dumps(error), type(error).__name__, str(error), where, "")
-        return self.bury_quietly()
+        return self.give_back(left)
 
-    def bury_quietly(self) -> list[Chunk]:
-        """The worker is gone and has begun nothing: all that it had comes back."""
-        back = list(self._chunks)
+    def give_back(self, left: Settlement) -> list[Chunk]:
+        """The worker has begun nothing: all that it had comes back."""
+        back = [*self._chunks, *left.not_begun]
         self._chunks.clear()
         self.outstanding = 0
         return back

@@ -6,8 +6,9 @@ from collections import deque
 from typing import Any
 
 from ..base.failure import Failure
+from ..base.retry import Retry
 from ..base.weight import weigh
-from ..flow.chunk import ABANDONED, NO_RESULT, Chunk, MultiResult
+from ..flow.chunk import NO_RESULT, Chunk, MultiResult
 from ..worker.messages import (
     BROKEN,
     DROPPED,
@@ -273,21 +274,19 @@ class Inbox(WorkerTransport):
         return 1
 
     def _settle(self, chunk: Chunk, failure: Failure, link: int) -> None:
-        """Have the owner decide on a run of one item, which failed."""
-        again, instead = self._stage_port.failed(
+        """Have it decided what becomes of a chunk of one item, which failed."""
+        verdict = self._stage_port.failed(
             failure, link, released=chunk.partial_results_released, tried=chunk.attempts
         )
         if chunk.partial_results and chunk.origins is not None:  # they were counted, and go nowhere
             self._stage_port.fanned_out(chunk.origins[0], 1 - len(chunk.partial_results))
         chunk.partial_results = []
-        if again:
-            self._stage_port.retry(chunk, instead)
+        if type(verdict) is Retry:
+            self._stage_port.retry(chunk, verdict)
             return
-        if chunk.origins is not None and instead is NO_RESULT:
+        if chunk.origins is not None and verdict is NO_RESULT:
             self._stage_port.fanned_out(chunk.origins[0], 0)
-        if instead is ABANDONED:
-            instead = NO_RESULT
-        chunk.add([instead], 0, special=instead is NO_RESULT)
+        chunk.end_with(verdict)
         self._stage_port.grown(chunk, 1, 0)
 
     def _measure(self, count: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import ItemTimeout, WorkerLost, WorkersLost
 from ..base.events import CrashLoop, FewerWorkers, WorkerDied
@@ -15,12 +15,10 @@ from .handle import WorkerHandle
 from .leaving import Leaving
 from .lifecycle import own_links
 from .limits import Limits
+from .pool_port import PoolPort
 from .stillborn import error_at_start, error_of_stranded
 from .stint import Stint
 from .worker_stats import WorkerStats, stats_of
-
-if TYPE_CHECKING:
-    from ..operators.work import WorkNode
 
 __all__ = ["WorkerPool"]
 
@@ -50,7 +48,7 @@ class WorkerPool:
         most: workers at most.
     """
 
-    def __init__(self, context: EngineContext, node: WorkNode, most: int) -> None:
+    def __init__(self, context: EngineContext, node: PoolPort, most: int) -> None:
         self._context = context
         self._node = node
         self.most = most
@@ -207,14 +205,15 @@ class WorkerPool:
             self._leaving.stuck(handle)
 
     def supervise(self, found: set[Any], look: bool) -> None:
-        """Bury the dead."""
+        """Settle those that have ended by themselves."""
         for handle in list(self.handles):
             if look:
                 self._note_memory(handle)
             if (look or handle.may_be_gone(found)) and handle.gone():
-                self._bury(handle)
+                self._settle_dead_worker(handle)
 
-    def _bury(self, handle: WorkerHandle) -> None:
+    def _settle_dead_worker(self, handle: WorkerHandle) -> None:
+        """A worker has ended: what it finished counts, what it was at has failed, all else goes to others."""
         node = self._node
         handle.collect()
         node.gather()
@@ -224,19 +223,15 @@ class WorkerPool:
         if not_begun := error_at_start(handle, node.specs[0].name):
             self._give_up(handle, not_begun)
             return
-        back = handle.take_back()
-        culprit = handle.culprit()
+        left = handle.settle()
         slot = self._slot_of(handle)
-        if handle.shutting_down and culprit is None:
-            node.come_back(back, slot)
+        if handle.shutting_down and left.culprit is None:
+            node.come_back(left.not_begun, slot)
             self._see_out(handle)
             return
         where = ""
-        link = (
-            handle.status_page.link
-            if culprit is not None and handle.status_page.link < len(node.specs)
-            else 0
-        )
+        at = handle.status_page.link
+        link = at if left.culprit is not None and at < len(node.specs) else 0
         if handle.timed_out:
             end = "timed out"
             error: Exception = ItemTimeout(
@@ -246,7 +241,7 @@ class WorkerPool:
             exitcode = handle.exitcode
             calls = handle.crash()
             cause = self._context.exit_cause(exitcode)
-            number, item = culprit or (None, None)
+            number, item = left.culprit or (None, None)
             death = WorkerDied(node.specs[link].name, handle.pid, exitcode, number, item, calls, cause)
             end = death.reason
             error = WorkerLost(f"its worker process {handle.pid} {death.fate}", handle.pid, exitcode)
@@ -254,8 +249,7 @@ class WorkerPool:
             self._context.tell(death)
             self._count_death(death)
             handle.end_programs()
-        back = handle.bury(error, where, link, handle.status_page.attempts(handle.finished)) + back
-        node.come_back(back, slot)
+        node.come_back(handle.lose(left, error, where, link), slot)
         node.gather()
         self._remove(handle, end)
 
@@ -292,12 +286,13 @@ class WorkerPool:
         """
         handle.broken = None
         handle.end = "could not be set up"
-        back = handle.take_back()
+        left = handle.settle()
         slot = self._slot_of(handle)
         handle.shut_down()
         if slot is not None:
             del self._slots[slot]
-        self._node.come_back(handle.bury_quietly() + back, slot)
+        self._node.come_back(handle.give_back(left), slot)
+        self._node.gather()
         self.starts_in_vain += 1
         if self.starts_in_vain > self._node.specs[int(words[0])].retries:
             self._context.fail(self._leaving.error_of(handle, words, "setup"))
@@ -306,8 +301,7 @@ class WorkerPool:
 
     def _give_up(self, handle: WorkerHandle, error: Exception) -> None:
         """No worker would fare better than this one."""
-        back = handle.take_back()
-        self._node.come_back(handle.bury_quietly() + back, self._slot_of(handle))
+        self._node.come_back(handle.give_back(handle.settle()), self._slot_of(handle))
         self._remove(handle, "could not begin")
         self._context.fail(error)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..base.failure import Failure
+from ..base.retry import Retry
 from ..flow.chunk import Chunk
 
 __all__ = ["StagePort"]
@@ -25,8 +26,13 @@ class StagePort(Protocol):
         """Cut a run in two."""
         ...
 
-    def come_back(self, chunks: list[Chunk]) -> None:
-        """Runs that the hand has not begun."""
+    def come_back(self, chunks: list[Chunk], slot: int | None = None) -> None:
+        """Chunks that a worker had and has not begun.
+
+        Args:
+            chunks: them, in the order of the input.
+            slot: the slot of their keys; None: they have none.
+        """
         ...
 
     keyed: bool
@@ -41,10 +47,8 @@ class StagePort(Protocol):
         """An item that came of `origin` became so many."""
         ...
 
-    def failed(self, failure: Failure, link: int, released: bool, tried: int) -> tuple[bool, Any]:
-        """Decide on an item that failed: whether it is to be tried again, else what takes its place.
-
-        In the first case the second value is the failure, to be passed on to `retry`.
+    def failed(self, failure: Failure, link: int, released: bool, tried: int) -> Any:
+        """What becomes of an item that failed: a `Retry`, or what takes its place among the results.
 
         Args:
             failure: the failure.
@@ -54,8 +58,8 @@ class StagePort(Protocol):
         """
         ...
 
-    def retry(self, chunk: Chunk, failure: Failure) -> None:
-        """A run of one item, for which `failed` has said that it is to be tried again."""
+    def retry(self, chunk: Chunk, verdict: Retry) -> None:
+        """A chunk of one item is to be tried again, as `failed` has said."""
         ...
 
     @property

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from ..base.phase import Phase
 from ..engine.engine import Engine
 from ..flow.chunk import Chunk
+from ..flow.ledger import ItemState
 from ..operators.work import WorkNode
 from .broken import Broken
 from .simulated_worker import SimulatedWorker
@@ -26,35 +27,32 @@ def check_engine(engine: Engine) -> None:
         check_stage(node)
 
 
-def _places(node: WorkNode) -> Iterator[tuple[str, Iterable[Chunk]]]:
-    """The runs that miss results, by where they are; those that wait for a worker come first."""
-    yield "waiting", node._waiting  # pyright: ignore[reportPrivateUsage]
-    for waiting in node._keyed:  # pyright: ignore[reportPrivateUsage]
-        yield "waiting", waiting
-    yield "to be tried again later", (chunk for _, _, chunk in node._later)  # pyright: ignore[reportPrivateUsage]
-    yield "to be tried again", node._again  # pyright: ignore[reportPrivateUsage]
+def _places(node: WorkNode) -> Iterator[tuple[ItemState, Chunk]]:
+    """The chunks that miss results, and the state that belongs to where they are."""
+    yield from node.ledger.places()
     for handle in node.pool.handles:
-        yield "with a worker", handle._chunks  # pyright: ignore[reportPrivateUsage]
+        for chunk in handle._chunks:  # pyright: ignore[reportPrivateUsage]
+            yield ItemState.OUT, chunk
 
 
-def _held(node: WorkNode) -> tuple[dict[int, str], int]:
-    """Where each run is that misses results, by its `id`; and how many items wait for a worker."""
-    chunks = node.window._chunks  # pyright: ignore[reportPrivateUsage]
-    seen: dict[int, str] = {}
+def _held(node: WorkNode) -> tuple[dict[int, ItemState], int]:
+    """The state of each chunk that misses results, by its `id`; and how many items wait for a worker."""
+    chunks = node.buffer._chunks  # pyright: ignore[reportPrivateUsage]
+    seen: dict[int, ItemState] = {}
     waiting = 0
-    for place, there in _places(node):
-        for chunk in there:
-            if place == "waiting":
-                waiting += chunk.count
-            if id(chunk) in seen:
-                raise Broken(f"stage {node.stage!r}: items {chunk.start}… are {place}, and {seen[id(chunk)]}")
-            seen[id(chunk)] = place
-            if chunks.get(chunk.start) is not chunk and not node.closed:  # what is closed has given them up
-                raise Broken(f"stage {node.stage!r}: items {chunk.start}… are {place}, and nobody holds them")
-            if len(chunk.results) >= chunk.count:
-                raise Broken(
-                    f"stage {node.stage!r}: items {chunk.start}… have their results, and are {place}"
-                )
+    for state, chunk in _places(node):
+        which = f"stage {node.stage!r}: items {chunk.start}…"
+        if state is ItemState.WAITING:
+            waiting += chunk.count
+        if id(chunk) in seen:
+            raise Broken(f"{which} are {state.value}, and {seen[id(chunk)].value}")
+        seen[id(chunk)] = state
+        if chunk.state is not state:
+            raise Broken(f"{which} are {state.value}, and the ledger says {chunk.state}")
+        if chunks.get(chunk.start) is not chunk and not node.closed:  # what is closed has given them up
+            raise Broken(f"{which} are {state.value}, and nobody holds them")
+        if len(chunk.results) >= chunk.count:
+            raise Broken(f"{which} have their results, and are {state.value}")
     return seen, waiting
 
 
@@ -64,8 +62,8 @@ def check_stage(node: WorkNode) -> None:
     Raises:
         Broken: something does not fit together.
     """
-    window = node.window
-    chunks: dict[int, Chunk] = window._chunks  # pyright: ignore[reportPrivateUsage]
+    buffer = node.buffer
+    chunks: dict[int, Chunk] = buffer._chunks  # pyright: ignore[reportPrivateUsage]
     seen, waiting = _held(node)
     items = pending = weight = after = 0
     for start in sorted(chunks):
@@ -83,9 +81,9 @@ def check_stage(node: WorkNode) -> None:
         items += count
         pending += done - chunk.released
         weight += chunk.weight
-    most: int = window._max_items  # pyright: ignore[reportPrivateUsage]
+    most: int = buffer._max_items  # pyright: ignore[reportPrivateUsage]
     found = (items, pending, weight, waiting)
-    counted = (window.items, window.pending, window.bytes, node._available)  # pyright: ignore[reportPrivateUsage]
+    counted = (buffer.items, buffer.pending, buffer.bytes, node.ledger.available)
     if found != counted:
         what = "items held, results that wait, bytes held, items that wait"
         raise Broken(f"stage {node.stage!r}: {what}: {found}, and it counts {counted}")
