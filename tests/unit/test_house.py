@@ -31,7 +31,7 @@ LAYOUTS = [
         "memory/ending_layout.hpp",
         "queue/layout.hpp",
         "store/store_layout.hpp",
-        "sync/cells.hpp",
+        "sync/cells_layout.hpp",
         "topic/fanout_layout.hpp",
     )
 ]

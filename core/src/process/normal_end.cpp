@@ -2,7 +2,7 @@
 
 #include "../memory/mappings.hpp"
 #include "conveyor/queue/segment.hpp"
-#include "conveyor/sync/cells.hpp"
+#include "conveyor/sync/cells_layout.hpp"
 #include "conveyor/sync/semaphore.hpp"
 
 namespace conveyor {

@@ -1,5 +1,5 @@
-// The Python face of the core. Names and behaviour of the queues are in queues.py; here are the
-// parts that must be fast, and nothing else.
+// The Python face of the core: the parts that must be fast, and nothing else. Names and behaviour of the classes that
+// users see are in the package's Python files.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>

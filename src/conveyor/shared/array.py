@@ -26,7 +26,7 @@ _LOCK = 64
 _DESCRIPTION = 128
 _DATA = 4096
 _LONGEST = _DATA - _DESCRIPTION - 4
-_RLOCK_CELL = struct.pack("<II", 2, 64)  # CellHead in core/include/conveyor/sync/cells.hpp: type, size
+_RLOCK_CELL = struct.pack("<II", 2, 64)  # CellHead in core/include/conveyor/sync/cells_layout.hpp: type, size
 
 
 @public

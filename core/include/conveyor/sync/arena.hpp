@@ -12,7 +12,7 @@
 #include <memory>
 
 #include "conveyor/memory/region.hpp"
-#include "conveyor/sync/cells.hpp"
+#include "conveyor/sync/cells_layout.hpp"
 
 namespace conveyor {
 

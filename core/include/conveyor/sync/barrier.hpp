@@ -6,7 +6,7 @@
 // on with them is found by those, who break the barrier: all of them learn that they will never be complete.
 #pragma once
 
-#include "conveyor/sync/cells.hpp"
+#include "conveyor/sync/cells_layout.hpp"
 
 namespace conveyor {
 

@@ -8,7 +8,7 @@
 // from `wait` without having been chosen, as a condition's waiter must always expect.
 #pragma once
 
-#include "conveyor/sync/cells.hpp"
+#include "conveyor/sync/cells_layout.hpp"
 
 namespace conveyor {
 

@@ -4,7 +4,7 @@
 #include <climits>
 
 #include "conveyor/base/kill_point.hpp"
-#include "conveyor/sync/cells.hpp"
+#include "conveyor/sync/cells_layout.hpp"
 
 namespace conveyor {
 

@@ -3,7 +3,7 @@
 // not taken (docs/reliability.md).
 #pragma once
 
-#include "conveyor/sync/cells.hpp"
+#include "conveyor/sync/cells_layout.hpp"
 
 namespace conveyor {
 

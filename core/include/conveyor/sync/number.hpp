@@ -6,7 +6,7 @@
 #include <type_traits>
 
 #include "conveyor/base/kill_point.hpp"
-#include "conveyor/sync/cells.hpp"
+#include "conveyor/sync/cells_layout.hpp"
 #include "conveyor/sync/mutex.hpp"
 
 namespace conveyor {

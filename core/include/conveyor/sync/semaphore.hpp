@@ -14,7 +14,7 @@
 // none comes back that somebody used up.
 #pragma once
 
-#include "conveyor/sync/cells.hpp"
+#include "conveyor/sync/cells_layout.hpp"
 
 namespace conveyor {
 

@@ -178,9 +178,6 @@ class Fanout final : private ProducerTable {
   void pass_on() {
     if (header_.not_empty.has_sleepers()) header_.not_empty.notify(INT32_MAX);
   }
-  void tell_publishers() {
-    if (header_.not_full.has_sleepers()) header_.not_full.notify(INT32_MAX);
-  }
   std::uint32_t seats_high() const;
   // Under the lock: as low as it may be.
   void lower_seats_high();

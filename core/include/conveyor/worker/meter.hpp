@@ -8,32 +8,9 @@
 #include <cstdint>
 
 #include "conveyor/base/atomic.hpp"
+#include "conveyor/worker/meter_layout.hpp"
 
 namespace conveyor {
-
-// Offsets are read by conveyor/pipeline/worker/status_page.py, too.
-struct MeterWords {
-  // How long items took: four steps for each power of two of nanoseconds.
-  static constexpr std::size_t steps = 256;
-
-  Atomic<std::uint64_t> since;      // monotonic time at which the item in hand was begun, or 0
-  Atomic<std::uint64_t> busy;       // nanoseconds spent on items
-  Atomic<std::uint64_t> waited;     // nanoseconds without one
-  Atomic<std::uint64_t> items;      // finished
-  Atomic<std::uint64_t> slow;       // written by the watcher: an item that took longer is worth telling
-  // Written by the worker's Python side:
-  Atomic<std::uint64_t> setup_since;     // monotonic time at which its setup began; 0: it has not, or is done
-  Atomic<std::uint64_t> arrived;         // 1: its process runs conveyor's code
-  Atomic<std::uint64_t> link;            // which of its functions is at work, from 0
-  Atomic<std::uint64_t> teardown_since;  // monotonic time at which its teardown began, or 0
-  // Written by the watcher:
-  Atomic<std::uint64_t> unwanted;  // 1: nobody wants what else comes of the item in hand
-  // Written by the worker's Python side:
-  Atomic<std::uint64_t> attempt;  // `items` at its beginning << 20 | how often it was begun
-  Atomic<std::uint64_t> reserved[5];
-  Atomic<std::uint64_t> histogram[steps];
-};
-static_assert(sizeof(MeterWords) == (16 + MeterWords::steps) * 8);
 
 // Which step of the histogram a duration falls into; its lower bound is `(4 + step % 4) << (step / 4 - 2)`.
 constexpr std::size_t meter_step(std::uint64_t nanoseconds) {

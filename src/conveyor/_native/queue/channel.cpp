@@ -1,10 +1,12 @@
-// What putting and getting have in common: deadlines, waiting, and the peer of a pipe.
+// What putting and getting have in common: waiting, the peer of a pipe, the end of the queue, letting go of it.
 #include "channel.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <poll.h>
+
+#include "../support/errors.hpp"
 
 namespace conveyor::python {
 
@@ -115,6 +117,133 @@ nb::object Channel::wait_tasks(const Deadline& deadline) {
     }
     if (!look_for_signals(slices)) return {};
   }
+}
+
+// -- the end of the queue: shutting it down, registering as a producer, and what the last getter is told
+
+nb::object Channel::raise_end() {
+  if (stream_->dropped()) return raise("ShutDown", shut_down_text);
+  const std::vector<LostProducer> lost = stream_->lost();
+  return lost.empty() ? raise("ShutDown", "the queue was shut down, and all items are taken") : raise_lost(lost);
+}
+
+bool Channel::looked_for_lost() {
+  if (!stream_) return false;
+  if (stream_->leases_used()) {
+    const WithoutGil released;
+    stream_->look_after_leases();
+  }
+  if (!stream_->look_is_due()) return false;
+  const WithoutGil released;
+  stream_->look_for_lost();
+  return true;
+}
+
+nb::object Channel::shutdown(bool immediate) {
+  if (!is_here()) return {};
+  const Status status = insist_on_lock([&](Nanoseconds patience) { return stream_->shutdown(immediate, patience); });
+  if (PyErr_Occurred() != nullptr) return {};
+  return status == Status::ok ? nb::none() : raise_status(status, stream_->segment(), 0);
+}
+
+nb::object Channel::enter_producing(bool counts) {
+  if (!is_here()) return {};
+  const Status status =
+      insist_on_lock([&](Nanoseconds patience) { return stream_->enter_producing(counts, patience); });
+  if (PyErr_Occurred() != nullptr) return {};
+  if (status == Status::no_memory) return raise_no_producer(status);
+  if (status != Status::ok) return raise_status(status, stream_->segment(), 0);
+  holders_.keep();  // until it is left
+  return nb::none();
+}
+
+nb::object Channel::leave_producing() {
+  if (!is_here()) return {};
+  holders_.let_go(fork_generation());
+  return insist_on_leaving([&](Nanoseconds patience) { return stream_->leave_producing(patience); });
+}
+
+nb::object Channel::expect_producers(nb::handle count) {
+  if (!is_here()) return {};
+  std::uint32_t number = 0;
+  if (!parse_producer_count(count, number)) return {};
+  const Status status =
+      insist_on_lock([&](Nanoseconds patience) { return stream_->expect_producers(number, patience); });
+  if (PyErr_Occurred() != nullptr) return {};
+  return status == Status::ok ? nb::none() : raise_status(status, stream_->segment(), 0);
+}
+
+nb::object Channel::task_done() {
+  if (closed()) [[unlikely]]
+    return nb::none();
+  switch (const Status status = settle([&] { return stream_->task_done(); }, true)) {
+    case Status::ok: return nb::bool_(true);
+    case Status::empty: return nb::bool_(false);
+    case Status::interrupted: return {};
+    default: return raise_status(status, stream_->segment(), 0);
+  }
+}
+
+nb::object Channel::unfinished() {
+  if (!is_here()) return {};
+  std::uint64_t count = 0;
+  const Status status =
+      insist_on_lock([&](Nanoseconds patience) { return stream_->count_unfinished(count, patience); });
+  if (PyErr_Occurred() != nullptr) return {};
+  return status == Status::ok ? nb::object(nb::int_(count)) : raise_status(status, stream_->segment(), 0);
+}
+
+void Channel::settle_drop() {
+  if (!stream_ || !stream_->dropped()) return;
+  const WithoutGil released;
+  stream_->finish_drop();
+}
+
+// -- letting go of the queue's memory when this process has closed it
+
+void Channel::part() noexcept {
+  if (!stream_) return;
+  if (!with_items_ && stream_->depth() != 0) return;  // may still be handed on
+  const Header& header = stream_->segment().header();
+  remembered_.max_items = header.max_items;
+  remembered_.max_bytes = header.max_bytes;
+  remembered_.identity = stream_->segment().identity();
+  remembered_.has_put = stream_->segment().has_put();
+  remembered_.depth = stream_->depth();
+  remembered_.full = stream_->full();
+  remembered_.ended = stream_->ended();
+  try {
+    remembered_.name = stream_->segment().name();
+    remembered_.statistics = stream_->statistics();
+  } catch (const std::bad_alloc&) {
+    // Then there is nothing to tell.
+  }
+  remembered_.passed_on = stream_->segment().passed_on();
+  stream_.reset();
+}
+
+std::shared_ptr<Segment> Channel::memory() const {
+  if (stream_) return stream_->shared_segment();
+  if (auto segment = Segment::find(remembered_.identity)) return segment;  // others here have it
+  if (remembered_.name.empty()) return nullptr;
+  try {
+    auto segment = Segment::open_named(remembered_.name);
+    if (segment->identity() == remembered_.identity) return segment;
+  } catch (const SegmentError&) {
+    // Removed.
+  }
+  return nullptr;
+}
+
+bool Channel::is_here() const {
+  if (!stream_) [[unlikely]]
+    PyErr_SetString(PyExc_ValueError, "the queue is closed in this process");
+  return stream_.has_value();
+}
+
+Stream& Channel::stream() {
+  if (!is_here()) throw nb::python_error();
+  return *stream_;
 }
 
 }  // namespace conveyor::python

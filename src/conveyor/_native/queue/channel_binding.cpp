@@ -13,10 +13,135 @@
 
 namespace conveyor::python {
 
-void bind_ending(PlainType<Channel>& channel);
-void bind_figures(PlainType<Channel>& channel);
-
 namespace {
+
+nb::dict statistics_of(const StreamStatistics& s, std::uint64_t depth) {
+  nb::dict result;
+  result["items_in"] = s.items_in;
+  result["items_out"] = s.items_out;
+  result["bytes_in"] = s.bytes_in;
+  result["bytes_out"] = s.bytes_out;
+  result["depth"] = depth;
+  result["peak_depth"] = s.peak_depth;
+  result["put_waits"] = s.put_waits;
+  result["get_waits"] = s.get_waits;
+  result["put_blocked_seconds"] = static_cast<double>(s.put_blocked_nanoseconds) * 1e-9;
+  result["get_blocked_seconds"] = static_cast<double>(s.get_blocked_nanoseconds) * 1e-9;
+  result["producers"] = s.producers;
+  result["consumers"] = s.consumers;
+  result["memory_held"] = s.memory_held;
+  result["memory_lent"] = s.memory_lent;
+  result["leased"] = s.leased;
+  result["returned"] = s.returned;
+  result["redelivered"] = s.redelivered;
+  result["dead"] = s.dead;
+  return result;
+}
+
+// Asks the stream; once it was let go of, one on the same memory, if anybody here has that, and else what is remembered.
+template <class Live, class Then>
+auto ask(Channel& self, Live live, Then remembered) {
+  if (self.has_stream()) return live(self.stream());
+  if (auto segment = self.memory()) {
+    Stream stream(std::move(segment));
+    return live(stream);
+  }
+  return remembered(self.remembered());
+}
+
+using Remembered = Channel::Remembered;
+
+std::uint64_t depth(Channel& self) {
+  return ask(
+      self, [](Stream& stream) { return stream.depth(); },
+      [](const Remembered& then) { return then.passed_on ? 0 : then.depth; });
+}
+
+// What can be asked at any time.
+void bind_figures(PlainType<Channel>& channel) {
+  channel
+      .property("_segment",
+                [](Channel& self) {
+                  auto segment = self.memory();
+                  if (segment == nullptr) {
+                    PyErr_SetString(PyExc_OSError, "handle is closed");
+                    throw nb::python_error();
+                  }
+                  return segment;
+                })
+      // Whether the queue's memory can be looked at from here.
+      .property("_is_held", [](Channel& self) { return self.has_stream(); })
+      .property("_passed_on",
+                [](Channel& self) {
+                  return self.has_stream() ? self.stream().segment().passed_on() : self.remembered().passed_on;
+                })
+      .property("_has_memory", [](Channel& self) { return self.memory() != nullptr; })
+      .def("_let_go", function<&Channel::let_go>, {"with_items"_p = false})
+      .def("_depth",
+           [](Channel& self) {
+             self.settle_drop();
+             return depth(self);
+           })
+      .def("_is_full",
+           [](Channel& self) {
+             return ask(
+                 self, [](Stream& stream) { return stream.full(); },
+                 [](const Remembered& then) { return then.full && !then.passed_on; });
+           })
+      .def("_is_empty",
+           [](Channel& self) {
+             self.settle_drop();
+             if (self.has_stream()) return self.stream().settled_empty();
+             return depth(self) == 0;
+           })
+      .def("_statistics",
+           [](Channel& self) {
+             if (self.has_stream()) return statistics_of(self.stream().statistics(), self.stream().depth());
+             return statistics_of(self.remembered().statistics, self.remembered().depth);
+           })
+      .property("_is_shut_down",
+                [](Channel& self) {
+                  return ask(
+                      self, [](Stream& stream) { return stream.ended(); },
+                      [](const Remembered& then) { return then.ended; });
+                })
+      .property("_identity",
+                [](Channel& self) {
+                  const Identity& identity =
+                      self.has_stream() ? self.stream().segment().identity() : self.remembered().identity;
+                  return std::pair(identity.device, identity.inode);
+                })
+      .property("_has_put",
+                [](Channel& self) {
+                  return self.has_stream() ? self.stream().segment().has_put() : self.remembered().has_put;
+                })
+      // 0: no bound.
+      .property("_max_items",
+                [](Channel& self) {
+                  const std::uint64_t items =
+                      self.has_stream() ? self.stream().segment().header().max_items : self.remembered().max_items;
+                  return items == unbounded ? 0 : items;
+                })
+      .property("_max_bytes", [](Channel& self) {
+        const std::uint64_t bytes =
+            self.has_stream() ? self.stream().segment().header().max_bytes : self.remembered().max_bytes;
+        return bytes == unbounded ? 0 : bytes;
+      });
+}
+
+void bind_ending(PlainType<Channel>& channel) {
+  channel.def("_task_done", function<&Channel::task_done>)
+      .def("_shutdown", function<&Channel::shutdown>, {"immediate"_p})
+      .def("_enter_producing", function<&Channel::enter_producing>, {"counts"_p})
+      .def("_leave_producing", function<&Channel::leave_producing>)
+      .def("_expect_producers", function<&Channel::expect_producers>, {"n"_p})
+      .property("_must_look",
+                [](Channel& self) {
+                  return self.has_stream() && (self.stream().has_producers() || self.stream().leases_used());
+                })
+      .def("_look_for_lost", function<&Channel::looked_for_lost>)
+      .def("_unfinished", function<&Channel::unfinished>);
+}
 
 nb::object check(Channel& self, double patience) {
   std::optional<std::string> trouble;

@@ -1,8 +1,11 @@
-// Getting: copy out under the lock, decode after it.
+// Getting and leasing: copy out under the lock, decode after it; and what becomes of items that failed for good.
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "../support/errors.hpp"
 #include "channel.hpp"
+#include "lease_object.hpp"
 
 namespace conveyor::python {
 namespace {
@@ -111,6 +114,12 @@ nb::object raise_refusal(Refusal refusal) {
   return raise("CodecMismatch",
                "the next item was put with another codec than this end of the queue has, and stays in the queue; "
                "make or connect the queue with the producers' codec=");
+}
+
+// When so much time will have passed. The queue's own lease time may be damaged: any number.
+Nanoseconds after(Nanoseconds time) {
+  const Nanoseconds now = monotonic_now();
+  return time > forever - now ? forever : now + std::max<Nanoseconds>(time, 0);
 }
 
 bool is_known(Kind kind) { return kind <= Kind::custom; }
@@ -235,95 +244,6 @@ nb::object Channel::get(const Deadline& deadline) {
   return decode_one(sink.taken(), std::move(sink.prepared));
 }
 
-nb::object Channel::lease_one(const Deadline& deadline, LeaseId& lease) {
-  OneSink sink(choice_.id());
-  if (!take(1, deadline, sink, &lease)) return {};
-  nb::object item = decode_one(sink.taken(true), std::move(sink.prepared));
-  if (!item.is_valid()) give_back_undecoded(lease);
-  return item;
-}
-
-bool Channel::lease_some(std::size_t most, const Deadline& deadline, std::vector<Leased>& into) {
-  ManySink sink(choice_.id());
-  std::vector<LeaseId> leases(most);
-  std::size_t done = 0;
-  if (!take(most, deadline, sink, leases.data(), &done)) return false;
-  nb::object failure;
-  bool interrupted = false;
-  for (std::size_t i = 0; i < done; ++i) {
-    nb::object item = decode_one(sink.taken(sink.entries[i], true), std::move(sink.entries[i].prepared));
-    if (item.is_valid()) {
-      into.push_back({std::move(item), leases[i]});
-      continue;
-    }
-    give_back_undecoded(leases[i]);
-    nb::object error = take_exception();
-    if (interrupted) continue;
-    interrupted = PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) == 0;
-    failure = std::move(error);
-  }
-  // What could not be unpickled comes again, or has failed too often; the others need not wait for it. But Ctrl-C does
-  // not wait for them.
-  if (interrupted) {
-    for (const Leased& each : into) settle([&] { return stream_->give_back(each.lease, "interrupted", 0); }, false);
-    into.clear();
-  }
-  if (into.empty() && failure.is_valid()) set_exception(failure);
-  return !into.empty();
-}
-
-// True if it is in the dead letters now, False if there is no room, null with an error set.
-nb::object Channel::bury(const nb::object& item, const Failure& failure, std::uint32_t sender) {
-  nb::object letter = item, raw = nb::none(), buffers = nb::none();
-  if (!item.is_valid()) {
-    const nb::object error = take_exception();
-    const bool lasting = PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) != 0 &&
-                         PyErr_GivenExceptionMatches(error.ptr(), PyExc_MemoryError) == 0;
-    raw = attribute(error, "raw");
-    buffers = attribute(error, "buffers");
-    PyErr_Clear();
-    if (!lasting || !raw.is_valid() || !buffers.is_valid() || raw.is_none()) return set_exception(error), nb::object();
-    letter = raw;
-  }
-  const nb::object text =
-      nb::steal(PyUnicode_DecodeUTF8(failure.error.data(), static_cast<Py_ssize_t>(failure.error.size()), "replace"));
-  if (!text.is_valid()) return {};
-  return call(bury_, letter, nb::int_(failure.attempts), text, nb::int_(failure.pid), raw, buffers, nb::int_(sender));
-}
-
-bool Channel::move_failed() {
-  if (stream_->failed() == 0 || !bury_.is_valid() || is_moving_ || monotonic_now() < next_move_) return true;
-  const Marked moving(is_moving_);
-  for (;;) {
-    OneSink sink(choice_.id());
-    LeaseId lease;
-    Failure failure;
-    if (stream_->take_failed(sink, lease, failure) != Status::ok) return true;
-    nb::object item = decode_one(sink.taken(true), std::move(sink.prepared));
-    const Last gone(item);
-    const nb::object moved = bury(item, failure, sink.sender);
-    if (moved.ptr() == Py_True) {
-      settle([&] { return stream_->acknowledge(lease); }, false);
-      continue;
-    }
-    const nb::object error = take_exception();
-    const bool interrupt = error.is_valid() && PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) == 0;
-    const bool for_good =
-        error.is_valid() && !interrupt && PyErr_GivenExceptionMatches(error.ptr(), PyExc_MemoryError) == 0;
-    settle([&] { return stream_->put_back_failed(lease, for_good); }, false);
-    if (interrupt) {  // Ctrl-C
-      set_exception(error);
-      return false;
-    }
-    if (!for_good) {  // no room for it, or no memory
-      next_move_ = monotonic_now() + move_again;
-      return true;
-    }
-    set_exception(error);
-    foreign([&] { PyErr_WriteUnraisable(bury_.ptr()); });
-  }
-}
-
 nb::object Channel::get_bytes(const Deadline& deadline) {
   if (!is_here()) return {};
   OneSink sink(choice_.id());
@@ -384,6 +304,154 @@ nb::object Channel::take_each(std::size_t most, nb::handle unreadable) {
     items.append(item);
   }
   return items;
+}
+
+// -- leasing: from then on it is the Lease object's business
+
+bool Channel::parse_lease_time(nb::handle seconds, Nanoseconds& time) {
+  time = stream_->segment().header().leases.lease_time;
+  if (seconds.is_none()) return true;
+  const double wanted = foreign([&] { return PyFloat_AsDouble(seconds.ptr()); });
+  if (wanted == -1.0 && PyErr_Occurred() != nullptr) return false;
+  if (std::isnan(wanted) || wanted <= 0) {
+    raise_format(PyExc_ValueError, "lease_seconds is %R; it must be above 0, or None", seconds.ptr());
+    return false;
+  }
+  time = wanted < 9e9 ? static_cast<Nanoseconds>(wanted * 1e9) : forever;
+  return true;
+}
+
+// The pending error says why the item could not be made.
+void Channel::give_back_undecoded(const LeaseId& lease) {
+  const nb::object error = take_exception();
+  const std::string text = error_text(error);
+  settle([&] { return stream_->give_back(lease, text, 0); }, false);
+  if (move_failed()) set_exception(error);  // else it is Ctrl-C that is to be raised
+}
+
+nb::object Channel::lease_one(const Deadline& deadline, LeaseId& lease) {
+  OneSink sink(choice_.id());
+  if (!take(1, deadline, sink, &lease)) return {};
+  nb::object item = decode_one(sink.taken(true), std::move(sink.prepared));
+  if (!item.is_valid()) give_back_undecoded(lease);
+  return item;
+}
+
+bool Channel::lease_some(std::size_t most, const Deadline& deadline, std::vector<Leased>& into) {
+  ManySink sink(choice_.id());
+  std::vector<LeaseId> leases(most);
+  std::size_t done = 0;
+  if (!take(most, deadline, sink, leases.data(), &done)) return false;
+  nb::object failure;
+  bool interrupted = false;
+  for (std::size_t i = 0; i < done; ++i) {
+    nb::object item = decode_one(sink.taken(sink.entries[i], true), std::move(sink.entries[i].prepared));
+    if (item.is_valid()) {
+      into.push_back({std::move(item), leases[i]});
+      continue;
+    }
+    give_back_undecoded(leases[i]);
+    nb::object error = take_exception();
+    if (interrupted) continue;
+    interrupted = PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) == 0;
+    failure = std::move(error);
+  }
+  // What could not be unpickled comes again, or has failed too often; the others need not wait for it. But Ctrl-C does
+  // not wait for them.
+  if (interrupted) {
+    for (const Leased& each : into) settle([&] { return stream_->give_back(each.lease, "interrupted", 0); }, false);
+    into.clear();
+  }
+  if (into.empty() && failure.is_valid()) set_exception(failure);
+  return !into.empty();
+}
+
+nb::object Channel::lease(nb::handle self, const Deadline& deadline, nb::handle seconds) {
+  Nanoseconds time;
+  if (!parse_lease_time(seconds, time)) return {};
+  LeaseId lease;
+  nb::object item = lease_one(deadline, lease);
+  if (!item.is_valid()) return {};
+  // Only now: while it was decoded, nobody else could have had it.
+  if (time != forever) stream_->set_due(lease, after(time));
+  nb::object made = make_lease(self, *this, std::move(item), lease);
+  if (!made.is_valid()) give_back_undecoded(lease);
+  return made;
+}
+
+nb::object Channel::lease_many(nb::handle self, std::size_t most, const Deadline& deadline, nb::handle seconds) {
+  Nanoseconds time;
+  if (!parse_lease_time(seconds, time)) return {};
+  std::vector<Leased> taken;
+  if (!lease_some(std::min<std::size_t>(most, lease_capacity(stream_->segment().page_count())), deadline, taken))
+    return {};
+  nb::list leases;
+  const Nanoseconds due = after(time);
+  for (Leased& each : taken) {
+    if (due != forever) stream_->set_due(each.lease, due);
+    const nb::object made = make_lease(self, *this, std::move(each.item), each.lease);
+    if (made.is_valid()) {
+      leases.append(made);
+      continue;
+    }
+    give_back_undecoded(each.lease);
+    PyErr_Clear();  // no memory for it now; it comes again
+  }
+  return leases;
+}
+
+// -- what failed for good
+
+// True if it is in the dead letters now, False if there is no room, null with an error set.
+nb::object Channel::bury(const nb::object& item, const Failure& failure, std::uint32_t sender) {
+  nb::object letter = item, raw = nb::none(), buffers = nb::none();
+  if (!item.is_valid()) {
+    const nb::object error = take_exception();
+    const bool lasting = PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) != 0 &&
+                         PyErr_GivenExceptionMatches(error.ptr(), PyExc_MemoryError) == 0;
+    raw = attribute(error, "raw");
+    buffers = attribute(error, "buffers");
+    PyErr_Clear();
+    if (!lasting || !raw.is_valid() || !buffers.is_valid() || raw.is_none()) return set_exception(error), nb::object();
+    letter = raw;
+  }
+  const nb::object text =
+      nb::steal(PyUnicode_DecodeUTF8(failure.error.data(), static_cast<Py_ssize_t>(failure.error.size()), "replace"));
+  if (!text.is_valid()) return {};
+  return call(bury_, letter, nb::int_(failure.attempts), text, nb::int_(failure.pid), raw, buffers, nb::int_(sender));
+}
+
+bool Channel::move_failed() {
+  if (stream_->failed() == 0 || !bury_.is_valid() || is_moving_ || monotonic_now() < next_move_) return true;
+  const Marked moving(is_moving_);
+  for (;;) {
+    OneSink sink(choice_.id());
+    LeaseId lease;
+    Failure failure;
+    if (stream_->take_failed(sink, lease, failure) != Status::ok) return true;
+    nb::object item = decode_one(sink.taken(true), std::move(sink.prepared));
+    const Last gone(item);
+    const nb::object moved = bury(item, failure, sink.sender);
+    if (moved.ptr() == Py_True) {
+      settle([&] { return stream_->acknowledge(lease); }, false);
+      continue;
+    }
+    const nb::object error = take_exception();
+    const bool interrupt = error.is_valid() && PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) == 0;
+    const bool for_good =
+        error.is_valid() && !interrupt && PyErr_GivenExceptionMatches(error.ptr(), PyExc_MemoryError) == 0;
+    settle([&] { return stream_->put_back_failed(lease, for_good); }, false);
+    if (interrupt) {  // Ctrl-C
+      set_exception(error);
+      return false;
+    }
+    if (!for_good) {  // no room for it, or no memory
+      next_move_ = monotonic_now() + move_again;
+      return true;
+    }
+    set_exception(error);
+    foreign([&] { PyErr_WriteUnraisable(bury_.ptr()); });
+  }
 }
 
 }  // namespace conveyor::python

@@ -60,7 +60,6 @@ void bind_topic(nb::module_& module) {
   topic.generic()
       .init(function<&make_topic>, {"region"_p, "keep"_p})
       .property("_region", [](TopicChannel& self) { return self.region(); })
-      .property("_tail", [](TopicChannel& self) { return self.fanout().tail(); })
       .property("_keep", [](TopicChannel& self) { return self.fanout().header().keep; })
       .def("_statistics", function<&statistics>)
       .def("_check", function<&TopicChannel::check>, {"patience"_p = 10.0})
