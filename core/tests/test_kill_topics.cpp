@@ -5,7 +5,7 @@
 
 #include <string_view>
 
-#include "conveyor/topic/fanout.hpp"
+#include "conveyor/topic/topic_log.hpp"
 #include "topic_lab.hpp"
 
 namespace {
@@ -18,14 +18,14 @@ std::vector<crash::TopicPlan> plans_for(const std::string& point, int hit) {
   const crash::Fate lives, dies{point, hit};
   const crash::Fate stuck{"topic.locked", 20, false};  // leaves a lock for others to take over
   const crash::Fate stuck_at_once{"topic.locked", 1, false};
-  using conveyor::SeatMode;
-  const crash::Listener listens{lives}, drops{lives, SeatMode::drop_oldest}, fails{lives, SeatMode::fail};
+  using conveyor::SubscriberMode;
+  const crash::Listener listens{lives}, drops{lives, SubscriberMode::drop_oldest}, fails{lives, SubscriberMode::fail};
   return {
       {{dies}, {listens}, {}, {}},
       {{dies, lives}, {listens, listens, drops}, {}, {}},
       {{lives}, {{dies}, listens}, {}, {}},
-      {{lives, lives}, {listens, {dies}, {dies, SeatMode::drop_oldest}, drops}, {}, {}},
-      {{lives}, {{dies, SeatMode::drop_oldest}, drops, fails}, {}, {}},
+      {{lives, lives}, {listens, {dies}, {dies, SubscriberMode::drop_oldest}, drops}, {}, {}},
+      {{lives}, {{dies, SubscriberMode::drop_oldest}, drops, fails}, {}, {}},
       {{stuck, dies, lives}, {listens, {dies}}, {}, {}},
       {{lives}, {listens, drops}, {dies}, {dies}},
       {{dies}, {listens}, {}, {}, true},
@@ -86,7 +86,7 @@ TEST_CASE("a topic's producer killed on its way in or out has done it, or has no
     CAPTURE(expected.point);
     CAPTURE(expected.hit);
     const crash::Fate dies{expected.point, expected.hit}, lives;
-    const crash::Listener listens{lives}, drops{lives, conveyor::SeatMode::drop_oldest};
+    const crash::Listener listens{lives}, drops{lives, conveyor::SubscriberMode::drop_oldest};
     for (const std::vector<crash::Fate>& publishers : {std::vector{dies}, std::vector{dies, lives}}) {
       const crash::Outcome outcome = crash::run({publishers, {listens, drops, listens}, {}, {}, true});
       CHECK(outcome.trouble == "");
@@ -104,29 +104,29 @@ TEST_CASE("whoever opens a topic finishes what one that died with its lock had b
     for (const int hit : {1, 2}) {
       CAPTURE(point);
       CAPTURE(hit);
-      const std::size_t size = Fanout::size_for(least_capacity);
+      const std::size_t size = TopicLog::size_for(least_capacity);
       auto* const base =
           static_cast<std::byte*>(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
       const auto reserve = [](std::uint64_t, std::uint64_t) { return 0; };
-      REQUIRE(Fanout::initialise(base, least_capacity, 0, reserve) == 0);
+      REQUIRE(TopicLog::initialise(base, least_capacity, 0, reserve) == 0);
       const pid_t child = fork();
       if (child == 0) {
         std::atomic<std::uint32_t> counted{0};
         crash::meet({point, hit}, counted);
-        Fanout fanout(base, size, reserve);
-        fanout.enter_producing(true, forever / 2);
-        fanout.leave_producing(1'000'000'000);
+        TopicLog topic_log(base, size, reserve);
+        topic_log.enter_producing(true, forever / 2);
+        topic_log.leave_producing(1'000'000'000);
         _exit(0);
       }
       CHECK(crash::reap(child));
-      REQUIRE(Fanout::initialise(base, least_capacity, 0, reserve) == 0);
-      Fanout fanout(base, size, reserve);
-      CHECK(fanout.header().ending.intent.load() == 0);
-      CHECK(fanout.header().ending.expected.load() == producers_armed);
-      CHECK(fanout.ended() == (hit == 2));
-      fanout.look_for_lost();
-      CHECK(fanout.ended());
-      CHECK(fanout.lost().size() == (hit == 1 ? 1 : 0));
+      REQUIRE(TopicLog::initialise(base, least_capacity, 0, reserve) == 0);
+      TopicLog topic_log(base, size, reserve);
+      CHECK(topic_log.header().ending.intent.load() == 0);
+      CHECK(topic_log.header().ending.expected.load() == producers_armed);
+      CHECK(topic_log.ended() == (hit == 2));
+      topic_log.look_for_lost();
+      CHECK(topic_log.ended());
+      CHECK(topic_log.lost().size() == (hit == 1 ? 1 : 0));
       munmap(base, size);
     }
   }

@@ -39,12 +39,13 @@ std::size_t size_of(const Event& event) { return event.number % 3 == 0 ? 6000 + 
 struct World {
   std::byte* base;
   TopicLedger* ledger;
-  std::shared_ptr<Fanout> fanout() const {
-    return std::make_shared<Fanout>(base, Fanout::size_for(capacity), [](std::uint64_t, std::uint64_t) { return 0; });
+  std::shared_ptr<TopicLog> topic_log() const {
+    return std::make_shared<TopicLog>(base, TopicLog::size_for(capacity),
+                                      [](std::uint64_t, std::uint64_t) { return 0; });
   }
 };
 
-void publish_all(const World& world, std::uint32_t publisher, Fanout& fanout) {
+void publish_all(const World& world, std::uint32_t publisher, TopicLog& topic_log) {
   std::vector<std::byte> payload;
   for (std::uint32_t number = 0; number < events_each; ++number) {
     const Event event{publisher, number};
@@ -54,15 +55,15 @@ void publish_all(const World& world, std::uint32_t publisher, Fanout& fanout) {
     const Publication publication{number % 2 == 0 ? "even.x" : "odd", 1, payload.size(), &piece, 1};
     for (int tries = 0;;) {
       std::size_t done = 0;
-      const std::uint64_t gate = fanout.gate();
-      const Status status = fanout.publish(&publication, 1, done, forever / 2);
+      const std::uint64_t gate = topic_log.gate();
+      const Status status = topic_log.publish(&publication, 1, done, forever / 2);
       if (done == 1) break;
       if (status != Status::full && status != Status::interrupted) {
         ++world.ledger->failed;
         return;
       }
-      fanout.wait_room(gate, forever);
-      if (++tries % 3 == 0) fanout.look_for_dead(forever / 2);
+      topic_log.wait_room(gate, forever);
+      if (++tries % 3 == 0) topic_log.look_for_dead(forever / 2);
     }
     world.ledger->returned[publisher] = number + 1;
   }
@@ -96,16 +97,16 @@ struct Catch {
 };
 
 void publish(const World& world, std::uint32_t publisher, bool registered) {
-  const auto fanout = world.fanout();
-  if (registered && fanout->enter_producing(true, forever / 2) != Status::ok) ++world.ledger->failed;
-  publish_all(world, publisher, *fanout);
-  if (registered) fanout->leave_producing(forever);
+  const auto topic_log = world.topic_log();
+  if (registered && topic_log->enter_producing(true, forever / 2) != Status::ok) ++world.ledger->failed;
+  publish_all(world, publisher, *topic_log);
+  if (registered) topic_log->leave_producing(forever);
 }
 
-void receive_all(const World& world, std::uint32_t index, SeatMode mode) {
+void receive_all(const World& world, std::uint32_t index, SubscriberMode mode) {
   TopicLedger& ledger = *world.ledger;
-  const auto fanout = world.fanout();
-  Subscriber subscriber(fanout, {KeyPattern("#")});
+  const auto topic_log = world.topic_log();
+  Subscriber subscriber(topic_log, {KeyPattern("#")});
   if (subscriber.join(mode, From::fresh, 0, forever / 2) != Status::ok) {
     ++ledger.failed;
     return;
@@ -121,7 +122,7 @@ void receive_all(const World& world, std::uint32_t index, SeatMode mode) {
   };
   for (Slices slices;;) {
     Catch caught;
-    const bool ended = fanout->ended();
+    const bool ended = topic_log->ended();
     const Status status = subscriber.read(caught);
     if (status == Status::ok) {
       slices = Slices();
@@ -135,7 +136,7 @@ void receive_all(const World& world, std::uint32_t index, SeatMode mode) {
       // Some are kept for a while, and must not change meanwhile.
       if (kept.size() > event.number % 4) {
         look_at(kept.front());
-        fanout->unpin(kept.front().pin);
+        topic_log->unpin(kept.front().pin);
         kept.pop_front();
       }
       continue;
@@ -145,16 +146,16 @@ void receive_all(const World& world, std::uint32_t index, SeatMode mode) {
       ++ledger.failed;
       break;
     }
-    if (fanout->look_is_due()) {
-      fanout->look_for_lost();
+    if (topic_log->look_is_due()) {
+      topic_log->look_for_lost();
       continue;
     }
     subscriber.settle();
-    fanout->wait_event(subscriber.position(), forever, slices);
+    topic_log->wait_event(subscriber.position(), forever, slices);
   }
   for (const Catch& each : kept) {
     look_at(each);
-    fanout->unpin(each.pin);
+    topic_log->unpin(each.pin);
   }
   ledger.missed[index] = subscriber.missed();
   subscriber.leave();
@@ -183,9 +184,9 @@ struct Fallen {
 // Whether what the log says of the lost is so.
 std::string audit_lost(const TopicPlan& plan, const World& world, const std::vector<Fallen>& publishers) {
   const TopicLedger& ledger = *world.ledger;
-  const auto fanout = world.fanout();
-  if (!fanout->ended()) return "it has not ended";
-  const std::vector<LostProducer> lost = fanout->lost();
+  const auto topic_log = world.topic_log();
+  if (!topic_log->ended()) return "it has not ended";
+  const std::vector<LostProducer> lost = topic_log->lost();
   std::size_t found = 0;
   for (std::size_t i = 0; i < publishers.size(); ++i) {
     const std::string name = "publisher " + std::to_string(i);
@@ -202,7 +203,7 @@ std::string audit_lost(const TopicPlan& plan, const World& world, const std::vec
     if (!publishers[i].killed) return name + " is said to be lost, and was not";
     if (loss->signal != 0 && loss->signal != SIGKILL) return name + " was killed by another signal";
     for (std::size_t reader = 0; reader < plan.subscribers.size(); ++reader) {
-      if (ledger.finished[reader] == 0 || plan.subscribers[reader].mode != SeatMode::block) continue;
+      if (ledger.finished[reader] == 0 || plan.subscribers[reader].mode != SubscriberMode::block) continue;
       std::uint64_t came = 0;
       for (const auto& times : ledger.got[reader][i]) came += times;
       if (loss->items != came)
@@ -218,20 +219,20 @@ std::string audit(const TopicPlan& plan, const World& world) {
   if (ledger.failed != 0) return std::to_string(ledger.failed) + " operations failed";
   if (ledger.damaged != 0) return std::to_string(ledger.damaged) + " events were damaged";
   if (ledger.disorder != 0) return std::to_string(ledger.disorder) + " events out of order";
-  const auto fanout = world.fanout();
-  if (!fanout->look_for_dead(forever / 2)) return "the lock was not to be had";
-  const FanoutFigures figures = fanout->figures();
-  if (!figures.seats.empty()) return "a subscriber is still there";
+  const auto topic_log = world.topic_log();
+  if (!topic_log->look_for_dead(forever / 2)) return "the lock was not to be had";
+  const TopicFigures figures = topic_log->figures();
+  if (!figures.slots.empty()) return "a subscriber is still there";
   if (figures.pinned_bytes != 0) return "something is still pinned";
   std::int64_t first = -1;
   for (std::size_t i = 0; i < plan.subscribers.size(); ++i) {
     if (ledger.finished[i] == 0) continue;
     const std::string name = "subscriber " + std::to_string(i);
-    if (plan.subscribers[i].mode == SeatMode::drop_oldest) {
+    if (plan.subscribers[i].mode == SubscriberMode::drop_oldest) {
       if (ledger.received[i] + ledger.missed[i] != figures.published) return name + " lost events in silence";
       continue;
     }
-    if (plan.subscribers[i].mode != SeatMode::block) continue;
+    if (plan.subscribers[i].mode != SubscriberMode::block) continue;
     if (ledger.missed[i] != 0) return name + " blocks, and was overrun";
     if (ledger.received[i] != figures.published) return name + " has not got all";
     if (first >= 0 && ledger.order[static_cast<std::size_t>(first)] != ledger.order[i])
@@ -247,20 +248,20 @@ std::string audit(const TopicPlan& plan, const World& world) {
       }
     }
   }
-  return fanout->check(forever / 2).value_or("the lock was not to be had");
+  return topic_log->check(forever / 2).value_or("the lock was not to be had");
 }
 
 }  // namespace
 
 Outcome run(const TopicPlan& plan) {
-  const std::size_t size = Fanout::size_for(capacity);
+  const std::size_t size = TopicLog::size_for(capacity);
   World world{};
   world.base = static_cast<std::byte*>(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   world.ledger =
       new (mmap(nullptr, sizeof(TopicLedger), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) TopicLedger{};
   TopicLedger& ledger = *world.ledger;
   const auto make = [&] {
-    Fanout::initialise(world.base, capacity, UINT64_MAX, [](std::uint64_t, std::uint64_t) { return 0; });
+    TopicLog::initialise(world.base, capacity, UINT64_MAX, [](std::uint64_t, std::uint64_t) { return 0; });
   };
   for (const Fate& fate : plan.makers) reap(spawn(world, fate, make));
   make();
@@ -274,7 +275,7 @@ Outcome run(const TopicPlan& plan) {
   const auto close = [&] {
     const auto count = static_cast<std::uint32_t>(plan.publishers.size());
     const auto work = [&] {
-      plan.by_producers ? world.fanout()->expect_producers(count, forever / 2) : world.fanout()->end(forever / 2);
+      plan.by_producers ? world.topic_log()->expect_producers(count, forever / 2) : world.topic_log()->end(forever / 2);
     };
     for (const Fate& fate : plan.closers) reap(spawn(world, fate, work));
     work();
@@ -290,18 +291,18 @@ Outcome run(const TopicPlan& plan) {
     for (std::size_t i = 0; i < publishers.size(); ++i) {
       if (publishers[i].killed && ledger.returned[i] == 0) ++may_be_missing;
     }
-    const auto fanout = world.fanout();
-    for (const Fate& fate : plan.lookers) reap(spawn(world, fate, [&] { world.fanout()->look_for_lost(); }));
-    fanout->look_for_lost();
-    outcome.missing = fanout->header().ending.expected.load() & ~producers_armed;
+    const auto topic_log = world.topic_log();
+    for (const Fate& fate : plan.lookers) reap(spawn(world, fate, [&] { world.topic_log()->look_for_lost(); }));
+    topic_log->look_for_lost();
+    outcome.missing = topic_log->header().ending.expected.load() & ~producers_armed;
     if (outcome.missing > may_be_missing) outcome.trouble = "still expects producers";
-    if (outcome.missing != 0) fanout->expect_producers(0, forever / 2);
+    if (outcome.missing != 0) topic_log->expect_producers(0, forever / 2);
   } else {
     close();
   }
   for (const pid_t child : subscribers) reap(child);
   outcome.killed = ledger.deaths != 0;
-  outcome.lost = world.fanout()->lost();
+  outcome.lost = world.topic_log()->lost();
   if (outcome.trouble.empty() && plan.by_producers) outcome.trouble = audit_lost(plan, world, publishers);
   if (outcome.trouble.empty()) outcome.trouble = audit(plan, world);
   munmap(world.base, size);

@@ -5,14 +5,14 @@
 #include <string>
 #include <vector>
 
-#include "conveyor/topic/fanout_layout.hpp"
+#include "conveyor/topic/topic_layout.hpp"
 #include "crash_lab.hpp"
 
 namespace crash {
 
 struct Listener {
   Fate fate;
-  conveyor::SeatMode mode = conveyor::SeatMode::block;
+  conveyor::SubscriberMode mode = conveyor::SubscriberMode::block;
 };
 
 struct TopicPlan {

@@ -70,7 +70,7 @@ def test_a_topic_has_many_subscriptions() -> None:
     assert {each.get(timeout=5) for each in [kept, *others]} == {"again"}
 
 
-def test_seats_of_the_dead_are_given_to_others() -> None:
+def test_slots_of_the_dead_are_given_to_others() -> None:
     topic: conveyor.Topic[Any] = conveyor.Topic()
     mine = topic.subscribe()
     child = os.fork()
@@ -86,7 +86,7 @@ def test_seats_of_the_dead_are_given_to_others() -> None:
             pass
         return len(topic.statistics().subscribers) == 1
 
-    until(only_one, "the dead have no seats")
+    until(only_one, "the dead have no slots")
 
 
 def test_without_memory_a_subscription_is_refused() -> None:

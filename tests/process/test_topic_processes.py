@@ -111,7 +111,7 @@ def test_a_publisher_that_never_waits_gets_past_the_dead_too() -> None:
         while published():
             pass
         members[0].kill()
-        until(published, "the dead one's seat is taken", SECOND)
+        until(published, "the dead one's slot is taken", SECOND)
 
 
 def test_a_dead_processes_views_are_freed() -> None:

@@ -32,16 +32,16 @@ TIMEOUT = 0.02
 REGION, HEADER = 4096, TOPIC_HEADER
 PINS = REGION + 416
 ENDING = PINS + 256 * 32 + 32
-SEATS = REGION + 12288 + 65536 * 40
+SLOTS = REGION + 12288 + 65536 * 40
 
 
 def place(choose: random.Random, size: int) -> int:
     """Where to flip: anywhere, but mostly where something is."""
     kind = choose.random()
     if kind < 0.35:
-        return REGION + choose.randrange(512)  # everything before the seats
+        return REGION + choose.randrange(512)  # everything before the slots
     if kind < 0.5:
-        return SEATS + choose.randrange(64 * 4)  # the first seats
+        return SLOTS + choose.randrange(64 * 4)  # the first slots
     if kind < 0.6:
         return PINS + choose.randrange(32 * 6)  # the first pins
     if kind < 0.7:

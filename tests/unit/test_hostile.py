@@ -21,7 +21,7 @@ import pytest
 from owners import owner_of
 
 import conveyor
-from conveyor._native import _glance
+from conveyor._native import _peek_header
 from conveyor.errors import ConveyorError, CorruptSegment, VersionMismatch
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -89,7 +89,9 @@ def hold(name: str, lock: str, word: int) -> None:
         file.seek(LOCKS[lock])
         file.write(word.to_bytes(8, "little"))
         file.flush()
-        assert _glance(file.fileno())[lock] == word & ~1, "the layout has changed: where is the lock now?"
+        assert _peek_header(file.fileno())[lock] == word & ~1, (
+            "the layout has changed: where is the lock now?"
+        )
 
 
 def calls(queue: Any) -> list[Callable[[], Any]]:

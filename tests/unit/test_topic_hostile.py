@@ -22,7 +22,7 @@ PROGRAM = Path(__file__).with_name("flipping_topic.py")
 # Of a call with a timeout of a fiftieth of a second; a lock that is said to be held costs a second.
 IN_TIME = 5.0
 REGION = 4096
-PRODUCERS = REGION + 8640 + 16  # FanoutHeader::ending, its slots
+PRODUCERS = REGION + 8640 + 16  # TopicHeader::ending, its slots
 TABLE = REGION + 12288  # the others
 
 

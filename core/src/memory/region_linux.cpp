@@ -270,7 +270,7 @@ RegionKind Region::kind_of(int memory_fd) {
   return start.kind;
 }
 
-RegionGlance Region::glance(int memory_fd) {
+RegionPeek Region::peek_header(int memory_fd) {
   const RegionFacts facts = read_facts(memory_fd, RegionKind::none);
   return {facts.kind, facts.layout, facts.total_size - facts.payload_offset,
           facts.pid_namespace == conveyor::pid_namespace()};

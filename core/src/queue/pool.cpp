@@ -74,11 +74,11 @@ Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {
   if (first == no_page) {
     // The pool is used up: what is kept warm may make room for a longer run.
     WarmRun evicted;
-    std::vector<WarmRun> chilled;
-    while (evict_oldest(evicted)) chilled.push_back(evicted);
+    std::vector<WarmRun> decommitted;
+    while (evict_oldest(evicted)) decommitted.push_back(evicted);
     unlock();
-    if (chilled.empty()) return {no_page, error};
-    for (const WarmRun& run : chilled) chill(run);
+    if (decommitted.empty()) return {no_page, error};
+    for (const WarmRun& run : decommitted) decommit(run);
     if (const int refused = try_lock(); refused != 0) return {no_page, refused};
     first = take_cold(pages);
     if (first == no_page) first = take_fresh(pages, error);
@@ -94,7 +94,7 @@ Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {
   // What is warm may be another process's, and not yet mapped here.
   const int refused = !warm ? segment_.reserve(first, pages) : (segment_.reach(first, pages) == Reach::ok ? 0 : ENOMEM);
   if (refused != 0) {
-    chill({first, pages});
+    decommit({first, pages});
     return {no_page, refused};
   }
   return {first, 0};
@@ -123,7 +123,7 @@ void Pool::free(std::uint32_t first, std::uint32_t pages) {
     count = give_away(first, pages, evicted);
   }
   unlock();
-  for (int i = 0; i < count; ++i) chill(evicted[i]);
+  for (int i = 0; i < count; ++i) decommit(evicted[i]);
 }
 
 void Pool::end_lending(std::uint32_t first, std::uint32_t pages) {
@@ -139,7 +139,7 @@ void Pool::end_lending(std::uint32_t first, std::uint32_t pages) {
   CONVEYOR_KILL_POINT("pool.lending-ended");
   if (descriptor.owner == nobody) count = give_away(first, pages, evicted);
   unlock();
-  for (int i = 0; i < count; ++i) chill(evicted[i]);
+  for (int i = 0; i < count; ++i) decommit(evicted[i]);
 }
 
 bool Pool::begin_lending(std::uint32_t first) {
@@ -193,7 +193,7 @@ void Pool::no_longer_lent(Descriptor& descriptor, std::uint32_t pages) {
   state_.lent_pages.store(lent - std::min(pages, lent), relaxed);
 }
 
-// Makes a run free, under the lock; returns how many others are to be chilled after it.
+// Makes a run free, under the lock; returns how many others are to be decommitted after it.
 int Pool::give_away(std::uint32_t first, std::uint32_t pages, WarmRun (&evicted)[8]) {
   int count = 0;
   segment_.descriptor(first).use = PageUse::none;
@@ -245,7 +245,7 @@ bool Pool::evict_oldest(WarmRun& evicted) {
 }
 
 // Gives the memory back before anybody can find the pages: afterwards would wipe out a new owner's data.
-void Pool::chill(const WarmRun& run) {
+void Pool::decommit(const WarmRun& run) {
   segment_.give_back(run.first, run.pages);
   CONVEYOR_KILL_POINT("pool.given-back");
   if (!lock()) return abandon(run.first);

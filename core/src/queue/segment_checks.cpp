@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "conveyor/memory/region.hpp"
-#include "conveyor/queue/glance.hpp"
+#include "conveyor/queue/header_peek.hpp"
 
 namespace conveyor {
 namespace {
@@ -68,10 +68,10 @@ CheckedHeader::CheckedHeader(int memory_fd) {
     fail_corrupt("it has " + std::to_string(file_size) + " bytes instead of " + std::to_string(plan_.total));
 }
 
-Glance glance(int memory_fd) {
+HeaderPeek peek_header(int memory_fd) {
   const CheckedHeader checked(memory_fd);
   const Header& head = checked.header();
-  Glance seen;
+  HeaderPeek seen;
   seen.local = checked.is_local();
   const std::uint64_t out = head.head.word.load(relaxed) >> 1;  // relaxed from here: a copy of our own
   const std::uint64_t in = head.tail.word.load(relaxed) >> 1;

@@ -262,18 +262,19 @@ StoreStatus DictStore::set_default(const Key& key, const Bytes& value, Nanosecon
   });
 }
 
-StoreStatus DictStore::remove(const Key& key, Nanoseconds deadline, Copy* into, Part* value, Taking* taking) {
+StoreStatus DictStore::remove(const Key& key, Nanoseconds deadline, Copy* into, Part* value,
+                              DecodeThenRemove* removal) {
   return locked(deadline, [&] {
     const Table in = table();
     Place place;
     if (!find(in, key, place)) return StoreStatus::missing;
     if (const StoreStatus status = look_for_claims(key.hash); status != StoreStatus::ok) return status;
     const TableEntry& entry = in.entry[place.entry];
-    if (into != nullptr && (taking == nullptr || taking->version != read(entry.version))) {
+    if (into != nullptr && (removal == nullptr || removal->version != read(entry.version))) {
       into->clear();
       *value = copy_out(read(entry.value), *into);
-      if (taking != nullptr && !taking->sure_of(value->kind)) {
-        taking->version = read(entry.version);
+      if (removal != nullptr && !removal->always_decodes(value->kind)) {
+        removal->version = read(entry.version);
         return StoreStatus::changed;
       }
     }

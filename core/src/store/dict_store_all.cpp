@@ -35,7 +35,7 @@ StoreStatus DictStore::copy_all(bool keys, bool values, Nanoseconds deadline, Co
   });
 }
 
-StoreStatus DictStore::remove_last(Nanoseconds deadline, Copy& into, Item& item, Taking* taking) {
+StoreStatus DictStore::remove_last(Nanoseconds deadline, Copy& into, Item& item, DecodeThenRemove* removal) {
   return locked(deadline, [&] {
     const Table in = table();
     std::uint64_t at = in.filled;
@@ -44,12 +44,12 @@ StoreStatus DictStore::remove_last(Nanoseconds deadline, Copy& into, Item& item,
     const TableEntry& entry = in.entry[at - 1];
     const std::uint64_t hash = read(entry.hash);
     if (const StoreStatus status = look_for_claims(hash); status != StoreStatus::ok) return status;
-    if (taking == nullptr || taking->version != read(entry.version)) {
+    if (removal == nullptr || removal->version != read(entry.version)) {
       into.clear();
       item = copy_item(entry, true, true, into);
-      if (taking != nullptr &&
-          !(taking->sure_of(item.value.kind) && (!item.original || taking->sure_of(item.key.kind)))) {
-        taking->version = read(entry.version);
+      if (removal != nullptr &&
+          !(removal->always_decodes(item.value.kind) && (!item.original || removal->always_decodes(item.key.kind)))) {
+        removal->version = read(entry.version);
         return StoreStatus::changed;
       }
     }

@@ -139,18 +139,18 @@ StoreStatus ListStore::insert(std::int64_t index, const Bytes& item, Nanoseconds
 }
 
 StoreStatus ListStore::remove(std::int64_t index, Nanoseconds deadline, Copy* into, Part* item, std::uint64_t version,
-                              Taking* taking) {
+                              DecodeThenRemove* removal) {
   return locked(deadline, [&] {
     if (version != any_version && read(header_.state.version) != version) return StoreStatus::changed;
     Ring in = ring();
     const std::uint64_t at = place_of(index, in.length);
     if (at == in.length) return StoreStatus::missing;
     const std::uint64_t old = blob(in, at);
-    if (into != nullptr && !(taking != nullptr && taking->seen && is_copy(old, *into, *item))) {
+    if (into != nullptr && !(removal != nullptr && removal->seen && is_copy(old, *into, *item))) {
       into->clear();
       *item = copy_out(old, *into);
-      if (taking != nullptr && !taking->sure_of(item->kind)) {
-        taking->seen = true;
+      if (removal != nullptr && !removal->always_decodes(item->kind)) {
+        removal->seen = true;
         return StoreStatus::changed;
       }
     }

@@ -6,17 +6,17 @@ namespace conveyor {
 
 // The first record that is wanted, from `oldest` on. Under the lock, so that nothing is overwritten meanwhile.
 Status Subscriber::place(From from, std::uint64_t number, std::uint64_t tail, std::uint64_t count) {
-  const FanoutHeader& header = fanout_->header();
+  const TopicHeader& header = topic_log_->header();
   position_ = tail;
   number_ = count;
   if (from == From::fresh) return Status::ok;
   std::uint64_t wanted = number;
   if (from == From::oldest) {
     wanted = header.keep >= count ? 0 : count - header.keep;
-    for (std::uint32_t i = 0; i < fanout_->seats_high(); ++i) {
-      const Seat& seat = header.seats[i];
-      if (seat.mode.load(acquire) == static_cast<std::uint32_t>(SeatMode::block))
-        wanted = std::min(wanted, seat.number.load(relaxed));  // relaxed: somewhat old is somewhat more
+    for (std::uint32_t i = 0; i < topic_log_->subscribers_high(); ++i) {
+      const SubscriberSlot& slot = header.slots[i];
+      if (slot.mode.load(acquire) == static_cast<std::uint32_t>(SubscriberMode::block))
+        wanted = std::min(wanted, slot.number.load(relaxed));  // relaxed: somewhat old is somewhat more
     }
   } else if (number > count) {
     return Status::refused;
@@ -25,7 +25,7 @@ Status Subscriber::place(From from, std::uint64_t number, std::uint64_t tail, st
   while (at < tail) {
     RecordView record;
     bool skip = false;
-    if (!fanout_->look(at, tail, record, skip)) return Status::corrupt;
+    if (!topic_log_->look(at, tail, record, skip)) return Status::corrupt;
     if (!skip && record.number >= wanted) {
       position_ = at;
       // What is gone was asked for by its number only; it counts as missed.
@@ -38,37 +38,38 @@ Status Subscriber::place(From from, std::uint64_t number, std::uint64_t tail, st
   return Status::ok;
 }
 
-Status Subscriber::join(SeatMode mode, From from, std::uint64_t number, Nanoseconds patience) {
-  Fanout& fanout = *fanout_;
-  FanoutHeader& header = fanout.header();
+Status Subscriber::join(SubscriberMode mode, From from, std::uint64_t number, Nanoseconds patience) {
+  TopicLog& topic_log = *topic_log_;
+  TopicHeader& header = topic_log.header();
   Status status = Status::ok;
-  if (!fanout.lock(patience, status)) return status;
+  if (!topic_log.lock(patience, status)) return status;
   const auto find_free = [&] {
     std::uint32_t index = 0;
-    const std::uint32_t end = fanout.seats_high();
-    while (index < end && header.seats[index].mode.load(acquire) != static_cast<std::uint32_t>(SeatMode::free)) ++index;
+    const std::uint32_t end = topic_log.subscribers_high();
+    while (index < end && header.slots[index].mode.load(acquire) != static_cast<std::uint32_t>(SubscriberMode::free))
+      ++index;
     return index;
   };
-  fanout.lower_seats_high();
+  topic_log.lower_subscribers_high();
   std::uint32_t index = find_free();
-  if (index == seat_capacity || fanout.dead_are_due()) {
-    fanout.free_dead();
+  if (index == subscriber_capacity || topic_log.dead_are_due()) {
+    topic_log.free_dead();
     index = find_free();
   }
   const std::uint64_t word = header.tail.load(relaxed);  // relaxed: stored under the lock
   const std::uint64_t tail = word & ~(record_unit - 1);
   const std::uint64_t oldest = header.oldest.load(relaxed);
-  if (index == seat_capacity) {
+  if (index == subscriber_capacity) {
     status = Status::crowded;
-  } else if (index == fanout.seats_high() && !fanout.reserve_seat(index)) {
+  } else if (index == topic_log.subscribers_high() && !topic_log.reserve_slot(index)) {
     status = Status::no_memory;
-  } else if (oldest > tail || tail - oldest > fanout.capacity()) {
+  } else if (oldest > tail || tail - oldest > topic_log.capacity()) {
     status = Status::corrupt;
   } else {
     status = place(from, number, tail, header.state[word & 1].number.load(relaxed));
   }
   if (status == Status::ok) {
-    Seat& taken = header.seats[index];
+    SubscriberSlot& taken = header.slots[index];
     // relaxed: stored before `mode`, and under the lock
     taken.owner.store(self(), relaxed);
     taken.window.store(0, relaxed);
@@ -76,11 +77,11 @@ Status Subscriber::join(SeatMode mode, From from, std::uint64_t number, Nanoseco
     taken.number.store(number_, relaxed);
     taken.began.store(number_, relaxed);
     taken.missed.store(0, relaxed);
-    if (index >= fanout.seats_high()) header.seats_high.store(index + 1, release);
-    CONVEYOR_KILL_POINT("topic.seat-written");
+    if (index >= topic_log.subscribers_high()) header.subscribers_high.store(index + 1, release);
+    CONVEYOR_KILL_POINT("topic.slot-written");
     taken.mode.store(static_cast<std::uint32_t>(mode), release);
-    CONVEYOR_KILL_POINT("topic.seated");
-    seat_ = index;
+    CONVEYOR_KILL_POINT("topic.subscribed");
+    slot_ = index;
     mode_ = mode;
     generation_ = fork_generation();
     known_tail_ = tail;
@@ -94,21 +95,21 @@ void Subscriber::leave() {
   if (!joined() || !ours()) return;
   CONVEYOR_KILL_POINT("topic.leaving");
   close_window();
-  // sync point "topic-cursor": release here, acquire in Fanout::gate. All reading is done.
-  seat().mode.store(static_cast<std::uint32_t>(SeatMode::free), release);
-  seat_ = seat_capacity;
-  fanout_->header().not_full.notify(INT32_MAX);
+  // sync point "topic-cursor": release here, acquire in TopicLog::gate. All reading is done.
+  slot().mode.store(static_cast<std::uint32_t>(SubscriberMode::free), release);
+  slot_ = subscriber_capacity;
+  topic_log_->header().not_full.notify(INT32_MAX);
 }
 
 bool Subscriber::open_window(std::uint64_t span) {
   close_window();
-  // sync point "topic-window": a window, a full fence, and the look at `oldest`; against Fanout::make_room.
-  seat().window_span.store(static_cast<std::uint32_t>(span / record_unit), relaxed);
-  seat().window.store(position_ + 1, release);
+  // sync point "topic-window": a window, a full fence, and the look at `oldest`; against TopicLog::make_room.
+  slot().window_span.store(static_cast<std::uint32_t>(span / record_unit), relaxed);
+  slot().window.store(position_ + 1, release);
   window_open_ = true;
   full_fence();
   CONVEYOR_KILL_POINT("topic.window-open");
-  if (fanout_->header().oldest.load(acquire) <= position_) return true;
+  if (topic_log_->header().oldest.load(acquire) <= position_) return true;
   close_window();
   return false;
 }
@@ -116,30 +117,30 @@ bool Subscriber::open_window(std::uint64_t span) {
 void Subscriber::close_window() {
   if (!window_open_) return;
   window_open_ = false;
-  // sync point "topic-window": release here, acquire in Fanout::conflict. The bytes were read before.
-  seat().window.store(0, release);
+  // sync point "topic-window": release here, acquire in TopicLog::conflict. The bytes were read before.
+  slot().window.store(0, release);
 }
 
 Subscriber::Found Subscriber::find(RecordView& record) {
-  if (position_ >= known_tail_) known_tail_ = fanout_->tail();
+  if (position_ >= known_tail_) known_tail_ = topic_log_->tail();
   if (position_ == known_tail_) return Found::empty;
   if (position_ > known_tail_) return Found::damaged;
-  if (mode_ != SeatMode::block && !open_window(fanout_->window_)) {
-    if (mode_ == SeatMode::fail) return Found::overrun;
-    position_ = fanout_->header().oldest.load(acquire);
-    seat().cursor.store(position_, relaxed);  // relaxed: nobody waits for it
+  if (mode_ != SubscriberMode::block && !open_window(topic_log_->window_)) {
+    if (mode_ == SubscriberMode::fail) return Found::overrun;
+    position_ = topic_log_->header().oldest.load(acquire);
+    slot().cursor.store(position_, relaxed);  // relaxed: nobody waits for it
     return Found::again;
   }
   bool skip = false;
-  if (!fanout_->look(position_, known_tail_, record, skip)) {
+  if (!topic_log_->look(position_, known_tail_, record, skip)) {
     close_window();
     return Found::damaged;
   }
   if (record.number > number_) {
     missed_ += record.number - number_;
     number_ = record.number;
-    seat().missed.store(missed_, relaxed);  // relaxed: a statistic
-    if (mode_ == SeatMode::fail) {
+    slot().missed.store(missed_, relaxed);  // relaxed: a statistic
+    if (mode_ == SubscriberMode::fail) {
       close_window();
       failed_ = true;
       return Found::overrun;
@@ -155,22 +156,22 @@ Status Subscriber::after_overrun() {
   if (!failed_) {
     failed_ = true;
     for (;;) {
-      position_ = fanout_->header().oldest.load(acquire);
-      std::uint64_t number = fanout_->published();
+      position_ = topic_log_->header().oldest.load(acquire);
+      std::uint64_t number = topic_log_->published();
       RecordView record;
       bool skip = false;
-      const std::uint64_t tail = fanout_->tail();
+      const std::uint64_t tail = topic_log_->tail();
       if (position_ < tail) {
-        if (!open_window(fanout_->window_)) continue;
-        if (fanout_->look(position_, tail, record, skip)) number = record.number;
+        if (!open_window(topic_log_->window_)) continue;
+        if (topic_log_->look(position_, tail, record, skip)) number = record.number;
         close_window();
       }
       if (number > number_) missed_ += number - number_;
       number_ = std::max(number_, number);
       break;
     }
-    seat().missed.store(missed_, relaxed);
-    seat().number.store(number_, relaxed);
+    slot().missed.store(missed_, relaxed);
+    slot().number.store(number_, relaxed);
   }
   return Status::lost;
 }
@@ -178,21 +179,21 @@ Status Subscriber::after_overrun() {
 void Subscriber::advance(std::uint64_t position, std::uint64_t number) {
   position_ = position;
   number_ = number;
-  seat().number.store(number, relaxed);  // relaxed: a statistic
-  // sync point "topic-cursor": release here, acquire in Fanout::gate. The record was read before.
-  seat().cursor.store(position, release);
+  slot().number.store(number, relaxed);  // relaxed: a statistic
+  // sync point "topic-cursor": release here, acquire in TopicLog::gate. The record was read before.
+  slot().cursor.store(position, release);
   close_window();
-  if (mode_ != SeatMode::block) return;
+  if (mode_ != SubscriberMode::block) return;
   // Publishers that wait are told when there is room for many events, and by `settle`.
-  const std::uint64_t step = fanout_->capacity() / 16;
+  const std::uint64_t step = topic_log_->capacity() / 16;
   if (position / step != told_ / step) settle();
 }
 
 void Subscriber::settle() {
-  if (mode_ != SeatMode::block || told_ == position_) return;
+  if (mode_ != SubscriberMode::block || told_ == position_) return;
   told_ = position_;
   CONVEYOR_KILL_POINT("topic.before-told");
-  fanout_->header().not_full.notify(INT32_MAX);
+  topic_log_->header().not_full.notify(INT32_MAX);
 }
 
 }  // namespace conveyor

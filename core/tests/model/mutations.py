@@ -31,7 +31,7 @@ class Mutation(NamedTuple):
 
 WAIT, LOCK = "core/include/conveyor/base/wait.hpp", "core/include/conveyor/base/lock.hpp"
 STREAM, TAKE = "core/src/queue/stream.cpp", "core/include/conveyor/queue/stream.hpp"
-PUBLISH, SUBSCRIBER = "core/src/topic/fanout_publish.cpp", "core/src/topic/subscriber.cpp"
+PUBLISH, SUBSCRIBER = "core/src/topic/topic_log_publish.cpp", "core/src/topic/subscriber.cpp"
 TAKEN = "word_.compare_exchange_strong(seen, me"
 MUTATIONS = [
     Mutation(
@@ -161,8 +161,8 @@ MUTATIONS = [
     Mutation(
         "topic-cursor-relaxed",
         SUBSCRIBER,
-        "seat().cursor.store(position, release);",
-        "seat().cursor.store(position, relaxed);",
+        "slot().cursor.store(position, release);",
+        "slot().cursor.store(position, relaxed);",
         "the topic*",
     ),
     Mutation(
@@ -174,7 +174,7 @@ MUTATIONS = [
     ),
     Mutation(
         "topic-wakes-one-only",
-        "core/src/topic/fanout.cpp",
+        "core/src/topic/topic_log.cpp",
         "  if (ready()) pass_on();\n",
         "",
         "the topic*",

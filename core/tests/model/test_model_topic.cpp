@@ -28,7 +28,7 @@ constexpr std::uint64_t capacity = least_capacity;
 
 struct Plan {
   int publishers = 1, events = 1;
-  std::vector<SeatMode> subscribers;
+  std::vector<SubscriberMode> subscribers;
   std::size_t size = 8;    // of an event; 6000 is one that is pinned
   std::uint64_t before = 0;  // events of `size` that were published before, so that the log is full
   std::size_t most = 100;    // a subscriber reads no more than this, and leaves
@@ -38,16 +38,16 @@ struct Plan {
 // Memory that the next execution finds as new: zeroing all of it each time would take longer than the execution.
 std::byte* fresh_memory() {
   static std::byte* const memory =
-      static_cast<std::byte*>(std::aligned_alloc(4096, (Fanout::size_for(capacity) + 4095) / 4096 * 4096));
-  std::memset(memory, 0, offsetof(FanoutHeader, producers));
-  std::memset(memory + offsetof(FanoutHeader, seats), 0, 16 * sizeof(Seat));
+      static_cast<std::byte*>(std::aligned_alloc(4096, (TopicLog::size_for(capacity) + 4095) / 4096 * 4096));
+  std::memset(memory, 0, offsetof(TopicHeader, producers));
+  std::memset(memory + offsetof(TopicHeader, slots), 0, 16 * sizeof(SubscriberSlot));
   return memory;
 }
 
 struct Forum {
   Plan plan;
   std::byte* base = nullptr;
-  std::vector<std::shared_ptr<Fanout>> fanouts;
+  std::vector<std::shared_ptr<TopicLog>> topic_logs;
   std::vector<std::unique_ptr<Subscriber>> subscribers;
   int returned[4] = {};
   std::vector<std::uint64_t> got[4];
@@ -77,34 +77,34 @@ struct Catch {
   }
 };
 
-bool publish(Fanout& fanout, std::uint64_t value, std::size_t size) {
+bool publish(TopicLog& topic_log, std::uint64_t value, std::size_t size) {
   // The middle is left as it is: only both ends are written, so that an execution stays short.
   const EventPiece pieces[] = {{&value, 0, 8}, {&value, size - 8, 8}};
   const Publication event{{}, 0, size, pieces, 2};
   for (;;) {
     std::size_t done = 0;
-    const std::uint64_t gate = fanout.gate();
-    const Status status = fanout.publish(&event, 1, done, forever / 2);
+    const std::uint64_t gate = topic_log.gate();
+    const Status status = topic_log.publish(&event, 1, done, forever / 2);
     if (done == 1) return true;
     if (status != Status::full) return explorer::fail("publish fails"), false;
-    if (explorer::somebody_died()) fanout.look_for_dead(forever / 2);
-    fanout.wait_room(gate, forever);
+    if (explorer::somebody_died()) topic_log.look_for_dead(forever / 2);
+    topic_log.wait_room(gate, forever);
   }
 }
 
 void receive(Forum& forum, int index) {
-  Fanout& fanout = *forum.fanouts[static_cast<std::size_t>(forum.plan.publishers + index)];
+  TopicLog& topic_log = *forum.topic_logs[static_cast<std::size_t>(forum.plan.publishers + index)];
   Subscriber& subscriber = *forum.subscribers[static_cast<std::size_t>(index)];
   auto& got = forum.got[index];
   std::uint64_t before = subscriber.number();
   for (Slices slices;;) {
     Catch caught;
-    const bool ended = fanout.ended();
+    const bool ended = topic_log.ended();
     const Status status = subscriber.read(caught);
     if (status == Status::empty) {
       if (ended || explorer::somebody_died()) break;
       subscriber.settle();
-      fanout.wait_event(subscriber.position(), forever, slices);
+      topic_log.wait_event(subscriber.position(), forever, slices);
       continue;
     }
     if (status != Status::ok) return explorer::fail("read fails");
@@ -114,10 +114,10 @@ void receive(Forum& forum, int index) {
       std::uint64_t again = 0;
       std::memcpy(&again, caught.payload + caught.size - 8, 8);
       if (again != caught.value) explorer::fail("a pinned event was overwritten");
-      fanout.unpin(caught.pin);
+      topic_log.unpin(caught.pin);
     }
     const std::uint64_t missed = subscriber.number() - before - 1;
-    if (forum.plan.subscribers[static_cast<std::size_t>(index)] == SeatMode::block && missed != 0)
+    if (forum.plan.subscribers[static_cast<std::size_t>(index)] == SubscriberMode::block && missed != 0)
       explorer::fail("one that blocks was overrun");
     before = subscriber.number();
     got.push_back(caught.value);
@@ -131,43 +131,43 @@ Program forum(const Plan& plan) {
   shared->plan = plan;
   shared->base = fresh_memory();
   const auto reserve = [](std::uint64_t, std::uint64_t) { return 0; };
-  Fanout::initialise(shared->base, capacity, UINT64_MAX, reserve);
+  TopicLog::initialise(shared->base, capacity, UINT64_MAX, reserve);
   const int count = plan.publishers + static_cast<int>(plan.subscribers.size());
   for (int i = 0; i <= count; ++i)
-    shared->fanouts.push_back(std::make_shared<Fanout>(shared->base, Fanout::size_for(capacity), reserve));
-  for (std::uint64_t i = 0; i < plan.before; ++i) publish(*shared->fanouts[0], 77, plan.size);
+    shared->topic_logs.push_back(std::make_shared<TopicLog>(shared->base, TopicLog::size_for(capacity), reserve));
+  for (std::uint64_t i = 0; i < plan.before; ++i) publish(*shared->topic_logs[0], 77, plan.size);
   for (std::size_t i = 0; i < plan.subscribers.size(); ++i) {
     shared->subscribers.push_back(std::make_unique<Subscriber>(
-        shared->fanouts[static_cast<std::size_t>(plan.publishers) + i], std::vector<KeyPattern>{}));
+        shared->topic_logs[static_cast<std::size_t>(plan.publishers) + i], std::vector<KeyPattern>{}));
     shared->subscribers[i]->join(plan.subscribers[i], plan.before == 0 ? From::fresh : From::oldest, 0, 0);
-    // The seat is the process's that will run, not ours.
-    shared->fanouts[0]->header().seats[i].owner.store(
+    // The slot is the process's that will run, not ours.
+    shared->topic_logs[0]->header().slots[i].owner.store(
         make_owner(1000 + static_cast<std::uint32_t>(plan.publishers + static_cast<int>(i)) + 1, 7), relaxed);
   }
-  for (EventCount* event : {&shared->fanouts[0]->header().not_empty, &shared->fanouts[0]->header().not_full})
+  for (EventCount* event : {&shared->topic_logs[0]->header().not_empty, &shared->topic_logs[0]->header().not_full})
     std::memset(static_cast<void*>(event), 0xff, 12);
-  explorer::share(shared->base, Fanout::size_for(capacity));
+  explorer::share(shared->base, TopicLog::size_for(capacity));
   Program program;
   Forum* const all = shared.get();
   for (int i = 0; i < plan.publishers; ++i) {
     program.processes.emplace_back([all, i] {
-      Fanout& fanout = *all->fanouts[static_cast<std::size_t>(i)];
+      TopicLog& topic_log = *all->topic_logs[static_cast<std::size_t>(i)];
       for (int number = 0; number < all->plan.events; ++number) {
-        if (!publish(fanout, static_cast<std::uint64_t>(i * 16 + number), all->plan.size)) return;
+        if (!publish(topic_log, static_cast<std::uint64_t>(i * 16 + number), all->plan.size)) return;
         all->returned[i] = number + 1;
       }
-      if (++all->finished == all->plan.publishers && all->plan.ends) fanout.end(forever / 2);
+      if (++all->finished == all->plan.publishers && all->plan.ends) topic_log.end(forever / 2);
     });
   }
   for (int i = 0; i < static_cast<int>(plan.subscribers.size()); ++i)
     program.processes.emplace_back([all, i] { receive(*all, i); });
   program.audit = [shared]() -> std::string {
     Forum& f = *shared;
-    const std::string trouble = f.fanouts.back()->check(forever / 2).value_or("the lock was not to be had");
+    const std::string trouble = f.topic_logs.back()->check(forever / 2).value_or("the lock was not to be had");
     if (!trouble.empty()) return trouble;
     const std::vector<std::uint64_t>* first = nullptr;
     for (std::size_t i = 0; i < f.plan.subscribers.size(); ++i) {
-      if (!f.done[i] || f.plan.subscribers[i] != SeatMode::block) continue;
+      if (!f.done[i] || f.plan.subscribers[i] != SubscriberMode::block) continue;
       std::vector<std::uint64_t> got;
       for (const std::uint64_t value : f.got[i]) {
         if (value != 77) got.push_back(value);
@@ -187,14 +187,14 @@ Program forum(const Plan& plan) {
       first = &f.got[i];
     }
     // Who comes later can go on, whoever died.
-    f.fanouts.back()->look_for_dead(forever / 2);
+    f.topic_logs.back()->look_for_dead(forever / 2);
     for (auto& subscriber : f.subscribers) subscriber.reset();
     return "";
   };
   return program;
 }
 
-constexpr SeatMode block = SeatMode::block, drops = SeatMode::drop_oldest;
+constexpr SubscriberMode block = SubscriberMode::block, drops = SubscriberMode::drop_oldest;
 // So many events fill the log: the next one overwrites the first. The larger ones are pinned.
 constexpr std::uint64_t small = 4056, lap = 15, large = 6000, large_lap = 10;
 

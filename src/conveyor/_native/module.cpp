@@ -16,7 +16,7 @@ void bind_channels(nb::module_& module);
 void bind_pickling(nb::module_& module);
 void bind_blocks(nb::module_& module);
 void bind_leases(nb::module_& module);
-void bind_looks(nb::module_& module);
+void bind_header_peek(nb::module_& module);
 void bind_gathering(nb::module_& module);
 void bind_processes(nb::module_& module);
 void bind_region(nb::module_& module);
@@ -143,7 +143,7 @@ NB_MODULE(_native, module) {
   bind_segment(module);
   bind_pipe_end(module);
   bind_channels(module);
-  bind_looks(module);
+  bind_header_peek(module);
   bind_gathering(module);
   bind_processes(module);
   bind_topics(module);

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .._native import _glance, _region_glance  # pyright: ignore[reportPrivateUsage]
+from .._native import _peek_header, _peek_region_header  # pyright: ignore[reportPrivateUsage]
 from ..transports.shm import is_name
 from .process import Process, processes_that_map
 
@@ -72,7 +72,7 @@ class NamedSegment:
             CorruptSegment, VersionMismatch: it is no sound segment of this version.
             WrongKind: it is a region.
         """
-        return _glance(self._fd)
+        return _peek_header(self._fd)
 
     def glance_at_region(self) -> dict[str, Any]:
         """What the header of one that is no queue says: `text` tells what it is.
@@ -80,7 +80,7 @@ class NamedSegment:
         Raises:
             CorruptSegment, VersionMismatch, WrongKind: it is no sound region of this version.
         """
-        return _region_glance(self._fd)
+        return _peek_region_header(self._fd)
 
     def users(self) -> list[Process]:
         """The processes that have it mapped, as far as they can be seen."""

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from .._native import Segment, _glance  # pyright: ignore[reportPrivateUsage]
+from .._native import Segment, _peek_header  # pyright: ignore[reportPrivateUsage]
 
 __all__ = ["attach_elsewhere", "held_elsewhere", "look_elsewhere"]
 
@@ -23,12 +23,12 @@ _MOST_FOUND = 100
 
 
 def look_elsewhere(identity: _Identity) -> dict[str, Any] | None:
-    """What the file of that identity tells (`_native._glance`), or None if nobody has it open whom we may look at."""
+    """What the header of that file says (`_native._peek_header`); None: nobody that we may look at has it open."""
     fd = _open_elsewhere(identity, os.O_RDONLY)
     if fd is None:
         return None
     try:
-        return _glance(fd)
+        return _peek_header(fd)
     finally:
         os.close(fd)
 

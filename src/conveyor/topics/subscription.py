@@ -18,7 +18,7 @@ __all__ = ["MODES", "Subscription", "checked_patterns", "checked_start"]
 
 T = TypeVar("T")
 
-# SeatMode and From in core/include/conveyor.
+# SubscriberMode and From in core/include/conveyor.
 MODES = {"block": 1, "drop_oldest": 2, "fail": 3}
 _FROM = {"new": 0, "oldest": 1}
 _FROM_NUMBER = 2

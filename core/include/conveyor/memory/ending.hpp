@@ -1,5 +1,5 @@
 // How a queue or a topic ends: by `shutdown`, or by itself when its last registered producer has left.
-// Told for a queue; a topic's producers are its publishers, with one lock, and its items are events (fanout.hpp).
+// Told for a queue; a topic's producers are its publishers, with one lock, and its items are events (topic_log.hpp).
 //
 // `Header::ended` is the end. It is stored under the producers' lock, so that no put is under way, and
 // put looks at it under that lock; for `End::drop` under the consumers' lock too, so that no take is.

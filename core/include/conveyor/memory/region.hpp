@@ -27,7 +27,7 @@ namespace conveyor {
 std::string kind_text(RegionKind kind);
 
 // What a file says of itself at one look.
-struct RegionGlance {
+struct RegionPeek {
   RegionKind kind = RegionKind::none;
   std::uint32_t layout = 0;
   std::uint64_t size = 0;  // of the payload
@@ -64,7 +64,7 @@ class Region {
   // What a file says that it is; `none`: it says nothing that we know.
   static RegionKind kind_of(int memory_fd);
   // Throws Fault::corrupt, version (a layout of the header that is not ours) or kind (it is a queue).
-  static RegionGlance glance(int memory_fd);
+  static RegionPeek peek_header(int memory_fd);
 
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;

@@ -39,8 +39,9 @@ class DictStore : public Store {
   StoreStatus set_default(const Key& key, const Bytes& value, Nanoseconds deadline, Copy& into, Part& found);
   // `into`: where the value goes that it had; or null. `taking`: or null; with it, `into` and `value` are those of
   // the call before.
-  StoreStatus remove(const Key& key, Nanoseconds deadline, Copy* into, Part* value, Taking* taking = nullptr);
-  StoreStatus remove_last(Nanoseconds deadline, Copy& into, Item& item, Taking* taking = nullptr);
+  StoreStatus remove(const Key& key, Nanoseconds deadline, Copy* into, Part* value,
+                     DecodeThenRemove* removal = nullptr);
+  StoreStatus remove_last(Nanoseconds deadline, Copy& into, Item& item, DecodeThenRemove* removal = nullptr);
   StoreStatus clear(Nanoseconds deadline);
   // All of one moment; in the order of the keys.
   StoreStatus copy_all(bool keys, bool values, Nanoseconds deadline, Copy& into, std::vector<Item>& items,

@@ -26,7 +26,7 @@ class ListStore : public Store {
   // `into`: where the item goes; or null. `version`: the list must not have changed since. `taking`: or null; with it,
   // `into` and `item` are those of the call before.
   StoreStatus remove(std::int64_t index, Nanoseconds deadline, Copy* into, Part* item,
-                     std::uint64_t version = any_version, Taking* taking = nullptr);
+                     std::uint64_t version = any_version, DecodeThenRemove* removal = nullptr);
   // Indices as Python's slices have them, before they are fitted to the length.
   struct Range {
     std::int64_t start = 0, stop = INT64_MAX, step = 1;

@@ -77,11 +77,11 @@ struct Part {
 
 // How an item is taken out that shall be lost to nobody: it goes once it has been decoded. What is not of a kind that
 // always can be is copied out first (`changed`), and goes with the next call if it is still there.
-struct Taking {
-  std::uint32_t sure = 0;  // a bit for each such kind
+struct DecodeThenRemove {
+  std::uint32_t always_decodable = 0;  // a bit for each such kind
   bool seen = false;
   std::uint64_t version = 0;  // of what was seen
-  bool sure_of(std::uint8_t kind) const { return kind < 32 && (sure >> kind & 1) != 0; }
+  bool always_decodes(std::uint8_t kind) const { return kind < 32 && (always_decodable >> kind & 1) != 0; }
 };
 
 class Store {

@@ -30,11 +30,11 @@ CodecChoice::CodecChoice(nb::object codec) {
   codec_ = std::move(codec);
 }
 
-bool CodecChoice::pack(nb::handle object, Packed& into) const {
+bool CodecChoice::pack(nb::handle object, Payload& into) const {
   return is_users() ? pack_by_codec(object, into) : pickle(object.ptr(), into);
 }
 
-bool CodecChoice::pack_by_codec(nb::handle object, Packed& into) const {
+bool CodecChoice::pack_by_codec(nb::handle object, Payload& into) const {
   into.kind = Kind::custom;
   into.codec = id_;
   const nb::object made = call_method(codec_, "dumps", object);

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "packed.hpp"
+#include "payload.hpp"
 
 namespace conveyor::python {
 
@@ -24,11 +24,11 @@ class CodecChoice {
   // Hash of the name of the user's; 0: none.
   std::uint64_t id() const { return id_; }
   // By the user's codec, or by pickle; false with a Python error set.
-  bool pack(nb::handle object, Packed& into) const;
+  bool pack(nb::handle object, Payload& into) const;
   void forget() { codec_.reset(); }
 
  private:
-  bool pack_by_codec(nb::handle object, Packed& into) const;
+  bool pack_by_codec(nb::handle object, Payload& into) const;
 
   nb::object codec_;
   std::uint64_t id_ = 0;

@@ -42,7 +42,7 @@ struct Reducers {
 // __reduce__ that puts on a queue itself gets another one.
 struct Machine {
   nb::object dump, clear_memo;
-  Packed* target = nullptr;
+  Payload* target = nullptr;
 };
 
 PyObject* machine_write(PyObject* self, PyObject* piece) {
@@ -55,7 +55,7 @@ PyObject* machine_write(PyObject* self, PyObject* piece) {
 PyObject* machine_buffer(PyObject* self, PyObject* buffer) {
   auto* const machine = static_cast<Machine*>(PyCapsule_GetPointer(self, nullptr));
   if (machine == nullptr) return nullptr;
-  Packed& target = *machine->target;
+  Payload& target = *machine->target;
   if (target.target == nullptr && !target.for_topic) Py_RETURN_TRUE;
   Py_buffer view;
   if (foreign([&] { return PyObject_GetBuffer(buffer, &view, PyBUF_FULL_RO); }) != 0) return nullptr;
@@ -135,7 +135,7 @@ void import_for_items() {
   if (the_tools == nullptr) the_tools = fresh;
 }
 
-bool pickle(PyObject* object, Packed& into) {
+bool pickle(PyObject* object, Payload& into) {
   Tools& all = tools();
   std::unique_ptr<Machine> machine;
   if (all.idle.empty()) {

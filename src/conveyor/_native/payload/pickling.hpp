@@ -8,7 +8,7 @@
 
 #include <nanobind/nanobind.h>
 
-#include "packed.hpp"
+#include "payload.hpp"
 
 namespace conveyor::python {
 
@@ -18,7 +18,7 @@ namespace conveyor::python {
 void import_for_items();
 
 // Into the head, and large buffers beside it if there is a target. False with a Python error set.
-bool pickle(PyObject* object, Packed& into);
+bool pickle(PyObject* object, Payload& into);
 // New reference, or null with a Python error set. `data`: anything with a buffer; `buffers`: those that
 // went beside it, or null.
 PyObject* unpickle(PyObject* data, PyObject* buffers = nullptr);

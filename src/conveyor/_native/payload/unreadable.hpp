@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "packed.hpp"
+#include "payload.hpp"
 
 namespace conveyor::python {
 

@@ -26,7 +26,7 @@ bool write_into(nb::handle writer, std::byte* at, std::size_t size) {
 
 }  // namespace
 
-std::uint32_t ValueCodec::sure() const {
+std::uint32_t ValueCodec::always_decodable() const {
   return is_users() ? 0 : 1U << static_cast<int>(Kind::native) | 1U << static_cast<int>(Kind::bytes);
 }
 
@@ -41,30 +41,30 @@ bool ValueCodec::encode(nb::handle object, Encoded& into) const {
     point_at(into, into.buffer.data(), into.buffer.size(), Kind::native);
     return true;
   }
-  if (!choice_.pack(object, into.packed)) return false;
-  point_at(into, into.packed.contiguous(), into.packed.head_size(), Kind::pickle);
+  if (!choice_.pack(object, into.payload)) return false;
+  point_at(into, into.payload.contiguous(), into.payload.head_size(), Kind::pickle);
   return true;
 }
 
-// PackedHead | PackedBuffer[] | header | buffers, each at a multiple of 8.
+// PayloadHead | PayloadBuffer[] | header | buffers, each at a multiple of 8.
 bool ValueCodec::encode_by_codec(nb::handle object, Encoded& into) const {
-  if (!choice_.pack(object, into.packed)) return false;
-  const auto& sources = into.packed.sources();
-  const std::size_t records = sources.size() * sizeof(PackedBuffer);
-  std::vector<PackedBuffer> index;
-  std::size_t size = sizeof(PackedHead) + records + into.packed.head_size();
-  for (const Packed::Source& source : sources) {
+  if (!choice_.pack(object, into.payload)) return false;
+  const auto& sources = into.payload.sources();
+  const std::size_t records = sources.size() * sizeof(PayloadBuffer);
+  std::vector<PayloadBuffer> index;
+  std::size_t size = sizeof(PayloadHead) + records + into.payload.head_size();
+  for (const Payload::Source& source : sources) {
     size = align_to_8(size);
     index.push_back({size, source.size(), in_message, 0});
     size += source.size();
   }
-  const PackedHead head{choice_.id(), static_cast<std::uint32_t>(sources.size()), 0, sizeof(PackedHead),
-                        into.packed.head_size()};
+  const PayloadHead head{choice_.id(), static_cast<std::uint32_t>(sources.size()), 0, sizeof(PayloadHead),
+                         into.payload.head_size()};
   std::byte* const at = into.buffer.extend(size);
   std::memset(at, 0, size);
   std::memcpy(at, &head, sizeof head);
   copy_bytes(at + sizeof head, index.data(), records);
-  into.packed.copy_head(at + sizeof head + records);
+  into.payload.copy_head(at + sizeof head + records);
   for (std::size_t i = 0; i < sources.size(); ++i) {
     if (!sources[i].writer.is_valid()) {
       copy_bytes(at + index[i].offset, sources[i].view.buf, sources[i].size());
@@ -97,13 +97,13 @@ nb::object ValueCodec::decode_by_codec(const std::byte* data, std::size_t size) 
   const auto damaged = [] {
     return raise("CorruptSegment", "a value in the shared memory is damaged: its parts do not lie within it");
   };
-  PackedHead head;
+  PayloadHead head;
   if (size < sizeof head) return damaged();
   std::memcpy(&head, data, sizeof head);
   if (head.codec != choice_.id())
     return raise("CodecMismatch",
                  "the value was stored with another codec than this handle has; open it with the writer's codec=");
-  const std::size_t records = std::size_t{head.buffers} * sizeof(PackedBuffer);
+  const std::size_t records = std::size_t{head.buffers} * sizeof(PayloadBuffer);
   if (records > size - sizeof head || head.head_size > size - sizeof head - records) return damaged();
   const std::byte* const content = data + sizeof head + records;
   const nb::object bytes = nb::steal(
@@ -113,7 +113,7 @@ nb::object ValueCodec::decode_by_codec(const std::byte* data, std::size_t size) 
   if (!header.is_valid() || !buffers.is_valid()) return {};
   std::size_t left = size;
   for (std::uint32_t i = 0; i < head.buffers; ++i) {
-    PackedBuffer each;
+    PayloadBuffer each;
     std::memcpy(&each, data + sizeof head + i * sizeof each, sizeof each);
     if (each.offset > size || each.size > size - each.offset || each.size > left) return damaged();
     left -= each.size;  // they do not overlap

@@ -7,7 +7,7 @@
 #include "../codec/object_codec.hpp"
 #include "codec_choice.hpp"
 #include "conveyor/store/store.hpp"
-#include "packed.hpp"
+#include "payload.hpp"
 
 namespace conveyor::python {
 
@@ -19,7 +19,7 @@ struct Encoded {
   Encoded(const Encoded&) = delete;
   Bytes bytes;
   Buffer buffer;
-  Packed packed;
+  Payload payload;
 };
 
 class ValueCodec {
@@ -34,7 +34,7 @@ class ValueCodec {
   }
 
   // A bit for each kind of value that this one can always decode.
-  std::uint32_t sure() const;
+  std::uint32_t always_decodable() const;
   // Whether nothing may be pickled that the codec is not asked for.
   bool is_users() const { return choice_.is_users(); }
   nb::handle codec() const { return choice_.codec(); }

@@ -10,7 +10,7 @@
 
 namespace conveyor::python {
 
-bool Channel::pack(nb::handle item, Packed& into) {
+bool Channel::pack(nb::handle item, Payload& into) {
   into.target = &stream_->segment();
   return choice_.pack(item, into);
 }
@@ -107,7 +107,7 @@ nb::object Channel::wait_tasks(const Deadline& deadline) {
     {
       const WithoutGil released;
       stream_->look_after_leases();
-      done = stream_->all_tasks_done(longest_portion);
+      done = stream_->all_tasks_done(longest_slice);
     }
     if (done) return nb::bool_(true);
     if (deadline.passed()) return nb::bool_(false);
@@ -141,7 +141,8 @@ bool Channel::looked_for_lost() {
 
 nb::object Channel::shutdown(bool immediate) {
   if (!is_here()) return {};
-  const Status status = insist_on_lock([&](Nanoseconds patience) { return stream_->shutdown(immediate, patience); });
+  const Status status =
+      keep_trying_for_lock([&](Nanoseconds patience) { return stream_->shutdown(immediate, patience); });
   if (PyErr_Occurred() != nullptr) return {};
   return status == Status::ok ? nb::none() : raise_status(status, stream_->segment(), 0);
 }
@@ -149,7 +150,7 @@ nb::object Channel::shutdown(bool immediate) {
 nb::object Channel::enter_producing(bool counts) {
   if (!is_here()) return {};
   const Status status =
-      insist_on_lock([&](Nanoseconds patience) { return stream_->enter_producing(counts, patience); });
+      keep_trying_for_lock([&](Nanoseconds patience) { return stream_->enter_producing(counts, patience); });
   if (PyErr_Occurred() != nullptr) return {};
   if (status == Status::no_memory) return raise_no_producer(status);
   if (status != Status::ok) return raise_status(status, stream_->segment(), 0);
@@ -160,7 +161,7 @@ nb::object Channel::enter_producing(bool counts) {
 nb::object Channel::leave_producing() {
   if (!is_here()) return {};
   holders_.let_go(fork_generation());
-  return insist_on_leaving([&](Nanoseconds patience) { return stream_->leave_producing(patience); });
+  return keep_trying_to_leave([&](Nanoseconds patience) { return stream_->leave_producing(patience); });
 }
 
 nb::object Channel::expect_producers(nb::handle count) {
@@ -168,7 +169,7 @@ nb::object Channel::expect_producers(nb::handle count) {
   std::uint32_t number = 0;
   if (!parse_producer_count(count, number)) return {};
   const Status status =
-      insist_on_lock([&](Nanoseconds patience) { return stream_->expect_producers(number, patience); });
+      keep_trying_for_lock([&](Nanoseconds patience) { return stream_->expect_producers(number, patience); });
   if (PyErr_Occurred() != nullptr) return {};
   return status == Status::ok ? nb::none() : raise_status(status, stream_->segment(), 0);
 }
@@ -188,7 +189,7 @@ nb::object Channel::unfinished() {
   if (!is_here()) return {};
   std::uint64_t count = 0;
   const Status status =
-      insist_on_lock([&](Nanoseconds patience) { return stream_->count_unfinished(count, patience); });
+      keep_trying_for_lock([&](Nanoseconds patience) { return stream_->count_unfinished(count, patience); });
   if (PyErr_Occurred() != nullptr) return {};
   return status == Status::ok ? nb::object(nb::int_(count)) : raise_status(status, stream_->segment(), 0);
 }

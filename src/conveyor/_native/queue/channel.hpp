@@ -11,13 +11,13 @@
 
 #include "../codec/object_codec.hpp"
 #include "../payload/codec_choice.hpp"
-#include "../payload/packed.hpp"
+#include "../payload/payload.hpp"
 #include "../payload/pickling.hpp"
 #include "../payload/unreadable.hpp"
 #include "../support/deadline.hpp"
 #include "../support/errors.hpp"
 #include "../support/holders.hpp"
-#include "../support/insist.hpp"
+#include "../support/keep_trying.hpp"
 #include "conveyor/queue/stream.hpp"
 #include "pipe_end.hpp"
 
@@ -96,15 +96,15 @@ class Channel {
   template <class Operation>
   Status settle(Operation operation, bool patient) {
     const Deadline at_once{forever, true};
-    Patience patience(at_once);
+    RetrySlices patience(at_once);
     for (;;) {
       const Status status = operation();
       if (status != Status::busy) return status;
-      const Nanoseconds portion = patient ? longest_portion : patience.portion();
-      if (portion == 0) return status;
+      const Nanoseconds slice = patient ? longest_slice : patience.slice();
+      if (slice == 0) return status;
       {
         const WithoutGil released;
-        stream_->await_consumers_lock(portion);
+        stream_->await_consumers_lock(slice);
       }
       if (patient && !look_for_signals()) return Status::interrupted;
     }
@@ -186,12 +186,12 @@ class Channel {
   bool parse_lease_time(nb::handle seconds, Nanoseconds& time);
   Next after_failed_take(Status status, const Deadline& deadline, Slices& slices);
   bool deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline);
-  bool deliver_packed(Packed& packed, const Deadline& deadline);
-  bool deliver_placed(Packed& packed, const Deadline& deadline);
+  bool deliver_payload(Payload& payload, const Deadline& deadline);
+  bool deliver_placed(Payload& payload, const Deadline& deadline);
   bool await_room(std::uint64_t payload, const Deadline& deadline, Slices& slices);
   bool await_receipt(std::uint64_t payload, const Deadline& deadline, Slices& slices);
   // False: a Python error is set.
-  bool pack(nb::handle item, Packed& into);
+  bool pack(nb::handle item, Payload& into);
   template <class Copy>
   bool deliver_large(std::size_t size, Kind kind, const Deadline& deadline, Copy copy);
   Next after_failed_allocation(int error, std::uint64_t payload, const Deadline& deadline);

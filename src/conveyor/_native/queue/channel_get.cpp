@@ -22,7 +22,7 @@ struct Gate {
 
   bool admits(Kind kind, const std::byte* data, std::size_t size) {
     std::uint64_t its = 0;
-    if (kind == Kind::custom && size >= sizeof(PackedHead)) std::memcpy(&its, data, sizeof its);
+    if (kind == Kind::custom && size >= sizeof(PayloadHead)) std::memcpy(&its, data, sizeof its);
     if (its != codec) refusal = Refusal::codec;
     return its == codec;
   }
@@ -177,7 +177,7 @@ bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink, Lease
   if (unheard_.any() && unheard_.raise()) [[unlikely]]
     return false;
   stream_->segment().note_getting();
-  Patience patience(deadline);
+  RetrySlices patience(deadline);
   Slices slices;
   for (;;) {
     if (!move_failed()) return false;
@@ -186,14 +186,14 @@ bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink, Lease
     if (taken != nullptr) *taken = done;
     if (done > 0) return true;  // even before a damaged one: these are the caller's, the next call tells
     if (status == Status::busy) {
-      const Nanoseconds portion = patience.portion();
-      if (portion == 0) {
+      const Nanoseconds slice = patience.slice();
+      if (slice == 0) {
         raise_empty();
         return false;
       }
       {
         const WithoutGil released;
-        stream_->await_consumers_lock(portion);
+        stream_->await_consumers_lock(slice);
       }
       if (!look_for_signals()) return false;
       continue;
@@ -254,10 +254,10 @@ nb::object Channel::get_bytes(const Deadline& deadline) {
   if (is_pickle) sink.kind = Kind::bytes;
   nb::object object = decode_one(sink.taken(), std::move(sink.prepared));
   if (is_pickle || !object.is_valid()) return object;
-  Packed packed;
-  if (!pickle(object.ptr(), packed)) return {};
-  nb::object bytes = nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(packed.head_size())));
-  if (bytes.is_valid()) packed.copy_head(reinterpret_cast<std::byte*>(PyBytes_AS_STRING(bytes.ptr())));
+  Payload payload;
+  if (!pickle(object.ptr(), payload)) return {};
+  nb::object bytes = nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(payload.head_size())));
+  if (bytes.is_valid()) payload.copy_head(reinterpret_cast<std::byte*>(PyBytes_AS_STRING(bytes.ptr())));
   return bytes;
 }
 

@@ -58,19 +58,19 @@ Channel::Next Channel::after_failed_allocation(int error, std::uint64_t payload,
 
 bool Channel::deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline) {
   stream_->segment().note_putting();
-  Patience patience(deadline);
+  RetrySlices patience(deadline);
   Slices slices;
   while (done < count) {
     std::size_t more = 0;
     Status status = stream_->put(items + done, count - done, more, 0);
     if (status == Status::busy) {
-      const Nanoseconds portion = patience.portion();
-      if (portion == 0) {
+      const Nanoseconds slice = patience.slice();
+      if (slice == 0) {
         raise_full("the producers' lock was not free in time: a producer is stopped (SIGSTOP?) inside put");
         return false;
       }
       const WithoutGil released;
-      status = stream_->put(items + done, count - done, more, portion);
+      status = stream_->put(items + done, count - done, more, slice);
     }
     done += more;
     if (status != Status::ok && after_failed_put(status, items[done].payload(), deadline, slices) == Next::stop)
@@ -129,30 +129,30 @@ bool Channel::deliver_large(std::size_t size, Kind kind, const Deadline& deadlin
   return await_receipt(size, deadline, slices);
 }
 
-bool Channel::deliver_placed(Packed& packed, const Deadline& deadline) {
-  Placing placing(packed, *stream_);
+bool Channel::deliver_placed(Payload& payload, const Deadline& deadline) {
+  PayloadWriter writer(payload, *stream_);
   Slices slices;
-  if (!placing.plan() || !await_room(placing.payload(), deadline, slices)) return false;
+  if (!writer.plan() || !await_room(writer.payload(), deadline, slices)) return false;
   int error = 0;
-  while (!placing.fill(error)) {
-    if (error == 0 || after_failed_allocation(error, placing.payload(), deadline) == Next::stop) return false;
+  while (!writer.fill(error)) {
+    if (error == 0 || after_failed_allocation(error, writer.payload(), deadline) == Next::stop) return false;
   }
   std::size_t done = 0;
-  if (!deliver(&placing.outgoing(), 1, done, deadline)) return false;
-  placing.was_put();
-  return await_receipt(placing.payload(), deadline, slices);
+  if (!deliver(&writer.outgoing(), 1, done, deadline)) return false;
+  writer.was_put();
+  return await_receipt(writer.payload(), deadline, slices);
 }
 
-bool Channel::deliver_packed(Packed& packed, const Deadline& deadline) {
-  if (packed.has_index()) return deliver_placed(packed, deadline);
-  if (packed.head_size() > inline_limit) {
-    return deliver_large(packed.head_size(), packed.kind, deadline,
-                         [&](std::byte* target) { packed.copy_head(target); });
+bool Channel::deliver_payload(Payload& payload, const Deadline& deadline) {
+  if (payload.has_index()) return deliver_placed(payload, deadline);
+  if (payload.head_size() > inline_limit) {
+    return deliver_large(payload.head_size(), payload.kind, deadline,
+                         [&](std::byte* target) { payload.copy_head(target); });
   }
   Outgoing outgoing;
-  outgoing.data = packed.contiguous();
-  outgoing.size = packed.head_size();
-  outgoing.kind = static_cast<std::uint8_t>(packed.kind);
+  outgoing.data = payload.contiguous();
+  outgoing.size = payload.head_size();
+  outgoing.kind = static_cast<std::uint8_t>(payload.kind);
   std::size_t done = 0;
   return deliver(&outgoing, 1, done, deadline);
 }
@@ -212,9 +212,9 @@ nb::object Channel::put_item(nb::handle self, nb::handle item, const Deadline& d
   Outgoing outgoing;
   Buffer encoded;
   if (!choice_.native()) {
-    Packed packed;
-    if (!pack(item, packed)) return handle_pickling_error(self, item) ? nb::none() : nb::object();
-    return deliver_packed(packed, deadline) ? nb::none() : nb::object();
+    Payload payload;
+    if (!pack(item, payload)) return handle_pickling_error(self, item) ? nb::none() : nb::object();
+    return deliver_payload(payload, deadline) ? nb::none() : nb::object();
   }
   if (PyBytes_CheckExact(item.ptr())) {
     outgoing.data = reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(item.ptr()));
@@ -225,9 +225,9 @@ nb::object Channel::put_item(nb::handle self, nb::handle item, const Deadline& d
     outgoing.size = encoded.size();
     outgoing.kind = static_cast<std::uint8_t>(Kind::native);
   } else {
-    Packed packed;
-    if (!pack(item, packed)) return handle_pickling_error(self, item) ? nb::none() : nb::object();
-    return deliver_packed(packed, deadline) ? nb::none() : nb::object();
+    Payload payload;
+    if (!pack(item, payload)) return handle_pickling_error(self, item) ? nb::none() : nb::object();
+    return deliver_payload(payload, deadline) ? nb::none() : nb::object();
   }
   std::size_t done = 0;
   const bool delivered =
@@ -240,13 +240,13 @@ nb::object Channel::put_item(nb::handle self, nb::handle item, const Deadline& d
 
 nb::object Channel::put_bytes(nb::handle data, const Deadline& deadline) {
   if (!is_here()) return {};
-  Packed raw;
+  Payload raw;
   if (choice_.is_users()) {
     PyErr_SetString(PyExc_TypeError, "send_bytes sends a pickle, and this queue has a codec; use put");
     return {};
   }
   const PipeUse use(pipe_);
-  if (!use || !check_peer() || !raw.add(data.ptr()) || !deliver_packed(raw, deadline)) return {};
+  if (!use || !check_peer() || !raw.add(data.ptr()) || !deliver_payload(raw, deadline)) return {};
   return nb::none();
 }
 
@@ -254,12 +254,12 @@ nb::object Channel::put_many(nb::handle self, nb::handle items, const Deadline& 
   // All are packed before any is put: an item that cannot be pickled leaves the queue as it was.
   struct Entry {
     std::size_t offset, size;  // in `encoded`, or
-    std::size_t packed;        // an index into `packed`
+    std::size_t payload;        // an index into `payload`
     Kind kind;
   };
   constexpr std::size_t none = SIZE_MAX;
   Buffer encoded;
-  std::vector<Packed> packed;
+  std::vector<Payload> payload;
   std::vector<Entry> entries;
   nb::object iterator = nb::steal(foreign([&] { return PyObject_GetIter(items.ptr()); }));
   const Last ended(iterator);
@@ -279,15 +279,15 @@ nb::object Channel::put_many(nb::handle self, nb::handle items, const Deadline& 
       continue;
     }
     encoded.cut(offset);
-    Packed one;
+    Payload one;
     if (raw ? !one.add(next) : !pack(item, one)) {
       if (!handle_pickling_error(self, item)) return {};
       continue;
     }
     if (raw) one.kind = Kind::bytes;
     // With an index it goes by itself, as the large ones do.
-    entries.push_back({0, one.has_index() ? SIZE_MAX : one.head_size(), packed.size(), one.kind});
-    packed.push_back(std::move(one));
+    entries.push_back({0, one.has_index() ? SIZE_MAX : one.head_size(), payload.size(), one.kind});
+    payload.push_back(std::move(one));
   }
   if (PyErr_Occurred() != nullptr) return {};
 
@@ -296,7 +296,7 @@ nb::object Channel::put_many(nb::handle self, nb::handle items, const Deadline& 
   bool fine = true;
   while (fine && put < entries.size()) {
     if (entries[put].size > inline_limit) {
-      fine = deliver_packed(packed[entries[put].packed], deadline);
+      fine = deliver_payload(payload[entries[put].payload], deadline);
       if (fine) ++put;
       continue;
     }
@@ -304,7 +304,7 @@ nb::object Channel::put_many(nb::handle self, nb::handle items, const Deadline& 
     for (std::size_t i = put; i < entries.size() && entries[i].size <= inline_limit; ++i) {
       const Entry& entry = entries[i];
       Outgoing& outgoing = batch.emplace_back();
-      outgoing.data = entry.packed == none ? encoded.data() + entry.offset : packed[entry.packed].contiguous();
+      outgoing.data = entry.payload == none ? encoded.data() + entry.offset : payload[entry.payload].contiguous();
       outgoing.size = entry.size;
       outgoing.kind = static_cast<std::uint8_t>(entry.kind);
     }

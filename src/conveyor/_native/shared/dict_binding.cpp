@@ -30,7 +30,7 @@ nb::object find(Table& self, nb::handle key) {
   if (!encode_key(self.store, self.codec, key, false, wanted)) return {};
   Copy copy;
   Part value;
-  const StoreStatus status = insist([&](Nanoseconds deadline) {
+  const StoreStatus status = keep_trying([&](Nanoseconds deadline) {
     copy.clear();
     return self.store.get(wanted.key, deadline, copy, value);
   });
@@ -52,7 +52,7 @@ nb::object set(Table& self, nb::handle key, nb::handle value) {
   EncodedKey its;
   Encoded encoded;
   if (!encode_key(self.store, self.codec, key, true, its) || !self.codec.encode(value, encoded)) return {};
-  const StoreStatus status = insist_on_claimed(
+  const StoreStatus status = keep_trying_while_claimed(
       self.store, {}, [&](Nanoseconds deadline) { return self.store.set(its.key, encoded.bytes, deadline); });
   return status == StoreStatus::ok ? nb::none() : failed(self, status, encoded.bytes.size);
 }
@@ -60,7 +60,8 @@ nb::object set(Table& self, nb::handle key, nb::handle value) {
 nb::object contains(Table& self, nb::handle key) {
   EncodedKey wanted;
   if (!encode_key(self.store, self.codec, key, false, wanted)) return {};
-  const StoreStatus status = insist([&](Nanoseconds deadline) { return self.store.contains(wanted.key, deadline); });
+  const StoreStatus status =
+      keep_trying([&](Nanoseconds deadline) { return self.store.contains(wanted.key, deadline); });
   if (status == StoreStatus::ok || status == StoreStatus::missing) return nb::bool_(status == StoreStatus::ok);
   return failed(self, status);
 }
@@ -71,7 +72,7 @@ nb::object set_default(Table& self, nb::handle key, nb::handle value) {
   if (!encode_key(self.store, self.codec, key, true, its) || !self.codec.encode(value, encoded)) return {};
   Copy copy;
   Part found;
-  const StoreStatus status = insist_on_claimed(self.store, {}, [&](Nanoseconds deadline) {
+  const StoreStatus status = keep_trying_while_claimed(self.store, {}, [&](Nanoseconds deadline) {
     copy.clear();
     return self.store.set_default(its.key, encoded.bytes, deadline, copy, found);
   });
@@ -85,10 +86,10 @@ nb::object remove(Table& self, nb::handle key, bool wanted) {
   if (!encode_key(self.store, self.codec, key, false, its)) return {};
   Copy copy;
   Part value;
-  Taking taking{self.codec.sure()};
+  DecodeThenRemove removal{self.codec.always_decodable()};
   for (nb::object decoded;;) {
-    const StoreStatus status = insist_on_claimed(self.store, {}, [&](Nanoseconds deadline) {
-      return self.store.remove(its.key, deadline, wanted ? &copy : nullptr, &value, &taking);
+    const StoreStatus status = keep_trying_while_claimed(self.store, {}, [&](Nanoseconds deadline) {
+      return self.store.remove(its.key, deadline, wanted ? &copy : nullptr, &value, &removal);
     });
     if (status == StoreStatus::missing) return {};
     if (status == StoreStatus::ok && !wanted) return nb::none();
@@ -113,10 +114,10 @@ nb::object pop(Table& self, nb::handle key, nb::handle instead) {
 nb::object pop_item(Table& self) {
   Copy copy;
   DictStore::Item item;
-  Taking taking{self.codec.sure()};
+  DecodeThenRemove removal{self.codec.always_decodable()};
   for (nb::object decoded;;) {
-    const StoreStatus status = insist_on_claimed(
-        self.store, {}, [&](Nanoseconds deadline) { return self.store.remove_last(deadline, copy, item, &taking); });
+    const StoreStatus status = keep_trying_while_claimed(
+        self.store, {}, [&](Nanoseconds deadline) { return self.store.remove_last(deadline, copy, item, &removal); });
     if (status == StoreStatus::missing) {
       PyErr_SetString(PyExc_KeyError, "popitem(): dictionary is empty");
       return {};
@@ -132,7 +133,7 @@ nb::object pop_item(Table& self) {
 
 nb::object clear(Table& self) {
   const StoreStatus status =
-      insist_on_claimed(self.store, {}, [&](Nanoseconds deadline) { return self.store.clear(deadline); });
+      keep_trying_while_claimed(self.store, {}, [&](Nanoseconds deadline) { return self.store.clear(deadline); });
   return status == StoreStatus::ok ? nb::none() : failed(self, status);
 }
 
@@ -141,7 +142,7 @@ nb::object snapshot_of(Table& self, bool keys, bool values) {
   Copy copy;
   std::vector<DictStore::Item> items;
   std::uint64_t version = 0;
-  const StoreStatus status = insist([&](Nanoseconds deadline) {
+  const StoreStatus status = keep_trying([&](Nanoseconds deadline) {
     copy.clear();
     items.clear();
     return self.store.copy_all(keys, values, deadline, copy, items, version);
@@ -166,7 +167,7 @@ nb::object look(Table& self, nb::handle key, std::uint64_t known) {
   Copy copy;
   Part value;
   std::uint64_t version = 0, now = 0;
-  const StoreStatus status = insist([&](Nanoseconds deadline) {
+  const StoreStatus status = keep_trying([&](Nanoseconds deadline) {
     copy.clear();
     version = known;
     return self.store.look(wanted.key, deadline, version, now, copy, value);
@@ -221,7 +222,7 @@ struct HeldClaim {
       // Somebody is stopped who holds the dict's lock: it stays ours for now.
       if (monotonic_now() >= end) return;
       const WithoutGil released;
-      status = attempt(monotonic_now() + longest_portion);
+      status = attempt(monotonic_now() + longest_slice);
     }
     number = 0;
   }
@@ -236,7 +237,7 @@ nb::object claim(Table& self, nb::handle key, nb::handle timeout, HeldClaim& hel
     return {};
   Copy copy;
   Part value;
-  const StoreStatus status = insist_on_claimed(self.store, deadline, [&](Nanoseconds until) {
+  const StoreStatus status = keep_trying_while_claimed(self.store, deadline, [&](Nanoseconds until) {
     copy.clear();
     std::uint64_t its_number = 0;
     const StoreStatus status = self.store.claim(its.key, until, its_number, copy, value);
@@ -257,7 +258,7 @@ nb::object settle(Table& self, nb::handle key, HeldClaim& held, DictStore::Outco
   EncodedKey its;
   if (!encode_key(self.store, self.codec, key, true, its)) return {};
   const StoreStatus status =
-      insist([&](Nanoseconds until) { return self.store.settle(its.key, held.number, outcome, bytes, until); });
+      keep_trying([&](Nanoseconds until) { return self.store.settle(its.key, held.number, outcome, bytes, until); });
   if (status == StoreStatus::ok) held.number = 0;
   return status == StoreStatus::ok ? nb::none() : failed(self, status, bytes.size);
 }

@@ -46,7 +46,7 @@ bool parse_range(nb::handle slice, ListStore::Range& range) {
 nb::object copy_range(Sequence& self, const ListStore::Range& range, std::uint64_t& version) {
   Copy copy;
   std::vector<Part> items;
-  const StoreStatus status = insist([&](Nanoseconds deadline) {
+  const StoreStatus status = keep_trying([&](Nanoseconds deadline) {
     copy.clear();
     items.clear();
     return self.store.copy(range, deadline, copy, items, version);
@@ -72,7 +72,7 @@ nb::object get(Sequence& self, nb::handle index) {
   if (!parse_index(index, at)) return {};
   Copy copy;
   Part item;
-  const StoreStatus status = insist([&](Nanoseconds deadline) {
+  const StoreStatus status = keep_trying([&](Nanoseconds deadline) {
     copy.clear();
     return self.store.get(at, deadline, copy, item);
   });
@@ -97,7 +97,7 @@ nb::object replace(Sequence& self, const ListStore::Range& range, nb::handle ite
   }
   std::uint64_t expected = 0;
   const StoreStatus status =
-      insist([&](Nanoseconds deadline) { return self.store.replace(range, bytes, deadline, expected); });
+      keep_trying([&](Nanoseconds deadline) { return self.store.replace(range, bytes, deadline, expected); });
   if (status == StoreStatus::changed) {
     PyErr_Format(PyExc_ValueError, "attempt to assign sequence of size %zu to extended slice of size %llu",
                  bytes.size(), static_cast<unsigned long long>(expected));
@@ -114,7 +114,8 @@ nb::object set(Sequence& self, nb::handle index, nb::handle value) {
   std::int64_t at;
   Encoded encoded;
   if (!parse_index(index, at) || !self.codec.encode(value, encoded)) return {};
-  const StoreStatus status = insist([&](Nanoseconds deadline) { return self.store.set(at, encoded.bytes, deadline); });
+  const StoreStatus status =
+      keep_trying([&](Nanoseconds deadline) { return self.store.set(at, encoded.bytes, deadline); });
   if (status == StoreStatus::missing) return out_of_range("list assignment index out of range");
   return status == StoreStatus::ok ? nb::none() : failed(self, status, encoded.bytes.size);
 }
@@ -124,11 +125,11 @@ nb::object erase(Sequence& self, nb::handle index) {
   if (PySlice_Check(index.ptr()) != 0) {
     ListStore::Range range;
     if (!parse_range(index, range)) return {};
-    status = insist([&](Nanoseconds deadline) { return self.store.remove_range(range, deadline); });
+    status = keep_trying([&](Nanoseconds deadline) { return self.store.remove_range(range, deadline); });
   } else {
     std::int64_t at;
     if (!parse_index(index, at)) return {};
-    status = insist([&](Nanoseconds deadline) { return self.store.remove(at, deadline, nullptr, nullptr); });
+    status = keep_trying([&](Nanoseconds deadline) { return self.store.remove(at, deadline, nullptr, nullptr); });
     if (status == StoreStatus::missing) return out_of_range("list assignment index out of range");
   }
   return status == StoreStatus::ok ? nb::none() : failed(self, status);
@@ -138,7 +139,7 @@ nb::object insert(Sequence& self, std::int64_t at, nb::handle value) {
   Encoded encoded;
   if (!self.codec.encode(value, encoded)) return {};
   const StoreStatus status =
-      insist([&](Nanoseconds deadline) { return self.store.insert(at, encoded.bytes, deadline); });
+      keep_trying([&](Nanoseconds deadline) { return self.store.insert(at, encoded.bytes, deadline); });
   return status == StoreStatus::ok ? nb::none() : failed(self, status, encoded.bytes.size);
 }
 
@@ -147,14 +148,14 @@ nb::object pop(Sequence& self, nb::handle index) {
   if (!parse_index(index, at)) return {};
   Copy copy;
   Part item;
-  Taking taking{self.codec.sure()};
+  DecodeThenRemove removal{self.codec.always_decodable()};
   for (nb::object decoded;;) {
-    const StoreStatus status = insist([&](Nanoseconds deadline) {
-      return self.store.remove(at, deadline, &copy, &item, ListStore::any_version, &taking);
+    const StoreStatus status = keep_trying([&](Nanoseconds deadline) {
+      return self.store.remove(at, deadline, &copy, &item, ListStore::any_version, &removal);
     });
     if (status == StoreStatus::missing) {
       std::uint64_t length = 0, version, used;
-      insist([&](Nanoseconds deadline) { return self.store.figures(deadline, length, version, used); });
+      keep_trying([&](Nanoseconds deadline) { return self.store.figures(deadline, length, version, used); });
       return out_of_range(length == 0 ? "pop from empty list" : "pop index out of range");
     }
     if (status == StoreStatus::ok && decoded.is_valid()) return decoded;
@@ -202,14 +203,14 @@ void bind_shared_list(nb::module_& module) {
       .def(
           "clear",
           [](Sequence& self) {
-            const StoreStatus status = insist([&](Nanoseconds deadline) { return self.store.clear(deadline); });
+            const StoreStatus status = keep_trying([&](Nanoseconds deadline) { return self.store.clear(deadline); });
             return status == StoreStatus::ok ? nb::none() : failed(self, status);
           },
           {}, docs::ListSequence_clear)
       .def(
           "reverse",
           [](Sequence& self) {
-            const StoreStatus status = insist([&](Nanoseconds deadline) { return self.store.reverse(deadline); });
+            const StoreStatus status = keep_trying([&](Nanoseconds deadline) { return self.store.reverse(deadline); });
             return status == StoreStatus::ok ? nb::none() : failed(self, status);
           },
           {}, docs::ListSequence_reverse)
@@ -221,15 +222,15 @@ void bind_shared_list(nb::module_& module) {
            })
       .def("_remove_at",
            [](Sequence& self, std::int64_t index, std::uint64_t version) {
-             return told(self, insist([&](Nanoseconds deadline) {
+             return told(self, keep_trying([&](Nanoseconds deadline) {
                            return self.store.remove(index, deadline, nullptr, nullptr, version);
                          }));
            },
            {"index"_p, "version"_p})
       .def("_reorder",
            [](Sequence& self, std::vector<std::uint64_t> order, std::uint64_t version) {
-             return told(self,
-                         insist([&](Nanoseconds deadline) { return self.store.reorder(order, version, deadline); }));
+             return told(
+                 self, keep_trying([&](Nanoseconds deadline) { return self.store.reorder(order, version, deadline); }));
            },
            {"order"_p, "version"_p});
   sequence.add_to(module);

@@ -156,9 +156,9 @@ void bind_region(nb::module_& module) {
         }
       });
   module.def(
-      "_region_glance",
+      "_peek_region_header",
       [](int memory_fd) {
-        const RegionGlance seen = guarded([&] { return Region::glance(memory_fd); });
+        const RegionPeek seen = guarded([&] { return Region::peek_header(memory_fd); });
         nb::dict result;
         result["kind"] = name_of(seen.kind);
         result["text"] = kind_text(seen.kind);

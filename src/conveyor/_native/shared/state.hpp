@@ -61,7 +61,7 @@ bool wait_without_gil(How interrupted, How& how, Wait wait) {
 
 // The same where it must be done, whatever a handler raises: that is raised afterwards. Throws it.
 template <class How, class Attempt>
-How insist_without_gil(How interrupted, Attempt attempt) {
+How keep_trying_without_gil(How interrupted, Attempt attempt) {
   How how = interrupted;
   nb::object raised;
   while (!wait_without_gil(interrupted, how, [&](Slices&) { return attempt(); })) raised = take_exception();

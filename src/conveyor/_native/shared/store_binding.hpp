@@ -13,12 +13,12 @@ namespace conveyor::python {
 // Repeats `operation(deadline)` until it gets the lock: the first time with the GIL, as it hardly ever takes long,
 // and then without it. `interrupted`: a Python error is set.
 template <class Operation>
-StoreStatus insist(Operation operation) {
+StoreStatus keep_trying(Operation operation) {
   StoreStatus status = operation(Nanoseconds{0});
   while (status == StoreStatus::busy || status == StoreStatus::interrupted) {
     {
       const WithoutGil released;
-      status = operation(monotonic_now() + longest_portion);
+      status = operation(monotonic_now() + longest_slice);
     }
     if ((status == StoreStatus::busy || status == StoreStatus::interrupted) && !look_for_signals())
       return StoreStatus::interrupted;
@@ -28,12 +28,12 @@ StoreStatus insist(Operation operation) {
 
 // The same for what a claim may forbid: waits until it is given back, or its owner is dead.
 template <class Operation>
-StoreStatus insist_on_claimed(Store& store, const Deadline& until, Operation operation) {
+StoreStatus keep_trying_while_claimed(Store& store, const Deadline& until, Operation operation) {
   // How long a wait may last before somebody looks again whether the claimant lives.
   constexpr Nanoseconds look = 50'000'000;
   for (Slices slices(look);;) {
     const std::uint64_t seen = store.claims_now();
-    const StoreStatus status = insist(operation);
+    const StoreStatus status = keep_trying(operation);
     if ((status != StoreStatus::claimed && status != StoreStatus::crowded) || until.passed()) return status;
     {
       const WithoutGil released;
@@ -53,7 +53,7 @@ template <class Kind>
 struct Shared {
   Shared(std::shared_ptr<Region> region, nb::object its_codec, std::uint64_t max_bytes)
       : store(std::move(region), max_bytes), codec(std::move(its_codec)) {
-    const StoreStatus status = insist([&](Nanoseconds deadline) { return store.open(deadline); });
+    const StoreStatus status = keep_trying([&](Nanoseconds deadline) { return store.open(deadline); });
     if (status != StoreStatus::ok) {
       raise_store(status, store, what);
       throw nb::python_error();
@@ -75,7 +75,7 @@ template <class Type>
 nb::object figures(Type& self) {
   std::uint64_t length = 0, version = 0, used = 0;
   const StoreStatus status =
-      insist([&](Nanoseconds deadline) { return self.store.figures(deadline, length, version, used); });
+      keep_trying([&](Nanoseconds deadline) { return self.store.figures(deadline, length, version, used); });
   if (status != StoreStatus::ok) return raise_store(status, self.store, Type::what);
   return nb::make_tuple(length, version, used);
 }
@@ -104,7 +104,7 @@ Py_ssize_t length_slot(PyObject* object) {
   if (self == nullptr) return -1;
   std::uint64_t length = 0, version = 0, used = 0;
   const StoreStatus status =
-      insist([&](Nanoseconds deadline) { return self->store.figures(deadline, length, version, used); });
+      keep_trying([&](Nanoseconds deadline) { return self->store.figures(deadline, length, version, used); });
   if (status == StoreStatus::ok) return static_cast<Py_ssize_t>(length);
   raise_store(status, self->store, Type::what);
   return -1;

@@ -88,7 +88,7 @@ void release_semaphore(SemaphoreHandle& self, std::int64_t n) {
 
 // The others are told, whatever the handlers of signals raise meanwhile; `raised` is raised in the end.
 [[noreturn]] void break_off(BarrierHandle& self, nb::object raised) {
-  insist_without_gil(false, [&] { return self.barrier.spoil(); });
+  keep_trying_without_gil(false, [&] { return self.barrier.spoil(); });
   set_exception(raised);
   throw nb::python_error();
 }
@@ -108,7 +108,7 @@ std::optional<std::uint32_t> wait_barrier(BarrierHandle& self, nb::handle timeou
   }
   if (met == Met::last) {
     if (!action.is_none() && !call(action).is_valid()) break_off(self, take_exception());
-    met = insist_without_gil(Met::interrupted, [&] { return self.barrier.open(arrival); });
+    met = keep_trying_without_gil(Met::interrupted, [&] { return self.barrier.open(arrival); });
   }
   return met == Met::all ? std::optional(arrival.index) : std::nullopt;
 }
@@ -222,8 +222,8 @@ void bind_synchronise(nb::module_& module) {
   handle_type<BarrierHandle>("BarrierBase", [](void* at, std::uint32_t parties) { new (at) BarrierHandle(parties); },
                              {"parties"_p})
       .def("_wait", function<&wait_barrier>, {"timeout"_p, "action"_p})
-      .def("abort", [](BarrierHandle& self) { insist_without_gil(false, [&] { return self.barrier.spoil(); }); })
-      .def("reset", [](BarrierHandle& self) { insist_without_gil(false, [&] { return self.barrier.reset(); }); })
+      .def("abort", [](BarrierHandle& self) { keep_trying_without_gil(false, [&] { return self.barrier.spoil(); }); })
+      .def("reset", [](BarrierHandle& self) { keep_trying_without_gil(false, [&] { return self.barrier.reset(); }); })
       .property("parties", [](BarrierHandle& self) { return self.barrier.parties(); })
       .property("n_waiting", [](BarrierHandle& self) { return self.barrier.waiting(); })
       .property("broken", [](BarrierHandle& self) { return self.barrier.is_broken(); })

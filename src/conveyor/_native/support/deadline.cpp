@@ -5,10 +5,10 @@
 
 namespace conveyor::python {
 
-Nanoseconds Patience::portion() {
+Nanoseconds RetrySlices::slice() {
   const Nanoseconds now = monotonic_now();
   if (ends_ == 0) ends_ = deadline_.immediate ? now + grace : deadline_.at;
-  return ends_ == forever ? longest_portion : std::clamp<Nanoseconds>(ends_ - now, 0, longest_portion);
+  return ends_ == forever ? longest_slice : std::clamp<Nanoseconds>(ends_ - now, 0, longest_slice);
 }
 
 bool parse_deadline(nb::handle block, nb::handle timeout, Deadline& deadline) {

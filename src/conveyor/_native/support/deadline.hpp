@@ -9,7 +9,7 @@ namespace conveyor::python {
 
 // How long a call that may not wait bears with a peer that was stopped while it held a lock.
 constexpr Nanoseconds grace = 1'000'000'000;
-constexpr Nanoseconds longest_portion = lock_slice;
+constexpr Nanoseconds longest_slice = lock_slice;
 
 // Until when a call may wait. `immediate`: it may not.
 struct Deadline {
@@ -23,10 +23,10 @@ bool parse_deadline(nb::handle block, nb::handle timeout, Deadline& deadline);
 
 // For how long a call goes on asking for a lock that it does not get. In portions: between them it
 // looks for signals.
-class Patience {
+class RetrySlices {
  public:
-  explicit Patience(const Deadline& deadline) : deadline_(deadline) {}
-  Nanoseconds portion();  // 0: it is used up
+  explicit RetrySlices(const Deadline& deadline) : deadline_(deadline) {}
+  Nanoseconds slice();  // 0: it is used up
 
  private:
   const Deadline& deadline_;

@@ -32,7 +32,7 @@ PyObject* next(PyObject* object) {
 }
 
 nb::dict statistics(TopicChannel& channel) {
-  const FanoutFigures seen = channel.fanout().figures();
+  const TopicFigures seen = channel.topic_log().figures();
   nb::dict result;
   result["published"] = seen.published;
   result["bytes_published"] = seen.bytes;
@@ -41,12 +41,12 @@ nb::dict statistics(TopicChannel& channel) {
   result["bytes_kept"] = seen.kept_bytes;
   result["memory_held"] = channel.region()->memory_held();
   result["memory_pinned"] = seen.pinned_bytes;
-  nb::list seats;
-  for (const SeatFigures& seat : seen.seats) {
-    seats.append(nb::make_tuple(owner_pid(seat.owner), static_cast<int>(seat.mode), seat.number, seat.lag, seat.missed,
-                                seat.received, is_alive(seat.owner)));
+  nb::list slots;
+  for (const SubscriberFigures& slot : seen.slots) {
+    slots.append(nb::make_tuple(owner_pid(slot.owner), static_cast<int>(slot.mode), slot.number, slot.lag, slot.missed,
+                                slot.received, is_alive(slot.owner)));
   }
-  result["subscribers"] = seats;
+  result["subscribers"] = slots;
   return result;
 }
 
@@ -60,7 +60,7 @@ void bind_topic(nb::module_& module) {
   topic.generic()
       .init(function<&make_topic>, {"region"_p, "keep"_p})
       .property("_region", [](TopicChannel& self) { return self.region(); })
-      .property("_keep", [](TopicChannel& self) { return self.fanout().header().keep; })
+      .property("_keep", [](TopicChannel& self) { return self.topic_log().header().keep; })
       .def("_statistics", function<&statistics>)
       .def("_check", function<&TopicChannel::check>, {"patience"_p = 10.0})
       .def(
@@ -96,7 +96,7 @@ void make_subscription(void* at, TopicChannel& of, std::vector<std::string> patt
                        std::uint64_t number, nb::object filter) {
   std::vector<KeyPattern> compiled(patterns.begin(), patterns.end());
   auto* const self = new (at) SubscriptionChannel(of.shared(), std::move(compiled), std::move(filter));
-  if (self->join(static_cast<SeatMode>(mode), static_cast<From>(from), number)) return;
+  if (self->join(static_cast<SubscriberMode>(mode), static_cast<From>(from), number)) return;
   self->~SubscriptionChannel();
   throw nb::python_error();
 }
@@ -156,8 +156,8 @@ void bind_topics(nb::module_& module) {
   static PyType_Slot memory_slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(get_buffer)}, {0, nullptr}};
   nb::class_<EventMemory>(module, "EventMemory", nb::type_slots(memory_slots))
       .def("__len__", [](const EventMemory& self) { return self.size; });
-  module.attr("TOPIC_HEADER") = sizeof(FanoutHeader);
-  module.attr("TOPIC_LAYOUT") = fanout_layout_version;
+  module.attr("TOPIC_HEADER") = sizeof(TopicHeader);
+  module.attr("TOPIC_LAYOUT") = topic_layout_version;
   bind_topic(module);
   bind_subscription(module);
 }

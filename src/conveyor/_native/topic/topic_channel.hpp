@@ -6,11 +6,11 @@
 #include <memory>
 #include <vector>
 
-#include "../payload/packed.hpp"
+#include "../payload/payload.hpp"
 #include "../payload/pickling.hpp"
 #include "../payload/unreadable.hpp"
 #include "../support/deadline.hpp"
-#include "../support/insist.hpp"
+#include "../support/keep_trying.hpp"
 #include "conveyor/memory/region.hpp"
 #include "conveyor/topic/subscriber.hpp"
 
@@ -18,7 +18,7 @@ namespace conveyor::python {
 
 class TopicChannel {
  public:
-  // `keep`: as for Fanout::initialise, which is done here if nobody has. Throws SegmentError.
+  // `keep`: as for TopicLog::initialise, which is done here if nobody has. Throws SegmentError.
   TopicChannel(std::shared_ptr<Region> region, std::uint64_t keep);
 
   nb::object publish(nb::handle event, nb::handle key, const Deadline& deadline);
@@ -32,26 +32,26 @@ class TopicChannel {
   // True once there is something behind `position`, or the end.
   nb::object wait_event(std::uint64_t position, const Deadline& deadline);
 
-  Fanout& fanout() { return *fanout_; }
-  const std::shared_ptr<Fanout>& shared() const { return fanout_; }
+  TopicLog& topic_log() { return *topic_log_; }
+  const std::shared_ptr<TopicLog>& shared() const { return topic_log_; }
   const std::shared_ptr<Region>& region() const { return region_; }
 
  private:
   bool deliver(const Publication* events, std::size_t count, std::size_t& done, const Deadline& deadline);
   bool await_room(const Deadline& deadline, std::uint64_t gate);
   void pause_for_room(const Deadline& deadline, std::uint64_t gate);
-  bool publish_packed(nb::handle event, std::string_view key, const Deadline& deadline);
+  bool publish_payload(nb::handle event, std::string_view key, const Deadline& deadline);
   bool publish_batch(nb::handle iterator, std::string_view key, const Deadline& deadline, std::size_t& done,
                      bool& more);
 
   std::shared_ptr<Region> region_;
-  std::shared_ptr<Fanout> fanout_;
+  std::shared_ptr<TopicLog> topic_log_;
 };
 
-// What an event with buffers becomes: PackedHead | index | pickle | buffers, each where the log aligns it.
+// What an event with buffers becomes: PayloadHead | index | pickle | buffers, each where the log aligns it.
 class EventLayout {
  public:
-  EventLayout(Packed& packed, std::size_t key_size);
+  EventLayout(Payload& payload, std::size_t key_size);
   Publication publication(std::string_view key) const;
 
  private:
@@ -62,10 +62,10 @@ class EventLayout {
 
 class SubscriptionChannel {
  public:
-  SubscriptionChannel(std::shared_ptr<Fanout> fanout, std::vector<KeyPattern> patterns, nb::object filter)
-      : subscriber_(std::move(fanout), std::move(patterns)), filter_(std::move(filter)) {}
+  SubscriptionChannel(std::shared_ptr<TopicLog> topic_log, std::vector<KeyPattern> patterns, nb::object filter)
+      : subscriber_(std::move(topic_log), std::move(patterns)), filter_(std::move(filter)) {}
 
-  bool join(SeatMode mode, From from, std::uint64_t number);
+  bool join(SubscriberMode mode, From from, std::uint64_t number);
   // Null with a Python error set.
   nb::object get(const Deadline& deadline);
   nb::object get_many(std::size_t most, const Deadline& deadline);
@@ -108,15 +108,15 @@ class SubscriptionChannel {
 // Bytes of the log that are kept as long as somebody in this process looks at them.
 class PinnedRecord {
  public:
-  PinnedRecord(std::shared_ptr<Fanout> fanout, PinId pin)
-      : fanout_(std::move(fanout)), pin_(pin), generation_(fork_generation()) {}
+  PinnedRecord(std::shared_ptr<TopicLog> topic_log, PinId pin)
+      : topic_log_(std::move(topic_log)), pin_(pin), generation_(fork_generation()) {}
   ~PinnedRecord() {
-    if (generation_ == fork_generation()) fanout_->unpin(pin_);
+    if (generation_ == fork_generation()) topic_log_->unpin(pin_);
   }
   PinnedRecord(const PinnedRecord&) = delete;
 
  private:
-  std::shared_ptr<Fanout> fanout_;
+  std::shared_ptr<TopicLog> topic_log_;
   PinId pin_;
   std::uint32_t generation_;
 };
@@ -129,8 +129,8 @@ struct EventMemory {
 };
 
 // Whether the producers were looked after just now, so that the topic may have ended.
-bool looked_for_lost(Fanout& fanout);
+bool looked_for_lost(TopicLog& topic_log);
 
-nb::object raise_topic_status(Status status, const Fanout& fanout, std::uint64_t payload, std::size_t key_size);
+nb::object raise_topic_status(Status status, const TopicLog& topic_log, std::uint64_t payload, std::size_t key_size);
 
 }  // namespace conveyor::python

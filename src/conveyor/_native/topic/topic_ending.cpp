@@ -8,54 +8,54 @@
 namespace conveyor::python {
 
 nb::object SubscriptionChannel::raise_end() {
-  const std::vector<LostProducer> lost = subscriber_.fanout().lost();
+  const std::vector<LostProducer> lost = subscriber_.topic_log().lost();
   return lost.empty() ? raise("ShutDown", "the topic was shut down, and all its events were received")
                       : raise_lost(lost);
 }
 
-bool looked_for_lost(Fanout& fanout) {
-  if (!fanout.look_is_due()) return false;
+bool looked_for_lost(TopicLog& topic_log) {
+  if (!topic_log.look_is_due()) return false;
   const WithoutGil released;
-  fanout.look_for_lost();
+  topic_log.look_for_lost();
   return true;
 }
 
 nb::object TopicChannel::shutdown() {
   const Deadline at_once{forever, true};
-  for (Patience patience(at_once);;) {
-    const Nanoseconds portion = patience.portion();
+  for (RetrySlices patience(at_once);;) {
+    const Nanoseconds slice = patience.slice();
     Status status;
     {
       const WithoutGil released;
-      status = fanout_->end(portion);
+      status = topic_log_->end(slice);
     }
     if (status == Status::ok) return nb::none();
     if (!look_for_signals()) return {};
-    if (portion == 0) return raise_topic_status(Status::busy, *fanout_, 0, 0);
+    if (slice == 0) return raise_topic_status(Status::busy, *topic_log_, 0, 0);
   }
 }
 
 nb::object TopicChannel::enter_producing(bool counts) {
   const Status status =
-      insist_on_lock([&](Nanoseconds patience) { return fanout_->enter_producing(counts, patience); });
+      keep_trying_for_lock([&](Nanoseconds patience) { return topic_log_->enter_producing(counts, patience); });
   if (PyErr_Occurred() != nullptr) return {};
   if (status == Status::ok) return nb::none();
   if (status == Status::crowded || status == Status::no_memory) return raise_no_producer(status);
-  return raise_topic_status(status, *fanout_, 0, 0);
+  return raise_topic_status(status, *topic_log_, 0, 0);
 }
 
 nb::object TopicChannel::expect_producers(nb::handle count) {
   std::uint32_t number = 0;
   if (!parse_producer_count(count, number)) return {};
   const Status status =
-      insist_on_lock([&](Nanoseconds patience) { return fanout_->expect_producers(number, patience); });
+      keep_trying_for_lock([&](Nanoseconds patience) { return topic_log_->expect_producers(number, patience); });
   if (PyErr_Occurred() != nullptr) return {};
-  return status == Status::ok ? nb::none() : raise_topic_status(status, *fanout_, 0, 0);
+  return status == Status::ok ? nb::none() : raise_topic_status(status, *topic_log_, 0, 0);
 }
 
 void bind_topic_ending(PlainType<TopicChannel>& topic) {
   topic.def("_shutdown", function<&TopicChannel::shutdown>)
-      .property("_is_shut_down", [](TopicChannel& self) { return self.fanout().ended(); })
+      .property("_is_shut_down", [](TopicChannel& self) { return self.topic_log().ended(); })
       .property("_identity",
                 [](TopicChannel& self) {
                   const Identity& identity = self.region()->identity();
@@ -64,7 +64,8 @@ void bind_topic_ending(PlainType<TopicChannel>& topic) {
       .def("_enter_producing", function<&TopicChannel::enter_producing>, {"counts"_p})
       .def("_leave_producing",
            [](TopicChannel& self) {
-             return insist_on_leaving([&](Nanoseconds patience) { return self.fanout().leave_producing(patience); });
+             return keep_trying_to_leave(
+                 [&](Nanoseconds patience) { return self.topic_log().leave_producing(patience); });
            })
       .def("_expect_producers", function<&TopicChannel::expect_producers>, {"n"_p});
 }

@@ -40,12 +40,12 @@ bool key_of(nb::handle key, std::string_view& into) {
 
 }  // namespace
 
-nb::object raise_topic_status(Status status, const Fanout& fanout, std::uint64_t payload, std::size_t key_size) {
+nb::object raise_topic_status(Status status, const TopicLog& topic_log, std::uint64_t payload, std::size_t key_size) {
   switch (status) {
     case Status::too_large:
       return raise("ItemTooLarge",
                    ("the event takes " + std::to_string(payload) + " bytes and can never fit: at most " +
-                    std::to_string(fanout.most_payload(key_size)) + ", a quarter of max_bytes, are possible; " +
+                    std::to_string(topic_log.most_payload(key_size)) + ", a quarter of max_bytes, are possible; " +
                     "raise max_bytes or publish smaller events")
                        .c_str());
     case Status::no_memory:
@@ -55,7 +55,7 @@ nb::object raise_topic_status(Status status, const Fanout& fanout, std::uint64_t
                                       .c_str());
     case Status::shut_down: return raise("ShutDown", topic_shut_down_text);
     case Status::crowded:
-      return raise("ConveyorError", ("at most " + std::to_string(seat_capacity) +
+      return raise("ConveyorError", ("at most " + std::to_string(subscriber_capacity) +
                                      " subscriptions to a topic may be open at a time, and they are")
                                         .c_str());
     case Status::corrupt: return raise("CorruptSegment", "the topic's shared memory is damaged; make a new topic");
@@ -65,19 +65,19 @@ nb::object raise_topic_status(Status status, const Fanout& fanout, std::uint64_t
   }
 }
 
-EventLayout::EventLayout(Packed& packed, std::size_t key_size) {
-  if (!packed.has_index()) {
-    pieces_.push_back({packed.contiguous(), 0, packed.head_size()});
-    size_ = packed.head_size();
+EventLayout::EventLayout(Payload& payload, std::size_t key_size) {
+  if (!payload.has_index()) {
+    pieces_.push_back({payload.contiguous(), 0, payload.head_size()});
+    size_ = payload.head_size();
     return;
   }
-  const auto& sources = packed.sources();
-  const PackedHead head{0, static_cast<std::uint32_t>(sources.size()), 0, sizeof(PackedHead), packed.head_size()};
+  const auto& sources = payload.sources();
+  const PayloadHead head{0, static_cast<std::uint32_t>(sources.size()), 0, sizeof(PayloadHead), payload.head_size()};
   // The payload begins behind the record's header and key; buffers are aligned as seen from the record, which is.
   const std::uint64_t shift = sizeof(RecordHeader) + align8(key_size);
-  std::uint64_t offset = sizeof head + sources.size() * sizeof(PackedBuffer) + packed.head_size();
-  std::vector<PackedBuffer> index;
-  for (const Packed::Source& source : sources) {
+  std::uint64_t offset = sizeof head + sources.size() * sizeof(PayloadBuffer) + payload.head_size();
+  std::vector<PayloadBuffer> index;
+  for (const Payload::Source& source : sources) {
     offset = align(offset + shift, 64) - shift;
     index.push_back({offset, source.size(), in_message, 0});
     pieces_.push_back({source.view.buf, offset, source.size()});
@@ -85,8 +85,8 @@ EventLayout::EventLayout(Packed& packed, std::size_t key_size) {
   }
   size_ = offset;
   front_.put(&head, sizeof head);
-  front_.put(index.data(), index.size() * sizeof(PackedBuffer));
-  packed.copy_head(front_.extend(packed.head_size()));
+  front_.put(index.data(), index.size() * sizeof(PayloadBuffer));
+  payload.copy_head(front_.extend(payload.head_size()));
   pieces_.push_back({front_.data(), 0, front_.size()});
 }
 
@@ -100,35 +100,35 @@ TopicChannel::TopicChannel(std::shared_ptr<Region> region, std::uint64_t keep) :
     return kept->reserve(offset, size);
   };
   const std::uint64_t size = region_->size();
-  const std::uint64_t capacity = size > sizeof(FanoutHeader) ? size - sizeof(FanoutHeader) : 0;
-  const int error = Fanout::initialise(region_->data(), capacity, keep, reserve);
+  const std::uint64_t capacity = size > sizeof(TopicHeader) ? size - sizeof(TopicHeader) : 0;
+  const int error = TopicLog::initialise(region_->data(), capacity, keep, reserve);
   if (error == EBUSY) throw SegmentError(Fault::system, EBUSY, "the topic's lock is held by a process that is stopped");
   if (error != 0 && error != EINVAL) throw SegmentError(Fault::memory, error, "no memory for a topic");
-  fanout_ = std::make_shared<Fanout>(region_->data(), size, reserve, &region_->producing());
-  if (!fanout_->sound())
+  topic_log_ = std::make_shared<TopicLog>(region_->data(), size, reserve, &region_->producing());
+  if (!topic_log_->sound())
     throw SegmentError(Fault::corrupt, 0, "not a sound topic: its log has no size that a topic can have");
 }
 
 // Until that changes which is in the way; the dead are looked for, and whoever may not wait has that done, too.
 void TopicChannel::pause_for_room(const Deadline& deadline, std::uint64_t gate) {
   const WithoutGil released;
-  if (fanout_->dead_are_due()) {
-    fanout_->look_for_dead(longest_portion);
+  if (topic_log_->dead_are_due()) {
+    topic_log_->look_for_dead(longest_slice);
   } else if (!deadline.passed()) {
-    fanout_->wait_room(gate, deadline.at);
+    topic_log_->wait_room(gate, deadline.at);
   }
 }
 
 // False: a Python error is set.
 bool TopicChannel::await_room(const Deadline& deadline, std::uint64_t gate) {
-  if (fanout_->ended()) return raise("ShutDown", topic_shut_down_text), false;
-  if (deadline.passed() && !fanout_->dead_may_be_due()) return raise_full(), false;
+  if (topic_log_->ended()) return raise("ShutDown", topic_shut_down_text), false;
+  if (deadline.passed() && !topic_log_->dead_may_be_due()) return raise_full(), false;
   pause_for_room(deadline, gate);
   return look_for_signals();
 }
 
 bool TopicChannel::deliver(const Publication* events, std::size_t count, std::size_t& done, const Deadline& deadline) {
-  Patience patience(deadline);
+  RetrySlices patience(deadline);
   std::optional<std::uint64_t> gate;  // as it was before the last attempt, once one has failed
   const bool large = events[0].size > publish_with_gil;
   done = 0;
@@ -137,15 +137,15 @@ bool TopicChannel::deliver(const Publication* events, std::size_t count, std::si
     Status status = Status::busy;
     if (large) {
       const WithoutGil released;
-      status = fanout_->publish(events + done, count - done, more, 0);
+      status = topic_log_->publish(events + done, count - done, more, 0);
     } else {
-      status = fanout_->publish(events + done, count - done, more, 0);
+      status = topic_log_->publish(events + done, count - done, more, 0);
     }
     if (status == Status::busy) {
-      const Nanoseconds portion = patience.portion();
-      if (portion == 0) return raise_topic_status(Status::busy, *fanout_, 0, 0), false;
+      const Nanoseconds slice = patience.slice();
+      if (slice == 0) return raise_topic_status(Status::busy, *topic_log_, 0, 0), false;
       const WithoutGil released;
-      status = fanout_->publish(events + done, count - done, more, portion);
+      status = topic_log_->publish(events + done, count - done, more, slice);
     }
     done += more;
     switch (status) {
@@ -158,25 +158,25 @@ bool TopicChannel::deliver(const Publication* events, std::size_t count, std::si
         // With some of a batch in, there is room again for the rest, or nobody is in the way but those.
         if (more != 0) break;
         if (!gate) {
-          gate = fanout_->gate();
+          gate = topic_log_->gate();
           break;
         }
         if (!await_room(deadline, *gate)) return false;
         gate.reset();
         break;
-      default: raise_topic_status(status, *fanout_, events[done].size, events[done].key.size()); return false;
+      default: raise_topic_status(status, *topic_log_, events[done].size, events[done].key.size()); return false;
     }
   }
   return true;
 }
 
-bool TopicChannel::publish_packed(nb::handle event, std::string_view key, const Deadline& deadline) {
-  Packed packed;
-  packed.for_topic = true;
-  if (!pickle(event.ptr(), packed)) return false;
-  const EventLayout layout(packed, key.size());
+bool TopicChannel::publish_payload(nb::handle event, std::string_view key, const Deadline& deadline) {
+  Payload payload;
+  payload.for_topic = true;
+  if (!pickle(event.ptr(), payload)) return false;
+  const EventLayout layout(payload, key.size());
   Publication publication = layout.publication(key);
-  publication.kind = static_cast<std::uint8_t>(packed.kind);
+  publication.kind = static_cast<std::uint8_t>(payload.kind);
   std::size_t done = 0;
   return deliver(&publication, 1, done, deadline);
 }
@@ -193,7 +193,7 @@ nb::object TopicChannel::publish(nb::handle event, nb::handle key, const Deadlin
     piece = {encoded.data(), 0, encoded.size()};
     publication.kind = static_cast<std::uint8_t>(Kind::native);
   } else {
-    return publish_packed(event, publication.key, deadline) ? nb::none() : nb::object();
+    return publish_payload(event, publication.key, deadline) ? nb::none() : nb::object();
   }
   publication.size = piece.size;
   publication.pieces = &piece;
@@ -275,15 +275,15 @@ nb::object TopicChannel::check(double patience) {
   std::optional<std::string> trouble;
   {
     const WithoutGil released;
-    trouble = fanout_->check(static_cast<Nanoseconds>(patience * 1e9));
+    trouble = topic_log_->check(static_cast<Nanoseconds>(patience * 1e9));
   }
   return trouble ? nb::cast(*trouble) : nb::none();
 }
 
 nb::object TopicChannel::wait_room(const Deadline& deadline) {
-  const std::uint64_t gate = fanout_->gate();
+  const std::uint64_t gate = topic_log_->gate();
   for (;;) {
-    if (fanout_->gate() != gate || fanout_->ended()) return nb::bool_(true);
+    if (topic_log_->gate() != gate || topic_log_->ended()) return nb::bool_(true);
     if (deadline.passed()) return nb::bool_(false);
     pause_for_room(deadline, gate);
     if (!look_for_signals()) return {};
@@ -292,12 +292,12 @@ nb::object TopicChannel::wait_room(const Deadline& deadline) {
 
 nb::object TopicChannel::wait_event(std::uint64_t position, const Deadline& deadline) {
   for (Slices slices;;) {
-    if (fanout_->tail() != position || fanout_->ended()) return nb::bool_(true);
-    if (looked_for_lost(*fanout_)) continue;
+    if (topic_log_->tail() != position || topic_log_->ended()) return nb::bool_(true);
+    if (looked_for_lost(*topic_log_)) continue;
     if (deadline.passed()) return nb::bool_(false);
     {
       const WithoutGil released;
-      fanout_->wait_event(position, deadline.at, slices);
+      topic_log_->wait_event(position, deadline.at, slices);
     }
     if (!look_for_signals(slices)) return {};
   }

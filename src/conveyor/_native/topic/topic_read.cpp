@@ -44,8 +44,8 @@ struct EventSink {
 };
 
 struct Index {
-  PackedHead head;
-  std::vector<PackedBuffer> buffers;
+  PayloadHead head;
+  std::vector<PayloadBuffer> buffers;
 };
 
 bool fits(std::uint64_t offset, std::uint64_t size, std::uint64_t limit) {
@@ -56,14 +56,14 @@ bool fits(std::uint64_t offset, std::uint64_t size, std::uint64_t limit) {
 bool read_index(const std::byte* data, std::size_t size, Index& into) {
   if (size < sizeof into.head) return false;
   std::memcpy(&into.head, data, sizeof into.head);
-  const std::uint64_t records = std::uint64_t{into.head.buffers} * sizeof(PackedBuffer);
+  const std::uint64_t records = std::uint64_t{into.head.buffers} * sizeof(PayloadBuffer);
   if (into.head.index_offset != sizeof into.head || !fits(sizeof into.head, records, size) ||
       !fits(sizeof into.head + records, into.head.head_size, size))
     return false;
   into.buffers.resize(into.head.buffers);
   copy_bytes(into.buffers.data(), data + sizeof into.head, records);
   std::uint64_t left = size;
-  for (const PackedBuffer& each : into.buffers) {
+  for (const PayloadBuffer& each : into.buffers) {
     if (each.size > left || !fits(each.offset, each.size, size)) return false;
     left -= each.size;
   }
@@ -78,7 +78,7 @@ nb::object unpack_event(const EventSink& sink, const std::shared_ptr<PinnedRecor
   const nb::object buffers = nb::steal(PyList_New(static_cast<Py_ssize_t>(index.buffers.size())));
   if (!buffers.is_valid()) return {};
   for (std::size_t i = 0; i < index.buffers.size(); ++i) {
-    const PackedBuffer& place = index.buffers[i];
+    const PayloadBuffer& place = index.buffers[i];
     const std::byte* const from = sink.data + place.offset;
     // Read-only in either case: all subscribers see the same event.
     nb::object buffer;
@@ -95,7 +95,7 @@ nb::object unpack_event(const EventSink& sink, const std::shared_ptr<PinnedRecor
     if (!buffer.is_valid()) return {};
     PyList_SET_ITEM(buffers.ptr(), static_cast<Py_ssize_t>(i), buffer.release().ptr());
   }
-  const std::byte* const content = sink.data + sizeof(PackedHead) + index.buffers.size() * sizeof(PackedBuffer);
+  const std::byte* const content = sink.data + sizeof(PayloadHead) + index.buffers.size() * sizeof(PayloadBuffer);
   const nb::object pickle =
       nb::steal(PyMemoryView_FromMemory(const_cast<char*>(reinterpret_cast<const char*>(content)),
                                         static_cast<Py_ssize_t>(index.head.head_size), PyBUF_READ));
@@ -123,8 +123,8 @@ void keep_event(const EventSink& sink) {
   Index index;
   if (sink.kind != Kind::buffers || !read_index(sink.data, sink.size, index)) return keep_bytes(sink.sender, whole, {});
   std::vector<Piece> buffers;
-  for (const PackedBuffer& each : index.buffers) buffers.push_back({sink.data + each.offset, each.size});
-  const std::uint64_t front = sizeof(PackedHead) + index.buffers.size() * sizeof(PackedBuffer);
+  for (const PayloadBuffer& each : index.buffers) buffers.push_back({sink.data + each.offset, each.size});
+  const std::uint64_t front = sizeof(PayloadHead) + index.buffers.size() * sizeof(PayloadBuffer);
   keep_bytes(sink.sender, {sink.data + front, index.head.head_size}, buffers);
 }
 
@@ -138,21 +138,21 @@ nb::object leave_received(const nb::list& events) {
 
 }  // namespace
 
-bool SubscriptionChannel::join(SeatMode mode, From from, std::uint64_t number) {
+bool SubscriptionChannel::join(SubscriberMode mode, From from, std::uint64_t number) {
   const Deadline at_once{forever, true};
-  for (Patience patience(at_once);;) {
-    const Nanoseconds portion = patience.portion();
+  for (RetrySlices patience(at_once);;) {
+    const Nanoseconds slice = patience.slice();
     Status status;
     {
       const WithoutGil released;
-      status = subscriber_.join(mode, from, number, portion);
+      status = subscriber_.join(mode, from, number, slice);
     }
     switch (status) {
       case Status::ok: return true;
       case Status::busy:
       case Status::interrupted:
         if (!look_for_signals()) return false;
-        if (portion != 0) continue;
+        if (slice != 0) continue;
         break;
       case Status::no_memory:
         raise("OutOfMemory", "no memory for another subscription (see free memory, the cgroup's limit, or /dev/shm)");
@@ -160,11 +160,11 @@ bool SubscriptionChannel::join(SeatMode mode, From from, std::uint64_t number) {
       case Status::refused:
         PyErr_Format(PyExc_ValueError, "from_ is %llu; so far there are %llu events, so it must be at most that",
                      static_cast<unsigned long long>(number),
-                     static_cast<unsigned long long>(subscriber_.fanout().published()));
+                     static_cast<unsigned long long>(subscriber_.topic_log().published()));
         return false;
       default: break;
     }
-    raise_topic_status(status, subscriber_.fanout(), 0, 0);
+    raise_topic_status(status, subscriber_.topic_log(), 0, 0);
     return false;
   }
 }
@@ -193,7 +193,7 @@ nb::object SubscriptionChannel::take(Status& status) {
   status = subscriber_.read(sink);
   if (status != Status::ok) return {};
   std::shared_ptr<PinnedRecord> pinned;
-  if (sink.pin.valid()) pinned = std::make_shared<PinnedRecord>(subscriber_.shared_fanout(), sink.pin);
+  if (sink.pin.valid()) pinned = std::make_shared<PinnedRecord>(subscriber_.shared_topic_log(), sink.pin);
   nb::object event = decode_event(sink, pinned);
   if (!event.is_valid()) [[unlikely]]
     keep_event(sink);
@@ -202,17 +202,17 @@ nb::object SubscriptionChannel::take(Status& status) {
 
 // Nothing is there: waits, or says so. False: a Python error is set, but not at the `ended`.
 bool SubscriptionChannel::await(const Deadline& deadline, Slices& slices, bool& ended) {
-  if (subscriber_.fanout().ended() && subscriber_.nothing_to_read()) {
+  if (subscriber_.topic_log().ended() && subscriber_.nothing_to_read()) {
     ended = true;
     return false;
   }
-  if (looked_for_lost(subscriber_.fanout())) return look_for_signals() && usable();
+  if (looked_for_lost(subscriber_.topic_log())) return look_for_signals() && usable();
   if (deadline.passed()) return raise_empty(), false;
   subscriber_.settle();
   const std::uint64_t position = subscriber_.position();
   {
     const WithoutGil released;
-    subscriber_.fanout().wait_event(position, deadline.at, slices);
+    subscriber_.topic_log().wait_event(position, deadline.at, slices);
   }
   return look_for_signals(slices) && usable();
 }
@@ -240,7 +240,7 @@ nb::object SubscriptionChannel::read(const Deadline& deadline, bool& ended) {
       case Status::no_memory:
         return raise("OutOfMemory",
                      "no memory for the next event, which was not received; see free memory or ulimit -v");
-      default: return raise_topic_status(status, subscriber_.fanout(), 0, 0);
+      default: return raise_topic_status(status, subscriber_.topic_log(), 0, 0);
     }
   }
 }
@@ -256,7 +256,7 @@ nb::object SubscriptionChannel::next() {
   bool ended = false;
   nb::object event = read({}, ended);
   if (!ended) return event;
-  const std::vector<LostProducer> lost = subscriber_.fanout().lost();
+  const std::vector<LostProducer> lost = subscriber_.topic_log().lost();
   return lost.empty() ? nb::object() : raise_lost(lost);
 }
 

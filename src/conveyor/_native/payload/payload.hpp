@@ -2,7 +2,7 @@
 // beside it, each in a run of pages where it needs no further copy.
 //
 // As a message:
-//   PackedHead | index              index = PackedBuffer[count], then the head's bytes
+//   PayloadHead | index              index = PayloadBuffer[count], then the head's bytes
 // The index stands there, or when it is long, at the end of the first run. Buffers lie in the runs, or
 // all in the message when it is small.
 #pragma once
@@ -20,31 +20,31 @@
 
 namespace conveyor::python {
 
-struct PackedHead {
+struct PayloadHead {
   std::uint64_t codec;         // hash of the codec's name; 0: pickle
   std::uint32_t buffers;
   std::uint32_t index_in_run;  // 1: in the first run, else behind this
   std::uint64_t index_offset;  // from the start of the run or the message
   std::uint64_t head_size;
 };
-static_assert(sizeof(PackedHead) == 32);
+static_assert(sizeof(PayloadHead) == 32);
 
 inline constexpr std::uint32_t in_message = UINT32_MAX;
 
-struct PackedBuffer {
+struct PayloadBuffer {
   std::uint64_t offset;
   std::uint64_t size;
   std::uint32_t run;  // or in_message
   std::uint32_t reserved;
 };
-static_assert(sizeof(PackedBuffer) == 24);
+static_assert(sizeof(PayloadBuffer) == 24);
 
 // Smaller ones are copied into the pickle: a buffer of its own costs more.
 inline constexpr Py_ssize_t least_buffer = 16 * 1024;
 // The buffers of smaller items are copied out, so that what somebody keeps does not waste much of its pages.
 inline constexpr std::uint64_t least_lent = 48 * 1024;
 
-class Packed {
+class Payload {
  public:
   // Either bytes to be copied, or an object that writes them.
   struct Source {
@@ -53,12 +53,12 @@ class Packed {
     std::size_t size() const { return static_cast<std::size_t>(view.len); }
   };
 
-  Packed() = default;
-  Packed(Packed&& other) noexcept;
-  Packed(const Packed&) = delete;
-  Packed& operator=(const Packed&) = delete;
-  Packed& operator=(Packed&&) = delete;
-  ~Packed();
+  Payload() = default;
+  Payload(Payload&& other) noexcept;
+  Payload(const Payload&) = delete;
+  Payload& operator=(const Payload&) = delete;
+  Payload& operator=(Payload&&) = delete;
+  ~Payload();
 
   // These are false with a Python error set.
   bool add(PyObject* piece);                                 // to the head
@@ -87,11 +87,11 @@ class Packed {
 };
 
 // Where the parts of an item with an index go. Made with the GIL.
-class Placing {
+class PayloadWriter {
  public:
-  Placing(Packed& packed, Stream& stream) : packed_(packed), stream_(stream) {}
-  ~Placing();  // what was not put is the caller's again
-  Placing(const Placing&) = delete;
+  PayloadWriter(Payload& payload, Stream& stream) : payload_(payload), stream_(stream) {}
+  ~PayloadWriter();  // what was not put is the caller's again
+  PayloadWriter(const PayloadWriter&) = delete;
 
   // Decides; false with a Python error set.
   bool plan();
@@ -104,10 +104,10 @@ class Placing {
  private:
   bool write(std::byte* base);
 
-  Packed& packed_;
+  Payload& payload_;
   Stream& stream_;
   Buffer message_;
-  std::vector<PackedBuffer> index_;
+  std::vector<PayloadBuffer> index_;
   std::vector<Loan*> moved_;
   std::uint64_t run_size_ = 0, moved_size_ = 0;
   std::uint64_t index_in_run_ = 0;

@@ -1,7 +1,7 @@
 // The end of a topic, and those who bring it about. As stream_ending.cpp has it for a queue, with one lock and no drop.
 #include <vector>
 
-#include "conveyor/topic/fanout.hpp"
+#include "conveyor/topic/topic_log.hpp"
 
 namespace conveyor {
 namespace {
@@ -13,7 +13,7 @@ constexpr Nanoseconds look_patience = 20'000'000;
 
 // Before anything else is done under a lock that was a dead publisher's. Of the log it has changed nothing but what lies
 // behind the tail, and `oldest`, which is as good.
-void Fanout::recovered() {
+void TopicLog::recovered() {
   if (!producers_.armed()) return;
   const std::uint64_t word = header_.tail.load(relaxed);  // relaxed: stored under the lock
   producers_.recover(header_.state[word & 1].number.load(relaxed));
@@ -21,20 +21,20 @@ void Fanout::recovered() {
   if (ended()) tell_of_end();
 }
 
-void Fanout::end_locked() {
+void TopicLog::end_locked() {
   // sync point "topic-end": release here, acquire in `ended`. Under the lock, so that all that was published
   // before was published before, and who was lost is marked.
   header_.ended.store(1, release);
   CONVEYOR_KILL_POINT("topic.ended");
 }
 
-void Fanout::tell_of_end() {
+void TopicLog::tell_of_end() {
   CONVEYOR_KILL_POINT("topic.end-untold");
   header_.not_empty.notify(INT32_MAX);
   header_.not_full.notify(INT32_MAX);
 }
 
-Status Fanout::end(Nanoseconds patience) {
+Status TopicLog::end(Nanoseconds patience) {
   // A loss that nobody has noticed yet must not be taken for an end.
   std::vector<Producers::Dead> dead;
   if (!ended() && producers_.armed()) dead = producers_.find_dead();
@@ -49,7 +49,7 @@ Status Fanout::end(Nanoseconds patience) {
   return Status::ok;
 }
 
-Status Fanout::enter_producing(bool counts, Nanoseconds patience) {
+Status TopicLog::enter_producing(bool counts, Nanoseconds patience) {
   Status status = Status::ok;
   if (!lock(patience, status)) return status;
   const bool first = !producers_.armed();
@@ -64,7 +64,7 @@ Status Fanout::enter_producing(bool counts, Nanoseconds patience) {
   return status;
 }
 
-Status Fanout::leave_producing(Nanoseconds patience) {
+Status TopicLog::leave_producing(Nanoseconds patience) {
   Status status = Status::ok;
   if (!lock(patience, status)) return status;
   producers_.leave();
@@ -74,7 +74,7 @@ Status Fanout::leave_producing(Nanoseconds patience) {
   return Status::ok;
 }
 
-Status Fanout::expect_producers(std::uint32_t count, Nanoseconds patience) {
+Status TopicLog::expect_producers(std::uint32_t count, Nanoseconds patience) {
   Status status = Status::ok;
   if (!lock(patience, status)) return status;
   const bool late = ended();
@@ -92,7 +92,7 @@ Status Fanout::expect_producers(std::uint32_t count, Nanoseconds patience) {
   return Status::ok;
 }
 
-bool Fanout::look_is_due() {
+bool TopicLog::look_is_due() {
   if (!producers_.armed() || ended()) return false;
   // Less than a wait lasts, so that who sleeps alone looks after each. relaxed: one look too many does no harm
   constexpr Nanoseconds pause = look_every / 2;
@@ -101,7 +101,7 @@ bool Fanout::look_is_due() {
          header_.next_census.compare_exchange_strong(next, monotonic_now() + pause, relaxed, relaxed);
 }
 
-void Fanout::look_for_lost() {
+void TopicLog::look_for_lost() {
   const std::vector<Producers::Dead> dead = producers_.find_dead();
   if (dead.empty() && !producers_.unsettled()) return;
   Status status = Status::ok;

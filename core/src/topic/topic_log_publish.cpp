@@ -3,7 +3,7 @@
 #include <bit>
 #include <cstring>
 
-#include "conveyor/topic/fanout.hpp"
+#include "conveyor/topic/topic_log.hpp"
 
 namespace conveyor {
 namespace {
@@ -18,20 +18,20 @@ constexpr std::uint64_t reserve_step = 256 * 1024;
 }  // namespace
 
 // What a publisher has in mind, until it commits.
-struct Fanout::Draft {
+struct TopicLog::Draft {
   std::uint64_t committed;  // the tail that all see
   std::uint64_t position;   // where it goes on
-  std::uint64_t copy;       // which FanoutState is valid
-  std::uint64_t number;     // as FanoutState has them
+  std::uint64_t copy;       // which TopicState is valid
+  std::uint64_t number;     // as TopicState has them
   std::uint64_t clear_end;
   std::uint64_t bytes = 0;
 };
 
-std::uint64_t Fanout::most_payload(std::size_t key_size) const { return most_span() - front_of(key_size); }
+std::uint64_t TopicLog::most_payload(std::size_t key_size) const { return most_span() - front_of(key_size); }
 
 // Makes `oldest` at least `target`, and more, up to `reach`, where that is free: so it is done for many events at
 // a time. Not past `limit`. False: it is less than `target`.
-bool Fanout::move_oldest(std::uint64_t target, std::uint64_t reach, std::uint64_t limit, bool& damaged) {
+bool TopicLog::move_oldest(std::uint64_t target, std::uint64_t reach, std::uint64_t limit, bool& damaged) {
   const std::uint64_t before = header_.oldest.load(relaxed);  // relaxed: stored under the lock only
   std::uint64_t oldest = before;
   while (oldest < std::max(target, reach) && oldest < limit) {
@@ -52,7 +52,7 @@ bool Fanout::move_oldest(std::uint64_t target, std::uint64_t reach, std::uint64_
 }
 
 // The first byte in [begin, end) that somebody reads where it lies, and where that ends; `end` if there is none.
-std::uint64_t Fanout::conflict(std::uint64_t begin, std::uint64_t end, std::uint64_t& behind) {
+std::uint64_t TopicLog::conflict(std::uint64_t begin, std::uint64_t end, std::uint64_t& behind) {
   const std::uint64_t mask = capacity_ - 1;
   std::uint64_t first = end;
   const auto consider = [&](std::uint64_t position, std::uint64_t size) {
@@ -70,10 +70,10 @@ std::uint64_t Fanout::conflict(std::uint64_t begin, std::uint64_t end, std::uint
       // sync point "topic-window": acquires what `unpin` released, and what a dead owner had read.
       if (pin.owner.load(acquire) != nobody) consider(pin.position.load(relaxed), pin.size.load(relaxed));
     }
-    for (std::uint32_t i = 0; i < seats_high(); ++i) {
-      const Seat& seat = header_.seats[i];
-      const std::uint64_t window = seat.window.load(acquire);
-      if (window != 0) consider(window - 1, std::uint64_t{seat.window_span.load(relaxed)} * record_unit);
+    for (std::uint32_t i = 0; i < subscribers_high(); ++i) {
+      const SubscriberSlot& slot = header_.slots[i];
+      const std::uint64_t window = slot.window.load(acquire);
+      if (window != 0) consider(window - 1, std::uint64_t{slot.window_span.load(relaxed)} * record_unit);
     }
   };
   all();
@@ -85,15 +85,15 @@ std::uint64_t Fanout::conflict(std::uint64_t begin, std::uint64_t end, std::uint
   return first;
 }
 
-bool Fanout::reserve_log(std::uint64_t end) {
+bool TopicLog::reserve_log(std::uint64_t end) {
   const std::uint64_t there = snapshot(header_.reserved_bytes);
   if (end <= there) return true;
   std::uint64_t wanted = std::min(capacity_, (end + reserve_step - 1) / reserve_step * reserve_step);
   const std::uint64_t from = there;
-  int error = reserve_(sizeof(FanoutHeader) + from, wanted - from);
+  int error = reserve_(sizeof(TopicHeader) + from, wanted - from);
   if (error != 0 && wanted != end) {
     wanted = end;
-    error = reserve_(sizeof(FanoutHeader) + from, wanted - from);
+    error = reserve_(sizeof(TopicHeader) + from, wanted - from);
   }
   if (error != 0) return false;
   header_.reserved_bytes = wanted;
@@ -102,7 +102,7 @@ bool Fanout::reserve_log(std::uint64_t end) {
 
 // Finds `need` bytes in a row, with room for one header more behind them, so that the next publisher can always write
 // a skip. On success the draft stands before them.
-Status Fanout::make_room(Draft& draft, std::uint64_t need) {
+Status TopicLog::make_room(Draft& draft, std::uint64_t need) {
   const std::uint64_t mask = capacity_ - 1, start = draft.position;
   const auto has_memory = [&](std::uint64_t from) {
     return reserve_log(std::min((from & mask) + need + record_unit, capacity_));
@@ -142,7 +142,7 @@ Status Fanout::make_room(Draft& draft, std::uint64_t need) {
   return Status::ok;
 }
 
-void Fanout::write_skip(Draft& draft, std::uint64_t to) {
+void TopicLog::write_skip(Draft& draft, std::uint64_t to) {
   RecordHeader head{};
   head.position = draft.position;
   head.number = draft.number;
@@ -153,7 +153,7 @@ void Fanout::write_skip(Draft& draft, std::uint64_t to) {
   draft.position = to;
 }
 
-void Fanout::write(Draft& draft, const Publication& event, std::uint64_t span) {
+void TopicLog::write(Draft& draft, const Publication& event, std::uint64_t span) {
   std::byte* const to = at(draft.position);
   const std::uint64_t front = front_of(event.key.size());
   RecordHeader head{};
@@ -177,7 +177,7 @@ void Fanout::write(Draft& draft, const Publication& event, std::uint64_t span) {
   ++draft.number;
 }
 
-Status Fanout::publish(const Publication* events, std::size_t count, std::size_t& done, Nanoseconds patience) {
+Status TopicLog::publish(const Publication* events, std::size_t count, std::size_t& done, Nanoseconds patience) {
   done = 0;
   Status status = Status::ok;
   if (!lock(patience, status)) return status;

@@ -1,10 +1,10 @@
-#include "packed.hpp"
+#include "payload.hpp"
 
 #include <utility>
 
 namespace conveyor::python {
 
-Packed::Packed(Packed&& other) noexcept
+Payload::Payload(Payload&& other) noexcept
     : kind(other.kind),
       codec(other.codec),
       target(other.target),
@@ -14,14 +14,14 @@ Packed::Packed(Packed&& other) noexcept
       head_size_(other.head_size_),
       joined_(std::move(other.joined_)) {}
 
-Packed::~Packed() {
+Payload::~Payload() {
   for (Py_buffer& piece : pieces_) foreign([&] { PyBuffer_Release(&piece); });
   for (Source& source : sources_) {
     if (!source.writer.is_valid()) foreign([&] { PyBuffer_Release(&source.view); });
   }
 }
 
-bool Packed::add(PyObject* piece) {
+bool Payload::add(PyObject* piece) {
   Py_buffer view;
   if (foreign([&] { return PyObject_GetBuffer(piece, &view, PyBUF_SIMPLE); }) != 0) return false;
   pieces_.push_back(view);
@@ -29,9 +29,9 @@ bool Packed::add(PyObject* piece) {
   return true;
 }
 
-void Packed::add_buffer(const Py_buffer& view) { sources_.push_back({view, {}}); }
+void Payload::add_buffer(const Py_buffer& view) { sources_.push_back({view, {}}); }
 
-bool Packed::add_source(nb::handle source) {
+bool Payload::add_source(nb::handle source) {
   Source made{};
   const nb::object write = attribute(source, "write_into");
   if (!write.is_valid()) {
@@ -52,14 +52,14 @@ bool Packed::add_source(nb::handle source) {
   return true;
 }
 
-const std::byte* Packed::contiguous() {
+const std::byte* Payload::contiguous() {
   if (pieces_.size() == 1) return static_cast<const std::byte*>(pieces_[0].buf);
   joined_.resize(head_size_);
   copy_head(joined_.data());
   return joined_.data();
 }
 
-void Packed::copy_head(std::byte* target) const {
+void Payload::copy_head(std::byte* target) const {
   for (const Py_buffer& piece : pieces_) {
     copy_bytes(target, piece.buf, static_cast<std::size_t>(piece.len));
     target += piece.len;

@@ -3,19 +3,19 @@
 #include <nanobind/stl/vector.h>
 
 #include "../support/errors.hpp"
-#include "conveyor/queue/glance.hpp"
+#include "conveyor/queue/header_peek.hpp"
 
 namespace conveyor::python {
 
 using namespace nb::literals;
 
-void bind_looks(nb::module_& module) {
+void bind_header_peek(nb::module_& module) {
   module.def(
-      "_glance",
+      "_peek_header",
       [](int memory_fd) {
-        Glance seen;
+        HeaderPeek seen;
         try {
-          seen = glance(memory_fd);
+          seen = peek_header(memory_fd);
         } catch (const SegmentError& error) {
           rethrow(error);
         }

@@ -1,4 +1,4 @@
-#include "insist.hpp"
+#include "keep_trying.hpp"
 
 #include "conveyor/memory/ending.hpp"
 

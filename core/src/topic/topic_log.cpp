@@ -1,4 +1,4 @@
-#include "conveyor/topic/fanout.hpp"
+#include "conveyor/topic/topic_log.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -9,12 +9,12 @@
 
 namespace conveyor {
 
-int Fanout::initialise(std::byte* base, std::uint64_t capacity, std::uint64_t keep, const Reserve& reserve) {
+int TopicLog::initialise(std::byte* base, std::uint64_t capacity, std::uint64_t keep, const Reserve& reserve) {
   if (!std::has_single_bit(capacity) || capacity < least_capacity || capacity > most_capacity) return EINVAL;
-  if (const int error = reserve(0, offsetof(FanoutHeader, producers)); error != 0) return error;
+  if (const int error = reserve(0, offsetof(TopicHeader, producers)); error != 0) return error;
   // Zeros are valid for all that is not written here, the lock included. Who makes a named one may die over it: then
   // it is the next one's to make.
-  auto& header = *reinterpret_cast<FanoutHeader*>(base);
+  auto& header = *reinterpret_cast<TopicHeader*>(base);
   Locked got;
   do {
     got = header.lock.acquire(monotonic_now() + 1'000'000'000);
@@ -26,22 +26,22 @@ int Fanout::initialise(std::byte* base, std::uint64_t capacity, std::uint64_t ke
     CONVEYOR_KILL_POINT("topic.half-made");
     header.capacity = capacity;
   }
-  if (got == Locked::recovered) Fanout(base, size_for(capacity), reserve).recovered();
+  if (got == Locked::recovered) TopicLog(base, size_for(capacity), reserve).recovered();
   header.lock.unlock();
   return 0;
 }
 
-Fanout::Fanout(std::byte* base, std::uint64_t size, Reserve reserve, ProducerPlace* place)
-    : header_(*reinterpret_cast<FanoutHeader*>(base)),
-      log_(base + sizeof(FanoutHeader)),
-      capacity_(size > sizeof(FanoutHeader) ? size - sizeof(FanoutHeader) : 0),
+TopicLog::TopicLog(std::byte* base, std::uint64_t size, Reserve reserve, ProducerPlace* place)
+    : header_(*reinterpret_cast<TopicHeader*>(base)),
+      log_(base + sizeof(TopicHeader)),
+      capacity_(size > sizeof(TopicHeader) ? size - sizeof(TopicHeader) : 0),
       window_(window_for(capacity_)),
       reserve_(std::move(reserve)),
       sound_(std::has_single_bit(capacity_) && capacity_ >= least_capacity && capacity_ <= most_capacity &&
              snapshot(header_.capacity) == capacity_),
       producers_(header_.ending, place == nullptr ? own_place_ : *place, this) {}
 
-bool Fanout::lock(Nanoseconds patience, Status& status) {
+bool TopicLog::lock(Nanoseconds patience, Status& status) {
   switch (patience == 0 ? header_.lock.try_acquire() : header_.lock.acquire(deadline_after(patience))) {
     case Locked::busy: status = Status::busy; return false;
     case Locked::interrupted: status = Status::interrupted; return false;
@@ -51,16 +51,19 @@ bool Fanout::lock(Nanoseconds patience, Status& status) {
   return true;
 }
 
-std::uint32_t Fanout::seats_high() const { return std::min(header_.seats_high.load(acquire), seat_capacity); }
-void Fanout::lower_seats_high() {
-  std::uint32_t end = seats_high();
-  while (end > 0 && header_.seats[end - 1].mode.load(acquire) == static_cast<std::uint32_t>(SeatMode::free)) --end;
-  header_.seats_high.store(end, release);
+std::uint32_t TopicLog::subscribers_high() const {
+  return std::min(header_.subscribers_high.load(acquire), subscriber_capacity);
+}
+void TopicLog::lower_subscribers_high() {
+  std::uint32_t end = subscribers_high();
+  while (end > 0 && header_.slots[end - 1].mode.load(acquire) == static_cast<std::uint32_t>(SubscriberMode::free))
+    --end;
+  header_.subscribers_high.store(end, release);
 }
 
-std::uint32_t Fanout::pins_high() const { return std::min(header_.pins_high.load(acquire), pin_capacity); }
+std::uint32_t TopicLog::pins_high() const { return std::min(header_.pins_high.load(acquire), pin_capacity); }
 
-bool Fanout::look(std::uint64_t position, std::uint64_t limit, RecordView& record, bool& skip) const {
+bool TopicLog::look(std::uint64_t position, std::uint64_t limit, RecordView& record, bool& skip) const {
   if (position % record_unit != 0) return false;  // damage: a header there might reach beyond the log
   const std::byte* const from = at(position);
   const RecordHeader head = snapshot(*reinterpret_cast<const RecordHeader*>(from));
@@ -86,7 +89,7 @@ bool Fanout::look(std::uint64_t position, std::uint64_t limit, RecordView& recor
 // -- figures
 
 // The copy of the state that a word names is written only after the next word.
-std::uint64_t Fanout::published() const {
+std::uint64_t TopicLog::published() const {
   std::uint64_t word = header_.tail.load(acquire);
   for (int tries = 0;; ++tries) {
     const std::uint64_t number = header_.state[word & 1].number.load(acquire);
@@ -96,8 +99,8 @@ std::uint64_t Fanout::published() const {
   }
 }
 
-FanoutFigures Fanout::figures() const {
-  FanoutFigures found;
+TopicFigures TopicLog::figures() const {
+  TopicFigures found;
   found.published = published();
   // relaxed from here: statistics
   found.bytes = header_.bytes.load(relaxed);
@@ -111,23 +114,23 @@ FanoutFigures Fanout::figures() const {
     if (header_.pins[i].owner.load(relaxed) != nobody)
       found.pinned_bytes += std::min(header_.pins[i].size.load(relaxed), capacity_);
   }
-  for (std::uint32_t i = 0; i < seats_high(); ++i) {
-    const Seat& seat = header_.seats[i];
-    SeatFigures one;
-    one.mode = static_cast<SeatMode>(seat.mode.load(acquire));
-    if (one.mode == SeatMode::free) continue;
-    one.owner = seat.owner.load(relaxed);
-    one.number = seat.number.load(relaxed);
-    one.missed = seat.missed.load(relaxed);
-    const std::uint64_t began = seat.began.load(relaxed);
+  for (std::uint32_t i = 0; i < subscribers_high(); ++i) {
+    const SubscriberSlot& slot = header_.slots[i];
+    SubscriberFigures one;
+    one.mode = static_cast<SubscriberMode>(slot.mode.load(acquire));
+    if (one.mode == SubscriberMode::free) continue;
+    one.owner = slot.owner.load(relaxed);
+    one.number = slot.number.load(relaxed);
+    one.missed = slot.missed.load(relaxed);
+    const std::uint64_t began = slot.began.load(relaxed);
     one.lag = found.published > one.number ? found.published - one.number : 0;
     one.received = one.number > began + one.missed ? one.number - began - one.missed : 0;
-    found.seats.push_back(one);
+    found.slots.push_back(one);
   }
   return found;
 }
 
-std::optional<std::string> Fanout::check(Nanoseconds patience) {
+std::optional<std::string> TopicLog::check(Nanoseconds patience) {
   Status status = Status::ok;
   if (!lock(patience, status)) return std::nullopt;
   const std::uint64_t end = tail();
@@ -150,10 +153,10 @@ std::optional<std::string> Fanout::check(Nanoseconds patience) {
     position += record.span;
   }
   if (trouble.empty() && !first && next != number) trouble = "the last event has the wrong number";
-  for (std::uint32_t i = 0; trouble.empty() && i < seats_high(); ++i) {
-    const Seat& seat = header_.seats[i];
-    if (seat.mode.load(acquire) != static_cast<std::uint32_t>(SeatMode::block)) continue;
-    const std::uint64_t cursor = seat.cursor.load(acquire);
+  for (std::uint32_t i = 0; trouble.empty() && i < subscribers_high(); ++i) {
+    const SubscriberSlot& slot = header_.slots[i];
+    if (slot.mode.load(acquire) != static_cast<std::uint32_t>(SubscriberMode::block)) continue;
+    const std::uint64_t cursor = slot.cursor.load(acquire);
     if (cursor > end || cursor < header_.oldest.load(relaxed)) trouble = "a subscriber was overrun";
   }
   header_.lock.unlock();
@@ -162,16 +165,16 @@ std::optional<std::string> Fanout::check(Nanoseconds patience) {
 
 // -- the dead
 
-void Fanout::free_dead() {
+void TopicLog::free_dead() {
   LifeList alive;
-  for (std::uint32_t i = 0; i < seats_high(); ++i) {
-    Seat& seat = header_.seats[i];
-    if (seat.mode.load(acquire) == static_cast<std::uint32_t>(SeatMode::free) || alive(seat.owner.load(relaxed)))
+  for (std::uint32_t i = 0; i < subscribers_high(); ++i) {
+    SubscriberSlot& slot = header_.slots[i];
+    if (slot.mode.load(acquire) == static_cast<std::uint32_t>(SubscriberMode::free) || alive(slot.owner.load(relaxed)))
       continue;
-    seat.window.store(0, relaxed);
-    seat.mode.store(static_cast<std::uint32_t>(SeatMode::free), release);
+    slot.window.store(0, relaxed);
+    slot.mode.store(static_cast<std::uint32_t>(SubscriberMode::free), release);
   }
-  lower_seats_high();
+  lower_subscribers_high();
   for (std::uint32_t i = 0; i < pins_high(); ++i) {
     Pin& pin = header_.pins[i];
     OwnerId owner = pin.owner.load(acquire);
@@ -180,17 +183,17 @@ void Fanout::free_dead() {
   }
 }
 
-bool Fanout::dead_may_be_due() const {
+bool TopicLog::dead_may_be_due() const {
   return has_come(header_.next_look.load(relaxed), look_again);  // relaxed: a hint
 }
 
-bool Fanout::dead_are_due() {
+bool TopicLog::dead_are_due() {
   Nanoseconds seen = header_.next_look.load(relaxed);
   return dead_may_be_due() &&
          header_.next_look.compare_exchange_strong(seen, monotonic_now() + look_again, relaxed, relaxed);
 }
 
-bool Fanout::look_for_dead(Nanoseconds patience) {
+bool TopicLog::look_for_dead(Nanoseconds patience) {
   Status status = Status::ok;
   if (!lock(patience, status)) return false;
   free_dead();
@@ -200,18 +203,18 @@ bool Fanout::look_for_dead(Nanoseconds patience) {
 
 // -- waiting
 
-std::uint64_t Fanout::gate() const {
+std::uint64_t TopicLog::gate() const {
   std::uint64_t least = tail();
-  for (std::uint32_t i = 0; i < seats_high(); ++i) {
-    const Seat& seat = header_.seats[i];
+  for (std::uint32_t i = 0; i < subscribers_high(); ++i) {
+    const SubscriberSlot& slot = header_.slots[i];
     // sync point "topic-cursor": acquires what Subscriber::leave and advance released.
-    if (seat.mode.load(acquire) != static_cast<std::uint32_t>(SeatMode::block)) continue;
-    least = std::min(least, seat.cursor.load(acquire));
+    if (slot.mode.load(acquire) != static_cast<std::uint32_t>(SubscriberMode::block)) continue;
+    least = std::min(least, slot.cursor.load(acquire));
   }
   return least;
 }
 
-Waited Fanout::wait_room(std::uint64_t gate_seen, Nanoseconds deadline) {
+Waited TopicLog::wait_room(std::uint64_t gate_seen, Nanoseconds deadline) {
   // For many events at a time, or a publisher and the slowest subscriber would hand over to each other at each.
   const auto moved = [&] {
     const std::uint64_t now = gate();
@@ -229,7 +232,7 @@ Waited Fanout::wait_room(std::uint64_t gate_seen, Nanoseconds deadline) {
   return waited == Waited::timed_out && until < deadline ? Waited::again : waited;
 }
 
-Waited Fanout::wait_event(std::uint64_t position, Nanoseconds deadline, Slices& slices) {
+Waited TopicLog::wait_event(std::uint64_t position, Nanoseconds deadline, Slices& slices) {
   const auto ready = [&] { return tail() != position || ended(); };
   if (slices.first() && header_.not_empty.spin(spin_events_, ready)) {
     pass_on();

@@ -16,20 +16,20 @@ using namespace conveyor;
 struct Log {
   std::uint64_t capacity;
   std::vector<std::uint64_t> memory;  // words, for the alignment
-  std::shared_ptr<Fanout> fanout;
+  std::shared_ptr<TopicLog> topic_log;
   std::uint64_t reserved = 0;
   int refuse = 0;
 
   explicit Log(std::uint64_t bytes = least_capacity, std::uint64_t keep = UINT64_MAX)
-      : capacity(bytes), memory((Fanout::size_for(bytes) + 8192) / 8) {
+      : capacity(bytes), memory((TopicLog::size_for(bytes) + 8192) / 8) {
     const auto reserve = [this](std::uint64_t offset, std::uint64_t size) {
       if (refuse != 0) return refuse;
       reserved = std::max(reserved, offset + size);
       return 0;
     };
-    CHECK(Fanout::initialise(base(), capacity, keep, reserve) == 0);
-    fanout = std::make_shared<Fanout>(base(), Fanout::size_for(capacity), reserve);
-    REQUIRE(fanout->sound());
+    CHECK(TopicLog::initialise(base(), capacity, keep, reserve) == 0);
+    topic_log = std::make_shared<TopicLog>(base(), TopicLog::size_for(capacity), reserve);
+    REQUIRE(topic_log->sound());
   }
   std::byte* base() {
     const auto at = reinterpret_cast<std::uintptr_t>(memory.data());
@@ -40,7 +40,7 @@ struct Log {
     const EventPiece piece{payload.data(), 0, size};
     const Publication event{key, 3, size, &piece, 1};
     std::size_t done = 0;
-    return fanout->publish(&event, 1, done, 0);
+    return topic_log->publish(&event, 1, done, 0);
   }
 };
 
@@ -67,20 +67,20 @@ TEST_CASE("a log is made once, and of a sound size only") {
   Log log;
   const auto reserve = [](std::uint64_t, std::uint64_t) { return 0; };
   CHECK(log.publish(1) == Status::ok);
-  CHECK(Fanout::initialise(log.base(), log.capacity, 0, reserve) == 0);
-  CHECK(log.fanout->published() == 1);
-  CHECK(log.fanout->header().keep == UINT64_MAX);
-  CHECK(Fanout::initialise(log.base(), log.capacity + 64, 0, reserve) == EINVAL);
-  CHECK(Fanout::initialise(log.base(), 4096, 0, reserve) == EINVAL);
-  CHECK(Fanout::initialise(log.base(), log.capacity, 0, [](auto, auto) { return ENOSPC; }) == ENOSPC);
-  CHECK_FALSE(Fanout(log.base(), Fanout::size_for(2 * log.capacity), reserve).sound());
-  CHECK_FALSE(Fanout(log.base(), 100, reserve).sound());
+  CHECK(TopicLog::initialise(log.base(), log.capacity, 0, reserve) == 0);
+  CHECK(log.topic_log->published() == 1);
+  CHECK(log.topic_log->header().keep == UINT64_MAX);
+  CHECK(TopicLog::initialise(log.base(), log.capacity + 64, 0, reserve) == EINVAL);
+  CHECK(TopicLog::initialise(log.base(), 4096, 0, reserve) == EINVAL);
+  CHECK(TopicLog::initialise(log.base(), log.capacity, 0, [](auto, auto) { return ENOSPC; }) == ENOSPC);
+  CHECK_FALSE(TopicLog(log.base(), TopicLog::size_for(2 * log.capacity), reserve).sound());
+  CHECK_FALSE(TopicLog(log.base(), 100, reserve).sound());
 }
 
 TEST_CASE("no memory is an error, and harms nothing") {
   Log log;
-  Subscriber subscriber(log.fanout, {});
-  REQUIRE(subscriber.join(SeatMode::block, From::fresh, 0, 0) == Status::ok);
+  Subscriber subscriber(log.topic_log, {});
+  REQUIRE(subscriber.join(SubscriberMode::block, From::fresh, 0, 0) == Status::ok);
   log.refuse = ENOSPC;
   CHECK(log.publish(1) == Status::no_memory);
   log.refuse = 0;
@@ -89,13 +89,13 @@ TEST_CASE("no memory is an error, and harms nothing") {
   CHECK(subscriber.read(caught) == Status::ok);
   CHECK(caught.value == 2);
   CHECK(subscriber.read(caught) == Status::empty);
-  CHECK(log.fanout->check(0).value() == "");
+  CHECK(log.topic_log->check(0).value() == "");
 }
 
 TEST_CASE("a log that gets no more memory goes on in what it has") {
   Log log(1 << 20);
-  Subscriber subscriber(log.fanout, {});
-  REQUIRE(subscriber.join(SeatMode::block, From::fresh, 0, 0) == Status::ok);
+  Subscriber subscriber(log.topic_log, {});
+  REQUIRE(subscriber.join(SubscriberMode::block, From::fresh, 0, 0) == Status::ok);
   REQUIRE(log.publish(0) == Status::ok);
   log.refuse = ENOSPC;
   const std::uint64_t there = log.reserved;
@@ -113,7 +113,7 @@ TEST_CASE("a log that gets no more memory goes on in what it has") {
   CHECK(read > 1000);
   CHECK(log.publish(0, 300'000) == Status::too_large);
   CHECK(log.publish(0, 200'000) == Status::ok);
-  CHECK(log.fanout->check(0).value() == "");
+  CHECK(log.topic_log->check(0).value() == "");
 }
 
 TEST_CASE("random sizes, subscribers and pins, for many laps") {
@@ -123,7 +123,7 @@ TEST_CASE("random sizes, subscribers and pins, for many laps") {
     Log log;
     struct Reader {
       std::unique_ptr<Subscriber> subscriber;
-      SeatMode mode = SeatMode::block;
+      SubscriberMode mode = SubscriberMode::block;
       std::uint64_t next = 0, missed = 0;
     };
     struct Kept {
@@ -150,8 +150,8 @@ TEST_CASE("random sizes, subscribers and pins, for many laps") {
                                                      : 8 + random() % 300;
         if (log.publish(published, size, what % 2 == 0 ? "some.key" : "") == Status::ok) ++published;
       } else if (what < 47) {
-        reader.mode = random() % 2 == 0 ? SeatMode::block : SeatMode::drop_oldest;
-        reader.subscriber = std::make_unique<Subscriber>(log.fanout, std::vector<KeyPattern>{});
+        reader.mode = random() % 2 == 0 ? SubscriberMode::block : SubscriberMode::drop_oldest;
+        reader.subscriber = std::make_unique<Subscriber>(log.topic_log, std::vector<KeyPattern>{});
         REQUIRE(reader.subscriber->join(reader.mode, From::fresh, 0, 0) == Status::ok);
         reader.next = published;
         reader.missed = 0;
@@ -160,7 +160,7 @@ TEST_CASE("random sizes, subscribers and pins, for many laps") {
       } else if (what < 52 && !kept.empty()) {
         std::swap(kept[random() % kept.size()], kept.back());
         REQUIRE(check_kept(kept.back()));
-        log.fanout->unpin(kept.back().pin);
+        log.topic_log->unpin(kept.back().pin);
         kept.pop_back();
       } else if (reader.subscriber) {
         struct Pinning : Catch {
@@ -178,48 +178,48 @@ TEST_CASE("random sizes, subscribers and pins, for many laps") {
         REQUIRE(status == Status::ok);
         REQUIRE(caught.fine);
         const std::uint64_t lost = reader.subscriber->missed() - reader.missed;
-        if (reader.mode == SeatMode::block) REQUIRE(lost == 0);
+        if (reader.mode == SubscriberMode::block) REQUIRE(lost == 0);
         REQUIRE(caught.value == reader.next + lost);
         reader.missed += lost;
         reader.next = caught.value + 1;
         if (caught.pin.valid()) kept.push_back({caught.pin, caught.value, caught.data, caught.size});
       }
-      if (turn % 100 == 0) REQUIRE(log.fanout->check(0).value() == "");
+      if (turn % 100 == 0) REQUIRE(log.topic_log->check(0).value() == "");
     }
     for (const Kept& each : kept) {
       REQUIRE(check_kept(each));
-      log.fanout->unpin(each.pin);
+      log.topic_log->unpin(each.pin);
     }
     // When everybody has gone, or has read all, there is room again for the largest.
     readers.clear();
-    for (int i = 0; i < 20; ++i) REQUIRE(log.publish(1, log.fanout->most_payload(0)) == Status::ok);
-    REQUIRE(log.fanout->check(0).value() == "");
-    REQUIRE(log.reserved <= Fanout::size_for(log.capacity));
+    for (int i = 0; i < 20; ++i) REQUIRE(log.publish(1, log.topic_log->most_payload(0)) == Status::ok);
+    REQUIRE(log.topic_log->check(0).value() == "");
+    REQUIRE(log.reserved <= TopicLog::size_for(log.capacity));
   }
 }
 
 TEST_CASE("a batch is published together, as far as there is room") {
   Log log;
-  Subscriber subscriber(log.fanout, {});
-  REQUIRE(subscriber.join(SeatMode::block, From::fresh, 0, 0) == Status::ok);
+  Subscriber subscriber(log.topic_log, {});
+  REQUIRE(subscriber.join(SubscriberMode::block, From::fresh, 0, 0) == Status::ok);
   const std::vector<std::byte> payload(1000);
   const EventPiece piece{payload.data(), 0, payload.size()};
   const std::vector<Publication> batch(200, Publication{{}, 0, payload.size(), &piece, 1});
   std::size_t done = 0;
-  CHECK(log.fanout->publish(batch.data(), batch.size(), done, 0) == Status::full);
+  CHECK(log.topic_log->publish(batch.data(), batch.size(), done, 0) == Status::full);
   CHECK(done > 55);
   CHECK(done < 64);
-  CHECK(log.fanout->published() == done);
+  CHECK(log.topic_log->published() == done);
   subscriber.leave();
   // More than the log holds: with nobody in the way, a portion at a time.
   std::size_t all = 0;
   while (all < batch.size()) {
-    const Status status = log.fanout->publish(batch.data() + all, batch.size() - all, done, 0);
+    const Status status = log.topic_log->publish(batch.data() + all, batch.size() - all, done, 0);
     REQUIRE((status == Status::ok || status == Status::full));
     REQUIRE(done > 0);
     all += done;
   }
-  CHECK(log.fanout->check(0).value() == "");
+  CHECK(log.topic_log->check(0).value() == "");
 }
 
 TEST_CASE("threads: one order for all, and waiting without a lost wake-up") {
@@ -228,15 +228,15 @@ TEST_CASE("threads: one order for all, and waiting without a lost wake-up") {
   std::vector<std::unique_ptr<Subscriber>> subscribers;
   std::vector<std::vector<std::uint64_t>> seen(3);
   for (std::size_t i = 0; i < seen.size(); ++i) {
-    subscribers.push_back(std::make_unique<Subscriber>(log.fanout, std::vector<KeyPattern>{}));
-    REQUIRE(subscribers[i]->join(SeatMode::block, From::fresh, 0, 0) == Status::ok);
+    subscribers.push_back(std::make_unique<Subscriber>(log.topic_log, std::vector<KeyPattern>{}));
+    REQUIRE(subscribers[i]->join(SubscriberMode::block, From::fresh, 0, 0) == Status::ok);
   }
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < seen.size(); ++i) {
     threads.emplace_back([&, i] {
       for (Slices slices;;) {
         Catch caught;
-        const bool ended = log.fanout->ended();
+        const bool ended = log.topic_log->ended();
         const Status status = subscribers[i]->read(caught);
         if (status == Status::ok) {
           seen[i].push_back(caught.value);
@@ -244,7 +244,7 @@ TEST_CASE("threads: one order for all, and waiting without a lost wake-up") {
           return;
         } else {
           subscribers[i]->settle();
-          log.fanout->wait_event(subscribers[i]->position(), forever, slices);
+          log.topic_log->wait_event(subscribers[i]->position(), forever, slices);
         }
       }
     });
@@ -252,20 +252,20 @@ TEST_CASE("threads: one order for all, and waiting without a lost wake-up") {
   for (std::uint64_t publisher = 0; publisher < 2; ++publisher) {
     threads.emplace_back([&, publisher] {
       for (std::uint64_t number = 0; number < each;) {
-        const std::uint64_t gate = log.fanout->gate();
+        const std::uint64_t gate = log.topic_log->gate();
         const std::uint64_t value = publisher << 32 | number;
         const EventPiece piece{&value, 0, 8};
         const Publication event{{}, 0, 8, &piece, 1};
         std::size_t done = 0;
-        const Status status = log.fanout->publish(&event, 1, done, forever / 2);
+        const Status status = log.topic_log->publish(&event, 1, done, forever / 2);
         number += done;
-        if (status == Status::full) log.fanout->wait_room(gate, forever);
+        if (status == Status::full) log.topic_log->wait_room(gate, forever);
       }
     });
   }
   threads[3].join();
   threads[4].join();
-  CHECK(log.fanout->end(forever / 2) == Status::ok);
+  CHECK(log.topic_log->end(forever / 2) == Status::ok);
   for (std::size_t i = 0; i < 3; ++i) threads[i].join();
   CHECK(seen[0].size() == 2 * each);
   CHECK(seen[0] == seen[1]);
@@ -301,21 +301,21 @@ TEST_CASE("subscribers come and go without end, and a full table is said to be f
   {
     std::vector<std::unique_ptr<Subscriber>> many;
     for (std::uint32_t i = 0; i < 2000; ++i) {
-      many.push_back(std::make_unique<Subscriber>(log.fanout, std::vector<KeyPattern>{}));
-      REQUIRE(many.back()->join(SeatMode::block, From::fresh, 0, forever) == Status::ok);
+      many.push_back(std::make_unique<Subscriber>(log.topic_log, std::vector<KeyPattern>{}));
+      REQUIRE(many.back()->join(SubscriberMode::block, From::fresh, 0, forever) == Status::ok);
     }
-    CHECK(log.fanout->header().seats_high.load() == 2000);
+    CHECK(log.topic_log->header().subscribers_high.load() == 2000);
   }
-  Subscriber one(log.fanout, {});
-  REQUIRE(one.join(SeatMode::block, From::fresh, 0, forever) == Status::ok);
-  CHECK(log.fanout->header().seats_high.load() == 1);  // nobody goes through what is not used any more
-  for (std::uint32_t i = 1; i < seat_capacity; ++i) {
-    log.fanout->header().seats[i].owner.store(self(), relaxed);
-    log.fanout->header().seats[i].mode.store(static_cast<std::uint32_t>(SeatMode::drop_oldest), relaxed);
+  Subscriber one(log.topic_log, {});
+  REQUIRE(one.join(SubscriberMode::block, From::fresh, 0, forever) == Status::ok);
+  CHECK(log.topic_log->header().subscribers_high.load() == 1);  // nobody goes through what is not used any more
+  for (std::uint32_t i = 1; i < subscriber_capacity; ++i) {
+    log.topic_log->header().slots[i].owner.store(self(), relaxed);
+    log.topic_log->header().slots[i].mode.store(static_cast<std::uint32_t>(SubscriberMode::drop_oldest), relaxed);
   }
-  log.fanout->header().seats_high.store(seat_capacity, relaxed);
-  Subscriber other(log.fanout, {});
-  CHECK(other.join(SeatMode::block, From::fresh, 0, forever) == Status::crowded);
-  log.fanout->header().seats[77].mode.store(static_cast<std::uint32_t>(SeatMode::free), relaxed);
-  CHECK(other.join(SeatMode::block, From::fresh, 0, forever) == Status::ok);
+  log.topic_log->header().subscribers_high.store(subscriber_capacity, relaxed);
+  Subscriber other(log.topic_log, {});
+  CHECK(other.join(SubscriberMode::block, From::fresh, 0, forever) == Status::crowded);
+  log.topic_log->header().slots[77].mode.store(static_cast<std::uint32_t>(SubscriberMode::free), relaxed);
+  CHECK(other.join(SubscriberMode::block, From::fresh, 0, forever) == Status::ok);
 }

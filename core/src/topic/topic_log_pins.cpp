@@ -3,14 +3,14 @@
 #include <utility>
 #include <vector>
 
-#include "conveyor/topic/fanout.hpp"
+#include "conveyor/topic/topic_log.hpp"
 
 namespace conveyor {
 
 // Whether an eighth of the log, or the largest event so far, still finds a place between what is pinned, if this is,
 // too. Twice its size: the tail may stand in the middle of the gap, with too little of it ahead; then what is behind it
 // must do, a lap later.
-bool Fanout::gap_remains(std::uint64_t position, std::uint64_t span) const {
+bool TopicLog::gap_remains(std::uint64_t position, std::uint64_t span) const {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> pinned{{position & (capacity_ - 1), span}};
   for (std::uint32_t i = 0; i < pins_high(); ++i) {
     const Pin& pin = header_.pins[i];
@@ -29,7 +29,7 @@ bool Fanout::gap_remains(std::uint64_t position, std::uint64_t span) const {
   return free_from < capacity_ && capacity_ - free_from >= wanted;
 }
 
-PinId Fanout::pin(std::uint64_t position, std::uint64_t span, bool may_be_overrun, bool& overrun) {
+PinId TopicLog::pin(std::uint64_t position, std::uint64_t span, bool may_be_overrun, bool& overrun) {
   if (pins_patience_.acquire(header_.pins_lock) == Locked::busy) return {};
   PinId made;
   for (int tries = 0; tries < 2 && !made.valid(); ++tries) {
@@ -66,7 +66,7 @@ PinId Fanout::pin(std::uint64_t position, std::uint64_t span, bool may_be_overru
   return {};
 }
 
-void Fanout::unpin(PinId pin) {
+void TopicLog::unpin(PinId pin) {
   // sync point "topic-window": release here, acquire in `conflict`. The bytes were read before.
   header_.pins[pin.index].owner.store(nobody, release);
   header_.not_full.notify(INT32_MAX);

@@ -7,9 +7,9 @@
 //
 //   sync point "topic-tail": publishers release `tail` when events are written; subscribers acquire it before they
 //                            read them.
-//   sync point "topic-cursor": a blocking subscriber releases its cursor (or its seat) when it has done with a
+//   sync point "topic-cursor": a blocking subscriber releases its cursor (or its slot) when it has done with a
 //                              record; publishers acquire it before they move `oldest` past it.
-//   sync point "topic-window": a subscriber that may be overrun says where it reads (Seat::window, or a pin), then a
+//   sync point "topic-window": a subscriber that may be overrun says where it reads (SubscriberSlot::window, or a pin), then a
 //                              full fence, then looks at `oldest`; publishers move `oldest`, then a full fence, then
 //                              look for windows and pins. So either the subscriber sees that it was overrun, or the
 //                              publishers see where it reads. It releases the window, or pin, when it is done.
@@ -31,7 +31,7 @@
 #include "conveyor/base/status.hpp"
 #include "conveyor/memory/ending.hpp"
 #include "conveyor/memory/region.hpp"
-#include "conveyor/topic/fanout_layout.hpp"
+#include "conveyor/topic/topic_layout.hpp"
 
 namespace conveyor {
 
@@ -50,20 +50,20 @@ struct Publication {
   std::size_t piece_count = 0;
 };
 
-struct SeatFigures {
+struct SubscriberFigures {
   OwnerId owner = nobody;
-  SeatMode mode = SeatMode::free;
+  SubscriberMode mode = SubscriberMode::free;
   std::uint64_t number = 0;  // of the next event that it reads
-  std::uint64_t lag = 0;     // events that it has not read
+  std::uint64_t lag = 0;  // events that it has not read
   std::uint64_t missed = 0;
   std::uint64_t received = 0;
 };
 
-struct FanoutFigures {
+struct TopicFigures {
   std::uint64_t published = 0, bytes = 0, waits = 0;
   std::uint64_t capacity = 0, kept_bytes = 0, pinned_bytes = 0;
   bool ended = false;
-  std::vector<SeatFigures> seats;
+  std::vector<SubscriberFigures> slots;
 };
 
 // What is known of a record, once it is found sound.
@@ -82,20 +82,20 @@ struct PinId {
   bool valid() const { return index < pin_capacity; }
 };
 
-class Fanout final : private ProducerTable {
+class TopicLog final : private ProducerTable {
  public:
   // Between two looks whether those who are in the way live.
   static constexpr Nanoseconds look_again = 200'000'000;
   // Makes sure that memory stands behind bytes [offset, offset + size) of `base`; 0 or an errno.
   using Reserve = std::function<int(std::uint64_t offset, std::uint64_t size)>;
 
-  static std::uint64_t size_for(std::uint64_t capacity) { return sizeof(FanoutHeader) + capacity; }
+  static std::uint64_t size_for(std::uint64_t capacity) { return sizeof(TopicHeader) + capacity; }
   // In memory that is zero, unless it was done before. 0 or an errno; EBUSY: its lock was not to be had.
   static int initialise(std::byte* base, std::uint64_t capacity, std::uint64_t keep, const Reserve& reserve);
   // `size`: of the memory, which says what the capacity must be. `place`: shared by all that this process has on that
   // memory, and outlives them; null: there are no others that publish.
-  Fanout(std::byte* base, std::uint64_t size, Reserve reserve, ProducerPlace* place = nullptr);
-  Fanout(const Fanout&) = delete;
+  TopicLog(std::byte* base, std::uint64_t size, Reserve reserve, ProducerPlace* place = nullptr);
+  TopicLog(const TopicLog&) = delete;
   bool sound() const { return sound_; }
 
   // -- publishers
@@ -111,7 +111,7 @@ class Fanout final : private ProducerTable {
   // Whether it is long ago that somebody looked for the dead; `dead_are_due` says it to one caller only.
   bool dead_may_be_due() const;
   bool dead_are_due();
-  // Takes the seats of the dead. False: without the lock nobody knows.
+  // Takes the slots of the dead. False: without the lock nobody knows.
   bool look_for_dead(Nanoseconds patience);
 
   // -- the end; as of a stream
@@ -132,12 +132,12 @@ class Fanout final : private ProducerTable {
 
   // -- for all
 
-  FanoutFigures figures() const;
+  TopicFigures figures() const;
   // How many events were published: exact, unless so many publish at this moment that it cannot be told.
   std::uint64_t published() const;
   // What is not as it should be in the log; nullopt: the lock was not to be had in time.
   std::optional<std::string> check(Nanoseconds patience);
-  FanoutHeader& header() const { return header_; }
+  TopicHeader& header() const { return header_; }
   std::uint64_t capacity() const { return capacity_; }
   // Waits for something behind `position` to be published, or the end.
   Waited wait_event(std::uint64_t position, Nanoseconds deadline, Slices& slices);
@@ -178,15 +178,15 @@ class Fanout final : private ProducerTable {
   void pass_on() {
     if (header_.not_empty.has_sleepers()) header_.not_empty.notify(INT32_MAX);
   }
-  std::uint32_t seats_high() const;
+  std::uint32_t subscribers_high() const;
   // Under the lock: as low as it may be.
-  void lower_seats_high();
-  bool reserve_seat(std::uint32_t index) {
-    return reserve_(offsetof(FanoutHeader, seats) + index * sizeof(Seat), sizeof(Seat)) == 0;
+  void lower_subscribers_high();
+  bool reserve_slot(std::uint32_t index) {
+    return reserve_(offsetof(TopicHeader, slots) + index * sizeof(SubscriberSlot), sizeof(SubscriberSlot)) == 0;
   }
   ProducerSlot* producer(std::uint32_t index) override { return &header_.producers[index]; }
   bool reserve_producer(std::uint32_t index) override {
-    return reserve_(offsetof(FanoutHeader, producers) + index * sizeof(ProducerSlot), sizeof(ProducerSlot)) == 0;
+    return reserve_(offsetof(TopicHeader, producers) + index * sizeof(ProducerSlot), sizeof(ProducerSlot)) == 0;
   }
   std::uint32_t pins_high() const;
   bool gap_remains(std::uint64_t position, std::uint64_t span) const;
@@ -194,7 +194,7 @@ class Fanout final : private ProducerTable {
   std::byte* at(std::uint64_t position) const { return log_ + (position & (capacity_ - 1)); }
   std::uint64_t most_span() const { return capacity_ / 4 - record_unit; }
 
-  FanoutHeader& header_;
+  TopicHeader& header_;
   std::byte* log_;
   std::uint64_t capacity_;  // never read from the memory again, where it might be damaged
   std::uint64_t window_;

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "../support/deadline.hpp"
-#include "packed.hpp"
+#include "payload.hpp"
 
 namespace conveyor::python {
 namespace {
@@ -16,20 +16,20 @@ constexpr std::uint64_t copy_with_gil = 8 * 1024;
 
 }  // namespace
 
-Placing::~Placing() {
+PayloadWriter::~PayloadWriter() {
   for (Loan* const loan : moved_) loan->cancel_put();
   if (has_run_) stream_.release(runs_[0]);
 }
 
-bool Placing::plan() {
-  const auto& sources = packed_.sources();
-  const std::uint64_t index_size = sources.size() * sizeof(PackedBuffer) + packed_.head_size();
-  std::uint64_t offset = align(sizeof(PackedHead) + index_size, 8);
+bool PayloadWriter::plan() {
+  const auto& sources = payload_.sources();
+  const std::uint64_t index_size = sources.size() * sizeof(PayloadBuffer) + payload_.head_size();
+  std::uint64_t offset = align(sizeof(PayloadHead) + index_size, 8);
   std::uint64_t all = offset;
-  for (const Packed::Source& source : sources) all = align(all, 8) + source.size();
+  for (const Payload::Source& source : sources) all = align(all, 8) + source.size();
   const bool small = all <= inline_limit;
   if (!small) offset = 0;
-  for (const Packed::Source& source : sources) {
+  for (const Payload::Source& source : sources) {
     Loan* const loan =
         source.writer.is_valid() ? nullptr : Loan::find(source.view.buf, source.size(), stream_.segment());
     if (loan != nullptr && std::find(moved_.begin(), moved_.end(), loan) == moved_.end()) {
@@ -51,32 +51,32 @@ bool Placing::plan() {
     index_.push_back({offset, source.size(), small ? in_message : 0, 0});
     offset += source.size();
   }
-  long_index_ = sizeof(PackedHead) + index_size > inline_limit;
+  long_index_ = sizeof(PayloadHead) + index_size > inline_limit;
   if (!small) {
     index_in_run_ = align(offset, 8);
     run_size_ = long_index_ ? index_in_run_ + index_size : offset;
   }
   if (run_size_ == 0) {
-    for (PackedBuffer& each : index_) {
+    for (PayloadBuffer& each : index_) {
       if (each.run != in_message && each.run != 0) --each.run;
     }
   }
-  const PackedHead head{packed_.codec, static_cast<std::uint32_t>(sources.size()), long_index_ ? 1U : 0U,
-                        long_index_ ? index_in_run_ : sizeof(PackedHead), packed_.head_size()};
+  const PayloadHead head{payload_.codec, static_cast<std::uint32_t>(sources.size()), long_index_ ? 1U : 0U,
+                         long_index_ ? index_in_run_ : sizeof(PayloadHead), payload_.head_size()};
   message_.put(&head, sizeof head);
   if (!long_index_) {
-    message_.put(index_.data(), index_.size() * sizeof(PackedBuffer));
-    packed_.copy_head(message_.extend(packed_.head_size()));
+    message_.put(index_.data(), index_.size() * sizeof(PayloadBuffer));
+    payload_.copy_head(message_.extend(payload_.head_size()));
   }
   if (small && offset > message_.size()) message_.extend(offset - message_.size());
-  outgoing_.kind = static_cast<std::uint8_t>(packed_.kind);
+  outgoing_.kind = static_cast<std::uint8_t>(payload_.kind);
   return true;
 }
 
 // Writers are Python code and keep the GIL; what they raise is passed on.
-bool Placing::write(std::byte* base) {
+bool PayloadWriter::write(std::byte* base) {
   for (std::size_t i = 0; i < index_.size(); ++i) {
-    const Packed::Source& source = packed_.sources()[i];
+    const Payload::Source& source = payload_.sources()[i];
     if (!source.writer.is_valid()) continue;
     // Whoever keeps the view keeps the mapping, and not the pages.
     const nb::object memory = make_memory(std::make_shared<Loan>(stream_.shared_segment(), nullptr, 0),
@@ -93,7 +93,7 @@ bool Placing::write(std::byte* base) {
   return true;
 }
 
-bool Placing::fill(int& error) {
+bool PayloadWriter::fill(int& error) {
   error = 0;
   std::byte* base = message_.data();
   if (run_size_ != 0) {
@@ -103,14 +103,14 @@ bool Placing::fill(int& error) {
       has_run_ = true;
       base = stream_.run_data(runs_[0]);
       for (std::size_t i = 0; i < index_.size(); ++i) {
-        const Packed::Source& source = packed_.sources()[i];
+        const Payload::Source& source = payload_.sources()[i];
         if (index_[i].run != 0 || source.writer.is_valid()) continue;
         copy_bytes(base + index_[i].offset, source.view.buf, source.size());
       }
       if (long_index_) {
-        const std::size_t records = index_.size() * sizeof(PackedBuffer);
+        const std::size_t records = index_.size() * sizeof(PayloadBuffer);
         copy_bytes(base + index_in_run_, index_.data(), records);
-        packed_.copy_head(base + index_in_run_ + records);
+        payload_.copy_head(base + index_in_run_ + records);
       }
       return 0;
     };
@@ -124,7 +124,7 @@ bool Placing::fill(int& error) {
     outgoing_.run_count = 1;
   } else {
     for (std::size_t i = 0; i < index_.size(); ++i) {
-      const Packed::Source& source = packed_.sources()[i];
+      const Payload::Source& source = payload_.sources()[i];
       if (index_[i].run == in_message && !source.writer.is_valid())
         copy_bytes(base + index_[i].offset, source.view.buf, source.size());
     }
@@ -136,7 +136,7 @@ bool Placing::fill(int& error) {
   return write(base);
 }
 
-void Placing::was_put() {
+void PayloadWriter::was_put() {
   for (Loan* const loan : moved_) loan->end_put();
   moved_.clear();
   has_run_ = false;

@@ -3,7 +3,7 @@
 
 #include "../support/deadline.hpp"
 #include "../support/errors.hpp"
-#include "packed.hpp"
+#include "payload.hpp"
 #include "pickling.hpp"
 #include "unreadable.hpp"
 
@@ -14,8 +14,8 @@ namespace {
 constexpr std::size_t copy_with_gil = 16 * 1024;
 
 struct Index {
-  PackedHead head;
-  std::vector<PackedBuffer> buffers;
+  PayloadHead head;
+  std::vector<PayloadBuffer> buffers;
   const std::byte* content;  // the head's bytes
 };
 
@@ -31,7 +31,7 @@ bool read_index(const Stream& stream, const Taken& taken, Index& into) {
   if (in_run && taken.run_count == 0) return false;
   const std::byte* const base = in_run ? stream.run_data(taken.runs[0]) : taken.data;
   const std::uint64_t limit = in_run ? taken.runs[0].size : taken.size;
-  const std::uint64_t records = std::uint64_t{into.head.buffers} * sizeof(PackedBuffer);
+  const std::uint64_t records = std::uint64_t{into.head.buffers} * sizeof(PayloadBuffer);
   if (!fits(into.head.index_offset, records, limit)) return false;
   if (!fits(into.head.index_offset + records, into.head.head_size, limit)) return false;
   into.buffers.resize(into.head.buffers);
@@ -39,7 +39,7 @@ bool read_index(const Stream& stream, const Taken& taken, Index& into) {
   into.content = base + into.head.index_offset + records;
   std::uint64_t left = taken.size;  // together no more than there is: they do not overlap
   for (std::uint32_t i = 0; i < taken.run_count; ++i) left += taken.runs[i].size;
-  for (const PackedBuffer& each : into.buffers) {
+  for (const PayloadBuffer& each : into.buffers) {
     if (each.size > left) return false;
     left -= each.size;
     if (each.run != in_message && each.run >= taken.run_count) return false;
@@ -48,14 +48,14 @@ bool read_index(const Stream& stream, const Taken& taken, Index& into) {
   return true;
 }
 
-class Unpacking {
+class PayloadReader {
  public:
-  Unpacking(Stream& stream, const Taken& taken) : stream_(stream), taken_(taken) {}
-  ~Unpacking() {
+  PayloadReader(Stream& stream, const Taken& taken) : stream_(stream), taken_(taken) {}
+  ~PayloadReader() {
     if (loan_ != nullptr || taken_.leased) return;
     for (std::uint32_t i = 0; i < taken_.run_count; ++i) stream_.release(taken_.runs[i]);
   }
-  Unpacking(const Unpacking&) = delete;
+  PayloadReader(const PayloadReader&) = delete;
 
   nb::object run(nb::handle codec) {
     Index index;
@@ -88,7 +88,7 @@ class Unpacking {
  private:
   void borrow() { loan_ = std::make_shared<Loan>(stream_.shared_segment(), taken_.runs, taken_.run_count); }
 
-  nb::object make_buffer(const PackedBuffer& place) {
+  nb::object make_buffer(const PayloadBuffer& place) {
     const bool inside = place.run == in_message;
     if (inside || loan_ == nullptr) {
       // Not made in its size at once: without memory for that, CPython frees a half-made one and complains.
@@ -121,9 +121,9 @@ class Unpacking {
 }  // namespace
 
 nb::object unpack(Stream& stream, const Taken& taken, nb::handle codec) {
-  Unpacking unpacking(stream, taken);
-  nb::object object = unpacking.run(codec);
-  if (!object.is_valid()) keep_bytes(stream, taken);  // the runs are there as long as `unpacking`
+  PayloadReader reader(stream, taken);
+  nb::object object = reader.run(codec);
+  if (!object.is_valid()) keep_bytes(stream, taken);  // the runs are there as long as `reader`
   return object;
 }
 
@@ -137,7 +137,7 @@ void keep_bytes(const Stream& stream, const Taken& taken) {
   Index index;
   std::vector<Piece> buffers;
   if (!read_index(stream, taken, index)) return keep_bytes(taken.sender, whole, {});
-  for (const PackedBuffer& each : index.buffers) {
+  for (const PayloadBuffer& each : index.buffers) {
     const std::byte* const from = each.run == in_message ? taken.data : stream.run_data(taken.runs[each.run]);
     buffers.push_back({from + each.offset, each.size});
   }

@@ -18,31 +18,31 @@ using namespace conveyor;
 
 // A log that a forked child shares.
 struct Shared {
-  std::size_t size = Fanout::size_for(least_capacity);
+  std::size_t size = TopicLog::size_for(least_capacity);
   std::byte* base =
       static_cast<std::byte*>(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   ProducerPlace place;
-  std::shared_ptr<Fanout> fanout;
+  std::shared_ptr<TopicLog> topic_log;
 
   Shared() {
-    REQUIRE(Fanout::initialise(base, least_capacity, UINT64_MAX, [](auto, auto) { return 0; }) == 0);
-    fanout = another();
+    REQUIRE(TopicLog::initialise(base, least_capacity, UINT64_MAX, [](auto, auto) { return 0; }) == 0);
+    topic_log = another();
   }
   ~Shared() {
-    fanout.reset();
+    topic_log.reset();
     munmap(base, size);
   }
-  std::shared_ptr<Fanout> another() {
-    return std::make_shared<Fanout>(base, size, [](auto, auto) { return 0; }, &place);
+  std::shared_ptr<TopicLog> another() {
+    return std::make_shared<TopicLog>(base, size, [](auto, auto) { return 0; }, &place);
   }
 };
 
-Status publish(Fanout& fanout, std::size_t count = 1) {
+Status publish(TopicLog& topic_log, std::size_t count = 1) {
   const std::uint64_t value = 7;
   const EventPiece piece{&value, 0, sizeof value};
   const std::vector<Publication> events(count, Publication{{}, 1, sizeof value, &piece, 1});
   std::size_t done = 0;
-  return fanout.publish(events.data(), count, done, forever / 2);
+  return topic_log.publish(events.data(), count, done, forever / 2);
 }
 
 struct Counts {
@@ -91,26 +91,26 @@ void kill_only(pid_t pid) {
 TEST_CASE("the lost of a topic are known by what they published and by what killed them") {
   Shared log;
   const auto work = [&] {
-    log.fanout->enter_producing(true, forever / 2);
+    log.topic_log->enter_producing(true, forever / 2);
     publish(*log.another(), 2);  // by whatever handle
-    publish(*log.fanout);
+    publish(*log.topic_log);
     const pid_t below = fork();
-    if (below == 0) _exit(publish(*log.fanout) == Status::ok ? 0 : 1);  // inherits the place, not the slot
+    if (below == 0) _exit(publish(*log.topic_log) == Status::ok ? 0 : 1);  // inherits the place, not the slot
     waitpid(below, nullptr, 0);
   };
-  REQUIRE(log.fanout->enter_producing(true, forever / 2) == Status::ok);
+  REQUIRE(log.topic_log->enter_producing(true, forever / 2) == Status::ok);
   const pid_t seen = child(work), reaped = child(work);
-  REQUIRE(publish(*log.fanout, 4) == Status::ok);  // count for nobody else
+  REQUIRE(publish(*log.topic_log, 4) == Status::ok);  // count for nobody else
   kill_only(seen);
   kill_and_reap(reaped);
-  log.fanout->look_for_lost();
-  CHECK_FALSE(log.fanout->ended());
-  log.fanout->leave_producing(1'000'000'000);
-  CHECK(log.fanout->ended());
-  CHECK(publish(*log.fanout) == Status::shut_down);
-  CHECK(log.fanout->enter_producing(true, forever / 2) == Status::shut_down);
-  CHECK(log.fanout->expect_producers(1, forever / 2) == Status::shut_down);
-  const std::vector<LostProducer> lost = log.fanout->lost();
+  log.topic_log->look_for_lost();
+  CHECK_FALSE(log.topic_log->ended());
+  log.topic_log->leave_producing(1'000'000'000);
+  CHECK(log.topic_log->ended());
+  CHECK(publish(*log.topic_log) == Status::shut_down);
+  CHECK(log.topic_log->enter_producing(true, forever / 2) == Status::shut_down);
+  CHECK(log.topic_log->expect_producers(1, forever / 2) == Status::shut_down);
+  const std::vector<LostProducer> lost = log.topic_log->lost();
   REQUIRE(lost.size() == 2);
   for (const LostProducer& one : lost) {
     CHECK(one.items == 3);
@@ -119,75 +119,75 @@ TEST_CASE("the lost of a topic are known by what they published and by what kill
   }
   CHECK(lost[0].signal + lost[1].signal == SIGKILL);
   waitpid(seen, nullptr, 0);
-  CHECK(log.fanout->published() == 12);
+  CHECK(log.topic_log->published() == 12);
 }
 
 TEST_CASE("ending a topic does not cover up a loss that nobody had noticed, and a later one is none") {
   Shared log;
-  REQUIRE(log.fanout->expect_producers(3, forever / 2) == Status::ok);
-  const pid_t late = child([&] { log.fanout->enter_producing(true, forever / 2); });
-  const pid_t early = child([&] { log.fanout->enter_producing(true, forever / 2); });
+  REQUIRE(log.topic_log->expect_producers(3, forever / 2) == Status::ok);
+  const pid_t late = child([&] { log.topic_log->enter_producing(true, forever / 2); });
+  const pid_t early = child([&] { log.topic_log->enter_producing(true, forever / 2); });
   kill_and_reap(early);
-  CHECK(log.fanout->end(forever / 2) == Status::ok);
+  CHECK(log.topic_log->end(forever / 2) == Status::ok);
   kill_and_reap(late);
-  CHECK(log.fanout->end(forever / 2) == Status::ok);
-  log.fanout->look_for_lost();
-  const std::vector<LostProducer> lost = log.fanout->lost();
+  CHECK(log.topic_log->end(forever / 2) == Status::ok);
+  log.topic_log->look_for_lost();
+  const std::vector<LostProducer> lost = log.topic_log->lost();
   REQUIRE(lost.size() == 1);
   CHECK(lost[0].pid == static_cast<std::uint32_t>(early));
 }
 
 TEST_CASE("those who sleep wake when the last producer of a topic leaves") {
   Shared log;
-  REQUIRE(log.fanout->enter_producing(true, forever / 2) == Status::ok);
+  REQUIRE(log.topic_log->enter_producing(true, forever / 2) == Status::ok);
   const auto other = log.another();
   std::thread reader([&] {
     Slices slices;
     while (!other->ended()) other->wait_event(0, forever, slices);
   });
-  while (!log.fanout->header().not_empty.has_sleepers()) std::this_thread::yield();
+  while (!log.topic_log->header().not_empty.has_sleepers()) std::this_thread::yield();
   const Nanoseconds start = monotonic_now();
-  log.fanout->leave_producing(1'000'000'000);
+  log.topic_log->leave_producing(1'000'000'000);
   reader.join();
-  CHECK(monotonic_now() - start < Fanout::look_every / 2);
-  CHECK(log.fanout->lost().empty());
+  CHECK(monotonic_now() - start < TopicLog::look_every / 2);
+  CHECK(log.topic_log->lost().empty());
 }
 
 TEST_CASE("while a topic's producers are registered a wait is short, and one of all looks at a time") {
   Shared log;
-  CHECK_FALSE(log.fanout->look_is_due());
-  REQUIRE(log.fanout->expect_producers(1, forever / 2) == Status::ok);
+  CHECK_FALSE(log.topic_log->look_is_due());
+  REQUIRE(log.topic_log->expect_producers(1, forever / 2) == Status::ok);
   Slices slices;
   slices.first();
-  while (slices.next() < Fanout::look_every) {  // so that the next sleep might last longer
+  while (slices.next() < TopicLog::look_every) {  // so that the next sleep might last longer
   }
   Nanoseconds shortest = forever;
   for (int tries = 0; tries < 5; ++tries) {  // the machine may be busy
     const Nanoseconds start = monotonic_now();
-    CHECK(log.fanout->wait_event(0, forever, slices) == Waited::again);
+    CHECK(log.topic_log->wait_event(0, forever, slices) == Waited::again);
     shortest = std::min(shortest, monotonic_now() - start);
-    if (shortest < Fanout::look_every * 3 / 2) break;
+    if (shortest < TopicLog::look_every * 3 / 2) break;
   }
-  CHECK(shortest >= Fanout::look_every);
-  CHECK(shortest < Fanout::look_every * 3 / 2);
+  CHECK(shortest >= TopicLog::look_every);
+  CHECK(shortest < TopicLog::look_every * 3 / 2);
   const auto other = log.another();
-  Atomic<Nanoseconds>& next = log.fanout->header().next_census;
+  Atomic<Nanoseconds>& next = log.topic_log->header().next_census;
   next.store(0, relaxed);
-  CHECK(log.fanout->look_is_due());
-  next.store(monotonic_now() + Fanout::look_every / 4, relaxed);
-  CHECK_FALSE(log.fanout->look_is_due());
+  CHECK(log.topic_log->look_is_due());
+  next.store(monotonic_now() + TopicLog::look_every / 4, relaxed);
+  CHECK_FALSE(log.topic_log->look_is_due());
   CHECK_FALSE(other->look_is_due());
   next.store(monotonic_now() + forever / 4, relaxed);  // damage
   CHECK(other->look_is_due());
   next.store(0, relaxed);
-  REQUIRE(log.fanout->end(forever / 2) == Status::ok);
-  CHECK_FALSE(log.fanout->look_is_due());
+  REQUIRE(log.topic_log->end(forever / 2) == Status::ok);
+  CHECK_FALSE(log.topic_log->look_is_due());
 }
 
 TEST_CASE("who leaves a topic for ever waits for its lock, however long that is held") {
   Shared log;
-  REQUIRE(log.fanout->enter_producing(false, forever) == Status::ok);
-  Lock& lock = log.fanout->header().lock;
+  REQUIRE(log.topic_log->enter_producing(false, forever) == Status::ok);
+  Lock& lock = log.topic_log->header().lock;
   REQUIRE(lock.try_acquire() == Locked::clean);
   std::atomic<bool> left{false};
   std::thread leaver([&] {
@@ -198,36 +198,36 @@ TEST_CASE("who leaves a topic for ever waits for its lock, however long that is 
   CHECK(!left);
   lock.unlock();
   leaver.join();
-  CHECK(log.fanout->ended());
+  CHECK(log.topic_log->ended());
 }
 
 TEST_CASE("threads that come and go as a topic's producers end it once, and not before") {
   Shared log;
   constexpr int threads = 4, rounds = 50;
-  REQUIRE(log.fanout->expect_producers(threads * rounds, forever / 2) == Status::ok);
+  REQUIRE(log.topic_log->expect_producers(threads * rounds, forever / 2) == Status::ok);
   Subscriber subscriber(log.another(), {});
-  REQUIRE(subscriber.join(SeatMode::block, From::fresh, 0, forever / 2) == Status::ok);
+  REQUIRE(subscriber.join(SubscriberMode::block, From::fresh, 0, forever / 2) == Status::ok);
   std::atomic<int> published{0};
   std::vector<std::thread> producers;
   for (int i = 0; i < threads; ++i) {
     producers.emplace_back([&] {
-      const auto fanout = log.another();
+      const auto topic_log = log.another();
       for (int round = 0; round < rounds; ++round) {
-        if (fanout->enter_producing(true, forever / 2) != Status::ok) return;
-        if (publish(*fanout) == Status::ok) ++published;
-        fanout->leave_producing(1'000'000'000);
+        if (topic_log->enter_producing(true, forever / 2) != Status::ok) return;
+        if (publish(*topic_log) == Status::ok) ++published;
+        topic_log->leave_producing(1'000'000'000);
       }
     });
   }
   std::uint64_t received = 0;
   for (Slices slices;;) {
-    const bool ended = log.fanout->ended();
+    const bool ended = log.topic_log->ended();
     received += read_all(subscriber);
     if (ended) break;
-    log.fanout->wait_event(subscriber.position(), forever, slices);
+    log.topic_log->wait_event(subscriber.position(), forever, slices);
   }
   for (auto& producer : producers) producer.join();
   CHECK(published == threads * rounds);
   CHECK(received == threads * rounds);
-  CHECK(log.fanout->lost().empty());
+  CHECK(log.topic_log->lost().empty());
 }

@@ -8,7 +8,7 @@
 
 namespace conveyor {
 
-struct Glance {
+struct HeaderPeek {
   bool local = false;  // made in this pid namespace
   // `items`: with those under lease; `waiting`: without, as is `bytes`.
   std::uint64_t items = 0, waiting = 0, bytes = 0, max_items = 0, max_bytes = 0;
@@ -20,6 +20,6 @@ struct Glance {
 
 // Reads at most the header; it may be torn by what goes on meanwhile. Throws as Segment::open_named does,
 // but does not mind another pid namespace.
-Glance glance(int memory_fd);
+HeaderPeek peek_header(int memory_fd);
 
 }  // namespace conveyor

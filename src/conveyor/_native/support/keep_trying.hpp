@@ -12,12 +12,12 @@ namespace conveyor::python {
 // Runs `attempt(patience)`, which waits for a lock, until it is done; or a Python error is set, as a signal's handler has
 // raised.
 template <class Attempt>
-Status insist_on_lock(Attempt attempt) {
+Status keep_trying_for_lock(Attempt attempt) {
   for (;;) {
     Status status;
     {
       const WithoutGil released;
-      status = attempt(longest_portion);
+      status = attempt(longest_slice);
     }
     if (status != Status::busy && status != Status::interrupted) return status;
     if (!look_for_signals()) return status;
@@ -27,13 +27,13 @@ Status insist_on_lock(Attempt attempt) {
 // Leaves a block: whatever the handlers of signals raise meanwhile, which is raised in the end. Null with a Python error
 // set. Should a process be stopped in the midst of a put, only they can end the wait for it; a second later.
 template <class Attempt>
-nb::object insist_on_leaving(Attempt attempt) {
+nb::object keep_trying_to_leave(Attempt attempt) {
   nb::object raised;
   for (Nanoseconds end = forever; end > monotonic_now();) {
     Status status;
     {
       const WithoutGil released;
-      status = attempt(longest_portion);
+      status = attempt(longest_slice);
     }
     if (status != Status::busy && status != Status::interrupted) break;
     if (look_for_signals()) continue;
