@@ -25,7 +25,23 @@ PACKAGE = ROOT / "src" / "conveyor"
 CORE = ROOT / "core"
 NATIVE = PACKAGE / "_native"
 # Folders whose files stand on floors of their own.
-MAPPED = ("_memory", "bench", "cli", "codecs", "inspection", "queues", "shared", "topics")
+MAPPED = (
+    "_memory",
+    "bench",
+    "cli",
+    "codecs",
+    "inspection",
+    "multiprocessing",
+    "queues",
+    "shared",
+    "topics",
+    "transports",
+    "transports/kafka",
+    "transports/nats",
+    "transports/rabbitmq",
+    "transports/redis",
+    "transports/sqlite",
+)
 ROW = re.compile(r"#   (?P<names>[\w/]+(?:, [\w/]+)*)(?: \| (?P<outside>\w+(?: \w+)*))?")
 
 # Standard modules too heavy or too far from the subject to be loaded by a mere `import conveyor`.
@@ -144,7 +160,7 @@ def test_imports_only_what_stands_lower(path: Path, layers: LayerMap) -> None:
 
 @pytest.mark.parametrize("folder", MAPPED)
 def test_the_files_of_a_folder_import_only_what_stands_lower(folder: str) -> None:
-    room = PACKAGE / folder
+    room, prefix = PACKAGE / folder, f"conveyor.{folder.replace('/', '.')}."
     floors = parse_map((room / "__init__.py").read_text()).floors
 
     def floor(parts: tuple[str, ...]) -> str | None:
@@ -161,8 +177,8 @@ def test_the_files_of_a_folder_import_only_what_stands_lower(folder: str) -> Non
         f"{path.name}:{line}: {dotted} is not under {own}"
         for path, own in files.items()
         for line, dotted in imports_of(path)
-        if dotted.startswith(f"conveyor.{folder}.")
-        and (other := floor(tuple(dotted.split(".")[2:]))) not in (None, own)
+        if dotted.startswith(prefix)
+        and (other := floor(tuple(dotted.removeprefix(prefix).split(".")))) not in (None, own)
         and floors[other] >= floors[own]
     ]
     assert not wrong, "\n".join(wrong)

@@ -9,6 +9,14 @@ method, which the two modules share. So code that uses the one works together wi
 what is patched in the one is seen in the other.
 """
 
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   context
+#   connection, pool, queues, synchronize
+#   _forwarding, _unseen_ends
+#   dummy/, forkserver, heap, managers, popen_fork, popen_forkserver, popen_spawn_posix, process
+#   reduction, resource_sharer, resource_tracker, shared_memory, sharedctypes, spawn, util
+
 from __future__ import annotations
 
 import multiprocessing as _stdlib

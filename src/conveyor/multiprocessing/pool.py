@@ -7,7 +7,6 @@ import typing as _typing
 
 from ._forwarding import forward as _forward
 from ._unseen_ends import noticing_unseen_ends as _noticing_unseen_ends
-from .context import default_context as _default_context
 
 if _typing.TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,7 +27,9 @@ class Pool(_stdlib.Pool):
         context: BaseContext | None = None,
     ) -> None:
         if context is None:
-            context = _default_context.get_context()
+            from . import get_context
+
+            context = get_context()
         super().__init__(processes, initializer, initargs, maxtasksperchild, context)
 
     @staticmethod

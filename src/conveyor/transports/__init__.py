@@ -1,5 +1,22 @@
 """Queues and topics by URL: `connect` and `remove`. Which transport a scheme means stands in registry.py."""
 
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   connecting
+#   base
+#   awaiting, broker_topic
+#   broker_subscription, taker
+#   finisher
+#   settling
+#   sending
+#   handle, keeper, putter
+#   control, reader
+#   kafka/, memory, nats/, rabbitmq/, redis/, shm, sqlite/
+#   loop_connection, memory_topic, outlet, record, registry, tls
+#   loop_thread, memory_store
+#   answer, broker_lease, courier, link, topic_port
+#   ahead, broker_statistics, key_patterns, payload, port, url
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload

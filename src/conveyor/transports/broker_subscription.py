@@ -7,8 +7,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from queue import SimpleQueue
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
+from typing import Any, Generic, NoReturn, Self, TypeVar
 
 from ..errors import BadMessage, Empty, Lagged, ProducerLost, ShutDown
 from ..topics.subscription import MODES, checked_patterns, checked_start
@@ -18,10 +19,8 @@ from .link import NEVER, Healing, deadline_after, left_until
 from .payload import item_of
 from .port import ConnectionLost
 from .reader import Reader
-from .topic_port import Cursor, Event, WhenSlow
-
-if TYPE_CHECKING:
-    from .broker_topic import BrokerTopic
+from .sending import Sending
+from .topic_port import Cursor, Event, TopicBackend, WhenSlow
 
 __all__ = ["BrokerSubscription"]
 
@@ -36,7 +35,8 @@ class BrokerSubscription(Generic[T]):
 
     def __init__(
         self,
-        topic: BrokerTopic[T],
+        topic: Sending[TopicBackend],
+        forgotten: SimpleQueue[Cursor],
         keys: str | Sequence[str] | None,
         from_: str | int,
         filter: Callable[[T], object] | None,  # noqa: A002
@@ -50,6 +50,7 @@ class BrokerSubscription(Generic[T]):
         start = from_ if isinstance(from_, str) else int(from_)
         patterns = checked_patterns(keys)
         self._topic = topic
+        self._forgotten = forgotten
         self._epoch = topic.epoch
         self._fits = matcher(patterns)
         self._filter = filter
@@ -300,6 +301,6 @@ class BrokerSubscription(Generic[T]):
     def __del__(self) -> None:
         cursor = getattr(self, "_cursor", None)
         if cursor is not None and not self._is_closed and self._epoch == self._topic.epoch:
-            self._topic._forgotten.put(cursor)  # the collector may have come while a lock of its is held
+            self._forgotten.put(cursor)  # the collector may have come while a lock of its is held
 
     __contains__ = None  # `event in subscription` would read events

@@ -136,7 +136,7 @@ class BrokerTopic(Sending[TopicBackend], Generic[T]):
             NotSupported: this broker keeps no events for such a `from_`, or cannot do that with the slow.
         """
         self._close_forgotten()
-        return BrokerSubscription(self, keys, from_, filter, when_slow)
+        return BrokerSubscription(self, self._forgotten, keys, from_, filter, when_slow)
 
     # -- state and end
 

@@ -9,10 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from .sending import Sending
+from typing import Any, Generic, TypeVar
 
 __all__ = ["MOST_AT_ONCE", "SLICE_SECONDS", "Courier", "Request", "copied"]
 
@@ -59,7 +56,7 @@ def _reject(future: asyncio.Future[Any], error: BaseException) -> None:
         future.set_exception(error)
 
 
-H = TypeVar("H", bound="Sending[Any]")
+H = TypeVar("H")
 
 
 class Courier(Generic[H]):

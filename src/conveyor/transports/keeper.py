@@ -8,20 +8,32 @@ import contextlib
 import queue
 import threading
 import weakref
+from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 from ..errors import BrokerUnreachable
 from .control import BEAT_SECONDS
 from .link import NEVER
-from .port import Delivery
-
-if TYPE_CHECKING:
-    from .settling import Settling
+from .port import Backend, Capabilities, Delivery
 
 __all__ = ["Beater", "Keeper"]
 
+R = TypeVar("R")
+
 _IDLE_SECONDS = 5.0
+
+
+class _Holder(Protocol):
+    """What the thread asks of the handle whose leases it looks after; see `Settling`."""
+
+    _open: dict[int, tuple[Delivery, float]]
+
+    @property
+    def _capabilities(self) -> Capabilities: ...
+    def _call(self, do: Callable[[Backend], R], deadline: float = NEVER) -> R: ...
+    def _give_back_dropped(self, deliveries: Sequence[Delivery]) -> None: ...
+    def _end_leases(self) -> None: ...
 
 
 class Beater:
@@ -60,7 +72,7 @@ class Keeper:
         dropped: deliveries of leases that were collected. A queue that the collector may put into at any moment.
     """
 
-    def __init__(self, handle: Settling) -> None:
+    def __init__(self, handle: _Holder) -> None:
         self._handle = weakref.ref(handle)
         capabilities = handle._capabilities
         self._alive_seconds = None if capabilities.keep_alive is None else capabilities.keep_alive / 3
@@ -101,7 +113,7 @@ class Keeper:
                 self._next = monotonic() + 1.0  # the user's own calls say so; here it is tried again
             del handle
 
-    def _take_dropped(self, handle: Settling, first: Delivery) -> None:
+    def _take_dropped(self, handle: _Holder, first: Delivery) -> None:
         all_of_them = [first]
         while True:
             try:
@@ -112,7 +124,7 @@ class Keeper:
                 all_of_them.append(more)
         handle._give_back_dropped(all_of_them)
 
-    def _look_after(self, handle: Settling) -> None:
+    def _look_after(self, handle: _Holder) -> None:
         self._next = NEVER
         entries = list(handle._open.values())
         if not self._ends and any(until <= monotonic() for _, until in entries):

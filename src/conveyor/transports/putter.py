@@ -6,18 +6,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..errors import BrokerUnreachable, Full
 from .courier import MOST_AT_ONCE, SLICE_SECONDS, Courier, Request, copied
 from .link import NEVER
 from .port import Message
 
-if TYPE_CHECKING:
-    from .sending import Sending
-
 __all__ = ["Putter"]
+
+
+class _Sender(Protocol):
+    """What the thread asks of the queue or topic that it puts into; see `Sending`."""
+
+    _counted: str
+
+    def _send(self, messages: Sequence[Message], deadline: float, room_by: float) -> None: ...
 
 
 class _Put(Request):
@@ -29,7 +35,7 @@ class _Put(Request):
         self.put = 0
 
 
-class Putter(Courier["Sending[Any]"]):
+class Putter(Courier[_Sender]):
     """Puts what coroutines put, many of them at a time."""
 
     name = "conveyor-puts"
@@ -69,7 +75,7 @@ class Putter(Courier["Sending[Any]"]):
     def _has_work(self) -> bool:
         return bool(self._puts)
 
-    def _work(self, queue: Sending[Any]) -> None:
+    def _work(self, queue: _Sender) -> None:
         now = monotonic()
         batch: list[Message] = []
         least = NEVER

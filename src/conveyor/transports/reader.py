@@ -7,24 +7,26 @@ from __future__ import annotations
 import asyncio
 import weakref
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..errors import BrokerUnreachable, Empty
 from .courier import SLICE_SECONDS, Courier, Request, copied
 
-if TYPE_CHECKING:
-    from .broker_subscription import BrokerSubscription
-    from .broker_topic import BrokerTopic
-
 __all__ = ["Reader"]
 
 
-class Reader(Courier["BrokerTopic[Any]"]):
+class _Subscription(Protocol):
+    """What the thread asks of its subscription; see `BrokerSubscription`."""
+
+    def _read_ahead(self, deadline: float, come_by: float) -> None: ...
+
+
+class Reader(Courier[Any]):
     """Waits until an event was read ahead. It takes none: so whoever is cancelled has received nothing."""
 
     name = "conveyor-reads"
 
-    def __init__(self, topic: BrokerTopic[Any], subscription: BrokerSubscription[Any]) -> None:
+    def __init__(self, topic: Any, subscription: _Subscription) -> None:
         super().__init__(topic)
         self._subscription = weakref.ref(subscription)
         self._waiting: list[Request] = []
@@ -50,7 +52,7 @@ class Reader(Courier["BrokerTopic[Any]"]):
     def _has_work(self) -> bool:
         return bool(self._waiting)
 
-    def _work(self, queue: BrokerTopic[Any]) -> None:
+    def _work(self, queue: Any) -> None:
         subscription = self._subscription()
         if subscription is None:
             raise ValueError("the subscription is gone")

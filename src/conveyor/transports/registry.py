@@ -9,6 +9,8 @@ To add a transport: a row here, and a module beside this one with
 
 from __future__ import annotations
 
+import copyreg
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, cast
@@ -116,3 +118,11 @@ def url_of(text: str) -> Url:
     """
     scheme = scheme_of(text)
     return parse(text, ROWS[scheme].load(scheme).SHAPE)
+
+
+def _as_text(url: Url) -> tuple[Callable[[str], Url], tuple[str]]:
+    return url_of, (url.text,)
+
+
+# A URL travels as its text; only here is known what shape its scheme gives it.
+copyreg.pickle(Url, _as_text)

@@ -5,21 +5,37 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 from ..errors import BrokerUnreachable, Empty
 from .courier import MOST_AT_ONCE, SLICE_SECONDS, Courier, Request, copied
+from .finisher import Finisher
+from .keeper import Keeper
 from .link import NEVER
-from .port import Delivery
-
-if TYPE_CHECKING:
-    from .base import BrokerQueue
+from .port import Backend, Delivery
 
 __all__ = ["Taker"]
 
 
-class Taker(Courier["BrokerQueue[Any]"]):
+R = TypeVar("R")
+
+
+class _Source(Protocol):
+    """What the thread asks of the queue that it takes from; see `BrokerQueue`."""
+
+    _open: dict[int, tuple[Delivery, float]]
+
+    def _fetch(
+        self, most: int, deadline: float, seconds: float | None, for_good: bool, come_by: float = NEVER
+    ) -> list[Delivery]: ...
+    def _kept(self) -> Keeper: ...
+    def _finish(self) -> Finisher: ...
+    def _call(self, do: Callable[[Backend], R], deadline: float = NEVER) -> R: ...
+
+
+class Taker(Courier[_Source]):
     """Takes items for coroutines, under lease."""
 
     name = "conveyor-takes"
@@ -53,7 +69,7 @@ class Taker(Courier["BrokerQueue[Any]"]):
     def _has_work(self) -> bool:
         return bool(self._waiting)
 
-    def _work(self, queue: BrokerQueue[Any]) -> None:
+    def _work(self, queue: _Source) -> None:
         now = monotonic()
         with self._changed:
             first = self._waiting[0]
@@ -112,7 +128,7 @@ class Taker(Courier["BrokerQueue[Any]"]):
             request.fail(copied(error, "items_received", []))
 
 
-def _give_back(queue: BrokerQueue[Any], deliveries: list[Delivery]) -> None:
+def _give_back(queue: _Source, deliveries: list[Delivery]) -> None:
     for delivery in deliveries:
         queue._open.pop(id(delivery), None)
     queue._call(lambda backend: backend.release(deliveries, 0.0, False, ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -124,11 +124,6 @@ class Url:
 
     def __repr__(self) -> str:
         return f"<Url {masked(self.text)}>"
-
-    def __reduce__(self) -> tuple[Callable[[str], Url], tuple[str]]:
-        from .registry import url_of
-
-        return url_of, (self.text,)
 
 
 def parse(url: str, shape: Shape) -> Url:

@@ -5,6 +5,17 @@ that is not settled; what is known of the items behind it, which are acknowledge
 metadata of that commit. Beside it lies the control record, a log of its own.
 """
 
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   queue, topic
+#   connected, cursor
+#   client
+#   group
+#   member
+#   commits
+#   record_log, reports, sender, window
+#   flight, forks, marks, settings
+
 from __future__ import annotations
 
 from ...errors import NotSupported

@@ -4,6 +4,14 @@ A queue is a work-queue stream with one durable consumer that all share; a topic
 subscription reads by itself. The control records lie in the key-value bucket `conveyor`.
 """
 
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   queue, topic
+#   cursor, owed, putting
+#   bounded, connected, pulls
+#   wire
+#   leaving, names, protocol
+
 from __future__ import annotations
 
 from ..port import Backend

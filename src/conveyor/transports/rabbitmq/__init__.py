@@ -4,6 +4,15 @@ A queue is a quorum queue of that name, a topic an exchange of that name with a 
 lies the control record, a message in a queue that keeps one, which is changed under a lock: an exclusive queue.
 """
 
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   queue, topic
+#   cursor
+#   connected, inbox
+#   wire
+#   channel
+#   frames, publishing, quiet, stream
+
 from __future__ import annotations
 
 from ..port import Backend

@@ -4,6 +4,14 @@ A queue is a list of what nobody has had yet, and sorted sets of what came back,
 a stream. Each operation is one script, which the server runs as one step: bounds, order and counts are exact.
 """
 
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   queue, topic
+#   cursor
+#   connected, queue_scripts, topic_scripts
+#   common_scripts, pool
+#   script
+
 from __future__ import annotations
 
 from ..port import Backend

@@ -6,6 +6,14 @@ file beside the database: coordination.py. That is rebuilt from the database whe
 backend.py, on section.py, putting.py and taking.py, is what the base of all transports asks for.
 """
 
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   backend
+#   putting, taking
+#   section
+#   store
+#   coordination, filesystem, forks, schema
+
 from __future__ import annotations
 
 from ...errors import NotSupported
