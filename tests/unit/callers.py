@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> None:
+def until(condition: Callable[[], Any], what: str = "what was waited for", seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"

@@ -6,8 +6,6 @@ import contextlib
 import gc
 import os
 import pickle
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +23,6 @@ def belongings() -> tuple[int, int]:
         with contextlib.suppress(FileNotFoundError):  # the one that lists them
             descriptors += not os.readlink(f"/proc/self/fd/{number}").startswith("socket:")  # noqa: PTH115
     return descriptors, Path("/proc/self/maps").read_text().count("memfd:conveyor")
-
-
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def drain(queue: Any) -> None:

@@ -7,7 +7,8 @@ import pickle
 from typing import Any
 
 import pytest
-from closing import belongings, drain, until
+from callers import until
+from closing import belongings, drain
 
 import conveyor
 

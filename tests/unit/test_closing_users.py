@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy
 import pytest
-from closing import belongings, drain, until
+from callers import until
+from closing import belongings, drain
 
 import conveyor
 

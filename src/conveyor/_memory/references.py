@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from .._native import Region, Segment, _is_alive, is_dumpable  # pyright: ignore[reportPrivateUsage]
 from ..errors import SegmentGone
+from .owner import pid_of
 from .passing import Descriptor, close_parcels, descriptor_for_child, shared_descriptor_for_child
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class HintReference(Generic[M]):
         if found is None and self.offer is not None and (taken := self.offer.take()) is not None:
             found = self.opener.attach(taken)
         if found is None:
-            raise SegmentGone(self._why_not_found(_pid_of(self.owner)))
+            raise SegmentGone(self._why_not_found(pid_of(self.owner)))
         found.export_end()
         forget_received()
         return found
@@ -275,10 +276,6 @@ def forget_received() -> None:
     close_parcels()
     if _sent:
         _sent[:] = [each for each in _sent if each.exports]
-
-
-def _pid_of(owner: int) -> int:
-    return (owner >> 1) & 0x3FFFFF
 
 
 def descriptor_to_send(fd: int, shared: bool = False) -> Descriptor:

@@ -14,17 +14,6 @@ from .exit_codes import CommandError, ExitCode
 
 __all__ = ["check_found", "info", "named", "open_queue", "open_queue_or_topic"]
 
-_BYTES = {
-    "bytes_in",
-    "bytes_out",
-    "memory_held",
-    "memory_pinned",
-    "bytes_published",
-    "bytes_kept",
-    "max_bytes",
-}
-_SECONDS = {"put_blocked_seconds", "get_blocked_seconds"}
-
 
 def info(
     url: str,
@@ -38,16 +27,18 @@ def info(
         url: The queue or topic, as in shm://jobs.
         as_json: Print one JSON object: counts, bytes and seconds as plain numbers.
     """
-    figures = dataclasses.asdict(open_queue_or_topic(url).statistics())
+    statistics = open_queue_or_topic(url).statistics()
+    figures = dataclasses.asdict(statistics)
     if as_json:
         print(json.dumps({"url": masked(url), **figures}))
         return ExitCode.OK
     width = max(map(len, figures))
     print(masked(url))
     subscribers = figures.pop("subscribers", ())
+    units = {field.name: field.metadata.get("unit") for field in dataclasses.fields(statistics)}
     for name, value in figures.items():
         if value is not None:  # else the broker does not tell
-            print(f"  {name.replace('_', ' '):<{width}}  {_readable(name, value)}")
+            print(f"  {name.replace('_', ' '):<{width}}  {_readable(value, units[name])}")
     for each in subscribers:
         state = "" if each["alive"] else ", dead"
         print(
@@ -114,18 +105,18 @@ def check_found(urls: tuple[str, ...], found: Collection[str]) -> None:
     Raises:
         CommandError: one was not.
     """
+    from ..inspection.named_segment import path_of
+
     for url in urls:
-        if url not in found and f"/dev/shm/conveyor.{url.removeprefix('shm://')}" not in found:
+        if url not in found and str(path_of(url.removeprefix("shm://"))) not in found:
             raise CommandError(f"there is no queue at {masked(url)}", ExitCode.UNREACHABLE)
 
 
-def _readable(name: str, value: float | str) -> str:
+def _readable(value: float | str, unit: str | None) -> str:
     if isinstance(value, str):
         return value
-    if name in _BYTES:
+    if unit == "bytes":
         from ..inspection import size_text
 
         return size_text(value)
-    if name in _SECONDS:
-        return f"{value:,.3f} s"
-    return f"{value:,}"
+    return f"{value:,.3f} s" if unit == "seconds" else f"{value:,}"

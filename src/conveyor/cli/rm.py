@@ -85,12 +85,12 @@ def _counted(count: int, what: str) -> str:
 def _of_another_namespace(url: str) -> str | None:
     """What of this user's was made in another pid namespace, which may have ended; None: it was not."""
     from .. import ConveyorError, WrongKind
-    from ..inspection.named_segment import FOLDER, PREFIX, NamedSegment
+    from ..inspection.named_segment import NamedSegment, path_of
     from ..transports import name_in
 
     with (
         contextlib.suppress(OSError, ConveyorError),
-        NamedSegment(FOLDER / f"{PREFIX}{name_in(url)}") as found,
+        NamedSegment(path_of(name_in(url))) as found,
     ):
         if found.status.st_uid != os.geteuid():
             return None

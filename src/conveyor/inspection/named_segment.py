@@ -15,11 +15,16 @@ from .._native import _peek_header, _peek_region_header  # pyright: ignore[repor
 from ..transports.shm import is_name
 from .process import Process, processes_that_map
 
-__all__ = ["FOLDER", "PREFIX", "READY", "NamedSegment"]
+__all__ = ["FOLDER", "PREFIX", "READY", "NamedSegment", "path_of"]
 
 FOLDER = Path("/dev/shm")
 PREFIX = "conveyor."
 READY = ".ready"  # a queue's readable descriptor, beside its file
+
+
+def path_of(name: str) -> Path:
+    """The file of what has that name in shared memory."""
+    return FOLDER / f"{PREFIX}{name}"
 
 
 class NamedSegment:
@@ -46,7 +51,7 @@ class NamedSegment:
             names: of queues; None: all.
         """
         everything = FOLDER.glob(f"{PREFIX}*")
-        for path in sorted(everything) if names is None else [FOLDER / f"{PREFIX}{name}" for name in names]:
+        for path in sorted(everything) if names is None else map(path_of, names):
             try:
                 status = path.lstat()
             except OSError:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .._memory.owner import pid_of
+
 __all__ = ["Process", "processes_that_map"]
 
 _PROC = Path("/proc")
@@ -21,7 +23,7 @@ class Process:
     @classmethod
     def of_owner(cls, owner: int) -> Process:
         """The process whose mark a segment holds (owner.hpp)."""
-        return cls((owner >> 1) & 0x3FFFFF)
+        return cls(pid_of(owner))
 
     @property
     def is_stopped(self) -> bool:

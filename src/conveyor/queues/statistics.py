@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from .._memory.units import BYTES, SECONDS
 from .._public import public
 
 __all__ = ["Statistics"]
@@ -22,9 +23,9 @@ class Statistics:
     """Items that were put."""
     items_out: int
     """Items that were taken."""
-    bytes_in: int
+    bytes_in: int = field(metadata=BYTES)
     """Bytes of payload (pickled items) that were put."""
-    bytes_out: int
+    bytes_out: int = field(metadata=BYTES)
     """Bytes of payload that were taken."""
     depth: int
     """Items waiting now."""
@@ -34,17 +35,17 @@ class Statistics:
     """How often a put had to sleep for room."""
     get_waits: int
     """How often a get had to sleep for an item."""
-    put_blocked_seconds: float
+    put_blocked_seconds: float = field(metadata=SECONDS)
     """Seconds that puts slept, summed over all processes."""
-    get_blocked_seconds: float
+    get_blocked_seconds: float = field(metadata=SECONDS)
     """Seconds that gets slept, summed over all processes."""
     producers: int
     """Living processes that have put at least once and still hold the queue."""
     consumers: int
     """Living processes that have tried to get at least once and still hold the queue."""
-    memory_held: int
+    memory_held: int = field(metadata=BYTES)
     """Bytes of memory that the queue occupies now, free pages kept for reuse included."""
-    memory_lent: int
+    memory_lent: int = field(metadata=BYTES)
     """Bytes of it that received arrays lie in now, in all processes; whole pages of 64 KiB."""
     leased: int = 0
     """Items under lease now."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from .._memory.open_or_create import open_or_create
 from .._native import DictTable, ListSequence, Region, region_size
 from ..errors import OutOfMemory
 
@@ -43,18 +44,7 @@ def open_region(kind: str, name: str | None, create: bool | None) -> tuple[Regio
     if not isinstance(cast(object, name), str):
         raise TypeError(f"name is {name!r}; it must be a str, or None")
     name = checked_name(name)
-    if create:
-        return _make(kind, name), True
-    while True:
-        try:
-            return Region.open_named(name, kind, _LAYOUT), False
-        except FileNotFoundError:
-            if create is False:
-                raise
-        try:
-            return _make(kind, name), True
-        except FileExistsError:
-            continue  # somebody else made it in between
+    return open_or_create(create, lambda: Region.open_named(name, kind, _LAYOUT), lambda: _make(kind, name))
 
 
 def wait_for(store: Store, predicate: Callable[[Store], Any], timeout: float | None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._memory.owner import pid_of
 from .._memory.references import forget_received
 from .._native import LockBase, Region, RLockBase, _is_alive  # pyright: ignore[reportPrivateUsage]
 from .._public import public
@@ -94,5 +95,5 @@ def _owner(lock: LockBase) -> str:
         return "this process"
     if holder == lock._region.owner:  # pyright: ignore[reportPrivateUsage]
         return "another thread of this process"
-    process = f"process {(holder >> 1) & 0x3FFFFF}"
+    process = f"process {pid_of(holder)}"
     return process if holder >> _MARK_SHIFT and _is_alive(holder) else f"{process}, which has ended"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from .._memory.units import BYTES
 from .._public import public
 
 __all__ = ["SubscriberStatistics", "TopicStatistics"]
@@ -42,17 +43,17 @@ class TopicStatistics:
 
     published: int
     """Events that were published: the number of the next one."""
-    bytes_published: int
+    bytes_published: int = field(metadata=BYTES)
     """Bytes of payload (pickled events) that were published."""
-    bytes_kept: int
+    bytes_kept: int = field(metadata=BYTES)
     """Bytes of the log that hold events now, headers and padding included."""
-    max_bytes: int
+    max_bytes: int = field(metadata=BYTES)
     """Bytes of the log."""
     publish_waits: int
     """How often a publisher had to sleep for room."""
-    memory_held: int
+    memory_held: int = field(metadata=BYTES)
     """Bytes of memory that the topic occupies now."""
-    memory_pinned: int
+    memory_pinned: int = field(metadata=BYTES)
     """Bytes of it that received arrays lie in now, in all processes."""
     subscribers: tuple[SubscriberStatistics, ...] = ()
     """Those that there are now."""

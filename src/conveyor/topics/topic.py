@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from .._memory.names import checked_name
+from .._memory.open_or_create import open_or_create
 from .._memory.producing import Producing
 from .._memory.references import RegionReference, forget_received, reference_to_region
 from .._native import TOPIC_HEADER, TOPIC_LAYOUT, Region, TopicChannel
@@ -58,18 +59,12 @@ def _kept(keep: int | None) -> int:
 
 
 def _named_region(name: str, create: bool | None, size: int) -> Region:
-    if create:
-        return Region.create_named(name, _KIND, size, TOPIC_LAYOUT)
-    while True:
-        try:
-            return Region.open_named(name, _KIND, TOPIC_LAYOUT)
-        except FileNotFoundError:
-            if create is False:
-                raise
-        try:
-            return Region.create_named(name, _KIND, size, TOPIC_LAYOUT)
-        except FileExistsError:
-            continue  # somebody else made it in between
+    region, _ = open_or_create(
+        create,
+        lambda: Region.open_named(name, _KIND, TOPIC_LAYOUT),
+        lambda: Region.create_named(name, _KIND, size, TOPIC_LAYOUT),
+    )
+    return region
 
 
 def open_topic(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from .._memory.units import BYTES
 
 __all__ = ["BrokerStatistics", "BrokerTopicStatistics"]
 
@@ -33,9 +35,9 @@ class BrokerStatistics:
     """Items that were put."""
     items_out: int | None = None
     """Items that were taken for good: by get, or acknowledged, or given up."""
-    bytes_in: int | None = None
+    bytes_in: int | None = field(default=None, metadata=BYTES)
     """Bytes of payload that were put."""
-    bytes_out: int | None = None
+    bytes_out: int | None = field(default=None, metadata=BYTES)
     """Bytes of payload that were taken."""
 
 
@@ -49,9 +51,9 @@ class BrokerTopicStatistics:
     """How often this handle has lost its connection and made it again."""
     published: int | None = None
     """Events that were published."""
-    bytes_published: int | None = None
+    bytes_published: int | None = field(default=None, metadata=BYTES)
     """Bytes of payload that were published."""
-    bytes_kept: int | None = None
+    bytes_kept: int | None = field(default=None, metadata=BYTES)
     """Bytes of events that are kept now."""
     kept: int | None = None
     """Events that are kept now."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .._memory.names import checked_name, is_name
+from .._memory.open_or_create import open_or_create
 from .._native import Segment
 from ..queues._options import checked_bounds, checked_codec, checked_lease
 from ..queues.queue import Queue
@@ -48,18 +49,10 @@ def name_in(url: str) -> str:
 
 
 def _segment(name: str, create: bool | None, *bounds: Any) -> Segment:
-    if create:
-        return Segment.create_named(name, *bounds)
-    while True:
-        try:
-            return Segment.open_named(name)
-        except FileNotFoundError:
-            if create is False:
-                raise
-        try:
-            return Segment.create_named(name, *bounds)
-        except FileExistsError:
-            continue  # somebody else made it in between
+    segment, _ = open_or_create(
+        create, lambda: Segment.open_named(name), lambda: Segment.create_named(name, *bounds)
+    )
+    return segment
 
 
 def connect(

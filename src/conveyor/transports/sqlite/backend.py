@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from time import monotonic_ns, time
 from typing import Any
 
+from ..._memory.owner import pid_of
 from ..._native import _is_alive
 from ..port import Delivery, Depth, Message, Settings
 from .coordination import (
@@ -135,7 +136,7 @@ class SqliteBackend(Putting, Taking):
     ) -> Sequence[Delivery]:
         def settle(at: Coordination) -> tuple[list[Delivery], int]:
             lost, mine = self._sorted(at, deliveries)
-            pid = at.region.owner >> 1 & 0x3FFFFF
+            pid = pid_of(at.region.owner)
             for delivery in mine:
                 self._return(at, delivery.tag[0], delivery.tag[1], delay, counted, error, pid)
             return lost, self._store.committed(0)
@@ -148,7 +149,7 @@ class SqliteBackend(Putting, Taking):
         def settle(at: Coordination) -> tuple[list[Delivery], int]:
             lost, mine = self._sorted(at, deliveries)
             store = self._store
-            pid = at.region.owner >> 1 & 0x3FFFFF
+            pid = pid_of(at.region.owner)
             with store.transaction() as connection:
                 for delivery in mine:
                     connection.execute(store.statements.bury, (error, pid, time(), delivery.tag[1]))

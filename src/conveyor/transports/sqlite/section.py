@@ -10,6 +10,7 @@ from collections.abc import Callable
 from time import monotonic, monotonic_ns, sleep, time
 from typing import Any, TypeVar
 
+from ..._memory.owner import pid_of
 from ..port import Backend, Capabilities, ConnectionLost, Message
 from ..url import Url
 from .coordination import (
@@ -131,7 +132,7 @@ class Section(Backend):
             # All who had something are gone: those were attempts, which have failed.
             with store.transaction() as connection:
                 for slot, number in held:
-                    pid = (at.owners[slot] + 2**63) >> 1 & 0x3FFFFF
+                    pid = pid_of(at.owners[slot] + 2**63)
                     connection.execute(sql.fail, (1, "its process died", pid, 0, number))
             words[REDELIVERED] += len(held)
             for slot, _ in held:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from time import monotonic, monotonic_ns, time
 from typing import Any
 
+from ..._memory.owner import pid_of
 from ..._native import _is_alive
 from ...errors import TooManyLeases
 from ..port import Delivery, Message
@@ -162,7 +163,7 @@ class Taking(Section):
                 following = min(following, until)
                 continue
             why = "the lease was over" if lives else "its process died"
-            self._return(at, slot, number, 0.0, True, why, (owner + 2**63) >> 1 & 0x3FFFFF)
+            self._return(at, slot, number, 0.0, True, why, pid_of(owner + 2**63))
         words[END] = following
 
     def _come_due(self, at: Coordination) -> None:
