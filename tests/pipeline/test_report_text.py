@@ -14,7 +14,7 @@ from stages import kill_on_seven, same
 from conveyor import Pipeline, Report
 from conveyor.pipeline.base.format import duration, short
 from conveyor.pipeline.report.bottleneck import Pressure, bottleneck
-from conveyor.pipeline.report.report import StageReport
+from conveyor.pipeline.report.figures import StageReport
 from conveyor.pipeline.supervise.worker_stats import WorkerStats
 
 SECONDS = 0.01

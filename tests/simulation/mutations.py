@@ -13,8 +13,8 @@ from typing import Any
 from conveyor.pipeline.engine.failure_policy import FailurePolicy
 from conveyor.pipeline.flow.ledger import Ledger
 from conveyor.pipeline.flow.reorder_buffer import ReorderBuffer
-from conveyor.pipeline.operators.inline import TeeNode
 from conveyor.pipeline.operators.node import Node
+from conveyor.pipeline.operators.tee import TeeNode
 from conveyor.pipeline.operators.work import WorkNode
 from conveyor.pipeline.supervise.handle import WorkerHandle
 from conveyor.pipeline.supervise.inbox import Inbox

@@ -223,7 +223,7 @@ class Pipeline(Generic[T]):
         Raises:
             PipelineError: items cannot go there.
         """
-        from .sinks.sinks import check_target
+        from .sinks.make_sink import check_target
 
         check_target(target)
         return self._with(To(self._unique(name or f"to {_name_of_target(target)}"), target))

@@ -26,7 +26,8 @@ from .report.collect import make_report
 from .report.report import Report
 from .report.tally import Tally
 from .report.timeline import Timeline
-from .sinks.sinks import EventSink, Sink
+from .sinks.events import EventSink
+from .sinks.sink import Sink
 from .sources.fingerprint import fingerprint_of
 from .supervise.real_world import RealWorld
 from .supervise.world import World

@@ -14,8 +14,8 @@ from ..base.phase import Phase
 from ..checkpoint.checkpoint import Checkpoint
 from ..graph.stage import Where
 from ..host.deferred_signals import surely
-from ..operators.inline import SinkNode
 from ..operators.node import Node
+from ..operators.sink import SinkNode
 from ..operators.source import SourceNode
 from ..operators.work import WorkNode
 from ..supervise.handle import WorkerHandle

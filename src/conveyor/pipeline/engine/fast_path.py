@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..operators.inline import SinkNode
 from ..operators.node import Node
+from ..operators.sink import SinkNode
 from ..operators.source import SourceNode
 from ..operators.work import WorkNode
 from .pacing import SPIN_SECONDS

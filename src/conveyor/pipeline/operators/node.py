@@ -6,7 +6,10 @@ from typing import Any, TypeAlias
 
 from ..base.failure import Failure
 
-__all__ = ["Node", "Origins"]
+__all__ = ["ROOM", "Node", "Origins"]
+
+ROOM = 4096
+"""What a node that needs no worker takes at once."""
 
 Origins: TypeAlias = "list[Any] | None"
 """For each of some values, what of the source it came of; None: nobody keeps account of that."""

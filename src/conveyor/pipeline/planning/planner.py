@@ -12,10 +12,18 @@ from ...errors import PipelineError
 from ..graph.checks import check_sendable
 from ..graph.graph import Batch, Graph, Merge, Reduce, Split, Step, Tee, To, Unbatch
 from ..graph.stage import Stage
-from ..operators.inline import BatchNode, Join, SinkNode, SplitNode, TeeNode, UnbatchNode
+from ..operators.batch import BatchNode
+from ..operators.join import Join
 from ..operators.node import Node
+from ..operators.sink import SinkNode
+from ..operators.split import SplitNode
+from ..operators.tee import TeeNode
+from ..operators.unbatch import UnbatchNode
 from ..operators.work import WorkNode
-from ..sinks.sinks import EventSink, ReduceSink, Sink, make_sink
+from ..sinks.events import EventSink
+from ..sinks.make_sink import make_sink
+from ..sinks.reduce import ReduceSink
+from ..sinks.sink import Sink
 from ..supervise.engine_context import EngineContext
 from ..supervise.lifecycle import own_links
 from .file_clash import check_files

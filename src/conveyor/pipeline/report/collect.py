@@ -6,9 +6,9 @@ import resource
 from typing import Any
 
 from ..engine.engine import Engine
-from ..operators.inline import TeeNode
 from ..operators.node import Node
 from ..operators.source import SourceNode
+from ..operators.tee import TeeNode
 from ..operators.work import WorkNode
 from ..supervise.worker_stats import WorkerStats
 from ..worker.status_page import step_seconds

@@ -19,7 +19,7 @@ from ..worker.sealed import Sealed
 from ..worker.serve import Job
 from ..worker.status_page import StatusPage
 from ..worker.template import MOST_BYTES, REAP, START, STATUS, Inherited, serve_template, work_as_copy
-from .starters import closed_on_failure, signals_blocked, start_process, surroundings_now
+from .starter import closed_on_failure, signals_blocked, start_process, surroundings_now
 from .worker_process import ChildProcess, ReportedProcess, WorkerProcess
 
 __all__ = ["ForkStarter"]

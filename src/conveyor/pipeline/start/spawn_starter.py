@@ -27,7 +27,7 @@ from ..worker.sealed import Sealed
 from ..worker.serve import Job
 from ..worker.status_page import StatusPage
 from .hidden_module import hidden_module
-from .starters import closed_on_failure, signals_blocked, start_process, surroundings_now
+from .starter import closed_on_failure, signals_blocked, start_process, surroundings_now
 from .worker_process import ChildProcess, ReportedProcess, WorkerProcess
 
 __all__ = ["SpawnStarter"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..._native import Segment
 from ...errors import Empty, PipelineError
 from ...queues.queue import Queue
-from ..start.starters import Starter
+from ..start.starter import Starter
 from ..worker.messages import Unreadable, is_stop
 from ..worker.serve import Job
 from ..worker.status_page import StatusPage

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..graph.stage import Where
 from ..sources.resolve import make_source
 from ..sources.source import Source
-from ..start.starters import Starter, make_starter
+from ..start.make_starter import make_starter
+from ..start.starter import Starter
 from ..worker.serve import Job
 from .handle import WorkerHandle
 from .process_worker import ProcessWorker

@@ -14,7 +14,7 @@ from .death import Moment
 from .simulated_status_page import SimulatedStatusPage
 
 if TYPE_CHECKING:
-    from .simulated_world import SimulatedWorld
+    from .turns import Turns
 
 __all__ = ["Agent"]
 
@@ -47,7 +47,7 @@ class Agent:
 
     def __init__(
         self,
-        world: SimulatedWorld,
+        world: Turns,
         job: Job,
         stage: str,
         is_process: bool,

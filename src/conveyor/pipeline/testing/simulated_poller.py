@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .simulated_world import SimulatedWorld
+    from .turns import Turns
 
 __all__ = ["SimulatedPoller"]
 
@@ -20,7 +20,7 @@ class SimulatedPoller:
         world: whose.
     """
 
-    def __init__(self, world: SimulatedWorld) -> None:
+    def __init__(self, world: Turns) -> None:
         self._world = world
         self._deaths: dict[Any, Any] = {}
         self._quiet: set[Any] = set()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..sources.buffered import BufferedSource
 
 if TYPE_CHECKING:
-    from .simulated_world import SimulatedWorld
+    from .turns import Turns
 
 __all__ = ["SimulatedSource"]
 
@@ -27,7 +27,7 @@ class SimulatedSource(BufferedSource):
 
     def __init__(
         self,
-        world: SimulatedWorld,
+        world: Turns,
         items: Iterable[Any],
         wake: Callable[[], None],
         pause: Callable[[], float],

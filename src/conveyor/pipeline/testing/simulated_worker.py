@@ -14,7 +14,7 @@ from .simulated_status_page import SimulatedStatusPage
 
 if TYPE_CHECKING:
     from ..supervise.poller import Poller
-    from .simulated_world import SimulatedWorld
+    from .turns import Turns
 
 __all__ = ["SimulatedWorker"]
 
@@ -38,7 +38,7 @@ class SimulatedWorker(WorkerHandle):
 
     def __init__(
         self,
-        world: SimulatedWorld,
+        world: Turns,
         stage_port: StagePort,
         job: Job,
         is_process: bool,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .simulated_world import SimulatedWorld
+    from .turns import Turns
 
 __all__ = ["Timer"]
 
@@ -20,7 +20,7 @@ class Timer:
         action: what is done.
     """
 
-    def __init__(self, world: SimulatedWorld, due: float, action: Callable[[], object]) -> None:
+    def __init__(self, world: Turns, due: float, action: Callable[[], object]) -> None:
         self._world = world
         self.due = due
         self._action = action

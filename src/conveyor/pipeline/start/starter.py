@@ -1,4 +1,4 @@
-"""How worker processes are started: as copies of the program by fork, or anew by spawn and by a fork server."""
+"""Starter: starts the worker processes of one run; and what all kinds of it need."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from .worker_process import WorkerProcess
 __all__ = [
     "Starter",
     "closed_on_failure",
-    "make_starter",
     "signals_blocked",
     "start_process",
     "surroundings_now",
@@ -40,7 +39,7 @@ class Starter(Protocol):
         Args:
             job: what it does; one of those that the starter was made for.
             tasks, results: where its items come from, and its results go to.
-            slate: where it writes its figures.
+            status_page: where it writes its figures.
 
         Raises:
             PipelineError: what it is to do cannot be sent to it.
@@ -51,23 +50,6 @@ class Starter(Protocol):
     def close(self) -> None:
         """None will be started any more; those that were are closed before."""
         ...
-
-
-def make_starter(context: BaseContext, jobs: list[Job], stdout_to_stderr: bool) -> Starter:
-    """What starts processes the way of that context.
-
-    Args:
-        context: a context of `multiprocessing`'s.
-        jobs: what the processes may have to do.
-        stdout_to_stderr: what the functions print goes to standard error.
-    """
-    if context.get_start_method() == "fork":
-        from .fork_starter import ForkStarter
-
-        return ForkStarter(context, jobs, stdout_to_stderr)
-    from .spawn_starter import SpawnStarter
-
-    return SpawnStarter(context, stdout_to_stderr)
 
 
 def surroundings_now(stdout_to_stderr: bool) -> Surroundings:

@@ -1,0 +1,85 @@
+"""TeeNode: shows values to a sink, and passes them on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..sinks.sink import Sink
+from ..supervise.engine_context import EngineContext
+from .node import ROOM, Node, Origins
+
+__all__ = ["TeeNode"]
+
+
+class TeeNode(Node):
+    """Shows each value to somebody, and passes it on.
+
+    Args:
+        stage: its name.
+        sink: who sees the values.
+        desk: the engine.
+    """
+
+    def __init__(self, stage: str, sink: Sink, context: EngineContext) -> None:
+        super().__init__(stage)
+        self.sink = sink
+        self._context = context
+        self._unseen: list[Any] = []
+        self._unseen_origins: Origins = None
+        self.spent = 0.0
+        """Seconds in which values were shown, or could not be."""
+        self._full_since = 0.0
+        self._broken = False  # it raised, and is not called again
+
+    def demand(self) -> int:
+        """Whatever there is, unless somebody is slow."""
+        return 0 if self.blocked or self._unseen else ROOM
+
+    def push(self, values: list[Any], origins: Origins) -> None:
+        """Take values."""
+        self.taken += len(values)
+        assert not self._unseen, "it was pushed more than it wants"
+        self._unseen, self._unseen_origins = values, origins
+        self._show()
+
+    def _show(self) -> bool:
+        if self._broken:
+            return False
+        values, origins = self._unseen, self._unseen_origins
+        since = self._full_since or self._context.now()
+        try:
+            count = self.sink.take(values)
+        except Exception as error:
+            self._broken = True
+            error.add_note(f"in stage {self.stage!r}")
+            self._context.fail(error)
+            return False
+        now = self._context.now()
+        self.spent += now - since
+        self._full_since = now if count < len(values) else 0.0
+        self._unseen = values[count:]
+        self._unseen_origins = None if origins is None else origins[count:]
+        self._seen(values[:count], None if origins is None else origins[:count])
+        return count > 0
+
+    def _seen(self, values: list[Any], origins: Origins) -> None:
+        self._emit(values, origins)
+
+    def advance(self, now: float) -> bool:
+        """Show what is left, pass on the rest."""
+        shown = bool(self._unseen) and self._show()
+        return self._pass_on() or shown
+
+    @property
+    def held(self) -> int:
+        """Values that wait."""
+        return super().held + len(self._unseen)
+
+    @property
+    def held_up(self) -> bool:
+        """Whether values wait."""
+        return bool(self._out or self._unseen)
+
+    def deadline(self) -> float | None:
+        """A full queue does not tell when it has room."""
+        return self._context.now() + 0.005 if self._unseen else None
