@@ -101,7 +101,7 @@ if _typing.TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _watch_os_exit()
-_former_modules()
+_former_modules(__name__)
 
 __all__ = [
     "BadMessage",

@@ -72,10 +72,15 @@ class _FormerModule(ModuleType):
         return getattr(import_module(self._now), name)
 
 
-def former_modules() -> None:
-    """Make the package's modules importable by the names that they had."""
-    package = sys.modules[_PACKAGE]
-    for name, (now, names) in _FORMER.items():
-        module = sys.modules[f"{_PACKAGE}.{name}"] = _FormerModule(name, now, names)
-        if "." not in name:
-            setattr(package, name, module)
+def former_modules(package: str) -> None:
+    """Make modules of a package importable by the names that they had; called by the package when it is imported.
+
+    Args:
+        package: its full name.
+    """
+    here = sys.modules[package]
+    for path, (now, names) in _FORMER.items():
+        parent, _, name = f"{_PACKAGE}.{path}".rpartition(".")
+        if parent == package:
+            module = sys.modules[f"{package}.{name}"] = _FormerModule(path, now, names)
+            setattr(here, name, module)

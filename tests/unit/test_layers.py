@@ -25,22 +25,10 @@ PACKAGE = ROOT / "src" / "conveyor"
 CORE = ROOT / "core"
 NATIVE = PACKAGE / "_native"
 # Folders whose files stand on floors of their own.
-MAPPED = (
-    "_memory",
-    "bench",
-    "cli",
-    "codecs",
-    "inspection",
-    "multiprocessing",
-    "queues",
-    "shared",
-    "topics",
-    "transports",
-    "transports/kafka",
-    "transports/nats",
-    "transports/rabbitmq",
-    "transports/redis",
-    "transports/sqlite",
+MAPPED = sorted(
+    str(room.relative_to(PACKAGE))
+    for room in (init.parent for init in PACKAGE.rglob("__init__.py"))
+    if room not in (PACKAGE, PACKAGE / "_pyinstaller") and len(list(room.glob("*.py"))) > 2
 )
 ROW = re.compile(r"#   (?P<names>[\w/]+(?:, [\w/]+)*)(?: \| (?P<outside>\w+(?: \w+)*))?")
 

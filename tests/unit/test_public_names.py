@@ -41,8 +41,8 @@ def test_packages_have_nothing_else_either(name: str) -> None:
 def test_former_modules_are_still_there(name: str) -> None:
     now, names = _FORMER[name]
     former = importlib.import_module(f"conveyor.{name}")
-    if "." not in name:
-        assert getattr(conveyor, name) is former
+    parent, _, last = f"conveyor.{name}".rpartition(".")
+    assert getattr(importlib.import_module(parent), last) is former
     for each in names.split():
         assert getattr(former, each) is getattr(importlib.import_module(f"conveyor.{now}"), each)
         # As pickles of that time have it.

@@ -1,8 +1,23 @@
 """Pipelines: stages of work in supervised workers. No terminal code in here but `progress`: see `conveyor.cli`."""
 
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   testing/
+#   pipeline
+#   pipeline_run
+#   progress/
+#   report/
+#   engine/, planning/
+#   operators/
+#   supervise/
+#   checkpoint/, graph/, start/
+#   flow/, sources/, worker/
+#   base/, host/, sinks/
+
 import typing as _typing
 
 from .._lazy import lazy as _lazily
+from .._public import former_modules as _former_modules
 
 if _typing.TYPE_CHECKING:
     from .base.events import (
@@ -83,3 +98,5 @@ _LAZY = {
 
 if not _typing.TYPE_CHECKING:  # a checker that saw it would accept any name
     __getattr__ = _lazily(__name__, _LAZY)
+
+_former_modules(__name__)

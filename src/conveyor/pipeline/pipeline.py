@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from .._public import public
 from ..errors import PipelineError
 from .graph import checks
 from .graph.graph import Batch, Graph, Merge, Reduce, Split, Step, Tee, To, Unbatch
@@ -27,6 +28,7 @@ T = TypeVar("T")
 _MISSING: Any = object()
 
 
+@public
 class Pipeline(Generic[T]):
     """Items from a source, through functions that run in supervised workers, to wherever they end.
 

@@ -1,1 +1,7 @@
 """What every room of the pipeline shares: failures, events, times and texts."""
+
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   events, retry
+#   failure
+#   clock, format, phase, weight

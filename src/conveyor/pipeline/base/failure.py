@@ -7,6 +7,7 @@ import pickle
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..._public import public
 from ...errors import StageError
 from .format import short
 from .weight import weigh
@@ -17,6 +18,7 @@ __all__ = ["Failure", "InWorker"]
 _LIGHT = 64 * 1024
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Failure:
     """An item that failed in a stage: what `on_error` functions and `results="outcomes"` get."""

@@ -1,1 +1,6 @@
 """What is done for good: from the ends of a pipeline back to the items of its source."""
+
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   checkpoint
+#   store

@@ -1,1 +1,7 @@
 """What the user said: the steps of a pipeline as a value, its checks and its description."""
+
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   describe, options
+#   checks, graph
+#   stage

@@ -1,1 +1,7 @@
 """The nodes of a run: each takes values, and passes on what it makes of them."""
+
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   sink
+#   batch, join, source, split, tee, unbatch, work
+#   node

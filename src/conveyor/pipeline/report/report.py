@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..._public import public
 from .figures import Figures
 
 __all__ = ["Report"]
 
 
+@public
 class Report(Figures):
     """How a run went, or how far it is."""
 

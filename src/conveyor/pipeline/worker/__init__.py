@@ -2,3 +2,10 @@
 
 Imported by every spawned worker, so nothing here imports the engine or anything heavy.
 """
+
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   template
+#   process_main
+#   main_module, serve
+#   failing, functions, messages, sealed, status_page, status_writer, stranded
