@@ -13,5 +13,5 @@ class Phase(IntEnum):
     RUNNING = 0
     DRAINING = 1  # no more input; all that was taken in is finished
     LAST = 2  # what workers have begun is finished
-    HALTED = 3  # nothing moves any more; workers may finish the item in hand if that is soon, and tear down
+    HALTED = 3  # nothing moves any more; workers may finish the current item if that is soon, and tear down
     STOPPED = 4  # workers are killed

@@ -1,4 +1,4 @@
-"""Tracker: which items of the source are dealt with."""
+"""Checkpoint: which items of the source are dealt with."""
 
 from __future__ import annotations
 

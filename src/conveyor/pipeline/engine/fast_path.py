@@ -1,4 +1,4 @@
-"""LoneLane: the short way through a run for an item that comes while nothing else is under way."""
+"""FastPath: the short way through a run for an item that comes while nothing else is under way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run: items that follow each other in a stage's input and travel together."""
+"""Chunk: items that follow each other in a stage's input and travel together."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Chunk:
         self.state: Any = None
         """Where it is, while it misses results: an `ItemState`, kept by the ledger."""
         self.attempts = 0
-        """How often its item was tried and failed; items that are tried again are runs of their own."""
+        """How often its item was tried and failed; items that are tried again are chunks of their own."""
         self.results: list[Any] = []
         """Results so far, in order; `NO_RESULT` and `MultiResult` among them."""
         self.special = False
@@ -72,7 +72,7 @@ class Chunk:
         self.released = 0
         """How many of the results have been handed out."""
         self.weight = weigh(items)
-        """About the bytes that this run holds, results included."""
+        """About the bytes that this chunk holds, results included."""
 
     @property
     def missing(self) -> int:
@@ -99,11 +99,11 @@ class Chunk:
         self.add([NO_RESULT if nothing else verdict], 0, special=nothing)
 
     def item(self, number: int) -> Any:
-        """The item at that place of the input; only while the run still misses results."""
+        """The item at that place of the input; only while the chunk still misses results."""
         return self.items[number - self.start]
 
     def split(self, number: int) -> Chunk:
-        """Cut off the items from place `number` on, which have no results yet, as a run of their own."""
+        """Cut off the items from place `number` on, which have no results yet, as a chunk of their own."""
         at = number - self.start
         assert len(self.results) <= at <= self.count, (self.start, self.count, number)
         rest = Chunk(number, self.items[at:], None if self.origins is None else self.origins[at:])

@@ -1,4 +1,4 @@
-"""Bundle: the origins of a list that a step made of several values."""
+"""Lineage: the origins of a list that a step made of several values."""
 
 from __future__ import annotations
 

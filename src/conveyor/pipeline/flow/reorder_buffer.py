@@ -1,4 +1,4 @@
-"""Window: what a stage has taken in and not handed out yet; puts results into order."""
+"""ReorderBuffer: what a stage has taken in and not handed out yet; puts results into order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["ReorderBuffer"]
 
 
 class ReorderBuffer:
-    """The runs between a stage's input and its output, bounded in items and in bytes.
+    """The chunks between a stage's input and its output, bounded in items and in bytes.
 
     Args:
         ordered: hand results out in the order of the input; else as they come.
@@ -42,7 +42,7 @@ class ReorderBuffer:
 
     @property
     def head(self) -> int:
-        """Where the first run starts that is to be handed out; of use if they are ordered."""
+        """Where the first chunk starts that is to be handed out; of use if they are ordered."""
         return self._next
 
     @property
@@ -51,19 +51,19 @@ class ReorderBuffer:
         return self._items
 
     def add(self, chunk: Chunk) -> None:
-        """Hold a run that was taken from the input."""
+        """Hold a chunk that was taken from the input."""
         self._chunks[chunk.start] = chunk
         self._items += chunk.count
         self.bytes += chunk.weight
 
     def split(self, chunk: Chunk, number: int) -> Chunk:
-        """Cut a run in two before that place of the input; returns the second part."""
+        """Cut a chunk in two before that place of the input; returns the second part."""
         rest = chunk.split(number)
         self._chunks[rest.start] = rest
         return rest
 
     def grown(self, chunk: Chunk, count: int, by: int) -> None:
-        """Note that a run got so many results, and `by` bytes heavier."""
+        """Record `count` new results of a chunk, adding `by` bytes."""
         self.bytes += by
         self.pending += count
         if not self._ordered:
@@ -105,7 +105,7 @@ class ReorderBuffer:
         origins: list[Any] | None = None
         for chunk in ready:
             if chunk.start not in self._chunks:
-                continue  # a run that was touched twice
+                continue  # a chunk that was touched twice
             before = chunk.released
             some, whose = chunk.release()
             self.pending -= chunk.released - before

@@ -1,4 +1,4 @@
-"""StageSpec: what a pipeline says of one stage."""
+"""Stage: what a pipeline says of one stage."""
 
 from __future__ import annotations
 

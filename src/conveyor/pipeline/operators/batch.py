@@ -18,7 +18,7 @@ class BatchNode(Node):
         stage: its name.
         size: values in a list.
         seconds: after the first value a list waits no longer for more; None: for ever.
-        desk: the engine.
+        context: the engine.
     """
 
     def __init__(self, stage: str, size: int, seconds: float | None, context: EngineContext) -> None:

@@ -26,7 +26,7 @@ class SourceNode(Node):
 
     Args:
         source: the source.
-        desk: the engine.
+        context: the engine.
         tracked: give each value its place in the source for an origin.
         skip: whether the value at that place is to be left out.
     """

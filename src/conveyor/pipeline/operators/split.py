@@ -20,7 +20,7 @@ class SplitNode(Node):
         by: of a value, which branch it belongs to.
         branches: their first nodes.
         otherwise: the branch of all other values; None: a value of no branch is an error.
-        desk: the engine.
+        context: the engine.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ class TeeNode(Node):
     Args:
         stage: its name.
         sink: who sees the values.
-        desk: the engine.
+        context: the engine.
     """
 
     def __init__(self, stage: str, sink: Sink, context: EngineContext) -> None:

@@ -30,7 +30,7 @@ class WorkNode(Node):
     """Hands items to workers, and puts what comes back into order.
 
     Args:
-        desk: the engine, as far as it concerns nodes.
+        context: the engine, as far as it concerns nodes.
         specs: what each of its workers does to an item, one after the other. The first says how.
         most: workers at most.
         max_items: items taken and not yet passed on, at most.
@@ -83,7 +83,7 @@ class WorkNode(Node):
         self.gather()
 
     def _put_in(self, chunk: Chunk, first: bool = False) -> None:
-        """Have a run wait for a worker."""
+        """Have a chunk wait for a worker."""
         if not self.keyed:
             self.ledger.wait(chunk, first)
             return
@@ -287,7 +287,7 @@ class WorkNode(Node):
         self._emit(*self.buffer.release())
 
     def come_back(self, chunks: list[Chunk], slot: int | None = None) -> None:
-        """Runs that a worker had and has not begun."""
+        """Chunks that a worker had and has not begun."""
         if slot is not None:
             self.came_back = self.ledger.come_back_to(slot, chunks) or self.came_back
             return
@@ -333,14 +333,14 @@ class WorkNode(Node):
         """Whether an item is of no further use when a worker has begun it, which may write into it."""
         return all(not spec.retries and spec.on_error in ("stop", "skip") for spec in self.specs)
 
-    # -- as the owner of hands ----------------------------------------------------------------------------------
+    # -- for its workers -----------------------------------------------------------------------------------------
 
     def grown(self, chunk: Chunk, count: int, by: int) -> None:
-        """A run got results."""
+        """A chunk got results."""
         self.buffer.grown(chunk, count, by)
 
     def split(self, chunk: Chunk, number: int) -> Chunk:
-        """Cut a run in two."""
+        """Cut a chunk in two."""
         return self.buffer.split(chunk, number)
 
     def fanned_out(self, origin: Any, count: int) -> None:

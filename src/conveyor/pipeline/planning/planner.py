@@ -74,7 +74,7 @@ class Plan:
     """Makes the nodes of a run.
 
     Args:
-        desk: the engine.
+        context: the engine.
         jobs: workers for a stage that does not say how many.
         max_items: items that a stage may hold.
         append: files that exist are added to.

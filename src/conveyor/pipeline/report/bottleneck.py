@@ -49,7 +49,8 @@ def bottleneck(stages: list[StageReport], pressure: Pressure, failed: bool = Fal
         return "Nothing came from the source, so there was nothing to do."
     shares = [(_share(stage, seconds), index, stage) for index, stage in enumerate(stages)]
     share, _, top = max(shares, key=lambda entry: entry[:2])
-    starts = max(map(_start, stages))
+    slowest = max(stages, key=_start)
+    starts = _start(slowest)
     if (
         share < _BUSY
         or seconds < _SHORT_SECONDS
@@ -58,9 +59,11 @@ def bottleneck(stages: list[StageReport], pressure: Pressure, failed: bool = Fal
         if failed:
             return "It ended too early to tell what holds it up."
         if starts > 0.4 * seconds:
+            text = f"Starting workers took {duration(starts)} of the {duration(seconds)}: there is too little work"
             return (
-                f"Starting workers took {duration(starts)} of the {duration(seconds)}: there is too little work for "
-                "processes; threads= costs less to start."
+                f"{text} for processes; threads= costs less to start."
+                if slowest.kind == "processes"
+                else f"{text}."
             )
         if seconds < _SHORT_SECONDS:
             return f"It was too short ({duration(seconds)}) to tell what holds it up."

@@ -1,4 +1,4 @@
-"""Fed: what sources that are read elsewhere than in the engine's thread have in common."""
+"""BufferedSource: what sources that are read elsewhere than in the engine's thread have in common."""
 
 from __future__ import annotations
 

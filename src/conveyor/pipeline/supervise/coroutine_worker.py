@@ -1,4 +1,4 @@
-"""CoroutineHand: a worker that is a coroutine."""
+"""CoroutineWorker: a worker that is a coroutine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CoroutineWorker(WorkerHandle):
         owner: the stage.
         job: what the worker does: one `async def` function.
         loop: where it lives.
-        tell: called, in any thread, with this hand when it has results.
+        tell: called, in any thread, with this handle when it has results.
     """
 
     most_ahead = 2
@@ -148,7 +148,7 @@ class CoroutineWorker(WorkerHandle):
 
     @property
     def token(self) -> WorkerHandle:
-        """This hand."""
+        """This handle."""
         return self
 
     def _send(self, messages: list[Any]) -> None:
@@ -184,7 +184,7 @@ class CoroutineWorker(WorkerHandle):
         return self._killed_at > 0 and not tears_down and self.now() > self._killed_at + _CANCEL_SECONDS
 
     def close(self) -> None:
-        """Wait for the end of a coroutine that is ending; one that was left behind keeps its slate."""
+        """Wait for the end of a coroutine that is ending; one that was left behind keeps its status page."""
         patience = self._killed_at + _CANCEL_SECONDS - self.now() if self._killed_at else None
         if not self._ended.wait(patience if patience is None else max(patience, 0)):
             return

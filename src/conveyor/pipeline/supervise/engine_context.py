@@ -1,4 +1,4 @@
-"""Desk: the engine, as far as it concerns the nodes of a run."""
+"""EngineContext: what the nodes of a run may ask of its engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hand: one worker, as the stage that owns it sees it."""
+"""WorkerHandle: one worker, as its stage sees it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class WorkerHandle(Inbox):
 
     @property
     def works_on(self) -> int:
-        """Where the run starts that it works on; -1: it has none."""
+        """Where the chunk starts that it works on; -1: it has none."""
         return self._chunks[0].start if self._chunks else -1
 
     @property
@@ -63,7 +63,7 @@ class WorkerHandle(Inbox):
         return self.credit - self.outstanding if self.outstanding <= self.credit >> 1 else 0
 
     def give(self, chunk: Chunk) -> None:
-        """Hand a run to the worker."""
+        """Give a chunk to the worker."""
         if not self.outstanding:
             self._since = self.now()
         self._bytes += chunk.weight
@@ -134,7 +134,7 @@ class WorkerHandle(Inbox):
         return now - self._since > patience + 4 * self.outstanding * (self.seconds or 0.0)
 
     def take_back(self) -> list[Chunk]:
-        """Take back what it has not begun: runs, to be given to somebody else."""
+        """Take back what it has not begun: chunks, to be given to somebody else."""
         count = self._recall()
         if self.shutting_down:
             self.shut_down()  # what told it to leave may have been among it

@@ -43,7 +43,7 @@ class Inbox(WorkerTransport):
 
     Args:
         owner: the stage.
-        slate: where the worker writes its figures.
+        status_page: where the worker writes its figures.
     """
 
     most_ahead = _AHEAD_ITEMS
@@ -80,7 +80,7 @@ class Inbox(WorkerTransport):
         self.finished = 0
         """Items that it has done, whatever came of them."""
         self._bytes = 0
-        self._seen = (0, 0)  # items and busy time of the slate, when looked at last
+        self._seen = (0, 0)  # items and busy time of the status page, when looked at last
         self._last: tuple[int, Any] | None = None  # number and item of the last result
         self._part_next = False  # the next message has results of an item of which more follow
         self._spoilt: Unreadable | None = None  # in the place of such results of the item that is worked on

@@ -25,7 +25,7 @@ class Leaving:
     it has done its part, so that nothing is to be done again.
 
     Args:
-        desk: the engine.
+        context: the engine.
         specs: the stage's functions.
         limits: how long they may take.
     """
@@ -40,7 +40,7 @@ class Leaving:
         """The exception that a worker's setup or teardown raised, with a note that names the stage.
 
         Args:
-            hand: the worker.
+            handle: the worker.
             words: what it said: fields of a failure.
             what: `setup` or `teardown`.
         """

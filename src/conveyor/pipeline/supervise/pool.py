@@ -1,4 +1,4 @@
-"""Crew: the workers of one stage: started, watched, replaced, and dismissed."""
+"""WorkerPool: the workers of one stage: started, watched, replaced, and shut down."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["WorkerPool"]
 _REPLACE_SECONDS = 0.05
 _REPLACE_MOST = 5.0
 _SLOWEST = 10
-# The first worker of a forked crew is there so soon, and its first result should not wait for the second's start.
+# The first worker of forked ones is there so soon, and its first result should not wait for the second's start.
 _FIRST_SECONDS = 0.02
 # Once it is there, its results tell soon how long items take, and whether it needs help. Not the first: in a new
 # process, whatever is touched for the first time takes long.
@@ -43,7 +43,7 @@ class WorkerPool:
     """Workers that all do the same.
 
     Args:
-        desk: the engine.
+        context: the engine.
         node: whose items they work on.
         most: workers at most.
     """
@@ -281,7 +281,7 @@ class WorkerPool:
         """A worker could not be set up; it has ended, or does so soon, and another may take its place.
 
         Args:
-            hand: the worker.
+            handle: the worker.
             words: what it said, or what is to be said of it: fields of a failure.
         """
         handle.broken = None
@@ -321,7 +321,7 @@ class WorkerPool:
                 handle.shut_down()
 
     def cut_short(self) -> None:
-        """Nobody wants what else comes of the items in hand."""
+        """Nobody wants what else comes of the items that workers are at."""
         self.limits.cut_short_at = self._context.now()
         for handle in self.handles:
             handle.status_page.tell_unwanted()

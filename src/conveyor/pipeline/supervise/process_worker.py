@@ -1,4 +1,4 @@
-"""ProcessHand: a worker that is a process."""
+"""ProcessWorker: a worker that is a process."""
 
 from __future__ import annotations
 

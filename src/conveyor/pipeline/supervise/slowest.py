@@ -15,10 +15,10 @@ _MOST = 5  # of each worker
 
 
 class Slowest:
-    """Keeps the slowest items of a worker, which tells of those that take longer than what its slate says.
+    """Keeps the slowest items of a worker, which tells of those that take longer than what its status page says.
 
     Args:
-        slate: the worker's.
+        status_page: the worker's.
     """
 
     def __init__(self, status_page: StatusPage) -> None:

@@ -1,4 +1,4 @@
-"""Owner: the stage that a worker belongs to, as far as it concerns the worker."""
+"""StagePort: what a worker handle may ask of its stage."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["StagePort"]
 
 
 class StagePort(Protocol):
-    """The stage that a hand belongs to, as far as it concerns the hand."""
+    """What a worker handle may ask of its stage."""
 
     now: Callable[[], float]
     """The time, by the clock of the run."""
 
     def grown(self, chunk: Chunk, count: int, by: int) -> None:
-        """A run got results."""
+        """A chunk got results."""
         ...
 
     def split(self, chunk: Chunk, number: int) -> Chunk:
-        """Cut a run in two."""
+        """Cut a chunk in two."""
         ...
 
     def come_back(self, chunks: list[Chunk], slot: int | None = None) -> None:

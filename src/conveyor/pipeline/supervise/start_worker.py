@@ -1,4 +1,4 @@
-"""Hiring: how an engine gets its workers, be they processes, threads or coroutines."""
+"""How an engine starts its workers, be they processes, threads or coroutines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Hiring:
     Args:
         context: where processes come from.
         stdout_to_stderr: what the functions print in worker processes goes to standard error.
-        tell: called, in any thread, with a hand that is no process when it has results.
+        tell: called, in any thread, with a handle that is no process when it has results.
         failed: see `Loop`.
     """
 

@@ -1,4 +1,4 @@
-"""Watch: the descriptors that a run waits for, in one place."""
+"""SystemPoller: waits for the descriptors that a run waits for."""
 
 from __future__ import annotations
 

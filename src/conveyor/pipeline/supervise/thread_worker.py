@@ -1,4 +1,4 @@
-"""ThreadHand: a worker that is a thread of this process."""
+"""ThreadWorker: a worker that is a thread of this process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ThreadWorker(WorkerHandle):
     Args:
         owner: the stage.
         job: what the worker does.
-        tell: called, in any thread, with this hand when it has results.
+        tell: called, in any thread, with this handle when it has results.
     """
 
     def __init__(self, stage_port: StagePort, job: Job, tell: Callable[[WorkerHandle], None]) -> None:
@@ -58,7 +58,7 @@ class ThreadWorker(WorkerHandle):
 
     @property
     def token(self) -> WorkerHandle:
-        """This hand."""
+        """This handle."""
         return self
 
     def _send(self, messages: list[Any]) -> None:
@@ -94,7 +94,7 @@ class ThreadWorker(WorkerHandle):
         return self._abandoned or not self._thread.is_alive()
 
     def close(self) -> None:
-        """Wait for the end of a thread that is ending; one that was left behind keeps its slate."""
+        """Wait for the end of a thread that is ending; one that was left behind keeps its status page."""
         if not self._abandoned:
             self._thread.join()
             super().close()

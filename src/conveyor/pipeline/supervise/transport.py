@@ -1,4 +1,4 @@
-"""Life: what workers that are processes, threads and coroutines differ in."""
+"""WorkerTransport: what workers that are processes, threads and coroutines differ in."""
 
 from __future__ import annotations
 

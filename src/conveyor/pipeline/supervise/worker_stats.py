@@ -1,4 +1,4 @@
-"""WorkerAccount: what one worker did, from its start to its end."""
+"""WorkerStats: what one worker did, from its start to its end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WorkerAccount = WorkerStats
 
 
 def stats_of(handle: WorkerHandle, memory: int, end: str = "", gone: bool = True) -> WorkerStats:
-    """What the hand's slate says."""
+    """What the worker's status page says."""
     status_page = handle.status_page
     now = handle.now()
     return WorkerStats(

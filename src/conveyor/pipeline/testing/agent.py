@@ -41,7 +41,7 @@ class Agent:
         job: what it does.
         stage: the name of its stage, for the fate.
         is_process: what goes in and out is pickled, and it has its own copies of the functions.
-        slate: where its figures are read.
+        status_page: where its figures are read.
         tell: called when it has results and had none; None: the poller looks for itself.
     """
 
@@ -112,7 +112,7 @@ class Agent:
         self.note(lambda: self._status_page.note_link(position))
 
     def note_attempt(self, number: int) -> None:
-        """Say how often it has begun the item in hand."""
+        """Say how often it has begun the current item."""
         self.note(lambda: self._status_page.note_attempt(number))
 
     def meter(self) -> Agent:
@@ -122,11 +122,11 @@ class Agent:
 
     @property
     def unwanted(self) -> bool:
-        """Whether nobody wants what else comes of the item in hand: known when that comes, see `_say_it`."""
+        """Whether nobody wants what else comes of the current item: known when that comes, see `_say_it`."""
         return False
 
     def idle(self) -> None:
-        """No item is in hand."""
+        """There is no current item."""
         self.note(self._status_page.idle)
 
     def begin(self) -> None:
@@ -135,12 +135,12 @@ class Agent:
         self.note(self._status_page.begin)
 
     def pause(self) -> None:
-        """The item in hand is put aside."""
+        """The current item is put aside."""
         self._spend()
         self.note(self._status_page.pause)
 
     def lap(self) -> int:
-        """The item in hand is done."""
+        """The current item is done."""
         began, ended = self._began, self.time
         self._began = ended
         self.note(lambda: self._status_page.end_item(began, ended))

@@ -1,4 +1,4 @@
-"""SimulatedSlate: the figures of a simulated worker, in virtual time."""
+"""SimulatedStatusPage: the figures of a simulated worker, in virtual time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NANO = 1_000_000_000
 
 
 class SimulatedStatusPage(StatusPage):
-    """A slate without shared memory.
+    """A status page without shared memory.
 
     Args:
         now: the time.
@@ -31,7 +31,7 @@ class SimulatedStatusPage(StatusPage):
 
     @property
     def since(self) -> float:
-        """When the item in hand was begun; 0: none is."""
+        """When the current item was begun; 0: none is."""
         return self._since
 
     @property
@@ -76,7 +76,7 @@ class SimulatedStatusPage(StatusPage):
 
     @property
     def unwanted(self) -> bool:
-        """Whether nobody wants what else comes of the item in hand."""
+        """Whether nobody wants what else comes of the current item."""
         return self._is_unwanted
 
     def tell_above(self, nanoseconds: int) -> None:
@@ -120,11 +120,11 @@ class SimulatedStatusPage(StatusPage):
         self._position = position
 
     def note_attempt(self, number: int) -> None:
-        """Say how often it has begun the item in hand."""
+        """Say how often it has begun the current item."""
         self._attempt = (self._items, number)
 
     def idle(self) -> None:
-        """No item is in hand."""
+        """There is no current item."""
         self._since = 0.0
 
     def begin(self) -> None:
@@ -134,13 +134,13 @@ class SimulatedStatusPage(StatusPage):
         self._since = self._last = now
 
     def pause(self) -> None:
-        """The item in hand is put aside, until `begin`."""
+        """The current item is put aside, until `begin`."""
         now = self._now()
         self._busy += int((now - self._last) * _NANO)
         self._since, self._last = 0.0, now
 
     def end_item(self, began: float, ended: float) -> None:
-        """The item in hand is done, and the next is begun."""
+        """The current item is done, and the next is begun."""
         took = max(int((ended - began) * _NANO), 0)
         self._since = self._last = self._now()
         self._busy += took

@@ -1,4 +1,4 @@
-"""Chain: the functions that one worker applies to each item, one after the other."""
+"""FunctionChain: the functions that one worker applies to each item, one after the other."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class FunctionChain:
         self._clock_now = clock.now
         self._part_size = part_size
         self.has_sent = False
-        """Whether results of the item in hand, or the last, have been sent before its end."""
+        """Whether results of the current item, or the last, have been sent before its end."""
         self._results: list[Any] = []
         self._weight = 0
         self._now = self._part_due = 0.0

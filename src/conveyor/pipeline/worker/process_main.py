@@ -49,7 +49,7 @@ def work(
         get_job: returns the job, or raises `Stranded`.
         surroundings: what to know of the program.
         tasks, results: where items come from, and results go to.
-        slate: where to write figures.
+        status_page: where to write figures.
     """
     _redirect(surroundings)
     status_page.catch_crashes()
@@ -97,7 +97,7 @@ def work_anew(
         job: what to do; its functions are imported here.
         main: the program's main module, of which functions and items may be.
         stderr: standard error, if what was written there until now has been kept back; else None.
-        surroundings, tasks, results, slate: as for `work`.
+        surroundings, tasks, results, status_page: as for `work`.
     """
     status_page.arrive()
     if stderr is not None:

@@ -85,7 +85,7 @@ def serve(
         job: what to do.
         tasks: where items come from.
         put: takes results and other messages.
-        slate: where to write what is done when, and which of several functions is at work, also for the case of death.
+        status_page: where to write what is done when, and which of several functions is at work; it outlives a death.
         here: the engine is in this process.
     """
     worker = Worker(job, put, status_page, here)
@@ -100,7 +100,7 @@ class Worker:
     """What a worker does, from its setup to its last word. All that it says goes to `put`, in order.
 
     Args:
-        job, put, slate, here: see `serve`.
+        job, put, status_page, here: see `serve`.
         clock: the time, and what pauses are made with.
         part_size: results of one item that are sent at a time.
     """

@@ -1,4 +1,4 @@
-"""Slate: a bit of memory that a worker writes on, and that its engine reads, also when the worker is dead."""
+"""StatusPage: a bit of memory that a worker writes on, and that its engine reads, also when the worker is dead."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class StatusPage:
 
     def __init__(self, fd: int | None = None) -> None:
         if fd is None:
-            fd = os.memfd_create("conveyor-slate", os.MFD_CLOEXEC)
+            fd = os.memfd_create("conveyor-status", os.MFD_CLOEXEC)
             os.ftruncate(fd, _NOTE)
         self._fd = fd
         self._map = mmap.mmap(fd, _NOTE)
@@ -72,7 +72,7 @@ class StatusPage:
 
     @property
     def since(self) -> float:
-        """When the item in hand was begun, by `time.monotonic`; 0: none is."""
+        """When the current item was begun, by `time.monotonic`; 0: none is."""
         return self._words[_SINCE] * 1e-9
 
     @property
@@ -110,7 +110,7 @@ class StatusPage:
         return max(number, 1) if before == finished else 1
 
     def note_attempt(self, number: int) -> None:
-        """In the worker: say how often it has begun the item in hand."""
+        """In the worker: say how often it has begun the current item."""
         self._words[_ATTEMPT] = self._words[_ITEMS] * _ATTEMPTS + min(number, _ATTEMPTS - 1)
 
     def arrive(self) -> None:
@@ -150,7 +150,7 @@ class StatusPage:
 
     @property
     def unwanted(self) -> bool:
-        """In the worker: whether nobody wants what else comes of the item in hand."""
+        """In the worker: whether nobody wants what else comes of the current item."""
         return self._words[_UNWANTED] != 0
 
     def histogram(self) -> list[int]:

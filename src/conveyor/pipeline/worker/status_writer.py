@@ -11,7 +11,7 @@ class LapCounter(Protocol):
     """Counts items and the time that they take; see `Meter`."""
 
     def idle(self) -> None:
-        """No item is in hand."""
+        """There is no current item."""
         ...
 
     def begin(self) -> None:
@@ -19,11 +19,11 @@ class LapCounter(Protocol):
         ...
 
     def pause(self) -> None:
-        """The item in hand is put aside, until `begin`."""
+        """The current item is put aside, until `begin`."""
         ...
 
     def lap(self) -> int:
-        """The item in hand is done; returns the nanoseconds that it took if that is worth telling, else 0."""
+        """The current item is done; returns the nanoseconds that it took if that is worth telling, else 0."""
         ...
 
 
@@ -43,7 +43,7 @@ class StatusWriter(Protocol):
         ...
 
     def note_attempt(self, number: int) -> None:
-        """Say how often it has begun the item in hand, if it tries items again by itself."""
+        """Say how often it has begun the current item, if it tries items again by itself."""
         ...
 
     def meter(self) -> LapCounter:
@@ -52,5 +52,5 @@ class StatusWriter(Protocol):
 
     @property
     def unwanted(self) -> bool:
-        """Whether nobody wants what else comes of the item in hand."""
+        """Whether nobody wants what else comes of the current item."""
         ...

@@ -194,7 +194,7 @@ def work_as_copy(place: int, sealed: Sealed[tuple[Queue[object], Queue[object], 
 
     Args:
         place: which of the template's jobs it does.
-        sealed: its tasks, its results, and its slate.
+        sealed: its tasks, its results, and its status page.
     """
     assert _this is not None
     _this.become_worker()
