@@ -1,5 +1,11 @@
 """The queues that are measured side by side, one adapter a file; the order is that of the tables."""
 
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   conveyor_allocate
+#   cloudtoid, conveyor, dejaq, faster_fifo, py_sharedmemory, standard_library, zeromq
+#   base
+
 from __future__ import annotations
 
 from conveyor.bench.rivals.base import Channel, Receiver, Rival, Sender, Shape, Tally
