@@ -126,15 +126,33 @@ class Belongings:
         ]
 
 
+# The queues, by their files, that have lived through a fork.
+_settled: set[int] = set()
+
+
+def _queues(belongings: Belongings) -> set[int]:
+    return {
+        os.fstat(int(number)).st_ino
+        for number, what in belongings.descriptors.items()
+        if what.startswith("/memfd:conveyor")
+    }
+
+
 def _settle(before: Belongings) -> Belongings:
-    """A queue that lives already gets its second descriptor at the first fork, which may be a test's: fork before."""
-    if not any(what.startswith("/memfd:conveyor") for what in before.descriptors.values()):
+    """A queue that lives already gets its second descriptor at the first fork, which may be a test's: fork before.
+
+    Once for each: the fork of a large process takes longer than most tests.
+    """
+    if _queues(before) <= _settled:
         return before
     child = os.fork()
     if child == 0:
         os._exit(0)
     os.waitpid(child, 0)
-    return Belongings()
+    settled = Belongings()
+    _settled.clear()
+    _settled.update(_queues(settled))
+    return settled
 
 
 @pytest.fixture(autouse=True)
