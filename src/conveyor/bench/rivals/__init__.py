@@ -2,8 +2,9 @@
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
-#   conveyor_allocate
-#   cloudtoid, conveyor, dejaq, faster_fifo, py_sharedmemory, standard_library, zeromq
+#   conveyor_allocate, faster_fifo
+#   conveyor
+#   cloudtoid, dejaq, py_sharedmemory, standard_library, zeromq
 #   base
 
 from __future__ import annotations
