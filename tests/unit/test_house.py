@@ -10,6 +10,7 @@ import ast
 import os
 import pkgutil
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -461,3 +462,10 @@ class TestNamedPlaces:
     def test_there_are_some(self) -> None:
         assert self.SYNC_POINTS
         assert self.KILL_POINTS
+
+    def test_a_mutation_of_the_core_finds_its_place(self) -> None:
+        """They name it by its text, and are tried by `make model-mutations` alone, all but a few."""
+        mutations = runpy.run_path(str(CORE / "tests" / "model" / "mutations.py"))["MUTATIONS"]
+        assert len(mutations) > 20
+        found = {each.name: (ROOT / each.file).read_text().count(each.old) for each in mutations}
+        assert {name: times for name, times in found.items() if times != 1} == {}

@@ -81,8 +81,8 @@ MUTATIONS = [
     Mutation(
         "taken-from-the-living",
         "core/src/base/lock.cpp",
-        "if (!is_alive(seen & ~contended)) {",
-        "{",
+        "    return is_alive(seen & ~contended) ? Locked::busy : inherit(seen, me, after_exit);",
+        "    return inherit(seen, me, after_exit);",
         "the lock",
     ),
     Mutation(
