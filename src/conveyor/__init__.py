@@ -67,7 +67,7 @@ from .errors import (
     TooManyLeases,
     VersionMismatch,
     WorkerLost,
-    WorkersLost,
+    WorkerPoolBroken,
     WorkerTimeout,
     WrongKey,
     WrongKind,
@@ -79,6 +79,7 @@ from .queues.simple_queue import SimpleQueue
 
 if _typing.TYPE_CHECKING:
     from ._install import install, installed, uninstall
+    from .errors import WorkersLost as WorkersLost
     from .pipeline import Failure, Pipeline, Report, read_lines
     from .queues.dead_letter import DeadLetter
     from .queues.pipe import Pipe
@@ -153,8 +154,8 @@ __all__ = [
     "TopicStatistics",
     "VersionMismatch",
     "WorkerLost",
+    "WorkerPoolBroken",
     "WorkerTimeout",
-    "WorkersLost",
     "WrongKey",
     "WrongKind",
     "__version__",
@@ -191,6 +192,7 @@ _LAZY = {
     "Subscription": "topics.subscription",
     "Topic": "topics.topic",
     "TopicStatistics": "topics.statistics",
+    "WorkersLost": "errors",  # WorkerPoolBroken's former name
     "connect": "transports",
     "install": "_install",
     "installed": "_install",

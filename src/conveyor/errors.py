@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import signal as signals
 import sys
+import warnings
 from queue import Empty, Full
+from typing import TYPE_CHECKING
 
 if sys.version_info >= (3, 13):
     from queue import ShutDown
@@ -44,8 +46,8 @@ __all__ = [
     "TooManyLeases",
     "VersionMismatch",
     "WorkerLost",
+    "WorkerPoolBroken",
     "WorkerTimeout",
-    "WorkersLost",
     "WrongKey",
     "WrongKind",
 ]
@@ -161,7 +163,7 @@ class ProducerLost(ConveyorError):
         items: how many items it had put, or events published, since it entered `producing()`.
         others: how many more producers were lost.
         host: the machine that it ran on, of a queue on a broker or in a file; empty: this one. What it has put is then
-            `items` at least: as many as it had told of.
+            `items` at least: as many as it had reported.
     """
 
     def __init__(
@@ -226,9 +228,25 @@ class WorkerLost(ConveyorError):
         return str(self.args[0])
 
 
-class WorkersLost(ConveyorError):
+class WorkerPoolBroken(ConveyorError):
     """Workers die one after another and none finishes an item, or none can be started: the run gave up."""
 
 
 class TooManyFailures(ConveyorError):
     """More items failed than the run's `max_failures`; the last failure is the cause."""
+
+
+if TYPE_CHECKING:
+    WorkersLost = WorkerPoolBroken
+else:
+
+    def __getattr__(name: str) -> type[ConveyorError]:
+        if name != "WorkersLost":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        through_package = sys._getframe(1).f_globals.get("__name__") == "conveyor._lazy"
+        warnings.warn(
+            "conveyor.WorkersLost is WorkerPoolBroken now; the former name will go",
+            DeprecationWarning,
+            stacklevel=3 if through_package else 2,
+        )
+        return WorkerPoolBroken

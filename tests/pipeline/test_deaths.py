@@ -24,7 +24,7 @@ from stages import (
 )
 from waiting import is_gone, wait_until
 
-from conveyor import Pipeline, WorkersLost
+from conveyor import Pipeline, WorkerPoolBroken
 from conveyor.pipeline import CrashLoop, Failure, PipelineRun, WorkerDied, describe_exit
 from conveyor.pipeline.supervise.exit_cause import LikelyCause
 
@@ -187,7 +187,7 @@ class TestCrashLoops:
             crash_limit=4,
         )
         told: list[CrashLoop] = []
-        with pytest.raises(WorkersLost, match=r"4 workers of stage 'always_dies' died .* SIGKILL"):
+        with pytest.raises(WorkerPoolBroken, match=r"4 workers of stage 'always_dies' died .* SIGKILL"):
             told += [event for event in running.events() if isinstance(event, CrashLoop)]
         report = running.report()
         assert report.stages[1].deaths == 4

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from conveyor.cli.run import explain
-from conveyor.errors import WorkerLost, WorkersLost
+from conveyor.errors import WorkerLost, WorkerPoolBroken
 
 HERE = Path(__file__).parent
 COMMAND = [sys.executable, "-m", "conveyor", "run"]
@@ -87,7 +87,7 @@ class TestEndings:
     @pytest.mark.parametrize(
         ("error", "code"),
         [
-            (WorkersLost("10 workers died"), 6),
+            (WorkerPoolBroken("10 workers died"), 6),
             (WorkerLost("killed", 7, -9), 1),
             (KeyError("k"), 1),
             (KeyboardInterrupt(), 130),
@@ -99,7 +99,7 @@ class TestEndings:
         said = capsys.readouterr().err
         assert ("Traceback" in said or "KeyError" in said) == isinstance(error, KeyError)
         assert said.startswith("conveyor run: stopped by Worker") == isinstance(
-            error, (WorkersLost, WorkerLost)
+            error, (WorkerPoolBroken, WorkerLost)
         )
 
     @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ class TestMainModules:
         assert code == 1
         module = Path(name).parts[0].removesuffix(".py")
         last = [line for line in err.splitlines() if line.startswith("conveyor.errors.")][-1]
-        assert last.startswith("conveyor.errors.WorkersLost: no worker process")
+        assert last.startswith("conveyor.errors.WorkerPoolBroken: no worker process")
         assert last.endswith(
             f"{here / Path(name).parts[0]} hides the standard library's module {module!r}: rename it"
         )

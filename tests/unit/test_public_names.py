@@ -55,3 +55,16 @@ def test_classes_say_that_they_are_of_the_package() -> None:
     classes = [cls for name in conveyor.__all__ if isinstance(cls := getattr(conveyor, name), type)]
     assert not [cls for cls in classes if cls.__module__.startswith(own)]
     assert all(pickle.loads(pickle.dumps(cls)) is cls for cls in classes)
+
+
+def test_the_error_of_a_broken_pool_has_its_former_name_too() -> None:
+    with pytest.warns(DeprecationWarning, match="WorkerPoolBroken") as told:
+        from conveyor.errors import WorkersLost
+    assert WorkersLost is conveyor.WorkerPoolBroken
+    assert told[0].filename == __file__
+    vars(conveyor).pop("WorkersLost", None)  # else it was asked for before
+    with pytest.warns(DeprecationWarning, match="former name") as told:
+        assert conveyor.WorkersLost is WorkersLost
+    assert told[0].filename == __file__
+    with pytest.warns(DeprecationWarning, match="former name"):
+        assert pickle.loads(b"cconveyor.errors\nWorkersLost\n.") is WorkersLost

@@ -9,7 +9,7 @@ from contextlib import closing
 from types import FrameType
 from typing import Literal
 
-from ..errors import WorkersLost
+from ..errors import WorkerPoolBroken
 from ..pipeline import (
     CrashLoop,
     Event,
@@ -148,7 +148,7 @@ class MapRun:
                 if failed.reader_left:
                     return None
                 self._verdict = f"cannot write the results: {failed}"
-            except WorkersLost as error:
+            except WorkerPoolBroken as error:
                 self._verdict = self._verdict or str(error)
                 return ExitCode.WORKER_LOST
             except OSError as error:  # of the input; any other has been named above
@@ -190,7 +190,7 @@ class MapRun:
         if isinstance(event, ItemFailed):
             failure = event.failure
             if failure.kind == "WorkerLost":
-                return  # told of with the worker's death
+                return  # reported with the worker's death
             say(f"conveyor map: item {failure.number + 1:,} {self._name(failure.item)}: {failure}")
             if self._tracebacks and failure.traceback:
                 say(failure.traceback.rstrip())

@@ -134,19 +134,19 @@ def _stdout_for_the_report() -> Generator[None]:
 
 def explain(error: BaseException) -> int:
     """Say on standard error what ended the run; returns the exit code."""
-    from ..errors import ItemTimeout, TooManyFailures, WorkerLost, WorkersLost
+    from ..errors import ItemTimeout, TooManyFailures, WorkerLost, WorkerPoolBroken
 
     if isinstance(error, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     if isinstance(error, SystemExit):
         return ExitCode.TERMINATED
-    own = isinstance(error, (ItemTimeout, TooManyFailures, WorkerLost, WorkersLost))
+    own = isinstance(error, (ItemTimeout, TooManyFailures, WorkerLost, WorkerPoolBroken))
     if not own:
         print(_traceback(error), file=sys.stderr)
     notes = "; ".join(getattr(error, "__notes__", ()))
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     print(f"conveyor run: stopped by {text}" + (f" ({notes})" if notes else ""), file=sys.stderr)
-    return ExitCode.WORKER_LOST if isinstance(error, WorkersLost) else ExitCode.WORK_FAILED
+    return ExitCode.WORKER_LOST if isinstance(error, WorkerPoolBroken) else ExitCode.WORK_FAILED
 
 
 def _traceback(error: BaseException) -> str:

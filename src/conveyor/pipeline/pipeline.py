@@ -286,7 +286,7 @@ class Pipeline(Generic[T]):
             PipelineError: the pipeline cannot run as it is described.
             BaseException: what the source, the sink, or a function raised, of its own type; its notes name
                 stage, item and worker, and its cause has the worker's traceback. `error.report` is the report so far.
-            WorkerLost, ItemTimeout, TooManyFailures, WorkersLost: as their names say.
+            WorkerLost, ItemTimeout, TooManyFailures, WorkerPoolBroken: as their names say.
             KeyboardInterrupt: Ctrl-C was pressed twice.
         """
         from .pipeline_run import PipelineRun

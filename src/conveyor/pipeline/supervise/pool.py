@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from ...errors import ItemTimeout, WorkerLost, WorkersLost
+from ...errors import ItemTimeout, WorkerLost, WorkerPoolBroken
 from ..base.events import CrashLoop, FewerWorkers, WorkerDied
 from ..host.deferred_signals import deferred_signals
 from ..worker.messages import STRANDED
@@ -116,7 +116,7 @@ class WorkerPool:
                 self.handles.append(handle)
         except OSError as error:  # no memory, or no more processes allowed
             if not self.handles:
-                self._context.fail(WorkersLost(f"no worker process could be started: {error}"))
+                self._context.fail(WorkerPoolBroken(f"no worker process could be started: {error}"))
                 return False
             self.size = self.most = len(self.handles)
             self._context.tell(FewerWorkers(self.size, error))
@@ -262,7 +262,7 @@ class WorkerPool:
         if self.deaths_in_a_row >= self.crash_limit:
             self._context.tell(CrashLoop(self.deaths_in_a_row, death))
             self._context.fail(
-                WorkersLost(
+                WorkerPoolBroken(
                     f"{self.deaths_in_a_row} workers of stage {death.stage!r} died one after another and none "
                     f"finished an item; the last {death.fate}"
                 )

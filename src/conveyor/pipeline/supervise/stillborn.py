@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...errors import PipelineError, WorkersLost
+from ...errors import PipelineError, WorkerPoolBroken
 from ..base.failure import InWorker
 from ..start.hidden_module import hidden_module
 from .handle import WorkerHandle
@@ -31,7 +31,7 @@ def error_at_start(handle: WorkerHandle, stage: str) -> Exception | None:
     text = f"no worker process of stage {stage!r} can be started: it ended "
     text += "" if code is None else f"with status {code} "
     text += "before it ran any code of conveyor's" + (f": {last}" if last else "; see standard error")
-    error = WorkersLost(text + (hidden_module(words) if words else ""))
+    error = WorkerPoolBroken(text + (hidden_module(words) if words else ""))
     if words:
         error.__cause__ = InWorker(words)
     return error
