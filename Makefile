@@ -130,7 +130,7 @@ define core_tests
 endef
 
 test-native: $(VENV)/.base
-	$(call core_tests,core,RelWithDebInfo,,)
+	$(call core_tests,core,Release,,)
 
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 TSAN := -fsanitize=thread -fno-omit-frame-pointer

@@ -5,12 +5,6 @@
 #include "conveyor/store/store.hpp"
 
 namespace conveyor {
-namespace {
-
-constexpr std::uint64_t heap_start = (sizeof(StoreHeader) + 15) / 16 * 16;
-constexpr std::uint64_t system_page = 4096;
-
-}  // namespace
 
 void Store::walk_ring(std::uint64_t block, std::uint64_t first, std::uint64_t count,
                       std::vector<Extent>& blocks) const {

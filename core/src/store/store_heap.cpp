@@ -9,10 +9,8 @@
 namespace conveyor {
 namespace {
 
-constexpr std::uint64_t system_page = 4096;
 // From this size on a free block's memory goes back to the system.
 constexpr std::uint64_t large_block = 64 * 1024;
-constexpr std::uint64_t heap_start = (sizeof(StoreHeader) + 15) / 16 * 16;
 constexpr std::uint64_t least_ahead = 64 * 1024, most_ahead = 4 << 20;
 // How many blobs one step of emptying the trash frees: each takes two words of the journal, or four with a key.
 constexpr std::uint64_t step = 40;

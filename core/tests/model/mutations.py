@@ -182,6 +182,17 @@ MUTATIONS = [
 ]
 
 
+def folders_of(root: Path, out: Path) -> list[Path]:
+    """For each folder of the core a file that takes in all of its files: they are compiled as one, as in CMake."""
+    made: list[Path] = []
+    for folder in sorted((root / "core/src").iterdir()):
+        together = out / f"{folder.name}.cpp"
+        names = [path for path in sorted(folder.glob("*.cpp")) if path.name not in REPLACED]
+        together.write_text("".join(f'#include "{path}"\n' for path in names), encoding="utf-8")
+        made.append(together)
+    return made
+
+
 def build(root: Path, out: Path) -> Path:
     """The checker on the core under `root`; only what is not there yet is compiled."""
     flags = [
@@ -193,11 +204,10 @@ def build(root: Path, out: Path) -> Path:
     ]
     compiler = os.environ.get("CXX", "g++")
     programs = [ROOT / MODEL / "test_model.cpp", ROOT / MODEL / "test_model_topic.cpp"]
-    sources = [*sorted((root / "core/src").rglob("*.cpp")), *programs]
+    sources = [*folders_of(root, out), *programs]
     jobs = [
         [compiler, *flags, "-fsanitize=thread", "-c", str(source), "-o", str(out / f"{source.stem}.o")]
         for source in sources
-        if source.name not in REPLACED
     ]
     for source in (ROOT / MODEL / "world.cpp", ROOT / MODEL / "seam.cpp", ROOT / "core/tests/main.cpp"):
         jobs.append([compiler, *flags, "-c", str(source), "-o", str(out / f"{source.stem}.o")])
@@ -228,7 +238,7 @@ def verdict(mutation: Mutation, folder: Path, sound: Path) -> str:
     broken.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
     if broken.suffix == ".cpp":  # then the rest is as it was
         for each in sound.parent.glob("*.o"):
-            if each.stem != broken.stem:
+            if each.stem != broken.parent.name:
                 shutil.copy2(each, out / each.name)
     else:
         for name in ("world.o", "seam.o", "main.o"):

@@ -82,6 +82,10 @@ struct alignas(64) StoreHeader {
 };
 static_assert(sizeof(StoreHeader) == 3 * 64 + 22 * 64 + claim_capacity * 32 + journal_capacity * 16);
 
+// Where the heap begins; and the unit in which its memory goes back to the system.
+inline constexpr std::uint64_t heap_start = (sizeof(StoreHeader) + 15) / 16 * 16;
+inline constexpr std::uint64_t system_page = 4096;
+
 // In front of each block that is in use: how many bytes follow that mean something, and what they are. In a
 // free one the offset of the next.
 struct BlockHead {

@@ -11,7 +11,7 @@ namespace conveyor::python {
 namespace {
 
 // Copying this takes longer than letting others run meanwhile.
-constexpr std::size_t copy_with_gil = 16 * 1024;
+constexpr std::size_t unpack_with_gil = 16 * 1024;
 
 struct Index {
   PayloadHead head;
@@ -96,7 +96,7 @@ class PayloadReader {
       if (copy.is_valid() && PyByteArray_Resize(copy.ptr(), static_cast<Py_ssize_t>(place.size)) == 0) {
         char* const to = PyByteArray_AS_STRING(copy.ptr());
         const std::byte* const from = (inside ? taken_.data : stream_.run_data(taken_.runs[place.run])) + place.offset;
-        if (place.size <= copy_with_gil) {
+        if (place.size <= unpack_with_gil) {
           copy_bytes(to, from, place.size);
         } else {
           const WithoutGil released;

@@ -12,7 +12,7 @@ constexpr std::uint64_t align(std::uint64_t size, std::uint64_t to) { return (si
 // The largest that items need: a vector register, and Arrow's recommendation.
 constexpr std::uint64_t buffer_alignment = 64;
 // Releasing the GIL costs as much as copying this.
-constexpr std::uint64_t copy_with_gil = 8 * 1024;
+constexpr std::uint64_t place_with_gil = 8 * 1024;
 
 }  // namespace
 
@@ -114,7 +114,7 @@ bool PayloadWriter::fill(int& error) {
       }
       return 0;
     };
-    if (run_size_ <= copy_with_gil) {
+    if (run_size_ <= place_with_gil) {
       error = fill_run();
     } else {
       const WithoutGil released;

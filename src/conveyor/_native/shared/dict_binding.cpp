@@ -105,7 +105,7 @@ nb::object erase(Table& self, nb::handle key) {
   return done.is_valid() || PyErr_Occurred() != nullptr ? done : no_key(key);
 }
 
-nb::object pop(Table& self, nb::handle key, nb::handle instead) {
+nb::object pop_key(Table& self, nb::handle key, nb::handle instead) {
   nb::object found = remove(self, key, true);
   if (found.is_valid() || PyErr_Occurred() != nullptr) return found;
   return instead.is_valid() ? nb::borrow(instead) : no_key(key);
@@ -302,7 +302,7 @@ void bind_shared_dict(nb::module_& module) {
       .slot(Py_sq_contains, contains_slot)
       .def("get", function<&get>, {"key"_p, "default"_p = nb::none()}, docs::DictTable_get)
       .def("setdefault", function<&set_default>, {"key"_p, "default"_p = nb::none()}, docs::DictTable_setdefault)
-      .def("pop", function<&pop>, {"key"_p, "default"_p.optional()}, docs::DictTable_pop)
+      .def("pop", function<&pop_key>, {"key"_p, "default"_p.optional()}, docs::DictTable_pop)
       .def("popitem", function<&pop_item>, {}, docs::DictTable_popitem)
       .def("clear", function<&clear>, {}, docs::DictTable_clear)
       .def("_snapshot", function<&snapshot_of>, {"keys"_p, "values"_p})

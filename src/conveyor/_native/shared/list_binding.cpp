@@ -62,7 +62,7 @@ nb::object copy_range(Sequence& self, const ListStore::Range& range, std::uint64
   return made;
 }
 
-nb::object get(Sequence& self, nb::handle index) {
+nb::object get_at(Sequence& self, nb::handle index) {
   if (PySlice_Check(index.ptr()) != 0) {
     ListStore::Range range;
     std::uint64_t version;
@@ -106,7 +106,7 @@ nb::object replace(Sequence& self, const ListStore::Range& range, nb::handle ite
   return status == StoreStatus::ok ? nb::none() : failed(self, status, size);
 }
 
-nb::object set(Sequence& self, nb::handle index, nb::handle value) {
+nb::object set_at(Sequence& self, nb::handle index, nb::handle value) {
   if (PySlice_Check(index.ptr()) != 0) {
     ListStore::Range range;
     return parse_range(index, range) ? replace(self, range, value) : nb::object();
@@ -120,7 +120,7 @@ nb::object set(Sequence& self, nb::handle index, nb::handle value) {
   return status == StoreStatus::ok ? nb::none() : failed(self, status, encoded.bytes.size);
 }
 
-nb::object erase(Sequence& self, nb::handle index) {
+nb::object erase_at(Sequence& self, nb::handle index) {
   StoreStatus status;
   if (PySlice_Check(index.ptr()) != 0) {
     ListStore::Range range;
@@ -143,7 +143,7 @@ nb::object insert(Sequence& self, std::int64_t at, nb::handle value) {
   return status == StoreStatus::ok ? nb::none() : failed(self, status, encoded.bytes.size);
 }
 
-nb::object pop(Sequence& self, nb::handle index) {
+nb::object pop_at(Sequence& self, nb::handle index) {
   std::int64_t at;
   if (!parse_index(index, at)) return {};
   Copy copy;
@@ -175,7 +175,7 @@ nb::object told(Sequence& self, StoreStatus status) {
 PyObject* item_slot(PyObject* object, Py_ssize_t at) {
   return run_slot<PyObject*>(nullptr, [&] {
     Sequence* const self = value_in<Sequence>(object);
-    return self == nullptr ? nullptr : get(*self, nb::int_(at)).release().ptr();
+    return self == nullptr ? nullptr : get_at(*self, nb::int_(at)).release().ptr();
   });
 }
 
@@ -186,8 +186,8 @@ void bind_shared_list(nb::module_& module) {
   bind_common(sequence);
   sequence.slot(Py_sq_length, length_slot<Sequence>)
       .slot(Py_sq_item, item_slot)
-      .slot(Py_mp_subscript, subscript_slot<Sequence, &get>)
-      .slot(Py_mp_ass_subscript, assign_slot<Sequence, &set, &erase>)
+      .slot(Py_mp_subscript, subscript_slot<Sequence, &get_at>)
+      .slot(Py_mp_ass_subscript, assign_slot<Sequence, &set_at, &erase_at>)
       .def(
           "append", [](Sequence& self, nb::handle value) { return insert(self, INT64_MAX, value); }, {"value"_p},
           docs::ListSequence_append)
@@ -198,7 +198,7 @@ void bind_shared_list(nb::module_& module) {
             return parse_index(index, at) ? insert(self, at, value) : nb::object();
           },
           {"index"_p, "value"_p}, docs::ListSequence_insert)
-      .def("pop", function<&pop>, {"index"_p = -1}, docs::ListSequence_pop)
+      .def("pop", function<&pop_at>, {"index"_p = -1}, docs::ListSequence_pop)
       .def("_extend", [](Sequence& self, nb::handle items) { return replace(self, {INT64_MAX}, items); }, {"items"_p})
       .def(
           "clear",

@@ -232,7 +232,7 @@ struct RecordHandle : Changing<RecordCell> {
   std::size_t size;
 };
 
-int get_buffer(PyObject* self, Py_buffer* view, int flags) {
+int get_numbers_buffer(PyObject* self, Py_buffer* view, int flags) {
   const RecordHandle* const record = value_in<RecordHandle>(self);
   if (record == nullptr) {
     view->obj = nullptr;
@@ -282,7 +282,7 @@ void bind_numbers(nb::module_& module) {
       .init([](void* at, std::size_t size, std::shared_ptr<Region> region,
                std::uint64_t offset) { new (at) RecordHandle(std::move(region), offset, size); },
             {"size"_p, "region"_p, "offset"_p})
-      .slot(Py_bf_getbuffer, get_buffer)
+      .slot(Py_bf_getbuffer, get_numbers_buffer)
       .def("_load",
            [](RecordHandle& self, std::string code, std::size_t at) { return self.operations(code, at).load(); },
            {"code"_p, "at"_p})

@@ -58,7 +58,7 @@ void reserve(Region& self, std::uint64_t offset, std::uint64_t size) {
 }
 
 // The payload, writable. Whoever has the buffer keeps the region.
-int get_buffer(PyObject* self, Py_buffer* view, int flags) {
+int get_region_buffer(PyObject* self, Py_buffer* view, int flags) {
   Region& region = *nb::inst_ptr<Region>(self);
   if (region.reach(region.size()) != 0) {
     raise("OutOfMemory", "no address space for all of the region (see ulimit -v)");
@@ -66,7 +66,7 @@ int get_buffer(PyObject* self, Py_buffer* view, int flags) {
   }
   return PyBuffer_FillInfo(view, self, region.data(), static_cast<Py_ssize_t>(region.size()), 0, flags);
 }
-PyType_Slot slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(get_buffer)}, {0, nullptr}};
+PyType_Slot slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(get_region_buffer)}, {0, nullptr}};
 
 }  // namespace
 
