@@ -117,6 +117,8 @@ void consume(const std::shared_ptr<Segment>& segment, Ledger& ledger, bool watch
       if (last[item.producer] >= item.number) ++ledger.disorder;
       last[item.producer] = item.number;
       ++ledger.received[item.producer][item.number];
+      // What a killed process had to do is settled; what one left that has ended normally is not, if its end is seen.
+      while (ending != Ending::told && stream.task_done() == Status::busy) stream.await_consumers_lock(forever);
       continue;
     }
     switch (status) {
@@ -299,7 +301,7 @@ Outcome run(const Plan& plan) {
     if (reap(child)) ++dead_consumers;
   }
   outcome.killed = ledger.deaths != 0;
-  // What the dead left; by a process of its own, whose tasks end with it.
+  // What the dead left.
   reap(spawn(ledger, {}, [&] { consume(segment, ledger, plan.watched, plan.ending); }));
   const int lost_allowed = plan.ending == Ending::immediate ? INT_MAX : dead_consumers;
   outcome.lost = stream.lost();
