@@ -14,6 +14,14 @@ BASELINE = (
         "queue.Queue raises ValueError for a negative timeout; multiprocessing's queues do not, and conveyor "
         "follows those.",
     ),
+    Exemption(
+        "ProcessPool{Method}ProcessPoolExecutorTest.test_traceback_when_child_process_terminates_abruptly",
+        "The executor asks for the exit code when the sentinel has shut, a moment before there is one: on two busy "
+        "processors the standard library alone failed 5 times of 12, with conveyor 4.",
+        methods=("fork", "spawn"),
+        sometimes=True,
+        since=(3, 15),
+    ),
 )
 
 # What the standard library fails, most times or always, and conveyor passes.

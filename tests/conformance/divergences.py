@@ -45,4 +45,15 @@ DIVERGENCES = (
         "It lets the feeder thread fail to start and wants a broken pool. Here there is no feeder thread, "
         "and the pool does its work: the test's tasks then raise TypeError, being given too few arguments.",
     ),
+    Exemption(
+        "WithProcessesTestLock.test_repr_lock",
+        "It wants the name of the holding process, or SomeOtherProcess. Here the repr of a lock tells which process "
+        "holds it, by its number, and whether that has ended.",
+        since=(3, 14),
+    ),
+    Exemption(
+        "WithProcessesTestLock.test_repr_rlock",
+        "As test_repr_lock; it wants '<RLock(None, 0)>'. Here it is said what is what: '<RLock(owner=None, count=0)>'.",
+        since=(3, 14),
+    ),
 )
