@@ -199,6 +199,19 @@ class DefaultContext(Context, _stdlib.DefaultContext):  # pyright: ignore[report
     def _actual_context(self, context: _typing.Any) -> None:
         _stdlib_default._actual_context = context
 
+    # Which one is the platform's, late versions of the standard library find out when they are first asked.
+    @property
+    def _default_context(self) -> _typing.Any:
+        return _stdlib_default._default_context
+
+    @_default_context.setter
+    def _default_context(self, context: _typing.Any) -> None:
+        _stdlib_default._default_context = context
+
+    @_default_context.deleter
+    def _default_context(self) -> None:
+        del _stdlib_default._default_context
+
 
 _stdlib_default: _typing.Any = _stdlib._default_context  # pyright: ignore[reportPrivateUsage]
 _concrete_contexts: dict[str, Context] = {
