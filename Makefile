@@ -8,6 +8,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # For pytest, the benchmark and the example: make test ARGS="-k lease -x"
 ARGS ?=
+# What `make test-all` tests: all that are supported.
+VERSIONS ?=
 # What `make asan` runs on the instrumented extension.
 ASAN_TESTS ?= tests/unit tests/process
 # What `make simulate` runs.
@@ -31,7 +33,7 @@ CXX_FILES := $(shell find core src/conveyor/_native -name '*.cpp' -o -name '*.hp
 BUILD_FILES := $(filter-out core/tests/%,$(CXX_FILES)) $(wildcard src/conveyor/*.pyi scripts/native_docs.py) \
   CMakeLists.txt pyproject.toml
 
-.PHONY: help build run test test-fast servers simulate soak model-mutations test-native test-python test-all check check-python check-types check-cpp format bench bench-transports asan asan-python tsan clean
+.PHONY: help build run test test-fast servers simulate soak model-mutations test-native test-python test-all pythons check check-python check-types check-cpp format bench bench-transports asan asan-python tsan clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,13 +71,12 @@ bench-transports: build $(VENV)/.test $(VENV)/.bench  ## measure brokers and fil
 test-fast: build $(VENV)/.test  ## what the classes do, within one process: under a minute
 	CONVEYOR_SEEDS=1000 $(BIN)/python -m pytest $(FAST_TESTS:%=tests/unit/test_%.py) $(FAST_SIMULATION) $(ARGS)
 
-test-all: test-native  ## the Python tests on every CPython >= 3.11 of this machine (PATH, pyenv)
-	@failed=; \
-	while read -r version python; do \
-	  echo "== Python $$version: $$python"; \
-	  $(MAKE) --no-print-directory test-python PYTHON="$$python" VENV=".venv-$$version" </dev/null || failed+=" $$version"; \
-	done < <(scripts/pythons); \
-	if [[ -n $$failed ]]; then echo "failed on Python$$failed" >&2; exit 1; fi
+# Interpreters of this machine, and of the root that `make pythons` has made.
+test-all: test-native  ## units, processes and CPython's own tests on Python 3.11 to 3.15 (VERSIONS="3.14 3.15" ARGS="-x")
+	$(PYTHON) scripts/test_all.py $(VERSIONS) -- $(ARGS)
+
+pythons:  ## a Debian root with the CPythons that this machine lacks, in build/pythons; as root
+	@scripts/python_root make
 
 clean:  ## remove .venv, .venv-*, build/ and the caches
 	rm -rf build dist .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -87,12 +88,20 @@ clean:  ## remove .venv, .venv-*, build/ and the caches
 $(VENV)/.base: pyproject.toml scripts/requirements.py
 	@$(NEED) python venv compiler headers
 	[[ -x $(BIN)/python ]] || $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python scripts/requirements.py build run | $(PIP) --requirement /dev/stdin
+	$(BIN)/python scripts/requirements.py build run cli | $(PIP) --requirement /dev/stdin
 	touch $@
 
 # An extra of pyproject.toml: test, check, bench.
 $(VENV)/.test $(VENV)/.check $(VENV)/.bench: $(VENV)/.%: $(VENV)/.base
 	$(BIN)/python scripts/requirements.py $* | $(PIP) --requirement /dev/stdin
+	touch $@
+
+# The extra test, as far as it can be had for this version of Python without compiling others' code; the rest is named.
+$(VENV)/.test-had: $(VENV)/.base
+	$(BIN)/python scripts/requirements.py test | $(PIP) --only-binary :all: --requirement /dev/stdin || \
+	while read -r each; do \
+	  $(PIP) --only-binary :all: "$$each" || echo "conveyor: not to be had for $(PYTHON): $$each" >&2; \
+	done < <($(BIN)/python scripts/requirements.py test)
 	touch $@
 
 $(VENV)/.native: $(VENV)/.base $(BUILD_FILES)

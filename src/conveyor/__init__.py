@@ -29,7 +29,7 @@ survives the death of any of its processes:
 #   codecs/ | msgspec pyarrow numpy
 #   _native
 #   protocols | numpy
-#   _lazy, _public, errors
+#   _lazy, _public, _command_line, _interpreter, errors
 #
 # Under _native lies core/, in C++, which knows no Python.
 import sys as _sys
@@ -39,6 +39,15 @@ if not _sys.platform.startswith("linux"):
     raise ImportError(
         f"conveyor needs Linux (memfd and futex), and this is {_sys.platform}; "
         "use the standard library's multiprocessing.Queue here"
+    )
+
+from ._interpreter import subinterpreter as _subinterpreter
+
+if (_number := _subinterpreter()) is not None:
+    raise ImportError(
+        f"conveyor works in the main interpreter of a process, and this is subinterpreter {_number}: what it keeps of "
+        "shared memory belongs to the process; use processes (conveyor.multiprocessing, conveyor.Pipeline) or threads "
+        "of the main interpreter"
     )
 
 from ._lazy import lazy as _lazily

@@ -95,6 +95,7 @@ def test_metadata(distributions: tuple[Path, Path]) -> None:
     metadata = HeaderParser().parsestr(archive.read(f"conveyor-{VERSION}.dist-info/METADATA").decode())
     assert metadata["Version"] == VERSION
     assert metadata["Requires-Python"] == ">=3.11"
+    assert [each for each in metadata.get_all("Requires-Dist", []) if "extra ==" not in each] == []
     assert any(name.endswith("licenses/LICENSE") for name in archive.namelist())
     assert "conveyor = conveyor." in archive.read(f"conveyor-{VERSION}.dist-info/entry_points.txt").decode()
 

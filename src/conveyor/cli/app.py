@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .._command_line import missing_sentence
 from .exit_codes import CommandError, ExitCode
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, see `ExitCode`.
     """
+    if (missing := missing_sentence()) is not None:
+        return _complain(f"conveyor: {missing}", ExitCode.USAGE)
     words = list(sys.argv[1:] if arguments is None else arguments)
     from cyclopts import CycloptsError
 

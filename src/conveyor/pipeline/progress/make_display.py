@@ -29,7 +29,10 @@ def make_display(progress: Any, name: str, *, sums_up: bool = True, quiet: bool 
     if progress is None or progress is False:
         return QuietDisplay(name) if quiet else None
     if progress is True:
-        from rich.console import Console
+        try:
+            from rich.console import Console
+        except ImportError:  # the extra `cli` is not installed
+            return LineDisplay(name, sums_up)
 
         console = Console(stderr=True)
         if (console.is_terminal and not console.is_dumb_terminal) or console.is_jupyter:
