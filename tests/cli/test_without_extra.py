@@ -26,7 +26,7 @@ def alone(tmp_path: Path) -> list[str]:
 def run(alone: list[str], program: str) -> subprocess.CompletedProcess[str]:
     *command, start = alone
     return subprocess.run(
-        [*command, start + program], capture_output=True, text=True, timeout=60, check=False
+        [*command, start + program], capture_output=True, text=True, timeout=150, check=False
     )
 
 
@@ -46,9 +46,7 @@ def test_the_benchmark_says_what_to_install(alone: list[str]) -> None:
 
 
 def test_progress_is_plain_lines(alone: list[str]) -> None:
-    program = (
-        "import conveyor; print(conveyor.Pipeline(range(5)).map(abs).to(list).run(progress=True).result)"
-    )
+    program = "import conveyor; print(sorted(conveyor.Pipeline(range(5)).map(abs).to(list).run(progress=True).result))"
     done = run(alone, program)
     assert (done.returncode, done.stdout) == (0, "[0, 1, 2, 3, 4]\n"), done.stderr
     assert "Traceback" not in done.stderr

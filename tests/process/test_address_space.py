@@ -267,7 +267,7 @@ if child == 0:
     told.get()
     assert queue.get() == "in front"
     queue.task_done()
-    limit(100_000)
+    limit(200_000)
     first = []
     while not refused(lambda: first.append(queue.get())):  # those in front are mapped
         queue.task_done()

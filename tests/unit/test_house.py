@@ -43,12 +43,14 @@ MAY_BE_SHORT = {
     "the face of a package, or its beginning": (
         "src/*/__init__.py",
         "src/*/__main__.py",
+        "src/conveyor/_interpreter.py",
         "src/*/_pyinstaller/*",
     ),
     "stands for a module of the standard library": ("src/conveyor/multiprocessing/*",),
     "a noun that several share, and that none of them owns": (
         "core/include/conveyor/base/*",
         "core/src/base/life_lock.hpp",
+        "src/conveyor/_command_line.py",
         "src/conveyor/_lazy.py",
         "src/conveyor/_memory/*",
         "src/conveyor/_native/codec/object_text.hpp",

@@ -43,7 +43,7 @@ print(queue.get(timeout=10))
 def test_a_subinterpreter_is_told_what_to_use(isolated: bool) -> None:
     program = PROGRAM.format(module=MODULE, isolated=isolated)
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=150, check=False
     )
     assert done.returncode == 0, done.stderr
     error, loaded, got = done.stdout.splitlines()

@@ -144,7 +144,7 @@ assert multiprocessing.get_start_method() == default.get_start_method() == "spaw
 print(before, after)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=150, check=False
     )
     assert done.returncode == 0, done.stderr
     before, after = done.stdout.split()
