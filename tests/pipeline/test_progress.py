@@ -50,7 +50,7 @@ class TestTerminal:
 
 class TestPlain:
     def test_lines_without_codes(self, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-        monkeypatch.setattr("conveyor.pipeline.progress.progress._LINE_SECONDS", 0.05)
+        monkeypatch.setattr("conveyor.pipeline.progress.lines._LINE_SECONDS", 0.05)
         Pipeline(range(60)).map(slow_item, workers=2).map(same, workers=1).run(progress=True)
         said = capsys.readouterr().err.splitlines()
         assert any("of 60 taken" in line and "in flight" in line and "slow_item" in line for line in said)
