@@ -127,7 +127,7 @@ class Bench:
     def fanned_out(self, origin: Any, count: int) -> None:
         raise AssertionError("nobody keeps account")
 
-    def failed(self, failure: Failure, link: int, released: bool, tried: int) -> Any:
+    def failed(self, failure: Failure, link: int, chunk: Chunk) -> Any:
         self.failures.append(failure)
         return NO_RESULT
 

@@ -99,10 +99,10 @@ MUTATIONS = [
     ),
     Mutation(
         "an item is tried again whose first results are out",
-        Inbox,
-        "_settle",
-        "released=chunk.partial_results_released",
-        "released=False",
+        WorkNode,
+        "failed",
+        "not (chunk.partial_results_released or self.closed)",
+        "not self.closed",
         first=282,
     ),
     Mutation(

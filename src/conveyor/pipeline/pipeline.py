@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from .._public import public
 from ..errors import PipelineError
 from .graph import checks
-from .graph.graph import Batch, Graph, Merge, Reduce, Split, Step, Tee, To, Unbatch
+from .graph.graph import Acknowledge, Batch, Graph, Merge, Reduce, Split, Step, Tee, To, Unbatch
 from .graph.options import make_stage
 from .graph.stage import OnError, Stage
 from .worker.functions import Kind
@@ -42,15 +42,29 @@ class Pipeline(Generic[T]):
             conveyor's (until that is shut down). None: a piece of a pipeline, for a branch of `split`.
         name: what reports call it.
         ordered: what `ordered` is in stages that do not say it.
+        acknowledge: of a queue. "on_result": its items are leased, and acknowledged when everything that came of
+            them is where it ends; what the run has not finished, however it ends, goes back to the queue, and what
+            failed for good under `on_error="dead_letter"` to the queue's dead letters: at least once. "on_take": an
+            item is the run's as soon as it is taken: at most once, and faster. None: "on_result" for queues of
+            `connect`, which outlive the program, "on_take" for a `Queue` without a name.
 
     Raises:
+        PipelineError: the items of the source cannot be acknowledged like this.
         TypeError: nothing can come from the source.
     """
 
-    def __init__(self, source: Any = None, *, name: str = "pipeline", ordered: bool = False) -> None:
+    def __init__(
+        self,
+        source: Any = None,
+        *,
+        name: str = "pipeline",
+        ordered: bool = False,
+        acknowledge: Acknowledge | None = None,
+    ) -> None:
         if source is not None:
             checks.check_source(source)
-        self.graph = Graph(source, (), name, ordered)
+        checks.check_acknowledge(source, acknowledge)
+        self.graph = Graph(source, (), name, ordered, acknowledge)
         """What was said so far."""
 
     @property
@@ -212,7 +226,7 @@ class Pipeline(Generic[T]):
 
     # -- ends ---------------------------------------------------------------------------------------------
 
-    def to(self, target: Any, *, name: str | None = None) -> Pipeline[T]:
+    def to(self, target: Any, *, name: str | None = None, shutdown: bool | None = None) -> Pipeline[T]:
         """Say where the items end.
 
         Args:
@@ -221,6 +235,8 @@ class Pipeline(Generic[T]):
                 they are, all else as JSON. A queue: they are put, and a full one holds up the pipeline. A function:
                 called with each, in this process.
             name: what reports call it.
+            shutdown: of a queue: shut it down when the input has ended, and not when the run ends for another reason.
+                None: if the items of the source are leased.
 
         Raises:
             PipelineError: items cannot go there.
@@ -228,7 +244,11 @@ class Pipeline(Generic[T]):
         from .sinks.make_sink import check_target
 
         check_target(target)
-        return self._with(To(self._unique(name or f"to {_name_of_target(target)}"), target))
+        if shutdown is not None and not callable(getattr(target, "shutdown", None)):
+            raise PipelineError(
+                f"to() got shutdown={shutdown!r} and a {type(target).__name__}, which cannot be shut down"
+            )
+        return self._with(To(self._unique(name or f"to {_name_of_target(target)}"), target, shutdown))
 
     def reduce(
         self, function: Callable[[Any, T], Any], initial: Any = _MISSING, *, name: str | None = None

@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import PipelineError
 from .base.events import Event, Results
+from .base.failure import Failure
+from .checkpoint.acknowledger import Acknowledger
 from .checkpoint.checkpoint import Checkpoint, CheckpointStore
+from .checkpoint.origin_counter import OriginCounter
 from .checkpoint.store import CheckpointFile
 from .engine.engine import Engine, Phase
 from .graph.checks import check_count
@@ -29,6 +32,7 @@ from .report.timeline import Timeline
 from .sinks.events import EventSink
 from .sinks.sink import Sink
 from .sources.fingerprint import fingerprint_of
+from .sources.leased import LeaseSource
 from .supervise.real_world import RealWorld
 from .supervise.world import World
 
@@ -96,6 +100,7 @@ class PipelineRun:
         world = world or RealWorld(start_method, stdout_to_stderr)
         if resume is not None:
             store = _open_store(resume, graph.source)
+        self._acknowledger = Acknowledger(world.now()) if graph.is_leased and store is None else None
         checkpoint = Checkpoint(store, world.now()) if store is not None else None
         self.checkpoint = checkpoint
         from .progress.make_display import make_display
@@ -107,9 +112,9 @@ class PipelineRun:
             max_failures=_parse_most(max_failures),
             tick=tick or (_TICK_SECONDS if self._display is not None else None),
             outlet=outlet,
-            checkpoint=checkpoint,
+            checkpoint=checkpoint or self._acknowledger,
             jobs=self.jobs,
-            dead_letter=self.tally.dead_letter,
+            dead_letter=self._dead_letter,
         )
         try:
             self._build(streams, max_items, crash_limit)
@@ -120,13 +125,21 @@ class PipelineRun:
             raise
 
     def _build(self, streams: bool, max_items: int | None, crash_limit: int | None) -> None:
-        engine, checkpoint = self.engine, self.checkpoint
-        source = engine.workforce.source(self.graph.source, engine.poller.wake)
+        engine, checkpoint, acknowledger = self.engine, self.checkpoint, self._acknowledger
+        source = engine.workforce.source(self.graph.source, engine.poller.wake, acknowledger is not None)
         self.source = SourceNode(
-            source, engine, checkpoint is not None, checkpoint.is_done if checkpoint else None
+            source,
+            engine,
+            checkpoint is not None or acknowledger is not None,
+            checkpoint.is_done if checkpoint else None,
         )
         self._news = EventSink(lambda values: engine.tell(Results(values)))
-        plan = Plan(engine, self.jobs, append=checkpoint is not None and checkpoint.resumed > 0)
+        plan = Plan(
+            engine,
+            self.jobs,
+            append=checkpoint is not None and checkpoint.resumed > 0,
+            leased=acknowledger is not None,
+        )
         if max_items is not None:
             plan.max_items = max_items
         engine.adopt(plan.make(self.graph, self.source, self._news if streams else None))
@@ -134,6 +147,9 @@ class PipelineRun:
             node.pool.crash_limit = crash_limit or node.pool.crash_limit
         self.sinks = plan.sinks
         self.plan = plan
+        if acknowledger is not None:
+            assert isinstance(source, LeaseSource)
+            acknowledger.settle_for(source, plan.flush)
         if checkpoint is not None:
             checkpoint.keep(
                 flush=plan.flush,
@@ -184,11 +200,19 @@ class PipelineRun:
                 for event in events:
                     self._note(event)
                     yield event
-        except BaseException:
+        except BaseException as error:
+            if self._acknowledger is not None and isinstance(error, GeneratorExit):
+                self._acknowledger.abandon()  # somebody iterated over the results, and may not have seen the last
             with contextlib.suppress(Exception):  # what ended the run is the news
                 self._close()
             raise
         self._close()
+        source = self.source.source
+        if source.exhausted and not self.engine.phase:
+            is_last = not isinstance(source, LeaseSource) or source.is_last
+            for sink, only_the_last in self.plan.told:
+                if is_last or not only_the_last:
+                    sink.tell_end()
 
     def values(self) -> Iterator[Any]:
         """Run it, and give what comes out."""
@@ -200,7 +224,8 @@ class PipelineRun:
     def _close(self) -> None:
         error: BaseException | None = None
         # The tracker first: it flushes the sinks.
-        parts: list[Checkpoint | Sink] = [] if self.checkpoint is None else [self.checkpoint]
+        counter = self.checkpoint or self._acknowledger
+        parts: list[OriginCounter | Sink] = [] if counter is None else [counter]
         for part in [*parts, *self.sinks]:
             try:
                 part.close()
@@ -221,6 +246,14 @@ class PipelineRun:
             if self._unsaid:
                 text, self._unsaid = self._unsaid, ""
                 self._display.say(text)
+
+    def _dead_letter(self, failure: Failure, origin: Any) -> None:
+        """Put an item that failed for good where dead letters go: those of its queue, unless the run has others."""
+        if self._acknowledger is not None and not self.tally.has_target:
+            self.tally.dead += 1
+            self._acknowledger.reject(origin, str(failure))
+        else:
+            self.tally.dead_letter(failure)
 
     def progress(self) -> Progress:
         """How far it is."""

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..flow.lineage import Lineage
+from .origin_counter import OriginCounter
 from .store import CheckpointFile, Damaged
 
 __all__ = ["Checkpoint", "CheckpointStore"]
@@ -34,10 +34,10 @@ class CheckpointStore(Protocol):
         ...
 
 
-class Checkpoint:
-    """Counts, for each item of the source, the values that came of it and are still under way.
+class Checkpoint(OriginCounter):
+    """Keeps which items of the source are done.
 
-    When none is left, the item is done. What is done is written to a store, in one transaction with what
+    What is done is written to a store, in one transaction with what
     the sink has made of it so far, so that after the death of everything a second run goes on from there.
 
     Args:
@@ -49,10 +49,10 @@ class Checkpoint:
     """
 
     def __init__(self, store: CheckpointStore, now: float) -> None:
+        super().__init__()
         self._store = store
         self._flush: Callable[[], object] = lambda: None
         self._state: Callable[[], Any] | None = None
-        self._live: dict[int, int] = {}
         self._starts = list(store.starts)
         self._ends = list(store.ends)
         self._changed = False
@@ -85,31 +85,8 @@ class Checkpoint:
         at = bisect_right(self._starts, number) - 1
         return at >= 0 and number < self._ends[at]
 
-    def begin(self, origins: list[int]) -> None:
-        """These items have come out of the source."""
-        self._live.update(dict.fromkeys(origins, 1))
-
-    def fanned_out(self, origin: Any, count: int) -> None:
-        """A value that came of these items became so many, 0 included.
-
-        Args:
-            origin: an item's place, or a bundle.
-            count: how many values there are instead.
-        """
-        if isinstance(origin, Lineage):
-            origin.live += count - 1
-            if not origin.live:
-                for one in origin.origins:
-                    self.fanned_out(one, 0)
-            return
-        live = self._live[origin] + count - 1
-        if live:
-            self._live[origin] = live
-        else:
-            del self._live[origin]
-            self._add(origin)
-
-    def _add(self, number: int) -> None:
+    def item_done(self, number: int) -> None:
+        """Nothing that came of this item is under way any more."""
         self._changed = True
         at = bisect_right(self._starts, number)
         joins_before = at > 0 and self._ends[at - 1] == number

@@ -11,7 +11,7 @@ from typing import Any
 from ..base.events import Event, OutletClosed, Tick
 from ..base.failure import Failure
 from ..base.phase import Phase
-from ..checkpoint.checkpoint import Checkpoint
+from ..checkpoint.origin_counter import OriginCounter
 from ..graph.stage import Where
 from ..host.deferred_signals import surely
 from ..operators.node import Node
@@ -62,9 +62,9 @@ class Engine(FailurePolicy):
         max_failures: int | float | None = None,
         tick: float | None = None,
         outlet: int | None = None,
-        checkpoint: Checkpoint | None = None,
+        checkpoint: OriginCounter | None = None,
         jobs: int = 1,
-        dead_letter: Callable[[Failure], None] | None = None,
+        dead_letter: Callable[[Failure, Any], None] | None = None,
     ) -> None:
         super().__init__(halt_now, max_failures, dead_letter)
         self._tick = tick

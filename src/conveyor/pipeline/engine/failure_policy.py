@@ -31,11 +31,14 @@ class FailurePolicy:
     """A number drawn between two others."""
 
     def __init__(
-        self, halt_now: bool, max_failures: int | float | None, dead_letter: Callable[[Failure], None] | None
+        self,
+        halt_now: bool,
+        max_failures: int | float | None,
+        dead_letter: Callable[[Failure, Any], None] | None,
     ) -> None:
         self._halt_now = halt_now
         self._max_failures = max_failures
-        self._dead_letter = dead_letter
+        self._dead_letter: Callable[[Failure, Any], None] = dead_letter or (lambda *_: None)
         self.error: BaseException | None = None
         """What the run is to raise."""
         self.failed = self.lost = 0
@@ -53,7 +56,7 @@ class FailurePolicy:
         """Begin nothing more, finish what workers have begun, and end."""
         raise NotImplementedError
 
-    def decide(self, failure: Failure, stage: Stage, *, may_retry: bool) -> Any:
+    def decide(self, failure: Failure, stage: Stage, *, may_retry: bool, origin: Any = None) -> Any:
         """Decide what becomes of an item that failed.
 
         It is tried again while it may be: `stage.retries` times, after a back-off, and not when some of its results
@@ -68,6 +71,7 @@ class FailurePolicy:
             failure: what happened; its `attempts` are those of all workers.
             stage: whose function failed.
             may_retry: whether another attempt is possible at all.
+            origin: what of the source the item came of; None: nobody keeps account of that.
 
         Returns:
             A `Retry`, or the entry that takes the place of a result: the failure itself for "yield", `NO_RESULT`, or
@@ -89,14 +93,15 @@ class FailurePolicy:
             return ABANDONED
         if stage.on_error == "yield":
             return failure
-        told = self._dead_letter if stage.on_error == "dead_letter" else stage.on_error
-        if callable(told):
-            try:
-                told(failure)
-            except Exception as error:
-                error.add_note(f"while stage {failure.stage!r} told of the failure of {failure.item!r:.80}")
-                self.fail(error)
-                return ABANDONED
+        try:
+            if stage.on_error == "dead_letter":
+                self._dead_letter(failure, origin)
+            elif callable(stage.on_error):
+                stage.on_error(failure)
+        except Exception as error:
+            error.add_note(f"while stage {failure.stage!r} told of the failure of {failure.item!r:.80}")
+            self.fail(error)
+            return ABANDONED
         if (limit := self._too_many(failure)) is not None:
             self.fail(limit, now=self._halt_now)
         return NO_RESULT

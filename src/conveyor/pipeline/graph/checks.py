@@ -195,5 +195,22 @@ def check_source(source: Any) -> None:
     )
 
 
+def check_acknowledge(source: Any, acknowledge: Any) -> None:
+    """Items of that source can be acknowledged then.
+
+    Raises:
+        PipelineError: they cannot.
+    """
+    if acknowledge is None:
+        return
+    if acknowledge not in ("on_result", "on_take"):
+        raise PipelineError(f"acknowledge is {acknowledge!r}; it must be 'on_result', 'on_take' or None")
+    if acknowledge == "on_result" and not callable(getattr(source, "lease_many", None)):
+        raise PipelineError(
+            f"acknowledge='on_result' needs a source whose items can be leased, and a {type(source).__name__} has no "
+            "lease_many(); give a queue of conveyor's"
+        )
+
+
 def _is_queue(source: Any) -> bool:
     return callable(getattr(source, "get", None)) and callable(getattr(source, "put", None))

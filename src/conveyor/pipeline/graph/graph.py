@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from .stage import Stage
 
-__all__ = ["Batch", "Graph", "HasGraph", "Merge", "Reduce", "Split", "Step", "Tee", "To", "Unbatch"]
+__all__ = [
+    "Acknowledge",
+    "Batch",
+    "Graph",
+    "HasGraph",
+    "Merge",
+    "Reduce",
+    "Split",
+    "Step",
+    "Tee",
+    "To",
+    "Unbatch",
+]
+
+
+Acknowledge: TypeAlias = Literal["on_result", "on_take"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,8 @@ class To:
 
     name: str
     target: Any
+    shutdown: bool | None = None
+    """Whether a queue is shut down when the input has ended; None: if the source is leased."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +104,22 @@ class Graph:
     name: str = "pipeline"
     ordered: bool = False
     """What `ordered` is in stages that do not say it."""
+    acknowledge: Acknowledge | None = None
+    """When the items of a queue are acknowledged; None: as is usual for the kind of queue."""
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether the items of the source are leased, and acknowledged when what came of them is at an end.
+
+        Unless it is said: those of a queue that has a name, in a broker, a file or in shared memory. A queue without a
+        name ends with its program.
+        """
+        if not callable(getattr(self.source, "lease_many", None)):
+            return False
+        if self.acknowledge is not None:
+            return self.acknowledge == "on_result"
+        segment = getattr(self.source, "_segment", None)
+        return segment is None or bool(segment.name)
 
     def every_step(self) -> Iterator[Step]:
         """The steps; behind a `split` those of its branches."""

@@ -97,7 +97,7 @@ class WorkNode(Node):
                 failure = Failure.here(
                     self.stage, chunk.start, chunk.items[0], error, "its key cannot be had"
                 )
-                verdict = self.failed(failure, 0, released=True)
+                verdict = self.failed(failure, 0, chunk, may_retry=False)
                 assert type(verdict) is not Retry
                 if chunk.origins is not None and verdict is NO_RESULT:
                     self.fanned_out(chunk.origins[0], 0)
@@ -347,11 +347,23 @@ class WorkNode(Node):
         """An item that came of `origin` became so many."""
         self.context.fanned_out(origin, count)
 
-    def failed(self, failure: Failure, link: int, released: bool, tried: int = 0) -> Any:
-        """What becomes of an item that failed: a `Retry`, or what takes its place among the results."""
+    def failed(self, failure: Failure, link: int, chunk: Chunk, may_retry: bool = True) -> Any:
+        """What becomes of an item that failed: a `Retry`, or what takes its place among the results.
+
+        Args:
+            failure: the failure.
+            link: which of the stage's functions raised.
+            chunk: the item, alone. If some of its results were handed out already, it cannot be tried again.
+            may_retry: whether another attempt could be any better.
+        """
         spec = self.specs[link]
-        failure = dataclasses.replace(failure, stage=spec.name, attempts=tried + failure.attempts)
-        verdict = self.context.decide(failure, spec, may_retry=not (released or self.closed))
+        failure = dataclasses.replace(failure, stage=spec.name, attempts=chunk.attempts + failure.attempts)
+        verdict = self.context.decide(
+            failure,
+            spec,
+            may_retry=may_retry and not (chunk.partial_results_released or self.closed),
+            origin=None if chunk.origins is None else chunk.origins[0],
+        )
         if type(verdict) is Retry:
             self.retries += 1
         else:

@@ -78,15 +78,19 @@ class Plan:
         jobs: workers for a stage that does not say how many.
         max_items: items that a stage may hold.
         append: files that exist are added to.
+        leased: the items of the source are leased.
     """
 
     context: EngineContext
     jobs: int
     max_items: int = _MOST_ITEMS
     append: bool = False
+    leased: bool = False
     nodes: list[Node] = field(default_factory=list[Node])
     sinks: list[Sink] = field(default_factory=list[Sink])
     reduces: list[ReduceSink] = field(default_factory=list[ReduceSink])
+    told: list[tuple[Sink, bool]] = field(default_factory=list[tuple[Sink, bool]])
+    """Those that are told when the input has ended; with whether only if nobody else can be at work on it."""
     last: Sink | None = None
     """Where what comes out of the whole pipeline ends."""
 
@@ -196,7 +200,10 @@ class Plan:
         return TeeNode(step.name, sink, self.context)
 
     def _to(self, step: To) -> Node:
-        return SinkNode(step.name, self._keep(make_sink(step.target, self.append)), self.context)
+        sink = self._keep(make_sink(step.target, self.append))
+        if self.leased if step.shutdown is None else step.shutdown:
+            self.told.append((sink, step.shutdown is None))
+        return SinkNode(step.name, sink, self.context)
 
     def _reduce(self, step: Reduce) -> Node:
         reduce = ReduceSink(step.function, step.initial)

@@ -28,6 +28,11 @@ class Tally:
         """The first 100."""
         self.failed = self.retried = self.dead = 0
 
+    @property
+    def has_target(self) -> bool:
+        """Whether somebody is given the dead letters."""
+        return self._target is not None
+
     def note(self, event: Event) -> None:
         """Count what has happened."""
         if isinstance(event, ItemFailed):

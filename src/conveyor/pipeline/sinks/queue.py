@@ -35,3 +35,9 @@ class QueueSink(PlainSink):
             except Full:
                 return count
         return len(values)
+
+    def tell_end(self) -> None:
+        """Shut the queue down."""
+        shutdown = getattr(self._queue, "shutdown", None)
+        if callable(shutdown):
+            shutdown()

@@ -22,6 +22,10 @@ class Sink(Protocol):
         """Nothing more will come."""
         ...
 
+    def tell_end(self) -> None:
+        """All that will ever be has come: whoever reads from where values ended may be told."""
+        ...
+
     @property
     def result(self) -> Any:
         """What has become of all values, if they were made into something; else None."""
@@ -38,3 +42,6 @@ class PlainSink:
 
     def close(self) -> None:
         """Nothing to close."""
+
+    def tell_end(self) -> None:
+        """Nobody is to be told."""

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .leased import LeaseSource
 from .lines import Lines
 from .source import IterableSource, LineSource, QueueSource, Source
 from .threaded import ThreadSource
@@ -24,14 +25,19 @@ __all__ = ["make_source"]
 _QUICK = (list, tuple, range, dict, set, frozenset, deque, Lines)
 
 
-def make_source(given: Any, wake: Callable[[], None], loop: Callable[[], Loop]) -> Source[Any]:
+def make_source(
+    given: Any, wake: Callable[[], None], loop: Callable[[], Loop], leased: bool = False
+) -> Source[Any]:
     """What reads from a pipeline's source.
 
     Args:
         given: the source, as the pipeline has it.
         wake: called, in any thread, when there is something to read.
         loop: makes the event loop that an async iterable is iterated in.
+        leased: its items are leased; it is a queue.
     """
+    if leased:
+        return LeaseSource(given, wake)
     if isinstance(given, (LineSource, IterableSource)):
         return given  # pyright: ignore[reportUnknownVariableType]
     if callable(getattr(given, "get_many", None)) and hasattr(given, "_reader"):

@@ -27,13 +27,14 @@ class EngineContext(Protocol):
         """Pass on news to the caller of the run."""
         ...
 
-    def decide(self, failure: Failure, stage: Stage, *, may_retry: bool) -> Any:
+    def decide(self, failure: Failure, stage: Stage, *, may_retry: bool, origin: Any = None) -> Any:
         """What becomes of an item that failed: a `Retry`, or what takes its place among the results.
 
         Args:
             failure: what happened; its `attempts` are those of all workers.
             stage: whose function failed.
             may_retry: whether another attempt is possible at all.
+            origin: what of the source the item came of; None: nobody keeps account of that.
         """
         ...
 

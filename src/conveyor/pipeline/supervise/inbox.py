@@ -275,9 +275,7 @@ class Inbox(WorkerTransport):
 
     def _settle(self, chunk: Chunk, failure: Failure, link: int) -> None:
         """Have it decided what becomes of a chunk of one item, which failed."""
-        verdict = self._stage_port.failed(
-            failure, link, released=chunk.partial_results_released, tried=chunk.attempts
-        )
+        verdict = self._stage_port.failed(failure, link, chunk)
         if chunk.partial_results and chunk.origins is not None:  # they were counted, and go nowhere
             self._stage_port.fanned_out(chunk.origins[0], 1 - len(chunk.partial_results))
         chunk.partial_results = []

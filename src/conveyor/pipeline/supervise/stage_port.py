@@ -47,14 +47,13 @@ class StagePort(Protocol):
         """An item that came of `origin` became so many."""
         ...
 
-    def failed(self, failure: Failure, link: int, released: bool, tried: int) -> Any:
+    def failed(self, failure: Failure, link: int, chunk: Chunk) -> Any:
         """What becomes of an item that failed: a `Retry`, or what takes its place among the results.
 
         Args:
             failure: the failure.
             link: which of the stage's functions raised.
-            released: some of its results were handed out already, so it cannot be tried again.
-            tried: how often it had been tried before.
+            chunk: the item, alone.
         """
         ...
 

@@ -67,9 +67,9 @@ class Hiring:
         assert self._starter is not None, "get_ready was not told of it"
         return ProcessWorker(stage_port, job, self._starter)
 
-    def source(self, given: Any, wake: Callable[[], None]) -> Source[Any]:
+    def source(self, given: Any, wake: Callable[[], None], leased: bool) -> Source[Any]:
         """What reads from a pipeline's source."""
-        return make_source(given, wake, self.loop)
+        return make_source(given, wake, self.loop, leased)
 
     def loop(self) -> Loop:
         """The event loop for coroutines."""

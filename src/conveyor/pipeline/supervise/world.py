@@ -31,12 +31,13 @@ class Workforce(Protocol):
         """Start a worker; see `Desk.start_worker`."""
         ...
 
-    def source(self, given: Any, wake: Callable[[], None]) -> Source[Any]:
+    def source(self, given: Any, wake: Callable[[], None], leased: bool) -> Source[Any]:
         """What reads from a pipeline's source.
 
         Args:
             given: the source, as the pipeline has it.
             wake: called, in any thread, when there is something to read.
+            leased: its items are leased, and acknowledged when they are dealt with.
         """
         ...
 

@@ -89,7 +89,7 @@ class SimulatedWorld(Turns):
         self.agents.append(worker.agent)
         return worker
 
-    def source(self, given: Any, wake: Callable[[], None]) -> Source[Any]:
+    def source(self, given: Any, wake: Callable[[], None], leased: bool) -> Source[Any]:
         """What reads from a pipeline's source: in turn with all else."""
         if isinstance(given, IterableSource):
             return given  # pyright: ignore[reportUnknownVariableType]
