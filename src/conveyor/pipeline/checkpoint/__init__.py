@@ -2,5 +2,5 @@
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
-#   checkpoint
-#   store
+#   acknowledger, checkpoint
+#   origin_counter, store

@@ -38,7 +38,7 @@ class FailurePolicy:
     ) -> None:
         self._halt_now = halt_now
         self._max_failures = max_failures
-        self._dead_letter: Callable[[Failure, Any], None] = dead_letter or (lambda *_: None)
+        self._dead_letter = dead_letter
         self.error: BaseException | None = None
         """What the run is to raise."""
         self.failed = self.lost = 0
@@ -94,7 +94,7 @@ class FailurePolicy:
         if stage.on_error == "yield":
             return failure
         try:
-            if stage.on_error == "dead_letter":
+            if stage.on_error == "dead_letter" and self._dead_letter is not None:
                 self._dead_letter(failure, origin)
             elif callable(stage.on_error):
                 stage.on_error(failure)

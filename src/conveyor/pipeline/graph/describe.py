@@ -74,7 +74,7 @@ class _Maker:
 
     def chain(self, graph: Graph, before: str | None, label: str, indent: str) -> list[str]:
         """Add the steps behind `before`; returns the last ones, from which items come out."""
-        tails = [] if before is None else [before]
+        tails: list[str] = [] if before is None else [before]
         if graph.source is not None:
             tails = [self._add("source", "source", _source(graph.source), [], "", indent)]
         for step in graph.steps:
@@ -85,7 +85,7 @@ class _Maker:
                     self.lines.append(
                         f"{indent}  ├ {key!r}" if key != "otherwise" else f"{indent}  ├ otherwise"
                     )
-                    tails += self.chain(branch, name, str(key), f"{indent}  │ ")
+                    tails.extend(self.chain(branch, name, str(key), f"{indent}  │ "))
             else:
                 tails = [self._add(step.name, _kind(step), _detail(step), tails, label, indent)]
             label = ""

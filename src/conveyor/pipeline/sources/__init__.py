@@ -3,7 +3,7 @@
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
 #   resolve
-#   asynchronous, lines, threaded
+#   asynchronous, leased, lines, threaded
 #   buffered, fingerprint, source
 
 import typing as _typing
