@@ -2,10 +2,14 @@
 
 A test that leaves a child process, a file descriptor or a file of conveyor's under /dev/shm has
 found a defect or has one. `@pytest.mark.leaves("why")` excuses a test that means to.
+
+Each test process has a /dev/shm of its own, where it may have one (as root): so several can run beside each other, the
+workers of `-n 2 --dist loadgroup` and whole suites.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -30,6 +34,21 @@ HELPERS = (
 )
 
 
+def have_own_shared_memory() -> bool:
+    """Mount an empty /dev/shm for this process and those that it starts; False: it may not."""
+    new_mounts, private, recursively = 0x20000, 1 << 18, 1 << 14  # CLONE_NEWNS, MS_PRIVATE, MS_REC
+    libc = ctypes.CDLL(None, use_errno=True)
+    return (
+        libc.unshare(new_mounts) == 0
+        and libc.mount(b"none", b"/", None, ctypes.c_ulong(private | recursively), None) == 0
+        and libc.mount(b"none", bytes(SHARED_MEMORY), b"tmpfs", ctypes.c_ulong(0), b"size=75%") == 0
+    )
+
+
+# Before anything is made there.
+have_own_shared_memory()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "leaves(why): the test leaves processes, files or descriptors on purpose"
@@ -37,11 +56,23 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes more than about ten seconds")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     unit = Path(__file__).parent / "unit"
     for item in items:
+        if hasattr(config, "workerinput"):  # one of pytest-xdist's
+            item.add_marker(pytest.mark.xdist_group(kept_together(item)))
         if unit in item.path.parents and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(UNIT_SECONDS))
+
+
+def kept_together(item: pytest.Item) -> str:
+    """The name of those that one worker is to have: they share servers, or what is made once for a file or a folder."""
+    folder = item.path.parent.name
+    callspec = getattr(item, "callspec", None)
+    server = None if callspec is None else callspec.params.get("running")
+    if server is not None:
+        return f"{folder} {server}"
+    return folder if folder == "conformance" else f"{folder} {item.path.name}"
 
 
 def children() -> dict[int, str]:

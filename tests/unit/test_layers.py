@@ -44,7 +44,8 @@ NOT_AT_IMPORT = {
     "subprocess",
     "unittest",
 }
-IMPORT_BUDGET_MILLISECONDS = 40
+# What `import asyncio` costs: a machine that is busy with other things, or slow, makes both longer.
+IMPORT_BUDGET = "asyncio"
 
 
 @dataclass(frozen=True)
@@ -286,14 +287,14 @@ class TestImportConveyor:
 
     @pytest.mark.skipif("CONVEYOR_SANITIZED" in os.environ, reason="a sanitizer makes everything slow")
     def test_costs_little(self, tmp_path: Path) -> None:
-        program = (
-            "import time; start = time.process_time(); import conveyor; print(time.process_time() - start)"
-        )
         # With bytecode, as an installed package has it; the first writes it.
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        costs = [
-            1000 * float(subprocess.check_output([sys.executable, "-c", program], text=True, env=environment))
-            for _ in range(6)
-        ][1:]
-        assert statistics.median(costs) < IMPORT_BUDGET_MILLISECONDS, costs
+
+        def cost(module: str) -> float:
+            program = f"import time; start = time.process_time(); import {module}; print(time.process_time() - start)"
+            return float(subprocess.check_output([sys.executable, "-c", program], text=True, env=environment))
+
+        costs = [(cost("conveyor"), cost(IMPORT_BUDGET)) for _ in range(6)][1:]
+        ours, budget = (statistics.median(each) for each in zip(*costs, strict=True))
+        assert ours < 0.9 * budget, costs
