@@ -23,7 +23,7 @@ def run(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     ("words", "says"),
     [
         (("stdlib_tokens.py",), "One plain loop counts the same"),
-        (("logs.py",), "one plain loop counted the same"),
+        (("logs.py", "--size", "20"), "one plain loop counted the same"),
         (("images.py", "--count", "8"), "one plain loop makes the same"),
         (("fetch.py", "--count", "80"), "one by one gives the same"),
     ],
