@@ -49,6 +49,7 @@ MAY_BE_SHORT = {
     "stands for a module of the standard library": ("src/conveyor/multiprocessing/*",),
     "a noun that several share, and that none of them owns": (
         "core/include/conveyor/base/*",
+        "core/include/conveyor/queue/statistics.hpp",
         "core/src/base/life_lock.hpp",
         "src/conveyor/_command_line.py",
         "src/conveyor/_lazy.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -43,12 +44,16 @@ def with_preamble(descriptions: Any, rest: bytes, tree: bytes = bytes([FOREIGN, 
 
 def test_the_words_are_those_of_the_encoding() -> None:
     text = (Path(__file__).parents[2] / "src/conveyor/_native/codec/object_ops.hpp").read_text()
-    words = [line.split("//")[0].strip(" ,") for line in text.split("{")[2].split("}")[0].splitlines()]
-    numbers: dict[str, int] = {}
-    for line in words:
-        for word in filter(None, (each.strip() for each in line.split(","))):
+    numbers = {f"op_{name}": int(number) for name, number in re.findall(r"LEAF\((\w+), (\d+), \d+\)", text)}
+    assert numbers["op_uuid"] == 30  # docs/codecs.md
+    following = 0
+    for line in text.partition("enum Op")[2].partition("{")[2].partition("}")[0].splitlines():
+        if "CONVEYOR" in line:  # those with a number of their own
+            continue
+        for word in filter(None, (each.strip() for each in line.split("//")[0].split(","))):
             name, _, value = word.partition(" = ")
-            numbers[name] = int(value, 0) if value else len(numbers)
+            numbers[name] = following = int(value, 0) if value else following
+            following += 1
     assert numbers["op_bytes32"] == BYTES32
     assert numbers["op_reference"] == REFERENCE
     assert numbers["op_frozenset"] == FROZENSET

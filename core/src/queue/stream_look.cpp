@@ -26,6 +26,7 @@ StreamStatistics Stream::statistics() {
   s.memory_held = segment_->memory_held();
   s.memory_lent = pool_.lent_bytes();
   look_after_leases();
+  s.depth = depth();
   for (std::uint32_t index = 0; index < table_.high(); ++index) {
     const LeaseStage stage = table_.word(index).stage;
     s.leased += stage == LeaseStage::leased ? 1 : 0;

@@ -4,7 +4,7 @@
 // pool, each page naming the next. Each side keeps where it stands in `SideState`, twice; the
 // published word holds the count of items and says which of the two is valid. An operation writes
 // payload and the other copy of the state, and then becomes visible, whole, by ONE release store of
-// the word. Whoever dies before it has done nothing, after it everything; there is nothing to repair
+// the word. A process that dies before it has done nothing, after it everything; there is nothing to repair
 // but pages that the dead had taken and nobody knows of (Pool::sweep).
 //
 //   sync point "tail": producers release Published::word of `tail` when an item is written;
@@ -26,6 +26,7 @@
 #include "conveyor/queue/pool.hpp"
 #include "conveyor/queue/ready.hpp"
 #include "conveyor/queue/segment.hpp"
+#include "conveyor/queue/statistics.hpp"
 
 namespace conveyor {
 
@@ -42,14 +43,6 @@ struct Outgoing {
     for (std::uint32_t i = 0; i < run_count; ++i) bytes += runs[i].size;
     return bytes;
   }
-};
-
-struct StreamStatistics {
-  std::uint64_t items_in, items_out, bytes_in, bytes_out, peak_depth;
-  std::uint64_t put_waits, get_waits, put_blocked_nanoseconds, get_blocked_nanoseconds;
-  std::uint64_t memory_held, memory_lent;
-  std::uint32_t producers, consumers;
-  std::uint64_t leased, returned, dead, redelivered;
 };
 
 // What is told of an item that failed for good.
@@ -129,7 +122,7 @@ class Stream {
   Status put_back_failed(const LeaseId& lease, bool for_good);
   std::uint32_t failed() const { return header_.failed.load(relaxed); }  // relaxed: a hint
   bool leases_used() const { return table_.ever_used(); }
-  // Gives back what the dead had and what is due. Called by whoever takes or waits.
+  // Gives back what the dead had and what is due. Called by those that take or wait.
   void look_after_leases() {
     if (table_.any_out()) look_after(monotonic_now());
   }
@@ -157,7 +150,7 @@ class Stream {
   Status enter_producing(bool counts, Nanoseconds patience);
   Status leave_producing(Nanoseconds patience);
   Status expect_producers(std::uint32_t count, Nanoseconds patience);
-  // True now and then while somebody may die inside `producing()`: whoever found the queue empty then looks.
+  // True now and then while somebody may die inside `producing()`: a taker that found the queue empty then looks.
   bool look_is_due();
   // Whether somebody registered, or will.
   bool has_producers() const { return producers_.armed() && !ended(); }
@@ -194,7 +187,7 @@ class Stream {
   bool nothing_to_tell() const {
     return empty() && (!ended() || (!dropped() && table_.any_out() && table_.may_come_back()));
   }
-  // For those who wait. Leases make no end: whoever settles the last one tells.
+  // For those who wait. Leases make no end: the process that settles the last one wakes them.
   bool something_to_tell() const { return !empty() || (ended() && !table_.any_out()); }
   // The caller holds the consumers' lock, which this lets go of.
   template <class Sink>
@@ -380,7 +373,7 @@ Status Stream::take_locked(std::size_t count, Sink& sink, std::size_t& done, Lea
     header_.not_full.notify_after_exchange(header_.max_bytes == unbounded ? static_cast<int>(done < 1024 ? done : 1024)
                                                                           : INT32_MAX);
   }
-  // Whoever leaves items behind sees to it that somebody comes for them.
+  // A take that leaves items behind wakes the next that may take them.
   if (header_.not_empty.has_sleepers() && !empty()) header_.not_empty.notify(1);
   return done > 0 && status == Status::refused ? Status::ok : status;
 }

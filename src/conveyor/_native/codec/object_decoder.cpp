@@ -60,13 +60,10 @@ class Decoder {
       case op_set: return set(elements<std::uint32_t>(), remember, true, depth);
       case op_frozenset: return set(elements<std::uint32_t>(), remember, false, depth);
       case op_reference: return reference(depth);
-      case op_complex:
-      case op_date:
-      case op_time:
-      case op_datetime:
-      case op_timedelta:
-      case op_decimal:
-      case op_uuid: return noted(leaf(leaf_of(static_cast<std::uint8_t>(byte & ~remembered))), remember);
+#define CONVEYOR_LEAF(name, number, size) case op_##name:
+        CONVEYOR_LEAVES(CONVEYOR_LEAF)
+#undef CONVEYOR_LEAF
+        return noted(leaf(leaf_of(static_cast<std::uint8_t>(byte & ~remembered))), remember);
       default:
         if constexpr (plain) return plain_value(byte & ~remembered, remember, depth);
         return damaged();

@@ -3,6 +3,7 @@
 #include <structmember.h>
 
 #include <cstring>
+#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -116,9 +117,9 @@ bool is_decimal(const char* at, const char* end) {
   return at == end;
 }
 
-PyObject* read_decimal(const char* from, std::size_t size) {
+PyObject* read_decimal(const std::byte* from, std::size_t size) {
   // Copied first: what was looked at is then what is converted, whatever happens to the shared memory.
-  const std::string text(from, size);
+  const std::string text(reinterpret_cast<const char*>(from), size);
   if (!is_decimal(text.data(), text.data() + size)) return nullptr;
   PyObject* const string = PyUnicode_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(size));
   if (string == nullptr) return nullptr;
@@ -129,7 +130,8 @@ PyObject* read_decimal(const char* from, std::size_t size) {
   return made;
 }
 
-PyObject* read_uuid(const std::uint8_t* from) {
+PyObject* read_uuid(const std::byte* bytes_of_it, std::size_t) {
+  const auto* const from = reinterpret_cast<const std::uint8_t*>(bytes_of_it);
   if (from[0] > 2) return nullptr;
   unsigned char bytes[17] = {};
   std::memcpy(bytes, from + 1, 16);
@@ -147,6 +149,42 @@ PyObject* read_uuid(const std::uint8_t* from) {
   return made;
 }
 
+bool write_complex(PyObject* object, Buffer& into) {
+  return into.put(&reinterpret_cast<PyComplexObject*>(object)->cval, 16), true;
+}
+
+PyObject* read_complex(const std::byte* from, std::size_t) {
+  Py_complex number;
+  std::memcpy(&number, from, sizeof number);
+  return PyComplex_FromCComplex(number);
+}
+
+template <Leaf leaf>
+PyObject* read_moment_of(const std::byte* from, std::size_t) {
+  return read_moment(leaf, reinterpret_cast<const std::uint8_t*>(from));
+}
+
+// ---- what is known of each
+
+struct LeafType {
+  const char* name;                                            // as its type object has it
+  const char* module;                                          // that the decoder imports for it; null: none
+  bool (*find)();                                              // in the modules that are loaded
+  bool (*write)(PyObject* object, Buffer& into);               // what follows the op
+  PyObject* (*read)(const std::byte* from, std::size_t size);  // null without an error: damaged
+};
+
+constexpr LeafType known[] = {
+    {"complex", nullptr, nullptr, write_complex, read_complex},
+    {"datetime.date", "datetime", find_datetime, write_date, read_moment_of<leaf_date>},
+    {"datetime.time", "datetime", find_datetime, write_time, read_moment_of<leaf_time>},
+    {"datetime.datetime", "datetime", find_datetime, write_datetime, read_moment_of<leaf_datetime>},
+    {"datetime.timedelta", "datetime", find_datetime, write_timedelta, read_moment_of<leaf_timedelta>},
+    {"decimal.Decimal", "decimal", find_decimal, write_decimal, read_decimal},
+    {"UUID", "uuid", find_uuid, write_uuid, read_uuid},
+};
+static_assert(std::size(known) == leaf_timezone, "one for each of CONVEYOR_LEAVES, in their order");
+
 }  // namespace
 
 // The two that are written in C by their own names: a program may be called datetime.py.
@@ -154,7 +192,7 @@ bool load_leaves() {
   for (const char* const name : {"_datetime", "_decimal"}) {
     if (import_module(name).is_valid()) continue;
     if (PyErr_ExceptionMatches(PyExc_ImportError) == 0) return false;
-    PyErr_Clear();  // whoever needs it is told
+    PyErr_Clear();  // the first that needs it gets the error
   }
   find_datetime();
   find_decimal();
@@ -163,12 +201,10 @@ bool load_leaves() {
 
 Leaf find_leaf(PyTypeObject* type) {
   const std::string_view name = type->tp_name;
-  const bool found = name.starts_with("datetime.") ? find_datetime()
-                     : name == "decimal.Decimal"   ? find_decimal()
-                                                   : name == "UUID" && find_uuid();
-  if (!found) return leaf_none;
   for (int leaf = 0; leaf < leaf_timezone; ++leaf) {
-    if (leaf_types[leaf] == type) return static_cast<Leaf>(leaf);
+    const LeafType& each = known[leaf];
+    if (name == each.name && each.find != nullptr && each.find() && leaf_types[leaf] == type)
+      return static_cast<Leaf>(leaf);
   }
   return leaf_none;
 }
@@ -213,57 +249,23 @@ bool pickled_as_usual(Leaf leaf) {
 }
 
 bool write_leaf(Leaf leaf, PyObject* object, Buffer& into) {
-  switch (leaf) {
-    case leaf_complex: return into.put(&reinterpret_cast<PyComplexObject*>(object)->cval, 16), true;
-    case leaf_date: return write_date(object, into);
-    case leaf_time: return write_time(object, into);
-    case leaf_datetime: return write_datetime(object, into);
-    case leaf_timedelta: return write_timedelta(object, into);
-    case leaf_decimal: return write_decimal(object, into);
-    case leaf_uuid: return write_uuid(object, into);
-    default: return false;
-  }
+  return leaf < leaf_timezone && known[leaf].write(object, into);
 }
 
 bool load(Leaf leaf) {
-  switch (leaf) {
-    case leaf_complex: return true;
-    case leaf_decimal:
-    case leaf_uuid: {
-      if (leaf_types[leaf] != nullptr) return true;
-      if (!import_module(leaf == leaf_uuid ? "uuid" : "decimal").is_valid()) return false;
-      return leaf == leaf_uuid ? find_uuid() : find_decimal();
-    }
-    default: {
-      if (find_datetime()) return true;
-      if (!import_module("datetime").is_valid()) return false;
-      return find_datetime();
-    }
-  }
+  if (leaf_types[leaf] != nullptr) return true;
+  return known[leaf].find() || (import_module(known[leaf].module).is_valid() && known[leaf].find());
 }
 
 std::size_t size_of(Leaf leaf) {
-  constexpr std::size_t sizes[] = {16, 4, 7, 11, 12, 1, 17};
+#define CONVEYOR_LEAF(name, number, size) size,
+  constexpr std::size_t sizes[] = {CONVEYOR_LEAVES(CONVEYOR_LEAF)};
+#undef CONVEYOR_LEAF
   return sizes[leaf];
 }
 
 PyObject* read_leaf(Leaf leaf, const std::byte* from, std::size_t size) {
-  if (!load(leaf)) return nullptr;
-  const auto* const data = reinterpret_cast<const std::uint8_t*>(from);
-  switch (leaf) {
-    case leaf_complex: {
-      Py_complex number;
-      std::memcpy(&number, from, sizeof number);
-      return PyComplex_FromCComplex(number);
-    }
-    case leaf_date:
-    case leaf_time:
-    case leaf_datetime:
-    case leaf_timedelta: return read_moment(leaf, data);
-    case leaf_decimal: return read_decimal(reinterpret_cast<const char*>(from), size);
-    case leaf_uuid: return read_uuid(data);
-    default: return nullptr;
-  }
+  return load(leaf) ? known[leaf].read(from, size) : nullptr;
 }
 
 }  // namespace conveyor::python

@@ -18,18 +18,28 @@
 namespace conveyor::python {
 
 enum Leaf : std::uint8_t {
-  leaf_complex,
-  leaf_date,
-  leaf_time,
-  leaf_datetime,
-  leaf_timedelta,
-  leaf_decimal,
-  leaf_uuid,
-  leaf_timezone,  // has no encoding of its own: it is pickled with a datetime, and may be registered
+#define CONVEYOR_LEAF(name, number, size) leaf_##name,
+  CONVEYOR_LEAVES(CONVEYOR_LEAF)
+#undef CONVEYOR_LEAF
+      leaf_timezone,  // has no encoding of its own: it is pickled with a datetime, and may be registered
   leaf_none
 };
-inline Leaf leaf_of(std::uint8_t op) { return static_cast<Leaf>(op - op_complex); }
-inline std::uint8_t op_of(Leaf leaf) { return static_cast<std::uint8_t>(op_complex + leaf); }
+// One number for two of them would be two cases for one value, which does not compile.
+constexpr Leaf leaf_of(std::uint8_t op) {
+  switch (op) {
+#define CONVEYOR_LEAF(name, number, size) \
+  case number: return leaf_##name;
+    CONVEYOR_LEAVES(CONVEYOR_LEAF)
+#undef CONVEYOR_LEAF
+    default: return leaf_none;
+  }
+}
+constexpr std::uint8_t op_of(Leaf leaf) {
+#define CONVEYOR_LEAF(name, number, size) number,
+  constexpr std::uint8_t numbers[] = {CONVEYOR_LEAVES(CONVEYOR_LEAF)};
+#undef CONVEYOR_LEAF
+  return numbers[leaf];
+}
 
 // Those found so far. Kept for the life of the process.
 extern PyTypeObject* leaf_types[leaf_none];

@@ -5,6 +5,18 @@
 
 namespace conveyor::python {
 
+// The types outside of builtins that have an encoding of their own (object_leaves.hpp), and complex: name, the op that is its
+// for ever, and how many bytes follow that; of a Decimal the one that follows says how many more. A new one gets the next number
+// that no op has.
+#define CONVEYOR_LEAVES(LEAF) \
+  LEAF(complex, 24, 16)       \
+  LEAF(date, 25, 4)           \
+  LEAF(time, 26, 7)           \
+  LEAF(datetime, 27, 11)      \
+  LEAF(timedelta, 28, 12)     \
+  LEAF(decimal, 29, 1)        \
+  LEAF(uuid, 30, 17)
+
 // The first byte of each value. Values from `small_int` on are the integers 0 to 127 themselves.
 // With `remembered` added, the value gets the next number, for later references to it.
 enum Op : std::uint8_t {
@@ -32,15 +44,11 @@ enum Op : std::uint8_t {
   op_set,
   op_frozenset,
   op_reference,
-  op_complex,  // from here on in the order of Leaf
-  op_date,
-  op_time,
-  op_datetime,
-  op_timedelta,
-  op_decimal,
-  op_uuid,
+#define CONVEYOR_OP(name, number, size) op_##name = number,
+  CONVEYOR_LEAVES(CONVEYOR_OP)
+#undef CONVEYOR_OP
   // Of plain data only, see plain.hpp.
-  op_bytearray,
+  op_bytearray = 31,
   op_decimal32,
   op_time_zone,      // a time's seven bytes, and its zone
   op_datetime_zone,  // a datetime's eleven bytes, and its zone
@@ -49,6 +57,9 @@ enum Op : std::uint8_t {
   remembered = 0x40,
   small_int = 0x80,
 };
+
+// What was written stays readable.
+static_assert(op_reference == 23 && op_bytearray == 31 && op_foreign == 35);
 
 // Deeper nesting goes to pickle, which has its own limit and its own error.
 constexpr int deepest = 64;

@@ -15,26 +15,13 @@ namespace conveyor::python {
 
 namespace {
 
-nb::dict statistics_of(const StreamStatistics& s, std::uint64_t depth) {
+nb::dict statistics_of(const StreamStatistics& figures) {
   nb::dict result;
-  result["items_in"] = s.items_in;
-  result["items_out"] = s.items_out;
-  result["bytes_in"] = s.bytes_in;
-  result["bytes_out"] = s.bytes_out;
-  result["depth"] = depth;
-  result["peak_depth"] = s.peak_depth;
-  result["put_waits"] = s.put_waits;
-  result["get_waits"] = s.get_waits;
-  result["put_blocked_seconds"] = static_cast<double>(s.put_blocked_nanoseconds) * 1e-9;
-  result["get_blocked_seconds"] = static_cast<double>(s.get_blocked_nanoseconds) * 1e-9;
-  result["producers"] = s.producers;
-  result["consumers"] = s.consumers;
-  result["memory_held"] = s.memory_held;
-  result["memory_lent"] = s.memory_lent;
-  result["leased"] = s.leased;
-  result["returned"] = s.returned;
-  result["redelivered"] = s.redelivered;
-  result["dead"] = s.dead;
+#define CONVEYOR_COUNT(name) result[#name] = figures.name;
+#define CONVEYOR_TIME(name) result[#name "_seconds"] = static_cast<double>(figures.name##_nanoseconds) * 1e-9;
+  CONVEYOR_QUEUE_FIGURES(CONVEYOR_COUNT, CONVEYOR_TIME)
+#undef CONVEYOR_COUNT
+#undef CONVEYOR_TIME
   return result;
 }
 
@@ -96,8 +83,8 @@ void bind_figures(PlainType<Channel>& channel) {
            })
       .def("_statistics",
            [](Channel& self) {
-             if (self.has_stream()) return statistics_of(self.stream().statistics(), self.stream().depth());
-             return statistics_of(self.remembered().statistics, self.remembered().depth);
+             if (self.has_stream()) return statistics_of(self.stream().statistics());
+             return statistics_of(self.remembered().statistics);
            })
       .property("_is_shut_down",
                 [](Channel& self) {
