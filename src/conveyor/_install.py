@@ -252,7 +252,7 @@ def _copied(function: FunctionType, names: dict[str, Any], cells: Mapping[str, C
 def _executor_changes(queues: Mapping[str, Any]) -> list[_Change]:
     """Put `_SafeQueue`, which subclasses `Queue` when its module is imported, on another base."""
     if _EXECUTOR_MODULE not in sys.modules:
-        return []  # whoever imports it finds the right Queue
+        return []  # a module that imports it finds the right Queue
     executor = cast("Any", importlib.import_module(_EXECUTOR_MODULE))  # waits, if it is just being imported
     safe_queue = getattr(executor, "_SafeQueue", None)
     if safe_queue is None or queues["Queue"] in safe_queue.__mro__:

@@ -131,7 +131,7 @@ class LockBase:
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
         """Take the lock; False if that could not be done at once (`block=False`) or within `timeout` seconds.
 
-        When the process that holds it dies, whoever waits gets it within a second, and `recovered` is True then.
+        When the process that holds it dies, a waiter gets it within a second, and `recovered` is True then.
         """
     def release(self) -> None:
         """Give the lock up. Any process and thread may do so.

@@ -86,7 +86,7 @@ Locked Lock::take_from_dead(OwnerId me, AfterExit after_exit) {
 
 void Lock::leave(OwnerId me) {
   std::uint64_t seen = word_.load(relaxed);
-  // sync point "lock": release, for whoever unlocks it and its next holder.
+  // sync point "lock": release, for the process that unlocks it and for its next holder.
   while ((seen & ~contended) == me &&
          !word_.compare_exchange_weak(seen, left_by(me) | (seen & contended), conveyor::release, relaxed)) {
   }

@@ -277,7 +277,7 @@ RegionPeek Region::peek_header(int memory_fd) {
 }
 
 Region::~Region() {
-  // Whoever lets go of a lock that it holds leaves it behind.
+  // A process that lets go of a lock that it holds leaves it behind.
   if (header_ != nullptr) noted_cells_.leave(*this);
   if (memory_fd_ >= 0) close(memory_fd_);
 }

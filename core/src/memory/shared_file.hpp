@@ -36,7 +36,7 @@ void give_name(int fd, const std::string& name, const std::string& what);
 int open_named_file(const std::string& name, const std::string& what);
 void remove_named_file(const std::string& name, const std::string& what);
 // Until the end of the last process that has this very open file, a shared lock of the kernel's. A collector looks
-// for that lock, and removes the name while it holds an exclusive one: whoever came too late finds a file without a
+// for that lock, and removes the name while it holds an exclusive one: a process that came too late finds a file without a
 // name. False: it has no name any more. docs/adr/0008.
 bool hold_file(int fd, const std::string& what);
 // The same file, through a descriptor of another process; -1 when it is not that file (any more).

@@ -75,7 +75,7 @@ HeaderPeek peek_header(int memory_fd) {
   seen.local = checked.is_local();
   const std::uint64_t out = head.head.word.load(relaxed) >> 1;  // relaxed from here: a copy of our own
   const std::uint64_t in = head.tail.word.load(relaxed) >> 1;
-  // With those under lease: whoever holds them may give them back, also by its death.
+  // With those under lease: their holders may give them back, also by their death.
   seen.waiting = (in > out ? in - out : 0) + head.returned.load(relaxed);
   seen.items = seen.waiting + head.failed.load(relaxed) + head.leases.out.load(relaxed);
   const std::uint64_t bytes_in = head.tail.bytes.load(relaxed), bytes_out = head.head.bytes.load(relaxed);

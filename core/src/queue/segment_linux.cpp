@@ -73,7 +73,7 @@ int make_ready_fd() {
   return both;
 }
 
-// A named segment's is a FIFO beside it, made by whoever asks for it first.
+// A named segment's is a FIFO beside it, made by the process that asks for it first.
 int open_ready_fifo(const std::string& path) {
   if (mkfifo(path.c_str(), 0600) != 0 && errno != EEXIST) return -1;
   const int fd = open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
@@ -112,7 +112,7 @@ void Segment::adopt(const Plan& plan) {
 
 Reach Segment::extend(std::uint32_t first, std::uint32_t pages) {
   const std::uint64_t end = std::uint64_t{first} + pages;
-  // Whoever hands out pages raises the mark before, so that what told us of the page (relaxed: that) tells of the
+  // A process that hands out pages raises the mark before, so that what told us of the page (relaxed: that) tells of the
   // mark, too. What only damage can name is not mapped, large as it may be.
   if (end > std::min(header_->pool.high_water.load(relaxed), page_count_)) return Reach::corrupt;
   if (file_.reach((end + 1) * page_size) != 0 || reach_table(static_cast<std::uint32_t>(end)) != 0)

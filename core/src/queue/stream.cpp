@@ -85,7 +85,7 @@ Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, 
   side.lock.unlock();
   CONVEYOR_KILL_POINT("put.unlocked");
   if (done > 0) header_.not_empty.notify_after_exchange(done > INT_MAX ? INT_MAX : static_cast<int>(done));
-  // Whoever leaves room sees to it that somebody comes for it.
+  // A put that leaves room wakes the next that may use it.
   if (header_.not_full.has_sleepers() && !full()) header_.not_full.notify(1);
   return status;
 }
@@ -312,7 +312,7 @@ bool Stream::has_room(std::uint64_t payload) const {
   return header_.max_bytes == unbounded || fits(bytes_waiting(), payload, waiting == 0);
 }
 
-// An item may always go into an empty queue: whoever keeps what it was lent while it waits for more
+// An item may always go into an empty queue: a taker that keeps what it was lent while it waits for more
 // must get more. (What is larger than a hard bound is refused before.)
 bool Stream::fits(std::uint64_t waiting, std::uint64_t payload, bool alone) const {
   const std::uint64_t lent = counts_lent() ? pool_.lent_bytes() : 0;

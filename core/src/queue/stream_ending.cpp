@@ -72,7 +72,7 @@ Status Stream::shutdown(bool immediate, Nanoseconds patience) {
   return Status::ok;
 }
 
-// Drops what is left after End::drop: by whoever comes first, for the one who asked for it may have died.
+// Drops what is left after End::drop: by the first that comes, for the process that asked for it may have died.
 void Stream::drop_locked() {
   bool any = false;
   for (std::uint32_t index = 0; index < table_.high(); ++index) {
@@ -92,7 +92,7 @@ void Stream::drop_locked() {
 void Stream::finish_drop() {
   if (!dropped() || (empty() && !table_.any_out())) return;  // what is out may be delayed, and wait to be dropped
   segment_->note_getting();  // so that the runs are swept if we die with them
-  // Held for longer than that, by one who is stopped: whoever comes next drops it.
+  // Held for longer than that, by a process that is stopped: the next that comes drops it.
   if (lock(header_.consumers, look_patience) == Status::ok) drop_locked();
 }
 

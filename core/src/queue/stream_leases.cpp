@@ -112,10 +112,10 @@ bool Stream::turn_back(std::uint32_t index, std::string_view error, Nanoseconds 
   return true;
 }
 
-// Unlocks, and tells whoever waits for what has happened.
+// Unlocks, and wakes those that wait for what has happened.
 Status Stream::settled() {
   const bool finished = table_.counts_tasks() && unfinished() == 0;
-  // The last lease of a stream that has ended is its end. In vain: whoever waits looks by itself.
+  // The last lease of a stream that has ended is its end. Without the token, those that wait look by themselves.
   if (ready_.watched() && ended() && !nothing_to_tell() && ready_.begin_put()) ready_.end_put();
   header_.consumers.lock.unlock();
   CONVEYOR_KILL_POINT("lease.settled");

@@ -54,7 +54,7 @@ StoreStatus Store::open(Nanoseconds deadline) {
   });
 }
 
-// Whoever dies in here leaves it to the next, who writes all of it again.
+// A process that dies in here leaves it to the next, which writes all of it again.
 void Store::initialise() {
   header_.seed = random_number();
   header_.max_bytes = wanted_bound_;

@@ -29,7 +29,7 @@ bool Barrier::enter() {
   return got == Locked::clean || got == Locked::recovered;
 }
 
-// sync point "barrier": release; acquire in `look`, `arrive`. Whoever goes on has seen what all did before.
+// sync point "barrier": release; acquire in `look`, `arrive`. A process that goes on has seen what all did before.
 void Barrier::publish(std::uint64_t word) {
   cell_->word.store(word, release);
   CONVEYOR_KILL_POINT("state.barrier-published");

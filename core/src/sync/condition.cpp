@@ -66,7 +66,7 @@ bool Condition::inherit(std::uint32_t own) {
       continue;
     ConditionPlace& ours = cell_->places[own];
     std::uint64_t word = ours.word.load(relaxed);
-    // Ours is marked before theirs is free: whoever dies in between leaves two notified, and so one too many.
+    // Ours is marked before theirs is free: a death in between leaves two notified, and so one too many.
     if (stage_of(word) == WaitStage::waiting &&
         !ours.word.compare_exchange_strong(word, with_stage(word, WaitStage::notified), acq_rel, relaxed))
       return true;  // notified ourselves meanwhile

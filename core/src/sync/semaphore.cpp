@@ -112,7 +112,7 @@ SemaphorePlace* Semaphore::own_place(bool make) {
     SemaphorePlace& place = cell_->places[i];
     const OwnerId owner = place.owner.load(relaxed);
     if (owner == me) return &place;
-    // Whoever has none in its hands needs no place.
+    // A process that has none needs no place.
     if (vacant == nullptr && place.count.load(relaxed) == 0) vacant = &place;
   }
   if (!make) return nullptr;

@@ -77,7 +77,7 @@ std::uint64_t TopicLog::conflict(std::uint64_t begin, std::uint64_t end, std::ui
     }
   };
   all();
-  // Does whoever is in the way live? Asked now and then: to ask takes long.
+  // Does the subscriber that is in the way live? Asked now and then: to ask takes long.
   if (first != end && dead_are_due()) {
     free_dead();
     all();
@@ -202,7 +202,7 @@ Status TopicLog::publish(const Publication* events, std::size_t count, std::size
       status = Status::too_large;
       break;
     }
-    // relaxed: whoever pins just now may pin what the next would not; it is let go some time
+    // relaxed: a subscriber that pins just now may pin what the next would not; it is let go some time
     if (span > header_.largest.load(relaxed)) header_.largest.store(span, relaxed);
     status = make_room(draft, span);
     if (status != Status::ok) break;

@@ -90,7 +90,7 @@ class Offer:
         return Offer, (self.address, self.secret, self.count)
 
     def take(self) -> list[int] | None:
-        """The descriptors, now of this process; None: whoever offered them has ended, or offers them no more.
+        """The descriptors, now of this process; None: the process that offered them has ended, or offers them no more.
 
         Raises:
             OSError: this process can have no more descriptors.

@@ -59,7 +59,7 @@ class Workload:
         return rival.style == "single" or not (self.topology.round_trip or self.payload.large)
 
     def shape(self, maxsize: int | None = None) -> Shape:
-        """What a channel is told of this workload; `maxsize` overrides the payload's own bound."""
+        """What a channel needs to know of this workload; `maxsize` overrides the payload's own bound."""
         bound = self.payload.bound if maxsize is None else maxsize
         return Shape(self.topology.producers, self.topology.consumers, self.payload.size, bound)
 
@@ -129,7 +129,7 @@ def measure(
     """Carry about `items` items (at least one for each pair) and say how long that took.
 
     `maxsize` overrides the payload's bound; `hot` sends one and the same item, which then stays in
-    the cache. `patience` is in seconds, for the whole measurement; whoever is not done by then is killed.
+    the cache. `patience` is in seconds, for the whole measurement; a process that is not done by then is killed.
     """
     topology, payload = workload.topology, workload.payload
     _ = payload.specimens  # made here, once, for all the children to come

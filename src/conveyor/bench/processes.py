@@ -49,7 +49,7 @@ def _child(role: Callable[[Any], T], barrier: Any, report: Connection) -> None:
 def run_together(roles: Sequence[Callable[[Any], T]], patience: float) -> list[T]:
     """Call every role in a process of its own; return what they return, in their order.
 
-    Each gets a barrier that all of them share. Whoever has not ended after `patience` seconds is
+    Each gets a barrier that all of them share. A process that has not ended after `patience` seconds is
     killed, and `MeasurementFailed` is raised, as it is when a role raises or its process dies.
     """
     deadline = monotonic() + patience

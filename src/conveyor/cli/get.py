@@ -77,7 +77,7 @@ def get(
 
 
 def _portion(queue: Any, lines: ItemLines, most: int, timeout: float | None, lease: bool) -> int:
-    """Write some; how many. Whoever is interrupted has them written, or under lease still."""
+    """Write some; how many. Interrupted, it has them written, or under lease still."""
     some = min(most, _PORTION)
     if lease:
         leases = queue.lease_many(some, timeout=timeout)

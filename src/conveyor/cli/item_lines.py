@@ -75,7 +75,7 @@ class ItemLines:
         """Write them to standard output; they are with the system when this returns.
 
         Raises:
-            BrokenPipeError: whoever reads has left.
+            BrokenPipeError: the reader has left.
             CommandError: it cannot be written: the disk is full.
         """
         left = memoryview(b"".join(self._line(item) + b"\n" for item in items))

@@ -14,7 +14,7 @@ class Shipped:
     """Base of the codecs that `resolve` knows by name: there is one instance of each in a process.
 
     A pickle of it holds the name alone. So a queue with such a codec can be sent anywhere, and a
-    receiver without the extra is told what to install.
+    receiver without the extra gets an error that says what to install.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """Collecting named queues that nobody uses.
 
-The race. A process may attach while we look. Whoever attaches opens the file, takes a shared lock on it
+The race. A process may attach while we look. A process that attaches opens the file, takes a shared lock on it
 (flock), and then looks whether the file still has a name; it keeps the lock as long as it has the file
 open or mapped. The collector takes an exclusive lock without waiting, looks at the file, and unlinks it
 while it still holds that lock. So of the two, one comes first:
@@ -70,7 +70,7 @@ def collect(
     found: list[Collected] = []
     for path, status in NamedSegment.paths(names):
         if not NamedSegment.is_possible(path, status):
-            continue  # somebody else's: the doctor tells of it
+            continue  # another user's: the doctor reports it
         url = f"shm://{path.name.removeprefix(PREFIX)}"
         try:
             with NamedSegment(path) as segment:

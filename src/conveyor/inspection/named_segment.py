@@ -94,7 +94,7 @@ class NamedSegment:
     def lock_out(self) -> bool:
         """Whether nobody has it open, in this version's way; if so, nobody can attach until `close`.
 
-        Whoever attaches holds a shared lock on the file as long as it has it (docs/adr/0008), across fork,
+        A process that attaches holds a shared lock on the file as long as it has it (docs/adr/0008), across fork,
         and across pid namespaces. The kernel takes it back when the last such process ends, however.
         """
         try:

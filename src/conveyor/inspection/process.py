@@ -16,7 +16,7 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process by its pid. Any look may come too late: then it is told as one that has ended."""
+    """A process by its pid. Any look may come too late: then it counts as one that has ended."""
 
     pid: int
 

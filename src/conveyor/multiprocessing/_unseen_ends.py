@@ -1,6 +1,6 @@
-"""noticing_unseen_ends: a process whose end is noticed also when somebody else was told of it.
+"""noticing_unseen_ends: a process whose end is noticed also when another caller has waited for it.
 
-The system tells of a child's end once: not at all while SIGCHLD is ignored, and to whoever waits for any child first.
+The system reports a child's end once: not at all while SIGCHLD is ignored, and to the first that waits for any child.
 `multiprocessing` takes that for a process that has not been made yet, and goes on to ask.
 """
 
@@ -31,9 +31,7 @@ def noticing_unseen_ends(process: Any) -> Any:
 
 def _poll(popen: Any, flag: int = os.WNOHANG) -> int | None:
     code: int | None = popen.__class__.poll(popen, flag)
-    if (
-        code is not None or popen.method == "forkserver"
-    ):  # whose children are not ours: it tells of their ends
+    if code is not None or popen.method == "forkserver":  # whose children are not ours: it reports their ends
         return code
     try:
         os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)

@@ -156,7 +156,7 @@ class Queue(AwaitableChannel[T]):
     def allocate(self, shape: int | Sequence[int], dtype: DTypeLike = float) -> NDArray[Any]:
         """A NumPy array in the queue's memory: fill it, `put` it, and nothing is copied.
 
-        From the put on it belongs to whoever takes the item; writing to it then changes what they see.
+        From the put on it belongs to the process that takes the item; writing to it then changes what that sees.
         It can be put once, alone or inside an item, whole. Never put, its memory goes back when it is
         collected.
 
@@ -351,7 +351,7 @@ class Queue(AwaitableChannel[T]):
 
     @staticmethod
     def _on_queue_feeder_error(e: Exception, obj: object) -> None:
-        """Override to be told of items that cannot be pickled, instead of `put` raising."""
+        """Override to be called with items that cannot be pickled, instead of `put` raising."""
 
     _raise_in_put = _on_queue_feeder_error
 

@@ -1,7 +1,7 @@
 """What two keys of a shared dict are compared by, where the core does not know their type.
 
 A plain dict calls `__eq__`. A shared one cannot, as no code of the program's may run under its lock: it compares
-bytes. So that equal keys have equal bytes, each type is told here as something plain. See docs/adr/0015.
+bytes. So that equal keys have equal bytes, each type is written here as something plain. See docs/adr/0015.
 """
 
 from __future__ import annotations

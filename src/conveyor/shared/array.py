@@ -193,7 +193,7 @@ def _file(path: str, shape: tuple[int, ...], kind: np.dtype[Any], size: int) -> 
         else:
             if region.was_alone:
                 view = memoryview(region)
-                # Whoever holds the lock there has gone with its system, or will not be missed.
+                # The holder of the lock there has gone with its system, or will not be missed.
                 view[_LOCK : _LOCK + 64] = _RLOCK_CELL.ljust(64, b"\0")
                 if region.size == size and not any(view[_DESCRIPTION:_DATA]):
                     _describe(region, shape, kind)  # its maker died before it could

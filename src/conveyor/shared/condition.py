@@ -24,10 +24,10 @@ _ALL = 2**32 - 1
 class Condition(CellHandle, ConditionBase):
     """A condition with its lock, with the methods of `multiprocessing.Condition`.
 
-    A notification reaches somebody alive: the dead are passed over, and what a process was told that dies before it has
-    the lock again, another is told within a second. If the lock was taken from a process that died, `recovered` says so
-    after `acquire` and `wait`. As with any condition, `wait` may in rare cases return without a notification (a
-    death, more than 56 that wait): look at what you wait for again, or use `wait_for`.
+    A notification reaches somebody alive: the dead are passed over, and when a process dies that was notified and has
+    not got the lock again, another waiter is notified within a second. If the lock was taken from a process that died,
+    `recovered` says so after `acquire` and `wait`. As with any condition, `wait` may in rare cases return without a
+    notification (a death, more than 56 that wait): look at what you wait for again, or use `wait_for`.
     """
 
     def __init__(self, lock: Lock | RLock | None = None, *, ctx: Any = None) -> None:

@@ -77,7 +77,7 @@ class RLock(CellHandle, RLockBase):
         return lock
 
     def __repr__(self) -> str:
-        # As with the standard library: how often, only the holder itself is told.
+        # As with the standard library: only the holder itself can ask how often.
         count = self._depth if self._is_mine() or not self._holder else "nonzero"
         return f"<{type(self).__name__}(owner={_owner(self)}, count={count})>"
 

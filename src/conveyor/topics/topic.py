@@ -200,8 +200,8 @@ class Topic(TopicChannel[T]):
         """Say that nothing more will be published, for all processes; it cannot be undone.
 
         From now on `publish` raises `ShutDown`. Subscribers receive what they have not read yet, and then end;
-        whoever subscribes later with `from_="oldest"` gets what is kept, and the end. A producer that has died inside
-        `producing()` before is told of all the same.
+        a process that subscribes later with `from_="oldest"` gets what is kept, and the end. They still learn of a
+        producer that died inside `producing()` before.
 
         Raises:
             queue.Full: a process that was stopped inside `publish` has held the topic's lock for a second.
@@ -218,7 +218,7 @@ class Topic(TopicChannel[T]):
 
         `with topic.producing(): ...` may be entered by any number of processes and threads, and more than
         once. Say `expect_producers` before, so that the first to leave does not end the topic before the
-        others have come. A process that dies inside is noticed within a second by whoever waits for an event: it
+        others have come. A process that dies inside is noticed within a second by those that wait for an event: it
         counts as having left, but each subscriber that has received all then gets `ProducerLost` in the place of
         `ShutDown`, in iterating, too, and however late it subscribes. A block that is left by an exception is left.
 

@@ -16,8 +16,8 @@ T = TypeVar("T")
 class Answer(Generic[T]):
     """A value, or an exception, on its way from a thread to another: the leanest hand-over that there is.
 
-    Whoever gives it claims it first: from then on the value reaches the other side, whatever happens there. Who waits
-    claims it to give it up: then it is never given.
+    The side that gives it claims it first: from then on the value reaches the other side, whatever happens there. The
+    side that waits claims it to give it up: then it is never given.
     """
 
     __slots__ = ("_claims", "_error", "_given", "_here", "_value")

@@ -135,7 +135,7 @@ class BrokerLease(Generic[T]):
                 self.owner.settle(
                     (self,), GIVEN_BACK, 0.0, error_text(error if error is not None else type_.__name__)
                 )
-                return  # that somebody else has it by now says nothing new to whoever sees the exception
+                return  # that another process has it by now adds nothing to the exception that is raised
         if type_ is None and self.stage == LOST:
             self._may(ACKNOWLEDGED)
 

@@ -232,7 +232,7 @@ class BrokerSubscription(Generic[T]):
                 return item
 
     def _read_ahead(self, deadline: float, come_by: float) -> None:
-        """Wait for an event, and leave it to be taken by whoever comes first; in the thread of `Reader`."""
+        """Wait for an event, and leave it to the first caller that comes; in the thread of `Reader`."""
         self._ahead.appendleft(self._next(deadline, come_by))
 
     async def __aiter__(self) -> AsyncIterator[T]:

@@ -79,4 +79,4 @@ class Finisher(Courier["Settling"]):
                     self._done = done + self._done
 
     def _give_up(self, error: BaseException) -> None:
-        pass  # whoever waits has heard
+        pass  # the caller that waits has got the error

@@ -122,7 +122,7 @@ class Handle(Generic[C]):
         """A block that counts as a producer: when the last one is left, it shuts down by itself.
 
         As of `conveyor.Queue`, for producers on all machines. A process that dies inside, or that cannot reach the
-        broker for that long, is noticed within `LOST_SECONDS` by whoever waits for an item.
+        broker for that long, is noticed within `LOST_SECONDS` by those that wait for an item.
         """
         return Producing(self)
 

@@ -100,7 +100,7 @@ class _Store(MemoryStore):
             self.counts["redelivered"] += 1
         if delay > 0:
             heapq.heappush(self.delayed, (monotonic() + delay, item))
-            self.items.notify()  # whoever waits is to wait until then
+            self.items.notify()  # those that wait are to wait until then
         else:
             self.ready(item)
 
@@ -179,7 +179,7 @@ class MemoryBackend(MemoryConnection[_Store], Backend):
                 if seconds is not None:
                     heapq.heappush(store.ends, (until, item))
             if found and seconds is not None:
-                store.items.notify()  # whoever waits is to wait until then
+                store.items.notify()  # those that wait are to wait until then
         return [_delivery(item) for item in found]
 
     def _next(self, store: _Store, most: int, wait: float) -> list[_Item]:

@@ -89,4 +89,4 @@ class MemoryConnection(Connection, Generic[S]):
             self.store.record = None
 
     def member(self) -> str | None:
-        return "this process"  # which lives, whoever asks
+        return "this process"  # which lives, as it asks

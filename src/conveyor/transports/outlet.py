@@ -20,7 +20,7 @@ _call: Callable[[Callable[[], Any]], Any] = call
 
 
 class Outlet:
-    """Sends whole messages of the protocol, one after the other, whoever sends them. Made in the connection's loop.
+    """Sends whole messages of the protocol, one after the other, from any thread. Made in the connection's loop.
 
     Args:
         raw: the connection's socket, in plain text; it is used by a descriptor of its own, as the loop watches the
@@ -124,7 +124,7 @@ class Outlet:
             except BlockingIOError:
                 return
             except OSError:
-                self._left = b""  # whoever reads is told
+                self._left = b""  # the next read raises
             if not self._left:
                 self._loop.remove_writer(self._socket)
 

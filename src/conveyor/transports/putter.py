@@ -146,7 +146,7 @@ async def _outcome(future: asyncio.Future[Any]) -> BaseException | None:
 def _cancel_again() -> None:
     """Cancel this task where it waits next: it was cancelled too late for what it did, and is to hear of it.
 
-    Unless whoever cancelled it, a timeout that is over by then, takes that back.
+    Unless what cancelled it, a timeout that is over by then, takes that back.
     """
     task = asyncio.current_task()
     if task is None:

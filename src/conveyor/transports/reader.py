@@ -22,7 +22,7 @@ class _Subscription(Protocol):
 
 
 class Reader(Courier[Any]):
-    """Waits until an event was read ahead. It takes none: so whoever is cancelled has received nothing."""
+    """Waits until an event was read ahead. It takes none, so a coroutine that is cancelled has received nothing."""
 
     name = "conveyor-reads"
 

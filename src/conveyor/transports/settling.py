@@ -141,7 +141,7 @@ class Settling(Sending[Backend], Settler):
         try:
             letters.put(letter, block=False)
         except Full:
-            # The count says that it has failed too often: whoever gets it next tries this again.
+            # The count says that it has failed too often: the next process that gets it tries this again.
             return backend.release(one, _TRY_AGAIN_SECONDS, bool(more), error)
         except Exception as bad:
             # Dead letters that cannot take it are no reason to lose it, or to stop here.

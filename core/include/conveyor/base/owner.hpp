@@ -19,7 +19,7 @@ inline constexpr OwnerId nobody = 0;
 
 constexpr std::uint32_t owner_pid(OwnerId owner) { return static_cast<std::uint32_t>(owner >> 1) & 0x3fffff; }
 
-// A process of this pid namespace by its start time, in clock ticks since boot; 0: whoever has that pid.
+// A process of this pid namespace by its start time, in clock ticks since boot; 0: any process that has that pid.
 OwnerId make_owner(std::uint32_t pid, std::uint64_t start_ticks);
 
 // This program in this process. Cached; a fork renews it.

@@ -45,7 +45,7 @@ enum class Waited {
 //
 // A signal interrupts a sleep; one that comes between the look and the sleep interrupts nothing, and is heard after
 // that. In the beginning, where much may lie in between, the sleeps are short. Later on they are long, and what lies in
-// between is a microsecond. Whoever was held up there (others wanted the GIL, or the processor) sleeps short once more.
+// between is a microsecond. A caller that was held up there (others wanted the GIL, or the processor) sleeps short once more.
 class Slices {
  public:
   explicit Slices(Nanoseconds longest_slice = longest) : longest_(longest_slice) {}

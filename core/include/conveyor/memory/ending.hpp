@@ -10,12 +10,12 @@
 //
 // Registered producers stand in a table of the header, a slot for each process with the number of its
 // `producing()` blocks. Entering and leaving change two things, the slot and how many must still come.
-// Both changes are first written down, whole, in one word (`intent`): that store is the commit. Whoever
+// Both changes are first written down, whole, in one word (`intent`): that store is the commit. A process that
 // takes the lock from a dead holder does what the word says once more, which changes nothing if it was
 // done, and strikes it out (Producers::recover).
 //
 // The first slots are in the header, the others in a table that has memory, and is mapped, as far as it was ever needed
-// (EndingState::high). Whoever goes over all slots goes no farther than to the highest one that is in use.
+// (EndingState::high). A walk over all slots goes no farther than to the highest one that is in use.
 //
 // A process that dies inside keeps its slot, which then says so: the mark is one store. The slot is its
 // tombstone, with what it had put, for all who ask when the queue has been drained.

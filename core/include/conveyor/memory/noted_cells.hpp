@@ -27,7 +27,7 @@ class NotedCells {
     if (index >= most) return;
     Bits* bits = bits_.load(acquire);
     if (bits == nullptr) {
-      leave_.store(how, relaxed);  // relaxed: seen by whoever sees the bits
+      leave_.store(how, relaxed);  // relaxed: seen by a thread that sees the bits
       auto* const fresh = new Bits{};
       // Between threads of this process: the bits are zeros before they are seen.
       if (bits_.compare_exchange_strong(bits, fresh, acq_rel, acquire)) {

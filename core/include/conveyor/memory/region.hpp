@@ -1,7 +1,7 @@
 // A region: a piece of shared memory that is no queue, mapped into this process.
 //
 // It carries whatever stands on it: a topic, a value, an array, a dictionary. A page in front says what that is,
-// and is checked by whoever attaches. Then comes the payload, of a size fixed when the region is made. It is sparse:
+// and is checked by a process that attaches. Then comes the payload, of a size fixed when the region is made. It is sparse:
 // memory only where it was touched, after `reserve`. It begins as zeros. What may grow large (dicts and lists) is mapped
 // as it is used, see view.hpp; all else as a whole.
 //
@@ -85,7 +85,7 @@ class Region {
   const std::string& path() const { return path_; }  // of a file anywhere; or empty
   // A file anywhere: nobody else had it open when we opened it, so what locks say in it is of the past.
   bool was_alone() const { return was_alone_; }
-  // Others that open it wait (a second at most) until whoever `was_alone` has put it in order, and called this.
+  // Others that open it wait (a second at most) until the process that `was_alone` has put it in order, and called this.
   void let_others_in();
   // Writes a file's changes to its disk; 0 or an errno.
   int flush();

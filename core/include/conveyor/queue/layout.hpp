@@ -203,7 +203,7 @@ struct alignas(4096) Header {
   Atomic<std::uint32_t> returned;  // leased items that were given back, and wait
   Atomic<std::uint32_t> failed;  // leased items that failed too often, to be moved
   // 1: the consumers' (producers') lock was taken from a dead holder by one that could not put in order what that one
-  // left; whoever takes it next does so first. Stored under the lock.
+  // left; the next that takes it does so first. Stored under the lock.
   Atomic<std::uint32_t> consumers_owed;
   Atomic<std::uint32_t> producers_owed;
 

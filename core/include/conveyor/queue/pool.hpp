@@ -4,7 +4,7 @@
 // queue stays in cache) or cold (given back to the system, found by a bitmap). What lies above the
 // high-water mark was never touched.
 //
-// Death. Whoever dies inside leaves at worst a page that nobody has: never one that two have. For
+// Death. A process that dies inside leaves at worst a page that nobody has: never one that two have. For
 // that, each step first takes a page from the free ones and only then hands it out, and a pool
 // lock found with a dead holder forgets the warm list, the one structure that could be half
 // changed. `sweep` finds the lost pages again from what the queue and the living really use.

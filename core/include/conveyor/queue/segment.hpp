@@ -48,7 +48,7 @@ class Segment final : public ProducerTable {
  public:
   // An anonymous segment: a memfd, gone with its last user.
   static std::shared_ptr<Segment> create(const Bounds& bounds);
-  // A named one, mode 0600, that lives until `remove`. Throws Fault::exists. Whoever has it open holds a shared
+  // A named one, mode 0600, that lives until `remove`. Throws Fault::exists. A process that has it open holds a shared
   // lock of the kernel's on the file, so that `conveyor gc` can tell that nobody has (docs/adr/0008).
   static std::shared_ptr<Segment> create_named(const std::string& name, const Bounds& bounds);
   // Throws Fault::missing, corrupt, version or denied.
@@ -122,7 +122,7 @@ class Segment final : public ProducerTable {
   bool passed_on() const { return passed_on_.load(relaxed) || !name_.empty(); }  // relaxed: carries nothing else
   void pass_on() { passed_on_.store(true, relaxed); }
   // The ends of an anonymous queue in this process, as a pipe has them: the ready descriptor is a pipe's, open for reading
-  // and writing, and is given away in part by whoever closes an end. So the kernel knows, over forks, `exec` and deaths,
+  // and writing, and is given away in part by a process that closes an end. So the kernel knows, over forks, `exec` and deaths,
   // whether anybody is left at the other end.
   enum class PipeSide : std::uint32_t { reading = 1, writing = 2 };
   void close_end(PipeSide which);

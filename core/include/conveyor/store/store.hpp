@@ -86,7 +86,7 @@ struct DecodeThenRemove {
 
 class Store {
  public:
-  // The bound and the seed are those of whoever opens it first; `max_bytes` 0: no bound. Throws SegmentError.
+  // The bound and the seed are those of the process that opens it first; `max_bytes` 0: no bound. Throws SegmentError.
   Store(std::shared_ptr<Region> region, std::uint64_t max_bytes);
   virtual ~Store() = default;
   // The first thing to be called.

@@ -3,7 +3,7 @@
 //   0      StoreHeader    the lock, the journal, the claims, and the words that the journal alone changes
 //   heap   blocks         tables, rings and blobs, each of a size class
 //
-// All of it is valid as zeros, as a new region is: whoever takes the lock first writes what must not be zero.
+// All of it is valid as zeros, as a new region is: the first that takes the lock writes what must not be zero.
 // An offset counts from the beginning of the payload; 0 is none. Each one that is read is checked before it is followed.
 #pragma once
 
@@ -70,7 +70,7 @@ struct alignas(64) StoreHeader {
   Atomic<std::uint64_t> committed;
   // Written once, by the first holder of the lock; `ready` last.
   Atomic<std::uint64_t> ready;
-  std::uint64_t seed;  // of the hashes: whoever chooses keys must not know which of them collide
+  std::uint64_t seed;  // of the hashes: those that choose keys must not know which of them collide
   std::uint64_t max_bytes;  // 0: no bound
   // There is memory behind all that lies below. Written by the holder of the lock, after it is so.
   std::uint64_t reserved;

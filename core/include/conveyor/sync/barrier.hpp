@@ -1,7 +1,7 @@
 // Barrier: so many parties meet, and go on together.
 //
 // One word has the generation, whether the barrier is broken, and how many have arrived; behind the cell stands who
-// they are. The last to arrive opens the barrier by one store: the next generation, nobody arrived. Whoever waited for
+// they are. The last to arrive opens the barrier by one store: the next generation, nobody arrived. A process that waited for
 // the generation before sees that it is over, however late it looks. A party that dies while others wait for it to go
 // on with them is found by those, who break the barrier: all of them learn that they will never be complete.
 #pragma once
@@ -11,8 +11,8 @@
 namespace conveyor {
 
 enum class Met {
-  all,        // all have arrived; the barrier is open
-  last,       // we are the last; call `open`, or `spoil`
+  all,  // all have arrived; the barrier is open
+  last,  // we are the last; call `open`, or `spoil`
   broken,
   timed_out,  // and now it is broken
   interrupted,  // look for signals, and call again

@@ -85,7 +85,7 @@ struct alignas(cell_unit) EventCell {
 };
 static_assert(sizeof(EventCell) == cell_unit);
 
-// Condition. Who waits has a place; whoever notifies chooses among the places.
+// Condition. A waiter has a place; a notifier chooses among the places.
 inline constexpr std::uint32_t condition_places = 56;
 
 struct ConditionPlace {

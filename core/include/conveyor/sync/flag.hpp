@@ -11,7 +11,7 @@ namespace conveyor {
 class Flag {
  public:
   explicit Flag(EventCell& cell) : cell_(&cell) {}
-  // sync point "flag": what was written before `set` is seen by whoever finds it set.
+  // sync point "flag": what was written before `set` is seen by every process that finds it set.
   bool is_set() const { return (cell_->word.load(acquire) & 1) != 0; }
   void set() {
     std::uint64_t seen = cell_->word.load(relaxed);

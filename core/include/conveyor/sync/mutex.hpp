@@ -7,7 +7,7 @@
 
 namespace conveyor {
 
-// Whoever waits for what is held for long looks this often, in the end, whether the holder still lives.
+// A waiter for what is held for long looks this often, in the end, whether the holder still lives.
 inline constexpr Nanoseconds longest_look = 250'000'000;
 
 // A process that asks without waiting looks so often whether the holder is dead: that costs a system call.
@@ -34,7 +34,7 @@ class Mutex {
   Locked try_harder() { return watch_.is_due() ? cell_->lock.take_from_dead(self(), AfterExit::stays) : Locked::busy; }
   // For one slice at most; see Locked::interrupted.
   Locked acquire(Nanoseconds deadline, Slices& slices) { return cell_->lock.acquire(deadline, slices); }
-  // Whoever holds it: it need not be the caller. False: nobody does.
+  // Also when another than the caller holds it. False: nobody does.
   bool release() { return cell_->lock.unlock(); }
   OwnerId holder() const { return cell_->lock.holder(); }
 

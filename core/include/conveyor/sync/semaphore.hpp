@@ -5,7 +5,7 @@
 // killed, its count becomes 0: its units are free again.
 //
 // A holder that ended normally keeps its units, as with the standard library: somebody else may give them back. They
-// are folded into the capacity, as used up, and counted in `left`: so many may be given back by whoever has none.
+// are folded into the capacity, as used up, and counted in `left`: so many may be given back by processes that have none.
 //
 // Some use a semaphore as a signal: one process only takes, another only gives. There, units of the dead were used up,
 // and must not come back. The first process that gives back what nobody had left shows that it is so used: from then
@@ -21,7 +21,7 @@ namespace conveyor {
 enum class Acquired {
   taken,
   after_death,  // taken, and units of the dead were given back for it
-  none,         // there are none free (by the deadline)
+  none,  // there are none free (by the deadline)
   interrupted,  // look for signals, and call again
 };
 

@@ -26,7 +26,7 @@ class Subscriber {
   bool ours() const { return generation_ == fork_generation(); }
   bool joined() const { return slot_ != subscriber_capacity; }
 
-  // Whoever publishes what nobody wants faster than it is passed over must not keep a reader from its signals.
+  // A publisher of what nobody wants, faster than it is passed over, must not keep a reader from its signals.
   static constexpr std::uint32_t most_passed = 4096;
 
   // `interrupted`: so many were passed over; there may be more. The next event that matches goes to the sink, which must not run foreign code:

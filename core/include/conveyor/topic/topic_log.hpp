@@ -123,7 +123,7 @@ class TopicLog final : private ProducerTable {
   Status enter_producing(bool counts, Nanoseconds patience);
   Status leave_producing(Nanoseconds patience);
   Status expect_producers(std::uint32_t count, Nanoseconds patience);
-  // True now and then, for one of all processes, while somebody may die inside `producing()`: whoever has nothing to
+  // True now and then, for one of all processes, while somebody may die inside `producing()`: a subscriber that has nothing to
   // read then looks.
   bool look_is_due();
   void look_for_lost();

@@ -54,7 +54,7 @@ class Loan {
   std::uint32_t generation_;
 };
 
-// Some bytes of a loan, for whoever asks by the buffer protocol.
+// Some bytes of a loan, as the buffer protocol gives them.
 struct Memory {
   std::shared_ptr<Loan> loan;
   std::byte* data;

@@ -35,7 +35,7 @@ bool PayloadWriter::plan() {
     if (loan != nullptr && std::find(moved_.begin(), moved_.end(), loan) == moved_.end()) {
       if (loan->was_put()) {
         PyErr_SetString(PyExc_ValueError,
-                        "this buffer from allocate was put already and belongs to whoever takes it; "
+                        "this buffer from allocate was put already and belongs to the process that takes it; "
                         "allocate another, or put a copy");
         return false;
       }
@@ -78,7 +78,7 @@ bool PayloadWriter::write(std::byte* base) {
   for (std::size_t i = 0; i < index_.size(); ++i) {
     const Payload::Source& source = payload_.sources()[i];
     if (!source.writer.is_valid()) continue;
-    // Whoever keeps the view keeps the mapping, and not the pages.
+    // A view that is kept keeps the mapping, and not the pages.
     const nb::object memory = make_memory(std::make_shared<Loan>(stream_.shared_segment(), nullptr, 0),
                                           base + index_[i].offset, source.size());
     const nb::object view = memory.is_valid() ? view_of(memory) : nb::object();

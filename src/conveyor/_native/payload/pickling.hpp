@@ -12,7 +12,7 @@
 
 namespace conveyor::python {
 
-// Imports what is needed to pickle and to decode items, whatever they are. By whoever makes an object that items come
+// Imports what is needed to pickle and to decode items, whatever they are. By the process that makes an object that items come
 // out of: an import runs Python code, and so signal handlers, in which somebody may want an item. In the midst of an
 // import that item could not be made, and would be lost. Throws the Python error.
 void import_for_items();

@@ -1,5 +1,5 @@
 // Objects to the bytes that shared dicts and lists keep, and back. What a queue's item is in several parts is here one
-// run of bytes: whoever reads it copies it anyway.
+// run of bytes: a reader copies it anyway.
 #pragma once
 
 #include <nanobind/nanobind.h>

@@ -85,7 +85,7 @@ nb::object Channel::wait_item(const Deadline& deadline) {
 }
 
 nb::object Channel::wait_room(std::uint64_t needed, const Deadline& deadline) {
-  if (!stream_) return nb::bool_(true);  // whoever waits shall try, and be told
+  if (!stream_) return nb::bool_(true);  // the waiter shall try, and get the error
   Slices slices;
   for (;;) {
     if (stream_->has_room(needed) || stream_->ended() || closed()) return nb::bool_(true);

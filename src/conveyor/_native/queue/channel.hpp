@@ -128,7 +128,7 @@ class Channel {
   nb::object expect_producers(nb::handle count);
   // Whether the producers were looked after just now, so that the queue may have ended.
   bool looked_for_lost();
-  // Whoever asked for a drop may have died before it was done: then it is done now.
+  // The process that asked for a drop may have died before it was done: then it is done now.
   void settle_drop();
 
   // Closed in this process only; a forked child starts open again, as multiprocessing's does.
@@ -150,7 +150,7 @@ class Channel {
     stream_->segment().close_end(writing ? Segment::PipeSide::writing : Segment::PipeSide::reading);
     wake_all();
   }
-  // Its end was closed: whoever waits in a call on it shall look.
+  // Its end was closed: the calls that wait on it shall look.
   void wake_all();
 
   Stream& stream();  // throws a Python error when it was let go of

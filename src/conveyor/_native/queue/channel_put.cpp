@@ -175,7 +175,7 @@ nb::object Channel::allocate(std::uint64_t size) {
 }
 
 // concurrent.futures overrides _on_queue_feeder_error to learn of items that cannot be pickled, and
-// expects put to return. Whoever does not override it gets the error from put itself.
+// expects put to return. Where it is not overridden, put itself raises the error.
 bool Channel::handle_pickling_error(nb::handle self, nb::handle item) {
   nb::object error = take_exception();
   const Last gone(error);

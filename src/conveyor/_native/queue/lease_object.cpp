@@ -133,7 +133,7 @@ PyObject* leave(Lease* self, PyObject* const* arguments, Py_ssize_t count) {
   if (arguments[0] == Py_None) return acknowledge(self, nullptr);
   if (foreign) Py_RETURN_NONE;
   const nb::object done = nb::steal(give_back(self, error_text(arguments[1]), 0));
-  // That somebody else has it by now says nothing new to whoever sees the exception.
+  // That another process has it by now adds nothing to the exception that is raised.
   if (!done.is_valid() && self->stage == Stage::lost) PyErr_Clear();
   if (PyErr_Occurred() != nullptr) return nullptr;
   Py_RETURN_NONE;

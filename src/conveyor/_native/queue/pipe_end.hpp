@@ -2,7 +2,7 @@
 //
 // A thread may close a Connection while another is in a call on it. The number must then stand for nothing else until
 // that call is over, or the call would read what some other file brings. So `close` only marks the end as closed and
-// wakes whoever waits in it; the last call that leaves closes the descriptor. All under the GIL, but for the waiting.
+// wakes those that wait in it; the last call that leaves closes the descriptor. All under the GIL, but for the waiting.
 #pragma once
 
 #include <nanobind/nanobind.h>

@@ -57,7 +57,7 @@ void reserve(Region& self, std::uint64_t offset, std::uint64_t size) {
   throw nb::python_error();
 }
 
-// The payload, writable. Whoever has the buffer keeps the region.
+// The payload, writable. The buffer keeps the region.
 int get_region_buffer(PyObject* self, Py_buffer* view, int flags) {
   Region& region = *nb::inst_ptr<Region>(self);
   if (region.reach(region.size()) != 0) {

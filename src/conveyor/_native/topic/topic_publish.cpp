@@ -109,7 +109,7 @@ TopicChannel::TopicChannel(std::shared_ptr<Region> region, std::uint64_t keep) :
     throw SegmentError(Fault::corrupt, 0, "not a sound topic: its log has no size that a topic can have");
 }
 
-// Until that changes which is in the way; the dead are looked for, and whoever may not wait has that done, too.
+// Until that changes which is in the way; the dead are looked for, also by a call that may not wait.
 void TopicChannel::pause_for_room(const Deadline& deadline, std::uint64_t gate) {
   const WithoutGil released;
   if (topic_log_->dead_are_due()) {

@@ -88,7 +88,7 @@ class Client:
         self.reports.close()
 
     def on_error(self, error: Any) -> None:
-        """The client tells of something; called in its threads."""
+        """The client reports something; called in its threads."""
         if is_refusal(error):
             self._refusal = error
         elif error.code() in _BROKERS_GONE:
@@ -180,7 +180,7 @@ class Client:
                 return 0
             raise meaning(found.error, self.url)
         if not found.partitions:
-            raise ConnectionLost(f"no server tells of the partitions of {topic}")
+            raise ConnectionLost(f"no server says which partitions {topic} has")
         return len(found.partitions)
 
     def make(self, topic: str, partitions: int, config: Mapping[str, str]) -> bool:
@@ -194,7 +194,7 @@ class Client:
         )
         fine = (KafkaError.TOPIC_ALREADY_EXISTS,)
         try:
-            # Whoever asks for it afterwards, at another server of the cluster, must find it.
+            # A client that asks for it afterwards, at another server of the cluster, must find it.
             self.admin.create_topics([made], operation_timeout=ANSWER_SECONDS)[topic].result(
                 2 * ANSWER_SECONDS
             )
@@ -366,7 +366,7 @@ def release(client: Client) -> None:
 
 
 def forget(client: Client) -> None:
-    """Whoever connects to its URL from now on gets another one: what that is a URL of was removed."""
+    """A client that connects to its URL from now on gets another one: what that is a URL of was removed."""
     with _clients_lock:
         if _clients.get(client.url.text) is client:
             del _clients[client.url.text]

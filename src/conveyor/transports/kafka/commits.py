@@ -39,7 +39,7 @@ _NOT_NOW = (
 
 
 class Commits:
-    """What is to be committed, and who does it: whoever waits for it, if the client is free; or the thread that polls.
+    """What is to be committed, and who does it: the call that waits, if the client is free; else the thread that polls.
 
     The client bears one thread at a time: a second one sleeps a millisecond and tries again, and may never get in while
     the first polls in a loop. So each of its calls is made with `client_lock` held.
@@ -57,7 +57,7 @@ class Commits:
         dirty: the windows of which the broker does not know all.
         is_wanted: whether somebody waits for a commit that the thread that polls should make.
         is_waiting: whether that thread waits for messages, with the client.
-        client_lock: held by whoever calls the client.
+        client_lock: held while the client is called.
         asked: told when somebody does, and for whatever else the thread should look at.
     """
 

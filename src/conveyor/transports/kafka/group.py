@@ -120,7 +120,7 @@ class Group(Member):
         ]
 
     def undo_leases(self, items: Sequence[Item]) -> None:
-        """They wait as before: the broker could not be told of their leases."""
+        """They wait as before: the broker could not be told that they are leased."""
         with self._changed:
             for item in reversed(items):
                 item.window.put_back(item, False, item.error)

@@ -37,7 +37,7 @@ _LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.001, 0.02
 _SHORT_SECONDS = 0.001
 _MOST_AT_ONCE = 1000
 # With so many items, or bytes, of each partition here, what else has come stays with the client, which holds its own
-# bound of bytes: reading takes time from whoever puts or gets.
+# bound of bytes: reading takes time from the calls that put or get.
 _ENOUGH_HERE, _ENOUGH_BYTES_HERE = 500, 2**24
 # With so many, a partition is paused until half of them are gone. What the client has of it then is fetched again.
 _MOST_HERE, _MOST_BYTES_HERE = 8000, 2**26
@@ -124,7 +124,7 @@ class Member:
         self._consumer = self._commits.consumer = self._make()
 
     def _fail(self, error: Exception) -> None:
-        """Whoever waits for an item raises it."""
+        """The call that waits for an item raises it."""
         with self._changed:
             self._error = raised(error, self._client.url) if isinstance(error, KafkaException) else error
             self._changed.notify_all()
@@ -213,7 +213,7 @@ class Member:
         return _kafka.TopicPartition(self._topic, partition, offset)
 
     def _receive(self, messages: Sequence[Any]) -> None:
-        # Read without the lock, which whoever takes items meanwhile holds. The windows are this thread's.
+        # Read without the lock, which a call that takes items meanwhile holds. The windows are this thread's.
         items: list[Item] = []
         ends: list[Item] = []
         windows = self._windows
@@ -262,7 +262,7 @@ class Member:
     # -- what the group says; called by `poll`
 
     def _guarded(self, answer: Callable[[Any, list[Any]], None]) -> Callable[[Any, list[Any]], None]:
-        """The client cannot bear that one of these raises: whoever waits for an item does."""
+        """The client cannot bear that one of these raises: the call that waits for an item does."""
 
         def guarded(consumer: Any, places: list[Any]) -> None:
             try:

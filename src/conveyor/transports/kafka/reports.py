@@ -24,7 +24,7 @@ _flight_of = itemgetter(0)
 
 
 class Reports:
-    """Whoever waits for a report polls the client, so that a put needs no other thread. One polls for all who wait.
+    """A call that waits for a report polls the client, so that a put needs no other thread. One polls for all who wait.
 
     A signal's handler may raise in any line of Python that the main thread runs. So the client's callback has none: it
     appends to a queue. What is taken from there is done once more if it was not done to its end.
@@ -42,7 +42,7 @@ class Reports:
         self._followers: dict[_Follower, None] = {}
 
     def callback(self, flight: Flight | Together) -> Callable[[Any, Any], Any]:
-        """What the client is told to call with the reports of `flight`."""
+        """What the client calls with the reports of `flight`."""
         return partial(call_with_tuple, self._append, flight)
 
     def wait(self, flights: Sequence[Flight | Together], seconds: float) -> bool:

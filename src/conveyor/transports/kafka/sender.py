@@ -51,7 +51,7 @@ class Sender:
         self._ends = ends
         self._turn = itertools.count()
         self._flying: dict[str, Flight | Together] = {}
-        # By partition: the offset that would follow; written by whoever serves reports alone.
+        # By partition: the offset that would follow; written only by the thread that serves reports.
         self._following: dict[int, int] = {}
         self._chain = 0
         self._chains: dict[int, int] = {}

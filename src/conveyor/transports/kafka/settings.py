@@ -1,4 +1,4 @@
-"""What librdkafka is told of a URL, and what its errors mean."""
+"""The settings that librdkafka gets for a URL, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def producer_settings(url: Url) -> dict[str, Any]:
         "request.timeout.ms": int(ANSWER_SECONDS * 1000),
         "message.max.bytes": LONGEST + _OVERHEAD,
         "queue.buffering.max.messages": 1_000_000,
-        # As Java's clients choose, so that a key has one place whoever wrote it.
+        # As Java's clients choose, so that a key has one place, whichever client wrote it.
         "partitioner": "murmur2_random",
     }
 

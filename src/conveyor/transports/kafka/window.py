@@ -17,7 +17,7 @@ class Item(Delivery):
 
     Attributes:
         window: of its partition.
-        stage: what was done with it. What is asked for once more, as the broker could not be told of it, is not done
+        stage: what was done with it. What is asked for once more, as the broker could not be reached, is not done
             once more.
     """
 
@@ -69,7 +69,7 @@ class Window:
         if marks is not None:
             self.settled |= marks.settled
             self.returned |= marks.returned
-            # Whoever had them leased is not a member any more, or has let go of the partition.
+            # The process that had them leased is not a member any more, or has let go of the partition.
             self.returned |= {offset: count + 1 for offset, count in marks.leased.items()}
 
     def dump(self, mark: str) -> str:

@@ -1,9 +1,9 @@
 """Puts into a queue with a bound: exact, and in order, though nobody at the server counts what waits.
 
 What waits is what was put and not delivered to anybody yet. It grows by puts alone, and each put says which it expects
-to be the last before it: so whoever has counted once, and has been the only one to put since, knows that there is room.
-A chain of the same kind keeps a batch in order: each names the one before it, and when one is refused, so are those
-behind it.
+to be the last before it: so a process that has counted once, and has been the only one to put since, knows that there
+is room. A chain of the same kind keeps a batch in order: each names the one before it, and when one is refused, so are
+those behind it.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ class NatsConnection(LoopConnection[Wire]):
         async def end(wire: Wire) -> None:
             await self._end(wire)
 
-        if self._is_at_end:  # whoever wrote that may have died before the rest
+        if self._is_at_end:  # the process that wrote that may have died before the rest
             self._do(end)
 
     async def _end(self, wire: Wire) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of messages, as the server is told; and what it must still be told of."""
+"""What the server has been told of messages, and what it must still be told."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Owed:
         return len(self._tags) + self._in_doubt
 
     def most(self, seconds: float) -> int:
-        """How many the server can be told of in that time, by what it took before."""
+        """How many messages can be settled at the server in that time, judged by how long it took before."""
         return max(int(seconds / self._each), 1)
 
     def add(self, tags: Sequence[Tag]) -> None:

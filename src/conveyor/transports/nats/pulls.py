@@ -17,7 +17,7 @@ from .wire import Wire
 
 __all__ = ["STOCK_SECONDS", "Order", "Pulls", "Stock", "Tag", "numbers"]
 
-# What nobody has taken for so long goes back: whoever had asked for it was interrupted, or asks no more.
+# What nobody has taken for so long goes back: the call that had asked for it was interrupted, or asks no more.
 STOCK_SECONDS = 0.25
 
 
@@ -142,7 +142,7 @@ class _Puller:
 
     @property
     def brings_more(self) -> bool:
-        """Whether more is on its way than whoever has asked for it waits for."""
+        """Whether more is on its way than the calls that have asked for it still wait for."""
         order = self.order
         return self.left > 0 and order is not None and order.left <= 0
 

@@ -257,7 +257,7 @@ class NatsQueue(NatsPutting):
         return lost
 
     def _is_mine(self, tag: Tag, now: float) -> bool:
-        # The server does not tell: it takes an acknowledgement from whoever had the message once.
+        # The server does not tell: it takes an acknowledgement from any process that had the message once.
         return tag.until > now and tag.stream == self._stream_made
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:

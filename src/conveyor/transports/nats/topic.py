@@ -61,7 +61,7 @@ class NatsTopic(NatsConnection, TopicBackend):
         readers = {
             "subjects": [f"{names.readers}.*"],
             "max_msgs_per_subject": 1,
-            # Whoever has not told for so long how far it is, is dead.
+            # A subscription that has not said for so long how far it is, is dead.
             "max_age": int(self._keep_alive * 1e9),
         }
         await self._make_stream(wire, names.readers_stream, readers)
@@ -210,7 +210,7 @@ class NatsTopic(NatsConnection, TopicBackend):
             return False
         average = state["bytes"] / state["messages"]
         first: int = state["first_seq"]
-        # An eighth at a time: whoever publishes one by one asks so seldom.
+        # An eighth at a time, so that a caller that publishes one by one seldom asks.
         before = first + 1 + int(max(size, self._max_bytes / 8) / average)
         for mode, position in readers:
             if mode == "block":

@@ -107,8 +107,8 @@ class Inbox:
     def take_ready(self, most: int) -> list[Got] | None:
         """What lies ready, `most`, acknowledged; None: it must be asked for by `take`. For any thread.
 
-        Without the loop's thread, which reads meanwhile what else has come. Whoever is interrupted by the handler of a
-        signal has taken nothing: what was acknowledged is the next to be taken.
+        Without the loop's thread, which reads meanwhile what else has come. A caller that is interrupted by the handler
+        of a signal has taken nothing: what was acknowledged is the next to be taken.
         """
         came = self._came
         if self._slow or len(came) < most or self._lock.locked():
@@ -189,7 +189,9 @@ class Inbox:
             answer.fail(error)
             return
         self._look_later()
-        answer.give(found)  # the last thing: whoever waits for it wants this thread's lock of the interpreter
+        answer.give(
+            found
+        )  # the last thing: the thread that waits for it wants this one's lock of the interpreter
 
     def _acknowledge(self, found: list[Got]) -> None:
         channel = self._channel

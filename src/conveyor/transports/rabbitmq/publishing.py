@@ -28,7 +28,7 @@ class Publishing:
         self.first = first
         self.last = first + len(ids) - 1
         self._ids = ids
-        self._low = first  # all before were told of
+        self._low = first  # all before were confirmed
         self._open = set(range(first, self.last + 1))
         self._bad: dict[int, bool] = {}  # by number: whether it was given back
         self._done = done

@@ -73,7 +73,7 @@ class Stream(_Connection):  # type: ignore[misc]
                 self._outlet.send(data)
         elif self._transport is not None:
             self._transport.write(data)
-        # Else the connection is lost, and what waits for answers is told so.
+        # Else the connection is lost, and the calls that wait for answers raise that.
 
     def _proto_connection_made(self, transport: Any) -> None:
         raw: Any = getattr(transport, "_sock", None)

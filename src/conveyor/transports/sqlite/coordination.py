@@ -2,8 +2,8 @@
 
 A file `<database>-conveyor-<number of the queue>`, mapped by all. It holds
 
-- the lock of the queue: whoever writes to the database or changes anything here holds it. It outlives its holder, and
-  stands in front of SQLite's own lock, whose waiters sleep without being woken and in no order;
+- the lock of the queue: a process that writes to the database or changes anything here holds it. It outlives its
+  holder, and stands in front of SQLite's own lock, whose waiters sleep without being woken and in no order;
 - two event counts: who waits for an item, and who waits for room, is woken at once;
 - the leases: which process has which item, and until when. An item under lease is a row like the others; that it is
   leased says only this table, so that neither leasing nor giving back writes to the disk;
@@ -50,7 +50,7 @@ _ALL_FREE = bytes(8 * _BLOCK)
     TOKEN,  # of the queue, as its row says
     NAMESPACE,  # of pids, of those who have the file open
     DIRTY,
-    VOID,  # 1: whoever had something under lease is gone, together with everybody
+    VOID,  # 1: every process that had something under lease is gone, with all the others
     NEXT,  # number of the next item
     CURSOR,
     READY,  # items that anybody may take now

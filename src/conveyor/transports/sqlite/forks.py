@@ -36,7 +36,7 @@ def watch(one: Forkable) -> None:
 
 
 def _before() -> None:
-    # In one order, whoever forks; each is held for a statement or two.
+    # In one order, in every thread that forks; each is held for a statement or two.
     for one in sorted(_all, key=id):
         one.in_use.acquire()
         _held.append(one)

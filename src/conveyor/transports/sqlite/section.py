@@ -39,7 +39,7 @@ __all__ = ["Section"]
 
 R = TypeVar("R")
 
-# Whether the holders of leases live is looked at so often, by whoever takes or waits.
+# So often does a call that takes or waits look whether the holders of leases live.
 _LOOK_SECONDS = 0.2
 # Who has waited for the lock for so long goes first, for a while: see `_turn`.
 _PATIENCE_SECONDS = 0.001
@@ -105,10 +105,10 @@ class Section(Backend):
     def _turn(self, words: Any, lock: Any) -> None:
         """Get the queue's lock.
 
-        Whoever releases it and wants it again at once would have it for its whole time slice, some milliseconds: who
-        was woken meanwhile does not run before that ends. So who has waited for a millisecond says so, and the others
-        let it go first, as Go's sync.Mutex does in its starvation mode. What is said is a hint, with a time, and may be
-        lost or stay behind: it costs others a few short sleeps at most.
+        A process that releases it and wants it again at once would have it for its whole time slice, some milliseconds:
+        a waiter that was woken meanwhile does not run before that ends. So one that has waited for a millisecond says
+        so, and the others let it go first, as Go's sync.Mutex does in its starvation mode. What is said is a hint, with
+        a time, and may be lost or stay behind: it costs others a few short sleeps at most.
         """
         starved = words[STARVED]
         if starved:

@@ -36,7 +36,7 @@ from .section import Section
 
 __all__ = ["Taking"]
 
-# Whether the holders of leases live is looked at so often, by whoever takes or waits.
+# So often does a call that takes or waits look whether the holders of leases live.
 _LOOK_NANOSECONDS = 200_000_000
 
 _Row = tuple[int, bytes, int, int, str | None, int | None]
