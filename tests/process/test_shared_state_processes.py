@@ -70,8 +70,10 @@ def test_a_handle_within_a_shared_value() -> None:
     del outer["inner"]
 
 
-def in_two_places(shared: SharedDict[Any, int], rounds: int) -> None:
-    for number in range(1, rounds):
+def in_two_places(shared: SharedDict[Any, int]) -> None:
+    number = 0
+    while "stop" not in shared:
+        number += 1
         shared["one"] = number
         shared["two"] = number
 
@@ -80,15 +82,17 @@ def test_a_snapshot_is_of_one_moment() -> None:
     shared: SharedDict[Any, Any] = SharedDict({"one": 0, "two": 0})
     shared.update(dict.fromkeys(range(500), "x" * 50))
     context = CONTEXTS[0]
-    child = context.Process(target=in_two_places, args=(shared, 20_000))  # type: ignore[attr-defined]
+    child = context.Process(target=in_two_places, args=(shared,))  # type: ignore[attr-defined]
     child.start()
     seen = set()
-    while child.is_alive():
-        moment = dict(shared.items())
-        assert moment["one"] - moment["two"] in (0, 1)
-        seen.add(moment["one"])
-    child.join()
-    assert len(seen) > 3
+    try:
+        while len(seen) < 50:
+            moment = dict(shared.items())
+            assert moment["one"] - moment["two"] in (0, 1)
+            seen.add(moment["one"])
+    finally:
+        shared["stop"] = True
+        child.join()
 
 
 def hold(shared: SharedDict[str, Any], entered: Any) -> None:
