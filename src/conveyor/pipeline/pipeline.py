@@ -105,6 +105,7 @@ class Pipeline(Generic[T]):
         teardown_timeout: float | None = None,
         on_error: OnError = "stop",
         name: str | None = None,
+        executor: Any = None,
     ) -> Pipeline[Any]:
         """Call a function for each item; its results go on.
 
@@ -134,12 +135,16 @@ class Pipeline(Generic[T]):
                 `Failure` take the place of the result, and go past all later stages; a function is called with the
                 `Failure`, in this process. All but `stop` are counted in the report.
             name: what reports call the stage; None: the function's name.
+            executor: who calls it, in the place of processes of ours: anything with `submit(function, *arguments)` that
+                returns a future, such as those of `concurrent.futures`, loky and mpi4py, or a client of
+                dask.distributed. `workers` says how many submissions there are at a time; None: twice as many as the
+                executor has workers. Quick items travel together. It is not shut down.
 
         Raises:
             TypeError, PipelineError: an argument is not as above.
         """
         who = workers, threads, concurrency, ordered, key
-        how = retries, backoff, timeout, setup_timeout, teardown_timeout, on_error, name
+        how = retries, backoff, timeout, setup_timeout, teardown_timeout, on_error, name, executor
         return self._stage("map", function, *who, *how)
 
     def filter(self, function: Any, **options: Any) -> Pipeline[Any]:

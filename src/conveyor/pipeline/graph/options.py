@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from ...errors import PipelineError
 from ..worker.functions import Kind, is_worker_class
 from . import checks
 from .graph import Step
-from .stage import OnError, Stage
+from .stage import OnError, Stage, Where
 
 __all__ = ["make_stage"]
 
@@ -35,6 +36,7 @@ def make_stage(
     teardown_timeout: float | None = None,
     on_error: OnError = "stop",
     name: str | None = None,
+    executor: Any = None,
 ) -> Stage:
     """A stage behind another; for the arguments from `kind` on see `Pipeline.map`.
 
@@ -75,6 +77,9 @@ def make_stage(
         raise PipelineError(
             f"on_error of {stage} is {on_error!r}; it must be 'stop', 'skip', 'dead_letter', 'yield' or a function"
         )
+    if executor is not None and (is_async or threads is not None or workers == "auto"):
+        other = "is async" if is_async else "has threads" if threads is not None else "has workers='auto'"
+        raise PipelineError(f"stage {stage} {other}, and an executor; only one of them says where it runs")
     if is_async and (workers is not None or threads is not None):
         raise PipelineError(f"stage {stage} is async; give concurrency= in the place of {given[0]}=")
     if is_async and kind != "map":
@@ -87,14 +92,25 @@ def make_stage(
         checks.check_function("key", key)
         if workers == "auto":
             raise PipelineError(f"stage {stage} has a key; it needs a fixed number of workers, not 'auto'")
-    where: Literal["processes", "threads", "coroutines"] = "processes"
+    where: Where = "processes"
     count: int | Literal["auto"] | None = workers
     if is_async:
         where, count = "coroutines", concurrency or _CONCURRENCY
     elif threads is not None:
         where, count = "threads", threads
+    elif executor is not None:
+        executor = _checked_executor(stage, executor)
+        where, count = "executor", workers if isinstance(workers, int) else 2 * _parallelism(executor)
+        if any(callable(getattr(function, word, None)) for word in ("teardown",)):
+            raise PipelineError(
+                f"stage {stage} has a teardown(), and an executor does not tell when its workers end; let setup() "
+                "make what needs none"
+            )
     says_nothing = (
-        not (given or is_async or retries or ordered) and key is None and set(limits.values()) == {None}
+        not (given or is_async or retries or ordered)
+        and executor is None
+        and key is None
+        and set(limits.values()) == {None}
     )
     joins = (
         says_nothing
@@ -116,5 +132,33 @@ def make_stage(
         setup_timeout=setup_timeout,
         teardown_timeout=teardown_timeout,
         on_error=on_error,
+        executor=before.executor if joins and isinstance(before, Stage) else executor,
         joins=joins,
     )
+
+
+def _checked_executor(stage: str, executor: Any) -> Any:
+    """What has `submit(function, *arguments)`; of a dask client, its executor.
+
+    Raises:
+        PipelineError: it is nothing that takes work.
+    """
+    if callable(getattr(executor, "get_executor", None)):  # a client of dask.distributed
+        return executor.get_executor(pure=False)
+    if not callable(getattr(executor, "submit", None)):
+        raise PipelineError(
+            f"executor of {stage} is {executor!r:.60}; it must have submit(function, *arguments) that returns a "
+            "future, as those of concurrent.futures, loky, mpi4py and dask have"
+        )
+    return executor
+
+
+def _parallelism(executor: Any) -> int:
+    """How many submissions an executor works on at a time, as far as that can be told."""
+    workers = getattr(executor, "_max_workers", None)
+    if isinstance(workers, int) and workers > 0:
+        return workers
+    client: Any = getattr(executor, "_client", None)
+    if callable(getattr(client, "nthreads", None)):
+        return max(int(sum(client.nthreads().values())), 1)
+    return len(os.sched_getaffinity(0))

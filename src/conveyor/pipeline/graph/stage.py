@@ -13,7 +13,7 @@ from ..worker.serve import Job
 __all__ = ["OnError", "Stage", "Where", "job_of"]
 
 OnError: TypeAlias = "Literal['stop', 'skip', 'dead_letter', 'yield'] | Callable[[Failure], object]"
-Where: TypeAlias = Literal["processes", "threads", "coroutines"]
+Where: TypeAlias = Literal["processes", "threads", "coroutines", "executor"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Stage:
     setup_timeout: float | None = None
     teardown_timeout: float | None = None
     on_error: OnError = "stop"
+    executor: Any = None
+    """Who runs it, if that is not this program: anything with `submit`."""
     joins: bool = False
     """Whether it is done by the workers of the stage before."""
 
@@ -48,6 +50,8 @@ class Stage:
             return "in the workers of the stage before"
         if self.where == "coroutines":
             return f"{self.workers} at a time as coroutines"
+        if self.where == "executor":
+            return f"{self.workers} at a time by {type(self.executor).__name__}"
         if self.workers is None:
             return "a process for each processor" if self.where == "processes" else self.where
         count = "as many as it takes of the" if self.workers == "auto" else self.workers

@@ -333,6 +333,16 @@ class WorkNode(Node):
         """Whether an item is of no further use when a worker has begun it, which may write into it."""
         return all(not spec.retries and spec.on_error in ("stop", "skip") for spec in self.specs)
 
+    @property
+    def executor(self) -> Any:
+        """Who runs it, if that is not this program."""
+        return self.spec.executor
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether an item is to travel alone, since each has a time limit."""
+        return self.spec.timeout is not None
+
     # -- for its workers -----------------------------------------------------------------------------------------
 
     def grown(self, chunk: Chunk, count: int, by: int) -> None:

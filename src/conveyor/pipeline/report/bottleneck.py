@@ -118,7 +118,7 @@ def _of_this_process(top: StageReport, share: float) -> str:
 
 
 def _of_workers(top: StageReport, share: float, pressure: Pressure, stages: list[StageReport]) -> str:
-    word = {"processes": "workers", "threads": "threads", "coroutines": "coroutines"}[top.kind]
+    word = {"processes": "workers", "executor": "submissions"}.get(top.kind, top.kind)
     who = f"its {top.size} {word}" if top.size > 1 else f"its only {word.removesuffix('s')}"
     text = f"{top.name!r} is the bottleneck: {who} worked {share:.0%} of the time"
     twice = 2 * top.size

@@ -114,7 +114,7 @@ def _workers(report: Figures) -> list[str]:
     for stage, account in shown:
         rows.append(
             (
-                str(account.pid) if account.pid else "thread",
+                str(account.pid) if account.pid else "executor" if stage.kind == "executor" else "thread",
                 short(stage.name, _MOST_NAME, quoted=False),
                 f"{account.items:,}",
                 duration(account.start_seconds, 2),

@@ -5,7 +5,7 @@
 #   real_world
 #   pool, start_worker
 #   leaving, process_worker
-#   coroutine_worker, engine_context, limits, pool_port, stillborn, thread_worker, worker_stats, world
+#   coroutine_worker, engine_context, executor_worker, limits, pool_port, stillborn, thread_worker, worker_stats, world
 #   handle
 #   inbox
 #   slowest, transport

@@ -108,7 +108,7 @@ class WorkerPool:
             return False
         node = self._node
         job = node.job
-        if node.spec.where != "processes":
+        if node.spec.where in ("threads", "coroutines"):
             job = dataclasses.replace(job, links=own_links(node.specs, self.most))
         try:
             with deferred_signals():

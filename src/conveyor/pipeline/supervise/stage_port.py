@@ -67,6 +67,16 @@ class StagePort(Protocol):
         ...
 
     @property
+    def executor(self) -> Any:
+        """Who runs it, if that is not this program."""
+        ...
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether an item is to travel alone, since each has a time limit."""
+        ...
+
+    @property
     def shares_memory(self) -> bool:
         """Whether an item is of no further use when a worker has begun it."""
         ...

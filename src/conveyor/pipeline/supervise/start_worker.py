@@ -19,6 +19,7 @@ from .thread_worker import ThreadWorker
 
 if TYPE_CHECKING:
     from ..host.event_loop import Loop
+    from ..worker.remote import RemoteJob
 
 __all__ = ["Hiring"]
 
@@ -46,6 +47,7 @@ class Hiring:
         self._tell = tell
         self._starter: Starter | None = None
         self._loop: Loop | None = None
+        self._remote: dict[int, RemoteJob] = {}  # by the identity of a job, which the stage keeps
 
     def get_ready(self, jobs: list[Job]) -> None:
         """Get ready to start processes; to be called before anything of the program's runs in a thread of ours.
@@ -58,6 +60,11 @@ class Hiring:
 
     def start_worker(self, stage_port: StagePort, job: Job, where: Where) -> WorkerHandle:
         """Start a worker; see `Desk.start_worker`."""
+        if where == "executor":
+            from .executor_worker import ExecutorWorker, remote_job
+
+            remote = self._remote.setdefault(id(job), remote_job(job))
+            return ExecutorWorker(stage_port, remote, stage_port.executor, self._tell, self._failed)
         if where == "threads":
             return ThreadWorker(stage_port, job, self._tell)
         if where == "coroutines":

@@ -76,6 +76,8 @@ class SimulatedWorld(Turns):
 
     def start_worker(self, stage_port: StagePort, job: Job, where: Where) -> SimulatedWorker:
         """Start a worker."""
+        if where == "executor":
+            raise NotSupported(f"stage {stage_port.stage!r} has an executor, and a simulated world has none")
         if where == "coroutines":
             raise NotSupported(
                 f"stage {stage_port.stage!r} is an async def, and a simulated world has no event loop; "

@@ -6,6 +6,6 @@ Imported by every spawned worker, so nothing here imports the engine or anything
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
 #   template
-#   process_main
+#   process_main, remote
 #   main_module, serve
 #   failing, functions, messages, sealed, status_page, status_writer, stranded

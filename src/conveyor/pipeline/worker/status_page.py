@@ -99,6 +99,25 @@ class StatusPage:
         """In the worker: say which function is at work."""
         self._words[_LINK] = position
 
+    def note_begin(self, nanoseconds: int) -> None:
+        """For a worker that cannot write here itself: it has something to do since then, by `time.monotonic_ns`."""
+        self._words[_SINCE] = nanoseconds
+
+    def note_done(self, busy: int, items: int, histogram: dict[int, int]) -> None:
+        """For a worker that cannot write here itself: it has done these items.
+
+        Args:
+            busy: nanoseconds that they took.
+            items: how many.
+            histogram: how many took how long; see `step_seconds`.
+        """
+        words = self._words
+        words[_SINCE] = 0
+        words[_BUSY] += busy
+        words[_ITEMS] += items
+        for step, count in histogram.items():
+            words[_HISTOGRAM + step] += count
+
     def attempts(self, finished: int) -> int:
         """How often it has begun an item: once, unless it tries items again by itself and has said so.
 
