@@ -101,7 +101,7 @@ class TestBottleneck:
                 "idle", "processes", 100, 100, 0, 0, 0, 0, (worker,), 3, busy_seconds=3.0, wait_seconds=27.0
             ),
         ]
-        text = bottleneck(stages, Pressure(10.0, 5, 2, taken=1.0, own=0.1, hub=0.1, computed=1.0))
+        text = bottleneck(stages, Pressure(10.0, 2, taken=1.0, own=0.1, hub=0.1, computed=1.0))
         assert "'busy' is the bottleneck: its 2 workers worked 95% of the time" in text
         assert "those of 'idle' worked 10%: give it workers of those" in text
 

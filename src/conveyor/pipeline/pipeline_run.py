@@ -268,7 +268,6 @@ class PipelineRun:
             self.tally,
             self.timeline,
             name=self.graph.name,
-            jobs=self.jobs,
             resumed=self.checkpoint.resumed if self.checkpoint is not None else 0,
             interrupted=self.signalled.name if self.drained and self.signalled else "",
             result=self.plan.last.result if self.plan.last is not None else None,

@@ -21,7 +21,7 @@ _LIGHT = 64 * 1024
 @public
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An item that failed in a stage: what `on_error` functions and `results="outcomes"` get."""
+    """An item that failed in a stage: what `on_error` functions and `stream(outcomes=True)` get."""
 
     stage: str
     """The stage's name."""

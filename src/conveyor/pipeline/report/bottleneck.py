@@ -23,7 +23,6 @@ class Pressure:
     """What a run cost. Shares are of its duration, 0 to 1 for each processor."""
 
     seconds: float
-    jobs: int
     processors: int
     """That this process may use."""
     taken: float

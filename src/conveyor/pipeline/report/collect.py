@@ -109,7 +109,6 @@ def make_report(
     timeline: Timeline,
     *,
     name: str,
-    jobs: int,
     resumed: int = 0,
     interrupted: str = "",
     result: Any = None,
@@ -121,7 +120,6 @@ def make_report(
         tally: what has become of items that failed.
         timeline: how far it was.
         name: of the pipeline.
-        jobs: workers that it may have.
         resumed: items that earlier runs dealt with.
         interrupted: the signal that has ended its input; empty: none.
         result: what its end made.
@@ -142,9 +140,7 @@ def make_report(
         in_flight=engine.in_flight,
         resumed=resumed,
         stages=tuple(stages),
-        bottleneck=bottleneck(
-            stages, timeline.pressure(seconds, stages, jobs), failed=engine.error is not None
-        ),
+        bottleneck=bottleneck(stages, timeline.pressure(seconds, stages), failed=engine.error is not None),
         interrupted=interrupted,
         result=result,
         dead_letters=tuple(tally.letters),

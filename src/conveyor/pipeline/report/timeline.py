@@ -28,7 +28,7 @@ class Timeline:
         self._children_began = _cpu_seconds(resource.RUSAGE_CHILDREN)
         self._machine_began = _machine_ticks()
 
-    def pressure(self, seconds: float, stages: list[StageReport], jobs: int) -> Pressure:
+    def pressure(self, seconds: float, stages: list[StageReport]) -> Pressure:
         """What the run cost its processors, beside the functions of its stages."""
         processors = len(os.sched_getaffinity(0))
         own = _cpu_seconds(resource.RUSAGE_SELF) - self._own_began
@@ -40,7 +40,6 @@ class Timeline:
         )
         return Pressure(
             seconds=seconds,
-            jobs=jobs,
             processors=processors,
             taken=min(busy / total, 1.0) if total else 1.0,
             own=own / seconds if seconds else 0.0,
