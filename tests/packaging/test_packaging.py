@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -18,9 +19,14 @@ VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["
 pytestmark = pytest.mark.timeout(600)  # it compiles
 
 
+_OF_BYTECODE = ("PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE")
+
+
 def run(*command: str | Path, cwd: Path | None = None) -> str:
+    # Bytecode lies where users have it, or pip does not know of all that is to go.
+    env = {name: value for name, value in os.environ.items() if name not in _OF_BYTECODE}
     done = subprocess.run(
-        [str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False
+        [str(word) for word in command], cwd=cwd, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
     return done.stdout

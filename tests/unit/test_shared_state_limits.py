@@ -195,8 +195,8 @@ class TestBlocksThatAreNeverLeft:
         before = signal.signal(signal.SIGALRM, handler)
         try:
             for number in range(300):
-                signal.setitimer(signal.ITIMER_REAL, 0.0002 + number % 7 * 0.0001)
-                try:
+                try:  # in which it may come at once, where others have the processor
+                    signal.setitimer(signal.ITIMER_REAL, 0.0002 + number % 7 * 0.0001)
                     count()
                 except Alarm:
                     interrupted += 1
