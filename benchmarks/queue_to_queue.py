@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import os
 import statistics
 import sys
@@ -115,8 +116,11 @@ def dask(run: Run) -> None:
         run.say(f"dask left out: {error}")
         return
     count = 2_000 if run.quick else 10_000
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it tells of every end of a connection
     with (
-        LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
+        LocalCluster(
+            2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=logging.CRITICAL
+        ) as cluster,
         Client(cluster) as client,
     ):
 

@@ -74,6 +74,10 @@ class Acknowledger(OriginCounter):
         done, self._done = self._done, []
         self._source.acknowledge(done)
 
+    def deadline(self) -> float | None:
+        """What is done is acknowledged soon: others may wait for it to end."""
+        return self._committed + _EVERY_SECONDS if self._done else None
+
     def abandon(self) -> None:
         """What was not acknowledged yet is not to be: it is not known whether anybody has seen what came of it."""
         self._done = []

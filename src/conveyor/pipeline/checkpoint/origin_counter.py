@@ -54,6 +54,10 @@ class OriginCounter:
         """Make it last that items are done, if it is time to."""
         raise NotImplementedError
 
+    def deadline(self) -> float | None:
+        """When `commit` has something to do, though nothing happens; None: that can wait."""
+        return None
+
     def close(self) -> None:
         """The run has ended."""
         raise NotImplementedError

@@ -313,6 +313,8 @@ class Engine(FailurePolicy):
             deadline = node.deadline()
             if deadline is not None:
                 seconds = min(seconds, deadline - now)
+        if self._checkpoint is not None and (due := self._checkpoint.deadline()) is not None:
+            seconds = min(seconds, due - now)
         for node in self.works:
             seconds = min(seconds, node.take_from_the_stuck(now))
         if any(node.came_back for node in self.works):
