@@ -98,6 +98,13 @@ class Flaky(memory.MemoryBackend):
         return None
 
 
+def until(condition: Any) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
 @pytest.fixture
 def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     class FlakyRow(Row):
@@ -285,3 +292,47 @@ def test_a_message_has_the_same_id_when_it_is_sent_again(url: str, monkeypatch: 
     queue.put(2)
     assert len(ids) == 3
     assert ids[0] == ids[1] != ids[2]
+
+
+def same(item: Any) -> Any:
+    return item
+
+
+class TestPipelines:
+    def test_a_broker_that_is_away_for_a_while(self, url: str) -> None:
+        """Longer than a look at the queue takes, and not as long as a consumer would wait."""
+        queue: Any = conveyor.connect(url.replace("reconnect_timeout=1.5", "reconnect_timeout=30"))
+        done: list[int] = []
+
+        def collect(number: int) -> None:
+            done.append(number)
+
+        run = threading.Thread(
+            target=lambda: conveyor.Pipeline(queue).map(same, threads=1).to(collect).run(signals=False)
+        )
+        queue.put(1)
+        run.start()
+        until(lambda: done == [1])
+        attempts = PLAN.attempts
+        PLAN.down = True
+        until(lambda: PLAN.attempts >= attempts + 3)
+        PLAN.down = False
+        queue.put(2)
+        queue.shutdown()
+        run.join(30)
+        assert not run.is_alive()
+        assert done == [1, 2]
+        queue.close()
+
+    def test_a_broker_that_stays_away_ends_the_run(self, url: str) -> None:
+        queue: Any = conveyor.connect(url)
+        queue.put(1)
+
+        def go_away(item: Any) -> Any:
+            PLAN.down = True
+            return item
+
+        with pytest.raises(BrokerUnreachable):
+            conveyor.Pipeline(queue).map(go_away, threads=1).run()
+        PLAN.down = False
+        queue.close()

@@ -323,6 +323,11 @@ class BrokerQueue(Awaiting[T]):
 
     # -- ending ------------------------------------------------------------------------------------------
 
+    @property
+    def reconnect_seconds(self) -> float:
+        """How long a call without a timeout tries to reach a broker that is away; `reconnect_timeout` of the URL."""
+        return float(self._options.url.options.get("reconnect_timeout", 0.0))
+
     def shutdown(self, immediate: bool = False) -> None:
         """Shut the queue down for all processes on all machines; as `conveyor.Queue.shutdown`."""
         self._control.shutdown(immediate)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ...errors import Empty, LeaseLost, ShutDown
+from ...errors import BrokerUnreachable, Empty, LeaseLost, ShutDown
 from ..host.forking import start_thread
 from .buffered import BufferedSource
 
@@ -53,12 +54,23 @@ class LeaseSource(BufferedSource):
             self._more.notify()
 
     def _fetch(self) -> None:
+        # A consumer without a timeout waits as long for a broker that is away.
+        patience: float = getattr(self._queue, "reconnect_seconds", 0.0)
+        away_since: float | None = None
         try:
             while (want := self._is_wanted()) > 0:
                 try:
                     leases = self._queue.lease_many(min(want, _MOST), _LOOK_SECONDS, math.inf)
                 except Empty:
+                    away_since = None
                     continue
+                except BrokerUnreachable:
+                    now = time.monotonic()
+                    away_since = away_since or now
+                    if now - away_since < patience:
+                        continue
+                    raise
+                away_since = None
                 self._group = type(leases)
                 with self._more:
                     late = self._closed
