@@ -147,12 +147,19 @@ class TestOtherWorkers:
 class TestBottleneck:
     @pytest.mark.parametrize("method", METHODS)
     def test_a_slow_first_stage(self, method: Any) -> None:
-        report = (
-            Pipeline(range(100))
-            .map(slow, workers=1, name="read")
-            .map(quick, workers=1)
-            .run(start_method=method)
-        )
+        came: list[int] = []
+
+        def numbers() -> Iterator[int]:
+            """For so long that what the workers took to start, which is long on a busy machine, is little of it."""
+            began = time.monotonic()
+            while not came:
+                yield 1
+            enough = 4 * (time.monotonic() - began) + 0.5
+            while time.monotonic() < began + enough:
+                yield 1
+
+        stages = Pipeline(numbers).map(slow, workers=1, name="read").map(quick, workers=1).to(came.append)
+        report = stages.run(start_method=method)
         assert report.bottleneck.startswith("'read' is the bottleneck: its only worker worked ")
 
 
