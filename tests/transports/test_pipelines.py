@@ -18,6 +18,8 @@ import pytest
 import conveyor
 from conveyor import Pipeline, PipelineError, ShutDown
 
+# How often a replica is killed with all its workers.
+KILLS = int(os.environ.get("CONVEYOR_FAULTS", "3"))
 REPLICA = Path(__file__).with_name("pipeline_replica.py")
 
 
@@ -171,14 +173,14 @@ def end(replica: subprocess.Popen[str]) -> None:
 @pytest.mark.needs("processes")
 def test_replicas_that_are_killed_whole_lose_nothing(make: Any, url: str, other_url: str) -> None:
     """Two replicas; one is killed with its workers, again and again, and another takes its place."""
-    count = 1500
+    count = 500 * KILLS
     source, target = make(), conveyor.connect(other_url)
     with contextlib.closing(target):
         source.put_many(range(count))
         stays, goes = begin(url, other_url), begin(url, other_url)
         found: list[tuple[int, int]] = []
         try:
-            for kill in range(1, 4):
+            for kill in range(1, KILLS + 1):
                 found += rest_of(target, 150 * kill - len(found))
                 end(goes)
                 goes = begin(url, other_url)
@@ -191,7 +193,7 @@ def test_replicas_that_are_killed_whole_lose_nothing(make: Any, url: str, other_
             end(stays)
             end(goes)
         twice = sum(times - 1 for times in Counter(number for number, _ in found).values())
-        print(f"{count} items, {twice} of them twice")
+        print(f"{KILLS} replicas killed: {count} items, 0 lost, {twice} twice")
 
 
 class TestWrong:
