@@ -20,6 +20,7 @@ import pytest
 import conveyor
 from conveyor import BrokerUnreachable
 from conveyor.transports import memory, registry
+from conveyor.transports.link import Link
 from conveyor.transports.port import Capabilities, ConnectionLost, Delivery, Message
 from conveyor.transports.registry import Row
 from conveyor.transports.url import Shape, Url
@@ -296,6 +297,44 @@ def test_a_message_has_the_same_id_when_it_is_sent_again(url: str, monkeypatch: 
 
 def same(item: Any) -> Any:
     return item
+
+
+class Slow:
+    """A connection that takes as long to be made as the test likes."""
+
+    def __init__(self) -> None:
+        self.connecting, self.may_connect = threading.Event(), threading.Event()
+        self.stands = False
+
+    def open(self, wait: float) -> None:
+        self.connecting.set()
+        assert self.may_connect.wait(30)
+        self.stands = True
+
+    def close(self) -> None:
+        self.stands = False
+
+
+def test_closed_while_it_connects(url: str) -> None:
+    """Nobody else would close the connection that stands then."""
+    made = Slow()
+    link: Any = Link(registry.url_of(url), lambda: made, lambda _: None)
+    failed: list[BaseException] = []
+
+    def connect() -> None:
+        try:
+            link.open()
+        except ValueError as error:
+            failed.append(error)
+
+    connecting = threading.Thread(target=connect)
+    connecting.start()
+    assert made.connecting.wait(30)
+    link.close()
+    made.may_connect.set()
+    connecting.join(30)
+    assert not made.stands
+    assert "is closed in this process" in str(failed[0])
 
 
 class TestPipelines:

@@ -136,6 +136,9 @@ class Link(Generic[C]):
         except BaseException:
             backend.close()
             raise
+        if self._closed:  # meanwhile: what was closed then was not connected yet
+            backend.close()
+            raise ValueError(f"{self._url} is closed in this process")
         self._pause, self._not_before = _FIRST_PAUSE, 0.0
         self.backend = backend
         self.generation += 1
