@@ -25,7 +25,7 @@ LOGS = ROOT / "build" / "tests"
 LONGEST = ("transports", "process", "pipeline", "unit", "packaging", "cli", "conformance")
 # Large folders, and in how many parts.
 PARTS = {"transports": 3, "process": 2, "pipeline": 2, "unit": 2}
-MORE_THAN_PROCESSORS = 3  # the parts of "transports" mostly wait
+MORE_THAN_PROCESSORS = 1  # the parts of "transports" mostly wait; with more, tests wait for each other
 MOST_AT_ONCE = 6
 NOTHING_COLLECTED = 5  # pytest's exit status
 
