@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -218,6 +219,23 @@ def test_no_more_is_submitted_than_is_wanted() -> None:
     with pytest.raises(Exception, match=r"longer than 0\.5 s"):
         stages.run()
     assert len(stuck.futures) == 3
+
+
+class AtOnce:
+    """Has done the work when it returns, and refuses what it cannot pickle, as dask does."""
+
+    def submit(self, function: Any, /, *arguments: Any) -> Future[Any]:
+        pickle.dumps(arguments)
+        future: Future[Any] = Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+def test_thousands_of_items_that_are_refused_together() -> None:
+    items = [*range(30_000), *(threading.Lock() for _ in range(9_000)), 1]
+    stages = Pipeline(items).map(name_of_type, executor=AtOnce(), workers=1, on_error="skip")
+    report = stages.to(list).run()
+    assert (report.failures, report.results) == (9_000, 30_001)
 
 
 class TestWrong:

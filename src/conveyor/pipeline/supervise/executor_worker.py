@@ -79,41 +79,55 @@ class ExecutorWorker(WorkerHandle):
         self._submit()
 
     def _submit(self) -> None:
-        """Submit what there is, unless something is under way."""
+        """Submit what there is, unless something is under way.
+
+        A loop and no recursion: an executor may refuse thousands of items at once, or have done them when it returns.
+        """
+        while (messages := self._next()) is not None:
+            self.status_page.note_begin(time.monotonic_ns())
+            try:
+                future = self._executor.submit(serve_remotely, self._remote, messages)
+            except _OF_THE_ITEM as error:
+                self._lost(error, messages)
+            except BaseException as error:
+                text = f"the executor of stage {self._stage_port.stage!r} takes no work: {error!r}"
+                self._failed(WorkerPoolBroken(text))
+                return
+            else:
+                if not future.done():
+                    with self._lock:
+                        self._future = future
+                    future.add_done_callback(partial(self._done, messages))
+                    return
+                self._take_answer(messages, future)
+            with self._lock:
+                self._future = None
+
+    def _next(self) -> list[Any] | None:
+        """What is to be submitted now; None: nothing."""
         messages: list[Any] = []
         with self._lock:
             if self._future is not None or self._abandoned or self._left or not self._tasks:
-                return
-            if is_stop(self._tasks[0]):
-                self._left = True
-            else:
+                return None
+            if not is_stop(self._tasks[0]):
                 most = 1 if self._singly else len(self._tasks)
                 while len(messages) < most and self._tasks and not is_stop(self._tasks[0]):
                     messages.append(self._tasks.popleft())
                 self._singly = max(self._singly - 1, 0)
                 self._future = messages  # so that no other thread submits meanwhile
-        if self._left:
-            self._results.put((LEFT,))
-            return
-        self.status_page.note_begin(time.monotonic_ns())
-        try:
-            future = self._executor.submit(serve_remotely, self._remote, messages)
-        except _OF_THE_ITEM as error:
-            self._lost(error, messages)
-            with self._lock:
-                self._future = None
-            self._submit()
-            return
-        except BaseException as error:
-            text = f"the executor of stage {self._stage_port.stage!r} takes no work: {error!r}"
-            self._failed(WorkerPoolBroken(text))
-            return
-        with self._lock:
-            self._future = future
-        future.add_done_callback(partial(self._done, messages))
+                return messages
+            self._left = True
+        self._results.put((LEFT,))
+        return None
 
     def _done(self, messages: list[Any], future: Any) -> None:
         """A submission has ended: take what came of it, and submit what is next."""
+        self._take_answer(messages, future)
+        with self._lock:
+            self._future = None
+        self._submit()
+
+    def _take_answer(self, messages: list[Any], future: Any) -> None:
         if self._abandoned:
             return
         try:
@@ -126,9 +140,6 @@ class ExecutorWorker(WorkerHandle):
                 self._results.put(message)
             if kind_of(answer.messages[-1] if answer.messages else None) == BROKEN:
                 self._left = True
-        with self._lock:
-            self._future = None
-        self._submit()
 
     def _lost(self, error: BaseException, messages: list[Any]) -> None:
         self.status_page.note_done(0, 0, {})
