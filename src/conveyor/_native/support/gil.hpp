@@ -5,8 +5,8 @@
 // GIL, by pthread_exit: its stack is unwound from within whatever call wanted it. What lies on that stack is ours and
 // nanobind's: destructors that touch Python objects, which would now be done without the GIL, and functions that must
 // not be left so, for which the process is aborted. From 3.14 on such a thread stays where it is, for ever. Here it
-// does so in every version: the unwinding is caught before any frame of ours has been left. (To ask beforehand whether
-// the interpreter is finalising does not help: it may begin to while the thread waits.)
+// does so in every version: the first destructor on the way does not return. (To ask beforehand whether the interpreter
+// is finalising does not help: it may begin to while the thread waits.)
 //
 // Hence two rules. The GIL is given up by WithoutGil alone; and whatever may run Python code, which gives it up and
 // takes it back, is called within `foreign`. tests/unit/test_house.py reads the names of such calls.
@@ -14,7 +14,8 @@
 
 #include <nanobind/nanobind.h>
 
-#include <cxxabi.h>
+#include <exception>
+#include <type_traits>
 #include <utility>
 
 namespace conveyor::python {
@@ -30,14 +31,38 @@ inline int foreign_calls = 0;
 // began before.
 bool was_forked_inside_call();
 
+// On the stack of a call that may be ended by the interpreter's end. A call that has neither returned nor thrown is being
+// unwound by pthread_exit: libstdc++ alone has an exception to catch for that (abi::__forced_unwind), but destructors are
+// run by every C++ runtime, and no forced unwinding counts among the uncaught exceptions.
+class Unended {
+ public:
+  Unended() = default;
+  ~Unended() {
+    if (!returned_ && std::uncaught_exceptions() <= thrown_) {
+      stay();
+    }
+  }
+  Unended(const Unended&) = delete;
+  Unended& operator=(const Unended&) = delete;
+  void returned() { returned_ = true; }
+
+ private:
+  const int thrown_ = std::uncaught_exceptions();  // those whose destructors this call is made from
+  bool returned_ = false;
+};
+
 // `call` may be ended by the interpreter's end: then its thread stays there. Nothing in `call` itself may have a destructor
 // that minds: no nb::object, but for what is handed in.
 template <class Call>
 decltype(auto) or_stay(Call call) {
-  try {
-    return call();
-  } catch (abi::__forced_unwind&) {
-    stay();
+  Unended unended;
+  if constexpr (std::is_void_v<decltype(call())>) {
+    call();
+    unended.returned();
+  } else {
+    decltype(auto) result = call();
+    unended.returned();
+    return result;
   }
 }
 
