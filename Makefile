@@ -33,10 +33,10 @@ CXX_FILES := $(shell find core src/conveyor/_native -name '*.cpp' -o -name '*.hp
 BUILD_FILES := $(filter-out core/tests/%,$(CXX_FILES)) $(wildcard src/conveyor/*.pyi scripts/native_docs.py) \
   CMakeLists.txt pyproject.toml
 
-.PHONY: help build run test test-fast servers simulate soak model-mutations test-native test-python test-all pythons check check-python check-types check-cpp format bench bench-transports asan asan-python tsan clean
+.PHONY: help build run test test-fast servers simulate soak model-mutations test-native test-aarch64 test-python test-all pythons check check-python check-types check-cpp format bench bench-transports asan asan-python tsan clean
 
 help:  ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build  ## set up, build, and count the tokens of the standard library on all cores
 	$(BIN)/python examples/stdlib_tokens.py $(ARGS)
@@ -140,6 +140,16 @@ endef
 
 test-native: $(VENV)/.base
 	$(call core_tests,core,Release,,)
+
+# Of what qemu-user cannot do, core/tests/not_under_qemu.txt has the names and reasons. Other bounds of time would be
+# needed for what only takes long there.
+test-aarch64: $(VENV)/.base  ## the C++ tests built for aarch64, run by qemu-user
+	@$(NEED) compiler doctest aarch64 qemu
+	$(WITH_TOOLS) cmake -S . -B build/aarch64 -G Ninja --toolchain cmake/aarch64-linux-gnu.cmake \
+	  -DCONVEYOR_PYTHON=OFF -DCONVEYOR_TESTS=ON -DCMAKE_BUILD_TYPE=Release
+	$(WITH_TOOLS) cmake --build build/aarch64
+	cd build/aarch64 && $(WITH_TOOLS) ctest --parallel 2 --output-on-failure --no-tests=error \
+	  --exclude-regex "^($$(sed -E '/^(#|$$)/d; s/ +#.*//' $(CURDIR)/core/tests/not_under_qemu.txt | paste -sd '|'))$$"
 
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 TSAN := -fsanitize=thread -fno-omit-frame-pointer

@@ -36,8 +36,10 @@ bool LeaseTable::may_come_back(OwnerId except) const {
 }
 
 void LeaseTable::lower_due(Nanoseconds due) {
-  Nanoseconds seen = state_.next_due.load(relaxed);
-  while (due < seen && !state_.next_due.compare_exchange_weak(seen, due, seq_cst, relaxed)) {
+  // sync point "lease-due": after a due time was stored. seq_cst, as that store, `forget_due` and the loads after that one
+  // are: either this sees that `next_due` was forgotten, or whoever forgot it sees the time.
+  Nanoseconds seen = state_.next_due.load(seq_cst);
+  while (due < seen && !state_.next_due.compare_exchange_weak(seen, due, seq_cst, seq_cst)) {
   }
 }
 

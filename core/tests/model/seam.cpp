@@ -18,12 +18,7 @@ std::uint64_t load(const void* at, unsigned size, std::memory_order order) {
   namespace m = explorer;
   if (m::world == nullptr) return m::raw(at, size);
   m::step();
-  m::Process& process = m::me();
-  for (auto store = process.buffer.rbegin(); store != process.buffer.rend(); ++store) {
-    if (store->at == at && store->size == size) return store->value;
-  }
-  m::learn(process, at, order);
-  return m::raw(at, size);
+  return m::read(m::me(), at, size, order);
 }
 
 void store(void* at, unsigned size, std::uint64_t value, std::memory_order order) {
@@ -33,40 +28,23 @@ void store(void* at, unsigned size, std::uint64_t value, std::memory_order order
     return;
   }
   m::step();
-  m::Process& process = m::me();
-  if (!process.delaying && m::world->running != 0 && m::world->left.delays > 0 && m::choose(2) == 1) {
-    --m::world->left.delays;
-    process.delaying = true;
-    m::tell(std::to_string(m::world->steps) + ":" + std::to_string(m::world->running) + " delays");
-  }
-  process.buffer.push_back({at, size, value, m::published(process, order)});
-  if (!process.delaying || order == std::memory_order_seq_cst) m::flush(process);
+  m::write(m::me(), at, size, value, order);
   m::after_store();
 }
 
 std::uint64_t modify(void* at, unsigned size, Change change, std::uint64_t operand, std::uint64_t wanted,
                      std::memory_order success, std::memory_order failure) {
   namespace m = explorer;
-  std::uint64_t next = 0;
   if (m::world == nullptr) {
+    std::uint64_t next = 0;
     const std::uint64_t seen = m::raw(at, size);
     if (change(seen, operand, wanted, next)) copy(at, &next, size);
     return seen;
   }
   m::step();
-  m::Process& process = m::me();
-  m::flush(process);
-  const std::uint64_t seen = m::raw(at, size);
-  if (!change(seen, operand, wanted, next)) {
-    m::learn(process, at, failure);
-    return seen;
-  }
-  m::learn(process, at, success);
-  copy(at, &next, size);
-  m::Clock told = m::published(process, success);
-  m::join(told, m::world->released[at]);  // it goes on a release sequence
-  m::world->released[at] = told;
-  m::after_store();
+  const std::uint64_t seen = m::modify(m::me(), at, size, change, operand, wanted, success, failure);
+  std::uint64_t next = 0;
+  if (change(seen, operand, wanted, next)) m::after_store();
   return seen;
 }
 
@@ -74,26 +52,28 @@ void fence() {
   namespace m = explorer;
   if (m::world == nullptr) return;
   m::step();
-  m::Process& process = m::me();
-  m::flush(process);
-  m::join(process.clock, process.glimpsed);
-  process.fenced = process.clock;
-  ++process.clock[m::world->running];
+  m::fence(m::me());
 }
+
+void fence_after_exchange() {
+  if (explorer::memory() == explorer::Memory::weak) fence();
+}
+
+void pause() { explorer::pass(5'000); }
 
 }  // namespace model
 
 Nanoseconds monotonic_now() { return explorer::world == nullptr ? 1 : explorer::world->now; }
 Nanoseconds monotonic_coarse() { return monotonic_now(); }
-unsigned usable_cpus() { return 1; }  // no spinning: it would be waiting in the dark
+unsigned usable_cpus() { return explorer::processors; }
 int futex_error() { return 0; }
 
 FutexWait futex_wait(Atomic<std::uint32_t>* word, std::uint32_t expected, Nanoseconds at_most) {
   namespace m = explorer;
   m::step();
   m::Process& process = m::me();
-  m::flush(process);
-  if (m::raw(word, 4) != expected) return FutexWait::changed;
+  m::enter_kernel(process);
+  if (m::read(process, word, 4, relaxed) != expected) return FutexWait::changed;
   if (m::world->running == 0) {  // the auditor is alone
     m::world->now += at_most == forever ? 0 : at_most;
     return FutexWait::timed_out;
@@ -110,7 +90,7 @@ int futex_wake(Atomic<std::uint32_t>* word, int count) {
   namespace m = explorer;
   if (m::world == nullptr) return 0;
   m::step();
-  m::flush(m::me());
+  m::enter_kernel(m::me());
   int woken = 0;
   for (m::Process& each : m::world->processes) {
     if (woken == count || each.state != m::State::asleep || each.sleeps_on != word) continue;
@@ -132,7 +112,7 @@ bool is_alive(OwnerId owner) {
   if (number >= m::world->processes.size()) return false;
   m::Process& other = m::world->processes[number];
   if (other.state != m::State::dead) return true;
-  m::join(m::me().clock, other.clock);  // the kernel has ended it before it says so
+  m::join(m::me().known, other.known);  // the kernel has ended it before it says so
   return false;
 }
 

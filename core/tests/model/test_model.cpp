@@ -22,8 +22,8 @@ int deeper(int preemptions) { return preemptions + (std::getenv("CONVEYOR_MODEL_
 void passes(const char* name, const explorer::Bounds& bounds, const std::function<Program()>& make) {
   const explorer::Result result = explorer::explore(bounds, make);
   MESSAGE(std::string(name) << ", at most " << bounds.preemptions << " preemptions, " << bounds.deaths << " deaths, "
-                            << bounds.delays << " delayed stores: " << result.executions << " executions, "
-                            << result.steps << " steps, " << result.deaths << " deaths");
+                            << bounds.late << " late stores: " << result.executions << " executions, " << result.steps
+                            << " steps, " << result.deaths << " deaths");
   INFO(result.schedule);
   CHECK(result.trouble == "");
 }
@@ -108,6 +108,66 @@ Program waiters(int count, bool one_by_one) {
       }
       shared->event.notify(one_by_one ? 1 : count);
     }
+  });
+  program.audit = [shared] { return std::string(); };
+  return program;
+}
+
+// One spins, and one sleeps: a notifier leaves both of what there is to the spinner, who tells the sleeper.
+Program spinner_and_sleeper() {
+  auto shared = about_to_wrap();
+  Program program;
+  for (int i = 0; i < 2; ++i) {
+    program.processes.emplace_back([shared = shared.get(), i] {
+      Spin learned;
+      Slices slices;
+      const auto ready = [shared] { return shared->state.load(acquire) != 0; };
+      for (bool first = true;; first = false) {
+        std::uint32_t seen = shared->state.load(acquire);
+        while (seen != 0 && !shared->state.compare_exchange_strong(seen, seen - 1, acquire, acquire)) {
+        }
+        if (seen != 0) break;
+        if (first && i == 0) {
+          shared->event.spin(learned, ready);
+          continue;
+        }
+        const std::uint32_t epoch = shared->event.announce();
+        if (!ready()) shared->event.sleep(epoch, forever, slices);
+      }
+      if (shared->data != 1) explorer::fail("woken, and nothing is there");
+      if (shared->event.has_sleepers() && ready()) shared->event.notify(1);
+    });
+  }
+  program.processes.emplace_back([shared = shared.get()] {
+    shared->data = 1;
+    for (int i = 0; i < 2; ++i) {
+      shared->state.fetch_add(1, release);
+      shared->event.notify(1);
+    }
+  });
+  program.audit = [shared] { return std::string(); };
+  return program;
+}
+
+// One spins, and then leaves: if there is something, which a notifier may have left to it, it passes the wake-up on.
+Program spinner_that_leaves() {
+  auto shared = about_to_wrap();
+  Program program;
+  program.processes.emplace_back([shared = shared.get()] {
+    Spin learned;
+    const auto ready = [shared] { return shared->state.load(acquire) != 0; };
+    shared->event.spin(learned, ready);
+    if (ready()) shared->event.notify(1);
+  });
+  program.processes.emplace_back([shared = shared.get()] {
+    for (Slices slices; shared->state.load(acquire) == 0;) {
+      const std::uint32_t epoch = shared->event.announce();
+      if (shared->state.load(acquire) == 0) shared->event.sleep(epoch, forever, slices);
+    }
+  });
+  program.processes.emplace_back([shared = shared.get()] {
+    shared->state.store(1, release);
+    shared->event.notify(1);
   });
   program.audit = [shared] { return std::string(); };
   return program;
@@ -221,7 +281,7 @@ Program belt(int producers, int consumers, int items, std::uint64_t bound, bool 
   program.audit = [shared]() -> std::string {
     Belt& b = *shared;
     Stream& stream = *b.streams.back();
-    // What is left, by one who comes later.
+    // What is left, by one who comes later. Who sees the end and then nothing has had all: none, then.
     b.consumers = 1;
     for (;;) {
       Catch caught;
@@ -238,6 +298,7 @@ Program belt(int producers, int consumers, int items, std::uint64_t bound, bool 
         stream.release(caught.run);
       }
       ++b.received[caught.value / 16 % 4][caught.value % 16 % most_items];
+      if (!explorer::somebody_died()) return "an item was left behind at the end";
     }
     int lost = 0;
     for (int producer = 0; producer < b.producers; ++producer) {
@@ -255,35 +316,84 @@ Program belt(int producers, int consumers, int items, std::uint64_t bound, bool 
   return program;
 }
 
+// -- when leases are due
+
+struct Ignored {
+  bool message(std::uint8_t, const std::byte*, std::size_t) { return true; }
+  bool runs(std::uint8_t, const RunReference*, std::uint32_t, const std::byte*, std::size_t) { return true; }
+};
+
+// The time of one lease is set by its holder, without the lock, while another process gives the other lease back,
+// whose time is over.
+Program due() {
+  constexpr Nanoseconds moment = 1'000'000'000;
+  auto segment = Segment::create(conveyor::Bounds{});
+  std::vector<std::shared_ptr<Stream>> streams;
+  for (int i = 0; i < 3; ++i) streams.push_back(std::make_shared<Stream>(segment));
+  const std::uint32_t value = 7;
+  const Outgoing items[2] = {{reinterpret_cast<const std::byte*>(&value), sizeof value},
+                             {reinterpret_cast<const std::byte*>(&value), sizeof value}};
+  std::size_t done = 0;
+  LeaseId leases[2];
+  Ignored sink;
+  if (streams[0]->put(items, 2, done, forever) != Status::ok || streams[0]->take(2, sink, done, leases) != Status::ok)
+    explorer::fail("no leases");
+  streams[0]->set_due(leases[0], monotonic_now() + moment);
+  explorer::pass(2 * moment);
+  const Nanoseconds later = monotonic_now() + moment;
+  Header& header = segment->header();
+  explorer::share(&header, header.pages_offset + (pages_in_front - 1) * page_size);
+  Program program;
+  program.processes.emplace_back(
+      [stream = streams[0].get(), second = leases[1], later] { stream->set_due(second, later); });
+  program.processes.emplace_back([stream = streams[1].get()] { stream->look_after_leases(); });
+  program.audit = [segment, stream = streams[2]]() -> std::string {
+    if (stream->depth() != 1) return "what was due is not there";
+    const Nanoseconds next = segment->header().leases.next_due.load(relaxed);
+    return next == forever ? "nobody will look when the other is due" : "";
+  };
+  return program;
+}
+
 }  // namespace
 
 TEST_CASE("the lock") {
-  passes("two", {20, 0, 0}, [] { return contenders(2); });
+  passes("two", {20, 0, 2}, [] { return contenders(2); });
   passes("two, one dies", {6, 1, 1}, [] { return contenders(2); });
-  passes("three", {3, 0, 0}, [] { return contenders(3); });
+  passes("three", {3, 0, 1}, [] { return contenders(3); });
   passes("three, one dies", {2, 1, 0}, [] { return contenders(3); });
 }
 
 TEST_CASE("the event count") {
-  passes("one waits", {4, 0, 1}, [] { return waiters(1, false); });
+  passes("one waits", {4, 0, 2}, [] { return waiters(1, false); });
   passes("two wait for the same", {2, 0, 1}, [] { return waiters(2, false); });
-  passes("two wait for one each", {2, 0, 1}, [] { return waiters(2, true); });
-  passes("two wait, one dies", {1, 1, 1}, [] { return waiters(2, true); });
+  passes("two wait for one each", {deeper(1), 0, 1}, [] { return waiters(2, true); });
+  passes("two wait, one dies", {1, 1, 0}, [] { return waiters(2, true); });
+}
+
+TEST_CASE("the spinner") {
+  explorer::processors = 2;
+  passes("it takes", {deeper(1), 0, 1}, spinner_and_sleeper);
+  passes("it leaves", {deeper(1), 0, 1}, spinner_that_leaves);
+  explorer::processors = 1;
 }
 
 TEST_CASE("the stream") {
   passes("1:1, unbounded", {1, 0, 1}, [] { return belt(1, 1, 2, unbounded, false); });
   passes("1:1, one at a time", {deeper(1), 0, 1}, [] { return belt(1, 1, 2, 1, false); });
-  passes("2:1, one at a time", {deeper(1), 0, 0}, [] { return belt(2, 1, 1, 1, false); });
+  passes("2:1, one at a time", {deeper(1), 0, 1}, [] { return belt(2, 1, 1, 1, false); });
   passes("1:2", {deeper(1), 0, 0}, [] { return belt(1, 2, 2, unbounded, false); });
+  passes("1:2, late", {deeper(0), 0, 2}, [] { return belt(1, 2, 2, unbounded, false); });
   passes("1:1, one dies", {1, 1, 0}, [] { return belt(1, 1, 1, 1, false); });
   passes("2:1, one dies", {deeper(0), 1, 0}, [] { return belt(2, 1, 1, unbounded, false); });
   passes("1:2, one dies", {deeper(0), 1, 0}, [] { return belt(1, 2, 2, unbounded, false); });
 }
 
+TEST_CASE("the leases' time") { passes("one is set, one is due", {2, 0, 1}, due); }
+
 TEST_CASE("the pool, under the stream") {
-  passes("1:1, runs", {2, 0, 0}, [] { return belt(1, 1, 1, unbounded, true); });
+  passes("1:1, runs", {deeper(1), 0, 1}, [] { return belt(1, 1, 1, unbounded, true); });
   passes("1:1, runs, one dies", {deeper(0), 1, 0}, [] { return belt(1, 1, 2, 1, true); });
-  passes("2:1, runs", {deeper(1), 0, 0}, [] { return belt(2, 1, 1, unbounded, true); });
+  passes("2:1, runs", {deeper(1), 0, 1}, [] { return belt(2, 1, 1, unbounded, true); });
   passes("2:1, runs, one dies", {deeper(0), 1, 0}, [] { return belt(2, 1, 1, unbounded, true); });
 }

@@ -1,3 +1,5 @@
+#include <cstdlib>
+
 #include "inner.hpp"
 
 namespace explorer {
@@ -9,6 +11,7 @@ constexpr std::uint64_t most_steps = 20'000;
 }  // namespace
 
 World* world = nullptr;
+unsigned processors = 1;
 
 int choose(int of) {
   if (of < 2) return 0;
@@ -26,15 +29,6 @@ std::uint64_t raw(const void* at, unsigned size) {
   std::uint64_t value = 0;
   copy(&value, at, size);
   return value;
-}
-
-void flush(Process& process) {
-  for (const Store& store : process.buffer) {
-    copy(store.at, &store.value, store.size);
-    world->released[store.at] = store.clock;
-  }
-  process.buffer.clear();
-  process.delaying = false;
 }
 
 // -- who runs
@@ -131,25 +125,6 @@ static void enter() {
   yield_for_good();
 }
 
-static bool acquires(std::memory_order order) {
-  return order == std::memory_order_acquire || order == std::memory_order_acq_rel || order == std::memory_order_seq_cst;
-}
-static bool releases(std::memory_order order) {
-  return order == std::memory_order_release || order == std::memory_order_acq_rel || order == std::memory_order_seq_cst;
-}
-
-void learn(Process& process, const void* at, std::memory_order order) {
-  const auto found = world->released.find(at);
-  if (found == world->released.end()) return;
-  join(acquires(order) ? process.clock : process.glimpsed, found->second);
-}
-
-Clock published(Process& process, std::memory_order order) {
-  const Clock told = releases(order) ? process.clock : process.fenced;
-  if (releases(order)) ++process.clock[world->running];
-  return told;
-}
-
 // -- what is not atomic
 
 void check(std::uintptr_t at, std::size_t size, bool writes) {
@@ -157,14 +132,14 @@ void check(std::uintptr_t at, std::size_t size, bool writes) {
   Process& process = me();
   for (std::uintptr_t word = at / 4; word <= (at + size - 1) / 4; ++word) {
     Access& access = world->accesses[word];
-    const bool ordered = access.written <= process.clock[access.writer];
+    const bool ordered = access.written <= process.known.happened[access.writer];
     bool readers_ordered = true;
-    for (std::size_t i = 1; i < access.read.size(); ++i) readers_ordered &= access.read[i] <= process.clock[i];
+    for (std::size_t i = 1; i < access.read.size(); ++i) readers_ordered &= access.read[i] <= process.known.happened[i];
     if (!ordered || (writes && !readers_ordered)) {
       say("a data race at offset " + std::to_string(at - world->begin) + (writes ? ", written" : ", read") + " by " +
           std::to_string(world->running));
     }
-    const std::uint32_t now = process.clock[world->running];
+    const std::uint32_t now = process.known.happened[world->running];
     if (writes) {
       access.writer = static_cast<std::uint8_t>(world->running);
       access.written = now;
@@ -182,7 +157,8 @@ std::string execute(const std::function<Program()>& make, const Bounds& bounds) 
   w.processes.clear();
   w.running = 0;
   w.now = 1'000'000'000;
-  w.released.clear();
+  w.locations.clear();
+  w.fences = {};
   w.accesses.clear();
   w.begin = w.end = 0;
   w.position = w.steps = 0;
@@ -198,7 +174,7 @@ std::string execute(const std::function<Program()>& make, const Bounds& bounds) 
   }
   for (std::size_t i = 1; i < w.processes.size(); ++i) {
     Process& process = w.processes[i];
-    process.clock[i] = 1;
+    process.known.happened[i] = process.known.coherent[i] = 1;
     getcontext(&process.context);
     process.context.uc_stack.ss_sp = process.stack.get();
     process.context.uc_stack.ss_size = stack_size;
@@ -222,8 +198,14 @@ bool advance(std::vector<Choice>& choices) {
 
 }  // namespace
 
+Memory memory() {
+  const char* const asked = std::getenv("CONVEYOR_MODEL_MEMORY");
+  return asked != nullptr && std::string(asked) == "x86" ? Memory::x86 : Memory::weak;
+}
+
 Result explore(const Bounds& bounds, const std::function<Program()>& make) {
   World fresh;
+  fresh.memory = memory();
   world = &fresh;
   Result result;
   do {
@@ -244,5 +226,8 @@ void share(const void* begin, std::size_t size) {
 
 void fail(const std::string& what) { say(what); }
 bool somebody_died() { return world->died; }
+void pass(std::int64_t nanoseconds) {
+  if (world != nullptr) world->now += nanoseconds;
+}
 
 }  // namespace explorer

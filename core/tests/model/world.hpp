@@ -2,12 +2,13 @@
 // the orders in which their steps can come.
 //
 // A step is an atomic operation, a fence, or a futex call. Before each the explorer may let another process
-// run instead (bounded by `preemptions`), or kill the process (`deaths`). Stores are seen as on x86-64: a
-// store may stay in its processor's buffer until the next locked operation or fence (`delays` of them in an
-// execution stay there for as long as they can). What is written without atomics is watched by vector
-// clocks: two accesses, one of them a write, that no release and acquire order, are a data race in C++,
-// whatever the processor would make of it. So a missing fence shows as a wake-up that is lost, and a missing
-// release or acquire as a race.
+// run instead (bounded by `preemptions`), or kill the process (`deaths`). Memory is as weak as C++20 lets it be, but
+// for two things (ordering.cpp): a load may miss newer stores (`late` times in an execution), unless an order that the
+// program asked for forbids it. With CONVEYOR_MODEL_MEMORY=x86 it is that of x86-64: stores wait in their processor's
+// buffer (`late` of them as long as they can) until the next locked operation or fence, and nothing else is out of
+// order. What is written without atomics is watched by vector clocks: two accesses, one of them a write, that no
+// release and acquire order, are a data race in C++, whatever the processor would make of it. So a missing fence shows
+// as a wake-up that is lost, a missing release or acquire as a race or as a value that is too old.
 //
 // Time stands still unless all processes sleep. A world in which all sleep for ever, though nobody died, has
 // lost a wake-up: bounded slices would hide it, so here they do not end unless somebody died.
@@ -21,10 +22,13 @@
 
 namespace explorer {
 
+enum class Memory { weak, x86 };
+Memory memory();
+
 struct Bounds {
   int preemptions = 2;
   int deaths = 0;
-  int delays = 0;
+  int late = 0;
 };
 
 // One execution's program. Made anew for each; `processes` run as fibers, then `audit` says what is wrong.
@@ -50,5 +54,9 @@ void share(const void* begin, std::size_t size);
 void fail(const std::string& what);
 // Whether a process was killed in this execution.
 bool somebody_died();
+// Time goes on by so many nanoseconds.
+void pass(std::int64_t nanoseconds);
+// With one, as it is at first, nobody spins: that would be waiting in the dark. Read once by whoever might.
+extern unsigned processors;
 
 }  // namespace explorer

@@ -102,7 +102,8 @@ class LeaseTable {
   void note_error(LeaseRecord& record, std::string_view error);
   // To the free ones, after `change` to free.
   void push(std::uint32_t index);
-  // No earlier due time is forgotten by this: first `forever`, then all that are seen.
+  // No earlier due time is forgotten by this: first `forever`, then all that are seen. sync point "lease-due": a time
+  // that a holder sets meanwhile is seen, or its holder sees this.
   void forget_due() { state_.next_due.store(forever, seq_cst); }
   void lower_due(Nanoseconds due);
 

@@ -25,6 +25,10 @@ using Change = bool (*)(std::uint64_t seen, std::uint64_t operand, std::uint64_t
 std::uint64_t modify(void* at, unsigned size, Change change, std::uint64_t operand, std::uint64_t wanted,
                      std::memory_order success, std::memory_order failure);
 void fence();
+// Where the processor's exchange is no fence: one.
+void fence_after_exchange();
+// Time goes on for one who spins.
+void pause();
 }  // namespace model
 
 // Of the size and alignment of std::atomic, and sound when it lies in zeroed memory.
@@ -143,9 +147,8 @@ static_assert(std::endian::native == std::endian::little);
 static_assert(sizeof(Atomic<std::uint64_t>) == 8 && sizeof(Atomic<std::uint32_t>) == 4);
 
 inline void full_fence() { model::fence(); }
-// As on x86-64: the exchange was one.
-inline void fence_after_exchange() {}
-inline void cpu_pause() {}
+inline void fence_after_exchange() { model::fence_after_exchange(); }
+inline void cpu_pause() { model::pause(); }
 inline void in_program_order() { asm volatile("" ::: "memory"); }
 
 template <class T>
