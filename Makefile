@@ -8,8 +8,11 @@ PYTHON ?= python3
 VENV ?= .venv
 # For pytest, the benchmark and the example: make test ARGS="-k lease -x"
 ARGS ?=
-# What `make test-all` tests: all that are supported.
+# What `make test-all` tests and `make wheels` makes: all that are supported, for both processors.
 VERSIONS ?=
+ARCHES ?=
+# What `make release-check` checks: the tag that stands on this commit.
+TAG ?=
 # What `make asan` runs on the instrumented extension.
 ASAN_TESTS ?= tests/unit tests/process
 # What `make simulate` runs.
@@ -33,7 +36,7 @@ CXX_FILES := $(shell find core src/conveyor/_native -name '*.cpp' -o -name '*.hp
 BUILD_FILES := $(filter-out core/tests/%,$(CXX_FILES)) $(wildcard src/conveyor/*.pyi scripts/native_docs.py) \
   CMakeLists.txt pyproject.toml
 
-.PHONY: help build run test test-fast servers simulate soak model-mutations test-native test-aarch64 test-python test-all pythons check check-python check-types check-cpp format bench bench-transports asan asan-python tsan clean
+.PHONY: help build run test test-fast servers simulate soak model-mutations test-native test-aarch64 test-python test-all pythons check check-python check-types check-cpp format bench bench-transports asan asan-python tsan wheels release-check clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +81,13 @@ test-all: test-native  ## units, processes and CPython's own tests on Python 3.1
 pythons:  ## a Debian root with the CPythons that this machine lacks, in build/pythons; as root
 	@scripts/python_root make
 
+wheels: $(VENV)/.wheels  ## as root: portable wheels in dist/, tried in bare Debian roots (VERSIONS="3.11 3.13" ARCHES=aarch64)
+	@$(NEED) unwinders
+	$(WITH_TOOLS) $(BIN)/python scripts/wheels.py --versions $(VERSIONS) --arches $(ARCHES) $(ARGS)
+
+release-check:  ## whether TAG may be released: its version and CHANGELOG, check, test, test-all, wheels (TAG=v0.2.0)
+	@$(PYTHON) scripts/release_check.py $(TAG)
+
 clean:  ## remove .venv, .venv-*, build/ and the caches
 	rm -rf build dist .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -91,8 +101,8 @@ $(VENV)/.base: pyproject.toml scripts/requirements.py
 	$(BIN)/python scripts/requirements.py build run cli | $(PIP) --requirement /dev/stdin
 	touch $@
 
-# An extra of pyproject.toml: test, check, bench.
-$(VENV)/.test $(VENV)/.check $(VENV)/.bench: $(VENV)/.%: $(VENV)/.base
+# An extra of pyproject.toml: test, check, bench, wheels.
+$(VENV)/.test $(VENV)/.check $(VENV)/.bench $(VENV)/.wheels: $(VENV)/.%: $(VENV)/.base
 	$(BIN)/python scripts/requirements.py $* | $(PIP) --requirement /dev/stdin
 	touch $@
 
