@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,9 @@ def url(transport: Transport, tmp_path: Path) -> Iterator[str]:
         yield fresh
 
 
-@pytest.fixture
-def make(url: str) -> Iterator[Callable[..., Any]]:
-    """Makes queues at the URL, and closes them behind."""
+@contextlib.contextmanager
+def queues_at(url: str) -> Iterator[Callable[..., Any]]:
+    """Makes queues there, and closes them behind."""
     made: list[Any] = []
 
     def connect(**options: Any) -> Any:
@@ -55,6 +56,13 @@ def make(url: str) -> Iterator[Callable[..., Any]]:
     yield connect
     while made:
         made.pop().close()
+
+
+@pytest.fixture
+def make(url: str) -> Iterator[Callable[..., Any]]:
+    """Makes queues at the URL, and closes them behind."""
+    with queues_at(url) as connect:
+        yield connect
 
 
 @pytest.fixture
@@ -88,3 +96,10 @@ def other_url(transport: Transport, tmp_path: Path) -> Iterator[str]:
     """Another place where nothing is yet."""
     with transport.fresh(tmp_path) as fresh:
         yield fresh
+
+
+@pytest.fixture
+def make_other(other_url: str) -> Iterator[Callable[..., Any]]:
+    """Makes queues at the other place, and closes them behind."""
+    with queues_at(other_url) as connect:
+        yield connect

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import queue as standard
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -150,6 +152,71 @@ class TestGivenBack:
         assert [letter.item for letter in letters] == [7]
         with pytest.raises(ShutDown):
             source.get(timeout=10)
+
+
+class TestTarget:
+    @pytest.mark.needs("exact_bounds")
+    def test_without_room_when_the_run_fails(self, make: Any, make_other: Any) -> None:
+        """What had not arrived is not acknowledged: it comes back."""
+        source, target = make(), make_other(maxsize=5)
+        source.put_many(range(40))
+        with pytest.raises(ValueError, match="seven"):
+            Pipeline(source).map(refuse_seven, threads=1, ordered=True).to(target).run()
+        arrived: list[int] = []
+        with contextlib.suppress(standard.Empty):
+            while True:
+                arrived.append(target.get(timeout=0.5))
+        assert len(arrived) <= 5
+        back: set[int] = set()
+        while back | set(arrived) != set(range(40)):
+            back |= set(source.get_many(40, timeout=30))
+        assert set(range(7, 40)) <= back
+
+    @pytest.mark.needs("exact_bounds")
+    def test_that_is_slow_holds_up_the_run(self, make: Any, make_other: Any) -> None:
+        source, target = make(), make_other(maxsize=5)
+        source.put_many(range(100))
+        source.shutdown()
+        found: list[int] = []
+        reader = threading.Thread(target=lambda: found.extend(all_of(target)))
+        reader.start()
+        report = Pipeline(source).map(double, threads=1).to(target, shutdown=True).run()
+        reader.join(60)
+        assert report.results == 100
+        assert sorted(found) == [2 * number for number in range(100)]
+
+    def test_beside_the_way_gets_values_as_they_were(self, make: Any) -> None:
+        target = make()
+
+        def spoil(values: list[int]) -> None:
+            values.append(-1)
+
+        Pipeline([[number] for number in range(200)]).tee(target).map(spoil, threads=1).run()
+        target.shutdown()
+        assert sorted(all_of(target)) == [[number] for number in range(200)]
+
+    def test_that_was_shut_down_ends_the_run(self, make: Any, make_other: Any) -> None:
+        source, target = make(), make_other()
+        source.put_many(range(10))
+        target.shutdown()
+        with pytest.raises(ShutDown):
+            Pipeline(source).map(double, threads=1).to(target).run()
+        assert sorted(rest_of(source, 10)) == list(range(10))
+
+    def test_an_item_that_the_codec_cannot_take(self, make: Any, make_other: Any) -> None:
+        source, target = make(), make_other()
+        source.put_many(range(3))
+        with pytest.raises((TypeError, ValueError, AttributeError, pickle.PicklingError)):
+            Pipeline(source).map(lambda _: threading.Lock(), threads=1).to(target).run()
+        assert sorted(rest_of(source, 3)) == [0, 1, 2]
+
+    @pytest.mark.needs("topics")
+    def test_topic(self, make_topic: Any) -> None:
+        topic = make_topic()
+        events = topic.subscribe()
+        Pipeline(range(500)).map(double, threads=1).to(topic).run()
+        topic.shutdown()
+        assert sorted(events) == [2 * number for number in range(500)]
 
 
 def begin(source: str, target: str) -> subprocess.Popen[str]:

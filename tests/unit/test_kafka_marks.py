@@ -34,7 +34,7 @@ marks = load()
 
 @given(
     st.integers(0, 2**50),
-    st.dictionaries(st.integers(0, 1999), st.sampled_from("." + "+" + string.ascii_letters[:26] + "BCYZ")),
+    st.dictionaries(st.integers(0, 3999), st.sampled_from("." + "+" + string.ascii_letters[:26] + "BCYZ")),
 )
 def test_what_is_written_is_read(low: int, letters: dict[int, str]) -> None:
     settled = {low + offset for offset, letter in letters.items() if letter == "+"}
@@ -44,7 +44,7 @@ def test_what_is_written_is_read(low: int, letters: dict[int, str]) -> None:
     found = marks.Marks.load(text, "0f0f0f0f", low)
     assert found == (settled, leased, returned)
     assert marks.Marks.load(text, "another", low) is None
-    assert found.counts(low, low + 2000) == (2000 - len(settled) - len(leased), len(leased))
+    assert found.counts(low, low + 4000) == (4000 - len(settled) - len(leased), len(leased))
 
 
 @pytest.mark.parametrize("text", ["", "no colon", "other:+++"])

@@ -149,10 +149,10 @@ class PipelineRun:
         self.plan = plan
         if acknowledger is not None:
             assert isinstance(source, LeaseSource)
-            acknowledger.settle_for(source, plan.flush)
+            acknowledger.settle_for(source, plan.flush, plan.confirm, engine.poller.wake)
         if checkpoint is not None:
             checkpoint.keep(
-                flush=plan.flush,
+                flush=plan.make_sure,
                 state=(lambda: [reduce.result for reduce in plan.reduces]) if plan.reduces else None,
             )
             if checkpoint.resumed:
@@ -204,6 +204,8 @@ class PipelineRun:
             if self._acknowledger is not None and isinstance(error, GeneratorExit):
                 self._acknowledger.abandon()  # somebody iterated over the results, and may not have seen the last
             with contextlib.suppress(Exception):  # what ended the run is the news
+                for sink in self.sinks:
+                    sink.hurry()
                 self._close()
             raise
         self._close()

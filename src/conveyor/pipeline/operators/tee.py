@@ -67,13 +67,13 @@ class TeeNode(Node):
 
     def advance(self, now: float) -> bool:
         """Show what is left, pass on the rest."""
-        shown = bool(self._unseen) and self._show()
+        shown = bool(self._unseen or self.sink.pending) and self._show()
         return self._pass_on() or shown
 
     @property
     def held(self) -> int:
         """Values that wait."""
-        return super().held + len(self._unseen)
+        return super().held + len(self._unseen) + (0 if self._broken else self.sink.pending)
 
     @property
     def held_up(self) -> bool:
@@ -81,5 +81,6 @@ class TeeNode(Node):
         return bool(self._out or self._unseen)
 
     def deadline(self) -> float | None:
-        """A full queue does not tell when it has room."""
-        return self._context.now() + 0.005 if self._unseen else None
+        """A full queue does not tell when it has room, nor a broker when all is there."""
+        waits = self._unseen or (self.sink.pending and not self._broken and not self.inlets)
+        return self._context.now() + 0.005 if waits else None

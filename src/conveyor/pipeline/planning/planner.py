@@ -115,9 +115,19 @@ class Plan:
         return self.nodes
 
     def flush(self) -> None:
-        """See to it that what the sinks took outlives this process, where that means something."""
+        """See to it that what the sinks hold back is on its way."""
         for sink in self.sinks:
             sink.flush()
+
+    def confirm(self) -> None:
+        """Wait until what the sinks took before is where it was to go; in any thread."""
+        for sink in self.sinks:
+            sink.confirm()
+
+    def make_sure(self) -> None:
+        """See to it that what the sinks took outlives this process, where that means something."""
+        self.flush()
+        self.confirm()
 
     def _add(self, node: Node) -> Node:
         self.nodes.append(node)

@@ -3,5 +3,5 @@
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
 #   make_sink
-#   call, collect, events, file, of_type, queue, reduce
+#   broker, call, collect, events, file, of_type, queue, reduce
 #   sink

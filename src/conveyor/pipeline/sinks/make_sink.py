@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import PipelineError
+from .broker import BrokerSink
 from .call import CallSink
 from .collect import CollectSink
 from .file import FileSink
@@ -40,6 +41,8 @@ def make_sink(target: Any, append: bool = False) -> Sink:
         return TypeSink(target)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(target, (str, Path)) or (hasattr(target, "write") and not isinstance(target, type)):
         return FileSink(target, append)
+    if hasattr(target, "_send") and hasattr(target, "_messages"):
+        return BrokerSink(target)
     if callable(getattr(target, "put", None)):
         return QueueSink(target)
     if callable(getattr(target, "publish", None)):

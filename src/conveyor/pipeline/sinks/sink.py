@@ -18,6 +18,23 @@ class Sink(Protocol):
         """See to it that what was taken outlives this process, where that means something."""
         ...
 
+    def confirm(self) -> None:
+        """Wait until nothing of what was taken before is on its way any more; in any thread.
+
+        Raises:
+            TimeoutError: it is waited for no longer, as `hurry` was called.
+        """
+        ...
+
+    def hurry(self) -> None:
+        """The run was cut short: wait a moment at most for what is on its way."""
+        ...
+
+    @property
+    def pending(self) -> int:
+        """Values that were taken and are on their way: the run lasts until there are none."""
+        ...
+
     def close(self) -> None:
         """Nothing more will come."""
         ...
@@ -39,6 +56,17 @@ class PlainSink:
 
     def flush(self) -> None:
         """Nothing is held back."""
+
+    def confirm(self) -> None:
+        """Nothing is on its way."""
+
+    def hurry(self) -> None:
+        """Nothing is waited for."""
+
+    @property
+    def pending(self) -> int:
+        """None."""
+        return 0
 
     def close(self) -> None:
         """Nothing to close."""

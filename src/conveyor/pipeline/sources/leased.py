@@ -18,7 +18,7 @@ __all__ = ["LeaseSource"]
 
 # An answer to "is the run over?" is not waited for longer than this by a thread that waits for items.
 _LOOK_SECONDS = 0.5
-_MOST = 1000
+_MOST = 4000
 
 
 class LeaseSource(BufferedSource):

@@ -18,11 +18,17 @@ from typing import NamedTuple
 
 __all__ = ["MOST_AHEAD", "MOST_COUNTED", "Marks"]
 
-MOST_AHEAD = 2000
+MOST_AHEAD = 4000
 """How many items behind the oldest that is not settled may be handed out: the metadata of a commit has 4096 bytes."""
 MOST_COUNTED = 25
 """Attempts that are counted; after that it stays."""
 _RUN = re.compile(r"([.+a-zA-Z])(\d*)")
+_REPEATED = re.compile(r"(.)\1+")
+_SETTLED, _LEASED, _RETURNED = b"+aA"
+
+
+def _counted(run: re.Match[str]) -> str:
+    return f"{run[1]}{run.end() - run.start()}"
 
 
 class Marks(NamedTuple):
@@ -36,25 +42,14 @@ class Marks(NamedTuple):
 
     def dump(self, mark: str, low: int) -> str:
         """As text, from the offset `low` on."""
-        known: dict[int, str] = dict.fromkeys(self.settled, "+")
-        known.update((offset, chr(97 + min(count, MOST_COUNTED))) for offset, count in self.leased.items())
-        known.update((offset, chr(65 + min(count, MOST_COUNTED))) for offset, count in self.returned.items())
-        parts = [mark, ":"]
-        letter, count, following = "", 0, low
-        for offset in sorted(known):
-            for each, times in ((".", offset - following), (known[offset], 1)):
-                if not times:
-                    continue
-                if each == letter:
-                    count += times
-                    continue
-                if letter:
-                    parts.append(letter if count == 1 else f"{letter}{count}")
-                letter, count = each, times
-            following = offset + 1
-        if letter:
-            parts.append(letter if count == 1 else f"{letter}{count}")
-        return "".join(parts)
+        span = max((max(offsets) + 1 for offsets in self if offsets), default=low) - low
+        letters = bytearray(b"." * span)
+        for offset in self.settled:
+            letters[offset - low] = _SETTLED
+        for first, counts in ((_LEASED, self.leased), (_RETURNED, self.returned)):
+            for offset, count in counts.items():
+                letters[offset - low] = first + min(count, MOST_COUNTED)
+        return f"{mark}:{_REPEATED.sub(_counted, letters.decode('ascii'))}"
 
     @classmethod
     def load(cls, text: str, mark: str, low: int) -> Marks | None:
