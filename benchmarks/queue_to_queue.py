@@ -34,6 +34,8 @@ import conveyor
 from servers.registry import shared
 
 ROUNDS = 5
+# A few seconds of each, for a run has its start and its end.
+COUNTS = {"rabbitmq": 30_000, "kafka": 100_000}
 BARS = {"rabbitmq": 0.8, "kafka": 0.7, "dask": 0.9}
 # Which of the bare clients' ways is the best for each half: of brokers/<module>.py.
 BARE = {"rabbitmq": ("rabbitmq", "Pika", "PikaSelect"), "kafka": ("kafka_groups", "Confluent", "Confluent")}
@@ -157,7 +159,7 @@ def main() -> None:
         if name == "dask":
             dask(run)
             continue
-        count = 20_000  # a few seconds, for a run has its start and its end
+        count = COUNTS[name]
         server = shared(name)
         works = {
             "conveyor, a pipeline": ours(server, count),

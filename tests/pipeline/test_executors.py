@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +76,11 @@ def make_executor(kind: str) -> Any:
     if kind == "processes":
         return ProcessPoolExecutor(2)
     if kind == "loky":
-        return pytest.importorskip("loky").ProcessPoolExecutor(2)
+        return import_module("loky").ProcessPoolExecutor(2)
+    if kind == "mpi4py":
+        return import_module("mpi4py.futures").MPIPoolExecutor(max_workers=2)
+    if kind == "ray":
+        return import_module("ray").init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     distributed = pytest.importorskip("distributed")
     cluster = distributed.LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=":0")
     return distributed.Client(cluster)
@@ -88,6 +96,8 @@ def running(kind: str) -> Iterator[Any]:
         if kind == "dask":
             made.close()
             made.cluster.close()
+        elif kind == "ray":
+            import_module("ray").shutdown()
         else:
             made.shutdown()
 
@@ -158,13 +168,51 @@ def test_an_executor_does_what_workers_do(kind: str) -> None:
         all_of_it(executor)
 
 
-def test_loky_does_what_workers_do() -> None:
-    """In a program of its own, with which the process ends that loky leaves behind."""
-    pytest.importorskip("loky")
+# What a program of its own starts, as it leaves processes behind, or needs to be started by its library.
+LAUNCHERS = {
+    "loky": [],
+    "ray": [],
+    "mpi4py": ["mpiexec", "--allow-run-as-root", "--oversubscribe", "-n", "3"],
+}
+
+
+@pytest.mark.parametrize("kind", LAUNCHERS)
+def test_an_executor_of_another_program_does_what_workers_do(kind: str) -> None:
+    launcher = LAUNCHERS[kind]
+    if launcher and shutil.which(launcher[0]) is None:
+        pytest.skip("there is no MPI on this machine, which mpi4py needs: apt-get install openmpi-bin")
+    if importlib.util.find_spec(kind) is None:
+        pytest.skip(f"{kind} is not to be had for this Python")
+    module = ["-m", "mpi4py.futures"] if launcher else []
     done = subprocess.run(
-        [sys.executable, __file__, "loky"], capture_output=True, text=True, timeout=120, check=False
+        [*launcher, sys.executable, *module, __file__, kind],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"},
     )
     assert done.returncode == 0, done.stderr
+
+
+def a_worker_is_killed(executor: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        dies = DiesOnce(Path(folder) / "mark", on=150)
+        report = Pipeline(range(400)).map(dies, executor=executor, ordered=True, retries=3).to(list).run()
+        assert report.result == list(range(400))
+        assert (Path(folder) / "mark").exists()
+
+
+def too_slow(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def a_slow_item_is_cancelled(executor: Any) -> None:
+    stages = Pipeline([600.0, 0.0]).map(too_slow, executor=executor, timeout=5, on_error="skip")
+    report = stages.to(list).run()
+    assert report.result == [0.0]
+    assert [failure.kind for failure in report.first_failures] == ["ItemTimeout"]
 
 
 def name_of_type(item: Any) -> str:
@@ -175,12 +223,9 @@ def is_odd(number: int) -> int:
     return number % 2
 
 
-def test_a_killed_worker_of_a_cluster_costs_nothing(tmp_path: Path) -> None:
+def test_a_killed_worker_of_a_cluster_costs_nothing() -> None:
     with running("dask") as client:
-        dies = DiesOnce(tmp_path / "mark", on=150)
-        report = Pipeline(range(400)).map(dies, executor=client, ordered=True, retries=3).to(list).run()
-        assert report.result == list(range(400))
-        assert (tmp_path / "mark").exists()
+        a_worker_is_killed(client)
 
 
 def test_a_pool_that_breaks_ends_the_run() -> None:
@@ -255,3 +300,6 @@ class TestWrong:
 if __name__ == "__main__":
     with running(sys.argv[1]) as running_one:
         all_of_it(running_one)
+        if sys.argv[1] == "ray":
+            a_worker_is_killed(running_one)
+            a_slow_item_is_cancelled(running_one)

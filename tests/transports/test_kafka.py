@@ -88,19 +88,19 @@ class TestWhatItCannot:
 
 
 class TestWindow:
-    def test_a_slow_item_holds_up_2000_others_and_no_more(self, url: str) -> None:
+    def test_a_slow_item_holds_up_4000_others_and_no_more(self, url: str) -> None:
         queue: Any = conveyor.connect(url)
-        queue.put_many(range(2010))
+        queue.put_many(range(4010))
         slow = queue.lease(timeout=30)
         got: list[int] = []
-        while len(got) < 1999:
+        while len(got) < 3999:
             got += queue.get_many(5000, timeout=30)
-        assert got == list(range(1, 2000))
+        assert got == list(range(1, 4000))
         with pytest.raises(conveyor.Empty):
             queue.get(timeout=0.1)
         assert queue.qsize() == 10
         slow.acknowledge()
-        assert queue.get_many(100, timeout=30) == list(range(2000, 2010))
+        assert queue.get_many(100, timeout=30) == list(range(4000, 4010))
         queue.close()
 
     def test_who_comes_next_gets_what_was_leased_and_not_what_was_settled(self, url: str) -> None:

@@ -4,4 +4,4 @@
 #
 #   describe, options
 #   checks, graph
-#   stage
+#   stage, ray_executor

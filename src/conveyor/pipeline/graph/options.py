@@ -11,6 +11,7 @@ from ...errors import PipelineError
 from ..worker.functions import Kind, is_worker_class
 from . import checks
 from .graph import Step
+from .ray_executor import RayExecutor, ray_of
 from .stage import OnError, Stage, Where
 
 __all__ = ["make_stage"]
@@ -138,17 +139,19 @@ def make_stage(
 
 
 def _checked_executor(stage: str, executor: Any) -> Any:
-    """What has `submit(function, *arguments)`; of a dask client, its executor.
+    """What has `submit(function, *arguments)`; of a client of dask's or Ray's, what does.
 
     Raises:
         PipelineError: it is nothing that takes work.
     """
     if callable(getattr(executor, "get_executor", None)):  # a client of dask.distributed
         return executor.get_executor(pure=False)
+    if (ray := ray_of(executor)) is not None:
+        return RayExecutor(ray)
     if not callable(getattr(executor, "submit", None)):
         raise PipelineError(
             f"executor of {stage} is {executor!r:.60}; it must have submit(function, *arguments) that returns a "
-            "future, as those of concurrent.futures, loky, mpi4py and dask have"
+            "future, as those of concurrent.futures, loky and mpi4py have, or be a client of dask or Ray"
         )
     return executor
 
