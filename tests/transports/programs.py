@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -198,3 +199,14 @@ def hold_many_url(url: str, told: Any, count: int) -> None:
     leases = conveyor.connect(url).lease_many(count, timeout=60)
     told.put(len(leases))
     time.sleep(600)
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def lease_and_wait(queue: Any, count: int, told: Any) -> None:
+    """Tell what was leased, and be killed with it."""
+    leases = [queue.lease(timeout=30) for _ in range(count)]
+    told.put([lease.item for lease in leases])
+    threading.Event().wait()

@@ -39,6 +39,8 @@ class Transport:
     knows_leased: ClassVar[bool] = True
     """statistics() knows how many are leased and dead."""
     topics: ClassVar[bool] = True
+    groups: ClassVar[bool] = True
+    """Topics have groups: each event to one member of each."""
     keeps_events: ClassVar[bool] = True
     """from_="oldest", and by number."""
     dense: ClassVar[bool] = True
@@ -99,6 +101,7 @@ class Transport:
 
 class SharedMemory(Transport):
     scheme = "shm"
+    groups = False
 
 
 class Memory(Transport):
@@ -108,7 +111,7 @@ class Memory(Transport):
 
 class Sqlite(Transport):
     scheme = "sqlite"
-    topics = False
+    topics = groups = False
 
     def url(self, name: str, folder: Path) -> str:
         return f"sqlite:///{folder}/queues.db?queue={name}"

@@ -3,8 +3,10 @@
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
 #   connecting
+#   broker_topic
+#   group_queue
 #   base
-#   awaiting, broker_topic
+#   awaiting
 #   broker_subscription, taker
 #   finisher
 #   settling
@@ -56,7 +58,7 @@ def connect(  # pyright: ignore[reportInvalidTypeVarUse]
 def connect(  # pyright: ignore[reportInvalidTypeVarUse]
     url: str,
     *,
-    kind: Literal["queue"] | None = None,
+    kind: Literal["queue", "group"] | None = None,
     create: bool | None = None,
     maxsize: int = 0,
     max_bytes: int | None = None,
@@ -69,7 +71,7 @@ def connect(  # pyright: ignore[reportInvalidTypeVarUse]
 def connect(
     url: str,
     *,
-    kind: Literal["queue", "topic"] | None = None,
+    kind: Literal["queue", "topic", "group"] | None = None,
     create: bool | None = None,
     maxsize: int = 0,
     max_bytes: int | None = None,
@@ -89,8 +91,9 @@ def connect(
             '-'. `memory://name`, in this process. `sqlite:///jobs.db?queue=jobs`, in a file.
             `amqp://user:password@host/vhost/name`, `redis://user:password@host/0/name` and
             `nats://user:password@host/name`, on a server.
-            With `kind=topic` behind '?' it is a topic. docs/transports.md has the rest of what may stand there.
-        kind: "queue" or "topic": the same as in the URL, where type checkers see it.
+            With `kind=topic` behind '?' it is a topic; with `kind=group&group=NAME` the events of that topic as a
+            queue, which those of that group share. docs/transports.md has the rest of what may stand there.
+        kind: "queue", "topic" or "group": the same as in the URL, where type checkers see it.
         create: True: make it, it must not exist; False: it must exist; None: make it if need be.
         maxsize: items that may wait, if it is made now; 0: no bound. An existing queue keeps its own.
         max_bytes: bytes of encoded items that may wait, if it is made now; None: no bound.

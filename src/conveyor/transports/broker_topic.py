@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from ..errors import Empty, Full
+from ..queues._options import checked_lease
 from .broker_statistics import BrokerTopicStatistics
 from .broker_subscription import BrokerSubscription
+from .group_queue import GroupQueue
+from .handle import Options
 from .key_patterns import checked_key
 from .link import NEVER, deadline_after, left_until
 from .port import Message
+from .registry import row_of, url_of
 from .sending import Sending
 from .topic_port import Cursor, TopicBackend, WhenSlow
+from .url import with_options
 
 __all__ = ["BrokerTopic"]
 
@@ -137,6 +143,35 @@ class BrokerTopic(Sending[TopicBackend], Generic[T]):
         """
         self._close_forgotten()
         return BrokerSubscription(self, self._forgotten, keys, from_, filter, when_slow)
+
+    def group(
+        self,
+        name: str,
+        *,
+        lease_seconds: float | None = None,
+        max_attempts: int | None = None,
+        dead_letters: Any = None,
+    ) -> GroupQueue[T]:
+        """The events as a queue that a group of consumers shares, on as many machines: each goes to one of them.
+
+        The group has what is published from now on, or since it was first asked for; also while none of it is there.
+
+        Args:
+            name: of the group.
+            lease_seconds, max_attempts, dead_letters: as for `conveyor.connect`.
+
+        Raises:
+            ValueError: an argument is not as there.
+            NotSupported: this transport has no groups.
+        """
+        if not name:
+            raise ValueError("name is ''; it must be the name of a group")
+        options = self._options
+        where = url_of(with_options(options.url.text, kind="group", group=name))
+        attempts, seconds = checked_lease(lease_seconds, max_attempts)
+        settings = replace(options.settings, max_attempts=attempts, lease_seconds=seconds)
+        make = row_of(where.scheme).load(where.scheme).group
+        return GroupQueue(Options(where, make, None, settings, options.payload, dead_letters))
 
     # -- state and end
 

@@ -11,6 +11,7 @@ from ..topics.topic import checked_keep
 from . import shm
 from .base import BrokerQueue
 from .broker_topic import BrokerTopic
+from .group_queue import GroupQueue
 from .handle import Options
 from .link import Link
 from .payload import payload_for
@@ -33,7 +34,10 @@ def connect_anything(url: str, kind: str | None, create: bool | None, **options:
     kind = _kind_of(url, kind, where.options["kind"])
     row = row_of(where.scheme)
     if kind not in row.kinds:
-        raise NotSupported(f"{where}: {where.scheme}:// has no {kind}s; use shm:// or a broker for them")
+        others = "redis:// or another broker" if kind == "group" else "shm:// or a broker"
+        raise NotSupported(f"{where}: {where.scheme}:// has no {kind}s; use {others} for them")
+    if kind == "group" and not where.options.get("group"):
+        raise ValueError(f"url is {masked(url)!r}; kind=group needs group=NAME beside it")
     module = row.load(where.scheme)
     payload = payload_for(options["codec"], options["key"])
     if kind == "topic":
@@ -46,6 +50,10 @@ def connect_anything(url: str, kind: str | None, create: bool | None, **options:
     items, size = checked_bounds(options["maxsize"], options["max_bytes"])
     attempts, seconds = checked_lease(options["lease_seconds"], options["max_attempts"])
     settings = Settings(items, size, attempts, seconds, codec=payload.name)
+    if kind == "group":
+        return GroupQueue[Any](
+            Options(where, module.group, create, settings, payload, options["dead_letters"])
+        )
     return BrokerQueue[Any](Options(where, module.queue, create, settings, payload, options["dead_letters"]))
 
 
@@ -58,7 +66,7 @@ def remove_anything(url: str) -> None:
     row = row_of(where.scheme)
     module = row.load(where.scheme)
     kind = where.options["kind"] or "queue"
-    _remove(where, module.queue if kind == "queue" else module.topic)
+    _remove(where, getattr(module, kind))
 
 
 def _remove(where: Url, make: Any) -> None:
@@ -73,7 +81,7 @@ def _remove(where: Url, make: Any) -> None:
 def _kind_of(url: str, kind: str | None, in_url: str | None) -> str:
     if kind is not None and (kind not in KINDS or (in_url or kind) != kind):
         raise ValueError(
-            f"kind is {kind!r}; it must be 'queue' or 'topic', and what the URL says ({masked(url)!r})"
+            f"kind is {kind!r}; it must be 'queue', 'topic' or 'group', and what the URL says ({masked(url)!r})"
         )
     return kind or in_url or "queue"
 

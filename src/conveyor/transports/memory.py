@@ -11,17 +11,18 @@ import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
+from typing import Any
 
 from ..errors import ItemTooLarge
 from .memory_store import MemoryConnection, MemoryStore
 from .memory_topic import MemoryTopic
 from .port import Backend, Delivery, Depth, Ended, Message, Settings
 from .topic_port import TopicBackend
-from .url import Shape, Url
+from .url import Option, Shape, Url
 
-__all__ = ["SHAPE", "MemoryBackend", "queue", "topic"]
+__all__ = ["SHAPE", "MemoryBackend", "group", "queue", "topic"]
 
-SHAPE = Shape("memory://name", hosts=False)
+SHAPE = Shape("memory://name", hosts=False, options={"group": Option("str")})
 
 _NEVER = float("inf")
 
@@ -64,6 +65,13 @@ class _Store(MemoryStore):
         self.buried: list[_Item] = []
         self.seen: dict[str, None] = {}  # ids
         self.counts = dict.fromkeys(("items_in", "items_out", "bytes_in", "bytes_out", "redelivered"), 0)
+
+    def add(self, message: Message) -> None:
+        self.number += 1
+        self.fresh.append(_Item(self.number, message))
+        self.bytes += len(message.body)
+        self.counts["items_in"] += 1
+        self.counts["bytes_in"] += len(message.body)
 
     def waiting(self) -> int:
         return len(self.fresh) + len(self.returned)
@@ -139,11 +147,7 @@ class MemoryBackend(MemoryConnection[_Store], Backend):
                 if put and not store.has_room(len(message.body)):
                     break
                 put += 1
-                store.number += 1
-                store.fresh.append(_Item(store.number, message))
-                store.bytes += len(message.body)
-                store.counts["bytes_in"] += len(message.body)
-            store.counts["items_in"] += put
+                store.add(message)
             store.items.notify(put)
         return put
 
@@ -273,6 +277,31 @@ def _delivery(item: _Item) -> Delivery:
     return Delivery(item.body, item.content_type, (item, item.until), item.attempts, item.error, item.pid)
 
 
+class _MemoryGroup(MemoryBackend):
+    """A queue beside the topic, into which whoever publishes puts each event; the record is the topic's."""
+
+    def __init__(self, url: Url) -> None:
+        super().__init__(url)
+        self._topic = MemoryTopic(url)
+        self._group: str = url.options["group"]
+
+    def open(self, wait: float) -> None:
+        self._topic.open(wait)
+
+    def read_record(self) -> tuple[bytes, Any] | None:
+        return self._topic.read_record()
+
+    def write_record(self, record: bytes, version: Any) -> bool:
+        return self._topic.write_record(record, version)
+
+    def declare(self, settings: Settings) -> None:
+        self.store = self._topic.join_group(self._group, self.store)
+
+    def destroy(self) -> None:
+        if not self._topic.leave_group(self._group):
+            raise FileNotFoundError(f"memory://{self._name} has no group {self._group!r}")
+
+
 def queue(url: Url) -> Backend:
     """The queue at `url`."""
     return MemoryBackend(url)
@@ -281,3 +310,8 @@ def queue(url: Url) -> Backend:
 def topic(url: Url) -> TopicBackend:
     """The topic at `url`."""
     return MemoryTopic(url)
+
+
+def group(url: Url) -> Backend:
+    """What a group gets of the topic at `url`."""
+    return _MemoryGroup(url)

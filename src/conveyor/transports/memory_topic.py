@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from time import monotonic
+from typing import Any, TypeVar
 
 from ..errors import ItemTooLarge, Lagged
 from .memory_store import MemoryConnection, MemoryStore
@@ -17,6 +18,9 @@ __all__ = ["MemoryTopic"]
 _DEFAULT_BYTES = 64 * 2**20
 # What an event takes beside its bytes: as the topics in shared memory count it.
 _EVENT_BYTES = 64
+
+
+S = TypeVar("S", bound=MemoryStore)
 
 
 class _Log(MemoryStore):
@@ -32,6 +36,7 @@ class _Log(MemoryStore):
         self.bytes = 0
         self.bytes_published = 0
         self.cursors: set[_MemoryCursor] = set()
+        self.groups: dict[str, Any] = {}
 
     def make_room(self, size: int) -> bool:
         """Drop old events until there is room; False: a subscription that blocks has not read the oldest one."""
@@ -149,9 +154,36 @@ class MemoryTopic(MemoryConnection[_Log], TopicBackend):
                 log.bytes += size
                 log.bytes_published += len(message.body)
                 published += 1
+            for group in log.groups.values():
+                with group.lock:
+                    for message in messages[:published]:
+                        group.add(message)
+                    group.items.notify(published)
             log.trim()
             log.items.notify_all()
         return published
+
+    def write_record(self, record: bytes, version: Any) -> bool:
+        written = super().write_record(record, version)
+        log = self.store
+        with log.lock:
+            for group in log.groups.values() if log.ended else ():
+                _end(group)
+        return written
+
+    def join_group(self, name: str, fresh: S) -> S:
+        """What the group of that name has; `fresh`, if there was none."""
+        log = self.store
+        with log.lock:
+            group: S = log.groups.setdefault(name, fresh)
+            if log.ended:
+                _end(group)
+        return group
+
+    def leave_group(self, name: str) -> bool:
+        """Remove a group; whether there was one."""
+        with self.store.lock:
+            return self.store.groups.pop(name, None) is not None
 
     def subscribe(self, patterns: Sequence[str], from_: str | int, when_slow: WhenSlow) -> Cursor:
         log = self.store
@@ -179,3 +211,9 @@ class MemoryTopic(MemoryConnection[_Log], TopicBackend):
                 "kept": len(log.events),
                 "subscriptions": len(log.cursors),
             }
+
+
+def _end(group: MemoryStore) -> None:
+    with group.lock:
+        group.ended = True
+        group.items.notify_all()

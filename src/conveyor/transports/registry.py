@@ -5,6 +5,7 @@ To add a transport: a row here, and a module beside this one with
     SHAPE: Shape                                            # how its URLs look, and what may stand behind '?'
     def queue(url: Url) -> Backend: ...                     # if the row's kinds have "queue"; not connected yet
     def topic(url: Url) -> TopicBackend: ...                # if they have "topic"
+    def group(url: Url) -> Backend: ...                     # if they have "group"
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Row:
     module: str
     """Of this package."""
     kinds: tuple[str, ...]
-    """What it has: "queue", "topic"."""
+    """What it has: "queue", "topic", "group"."""
     client: str | None = None
     """The package that it needs, as it is imported."""
     extra: str | None = None
@@ -66,17 +67,21 @@ class Module(Protocol):
         """The topic at `url`, not connected yet."""
         ...
 
+    def group(self, url: Url) -> Backend:
+        """What the group `url.options["group"]` gets of the topic at `url`, not connected yet."""
+        ...
 
-_BOTH = ("queue", "topic")
-_RABBITMQ = Row("rabbitmq", _BOTH, "pika", "rabbitmq")
-_REDIS = Row("redis", _BOTH, "redis", "redis")
-_NATS = Row("nats", _BOTH, "nats", "nats")
-_KAFKA = Row("kafka", _BOTH, "confluent_kafka", "kafka")
+
+_ALL = ("queue", "topic", "group")
+_RABBITMQ = Row("rabbitmq", _ALL, "pika", "rabbitmq")
+_REDIS = Row("redis", _ALL, "redis", "redis")
+_NATS = Row("nats", _ALL, "nats", "nats")
+_KAFKA = Row("kafka", _ALL, "confluent_kafka", "kafka")
 
 # Shared memory has no module of this kind: its queues and topics are conveyor.Queue and conveyor.Topic themselves.
 SHM = "shm"
 ROWS: dict[str, Row] = {
-    "memory": Row("memory", _BOTH),
+    "memory": Row("memory", _ALL),
     "sqlite": Row("sqlite", ("queue",)),
     "amqp": _RABBITMQ,
     "amqps": _RABBITMQ,

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from .._memory.names import checked_name, is_name
 from .._memory.open_or_create import open_or_create
 from .._native import Segment
+from ..errors import NotSupported
 from ..queues._options import checked_bounds, checked_codec, checked_lease
 from ..queues.queue import Queue
 from .registry import SHM, scheme_of
@@ -27,6 +28,11 @@ def parse(url: str) -> tuple[str, str | None]:
     parts = urlsplit(url)
     name = parts.netloc + parts.path
     kind = parts.query.removeprefix("kind=")
+    if kind.partition("&")[0] == "group":
+        raise NotSupported(
+            f"{url}: topics in shared memory have no groups; let one process put the events into a queue that the "
+            "others share, or use a broker"
+        )
     if kind in KINDS and parts.query == f"kind={kind}" and not parts.fragment:
         return name, kind
     if parts.query or parts.fragment:

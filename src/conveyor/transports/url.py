@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
-__all__ = ["COMMON", "KINDS", "Option", "Shape", "Url", "masked", "parse"]
+__all__ = ["COMMON", "KINDS", "Option", "Shape", "Url", "masked", "parse", "with_options"]
 
-KINDS = ("queue", "topic")
+KINDS = ("queue", "topic", "group")
 
 _SECRET_KEY = re.compile(r"(?i)((?:pass|secret|token|key|credential)[^=&]*=)[^&#]*")
 _NUMBERS: dict[str, type] = {"int": int, "float": float}
@@ -35,6 +35,14 @@ def masked(url: str) -> str:
         user, colon, _ = before.partition(":")
         rest = f"{user}:***@{after}" if colon else f"***@{after}"
     return _SECRET_KEY.sub(r"\1***", f"{start}{mark}{rest}")
+
+
+def with_options(url: str, **options: str) -> str:
+    """The URL with these options behind '?', in the place of what it says of them."""
+    start, _, query = url.partition("?")
+    pairs = [pair for pair in query.split("&") if pair and pair.partition("=")[0] not in options]
+    pairs += [f"{key}={quote(value, safe='')}" for key, value in options.items()]
+    return f"{start}?{'&'.join(pairs)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ class Option:
 
 COMMON: Mapping[str, Option] = MappingProxyType(
     {
-        "kind": Option("queue|topic"),
+        "kind": Option("queue|topic|group"),
         # Seconds for connecting; and for healing a lost connection in a call that has no timeout of its own.
         "connect_timeout": Option("float", 10.0, 0.001),
         "reconnect_timeout": Option("float", 60.0, 0.0),

@@ -7,6 +7,7 @@ metadata of that commit. Beside it lies the control record, a log of its own.
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
+#   topic_group
 #   queue, topic
 #   connected, cursor
 #   client
@@ -25,8 +26,9 @@ from ..topic_port import TopicBackend
 from ..url import Option, Shape, Url
 from .queue import KafkaQueue
 from .topic import KafkaTopic
+from .topic_group import KafkaTopicGroup
 
-__all__ = ["SHAPE", "queue", "topic"]
+__all__ = ["SHAPE", "group", "queue", "topic"]
 
 SHAPE = Shape(
     "kafka://user:password@host1:9092,host2:9092/name",
@@ -67,3 +69,8 @@ def queue(url: Url) -> Backend:
 def topic(url: Url) -> TopicBackend:
     """The topic at `url`."""
     return KafkaTopic(url)
+
+
+def group(url: Url) -> Backend:
+    """What a group gets of the topic at `url`."""
+    return KafkaTopicGroup(url)

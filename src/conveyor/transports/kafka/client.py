@@ -317,6 +317,25 @@ class Client:
                 raise meaning(place.error, self.url)
         return {place.partition: (place.offset, place.metadata or "") for place in found}
 
+    def commit_first(self, offsets: Mapping[int, int], metadata: str) -> None:
+        """Have the group begin there, of each partition; nothing, if it has members, who know where they are."""
+        places = [
+            _kafka.TopicPartition(self._topic, partition, offset, metadata)
+            for partition, offset in offsets.items()
+        ]
+        group = group_of(self.url)
+        asked = _kafka.ConsumerGroupTopicPartitions(group, places)
+        answers = self.admin.alter_consumer_group_offsets([asked], request_timeout=ANSWER_SECONDS)
+        for place in self.result(answers)[group].topic_partitions:
+            if place.error is not None and place.error.code() != KafkaError.UNKNOWN_MEMBER_ID:
+                raise meaning(place.error, self.url)
+
+    def remove_group(self) -> None:
+        """Remove the group, which has no members any more."""
+        if self._group is not None:
+            self._group.close()
+        self.result(self.admin.delete_consumer_groups([group_of(self.url)], request_timeout=ANSWER_SECONDS))
+
     # -- its end
 
     def close(self) -> None:

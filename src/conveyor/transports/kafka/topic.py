@@ -9,15 +9,19 @@ from ..topic_port import Cursor, TopicBackend, WhenSlow
 from .connected import KafkaConnection
 from .cursor import KafkaCursor
 
-__all__ = ["KafkaTopic"]
+__all__ = ["KafkaTopic", "topic_config"]
+
+
+def topic_config(config: dict[str, str]) -> dict[str, str]:
+    """How a topic is kept: as the cluster keeps topics."""
+    return {key: value for key, value in config.items() if not key.startswith("retention")}
 
 
 class KafkaTopic(KafkaConnection, TopicBackend):
     """A topic: one of Kafka's, kept as the cluster keeps topics."""
 
     def _config(self) -> dict[str, str]:
-        config = super()._config()
-        return {key: value for key, value in config.items() if not key.startswith("retention")}
+        return topic_config(super()._config())
 
     def publish(self, messages: Sequence[Message], wait: float) -> int:
         return self._client.sender.send(messages, wait, True)

@@ -6,6 +6,7 @@ subscription reads by itself. The control records lie in the key-value bucket `c
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
+#   topic_group
 #   queue, topic
 #   cursor, owed, putting
 #   bounded, connected, pulls
@@ -20,8 +21,9 @@ from ..topic_port import TopicBackend
 from ..url import Option, Shape, Url
 from .queue import NatsQueue
 from .topic import NatsTopic
+from .topic_group import NatsTopicGroup
 
-__all__ = ["SHAPE", "queue", "topic"]
+__all__ = ["SHAPE", "group", "queue", "topic"]
 
 SHAPE = Shape(
     "nats://user:password@host:4222/name",
@@ -32,6 +34,8 @@ SHAPE = Shape(
         "replicas": Option("int", 1, 1),
         # A file as `nsc` makes it, for servers that know their users by keys.
         "credentials": Option("str"),
+        # Of kind=group: its name.
+        "group": Option("str"),
         **TLS_OPTIONS,
     },
 )
@@ -45,3 +49,8 @@ def queue(url: Url) -> Backend:
 def topic(url: Url) -> TopicBackend:
     """The topic at `url`."""
     return NatsTopic(url)
+
+
+def group(url: Url) -> Backend:
+    """What a group gets of the topic at `url`."""
+    return NatsTopicGroup(url)

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-__all__ = ["BUCKET", "Names", "filter_of", "key_of", "subject_of"]
+__all__ = ["BUCKET", "GROUP", "Names", "filter_of", "group_names", "key_of", "subject_of"]
 
 BUCKET = "KV_conveyor"
 """The stream of the bucket that has the control records."""
@@ -40,6 +40,23 @@ class Names:
         """With an id behind it: how far a subscription is."""
         self.bell = f"conveyor.bell.{token}"
         """With a word behind it: tells those who wait to look again."""
+
+
+GROUP = "group_"
+"""What the consumers of groups begin with."""
+
+
+def group_names(topic: str, group: str) -> Names:
+    """Those of a group of a topic."""
+    names = Names(topic)
+    token = _token(group)
+    if len(token) > _LONGEST:
+        token = "==" + hashlib.sha256(group.encode("utf-8", "surrogatepass")).hexdigest()
+    names.consumer = f"{GROUP}{token}"
+    digest = hashlib.sha256(f"{topic}\0{group}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    names.dead_stream = f"conveyor-dead_=={digest}"
+    names.dead = f"conveyor.dead.=={digest}"
+    return names
 
 
 def _token(word: str) -> str:

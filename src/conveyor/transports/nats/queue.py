@@ -22,7 +22,7 @@ from .pulls import STOCK_SECONDS, Order, Pulls, Stock, Tag, numbers
 from .putting import NatsPutting
 from .wire import Wire
 
-__all__ = ["NatsQueue"]
+__all__ = ["NatsQueue", "consumer_config"]
 
 _MOST_TAKEN = 1000
 # What is taken within this time is acknowledged at a time.
@@ -62,19 +62,9 @@ class NatsQueue(NatsPutting):
             "duplicate_window": _KNOWN_SECONDS * 10**9,
         }
         await self._make_stream(wire, names.stream, config)
-        consumer = {
-            "durable_name": names.consumer,
-            "ack_policy": "explicit",
-            "ack_wait": int(self._keep_alive * 1e9),
-            "deliver_policy": "all",
-            "replay_policy": "instant",
-            "max_deliver": -1,
-            "max_ack_pending": -1,
-            "max_waiting": 100_000,
-        }
         await wire.api(
             f"CONSUMER.DURABLE.CREATE.{names.stream}.{names.consumer}",
-            {"stream_name": names.stream, "config": consumer},
+            {"stream_name": names.stream, "config": consumer_config(names.consumer, self._keep_alive)},
         )
 
     def _at_end(self) -> Mapping[str, Any]:
@@ -340,3 +330,23 @@ class NatsQueue(NatsPutting):
             return {"items_in": stream["state"]["last_seq"], "dead": dead}
 
         return self._do(look)
+
+
+def consumer_config(name: str, keep_alive: float, first: str = "all") -> Mapping[str, Any]:
+    """A consumer that all members of a queue share.
+
+    Args:
+        name: its name.
+        keep_alive: seconds for which a lease outlives its process.
+        first: which messages it has: "all", or those that are "new" when it is made.
+    """
+    return {
+        "durable_name": name,
+        "ack_policy": "explicit",
+        "ack_wait": int(keep_alive * 1e9),
+        "deliver_policy": first,
+        "replay_policy": "instant",
+        "max_deliver": -1,
+        "max_ack_pending": -1,
+        "max_waiting": 100_000,
+    }

@@ -17,7 +17,7 @@ from ..url import Url
 from .bounded import chained
 from .connected import HEADER_BYTES, NatsConnection
 from .cursor import NatsCursor
-from .names import subject_of
+from .names import GROUP, subject_of
 from .protocol import ApiError, NobodyThere, checked
 from .wire import Wire
 
@@ -197,10 +197,24 @@ class NatsTopic(NatsConnection, TopicBackend):
         while True:
             message = await wire.message(self._names.readers_stream, seq=seq + 1, next_by_subj=subject)
             if message is None:
-                return found
+                return found + await self._groups(wire)
             seq = message[0]
             reader = json.loads(message[2])
             found.append((reader["mode"], reader["position"]))
+
+    async def _groups(self, wire: Wire) -> list[tuple[str, int]]:
+        """The same of the groups, which are waited for."""
+        found: list[tuple[str, int]] = []
+        seen = 0
+        while True:
+            answer = await wire.api(f"CONSUMER.LIST.{self._names.stream}", {"offset": seen})
+            consumers: list[Any] = answer["consumers"] or []
+            for consumer in consumers:
+                if consumer["name"].startswith(GROUP):
+                    found.append(("block", consumer["ack_floor"]["stream_seq"]))
+            seen += len(consumers)
+            if not consumers or seen >= answer["total"]:
+                return found
 
     async def _make_room(self, wire: Wire, size: int) -> bool:
         """Drop the oldest events, as far as nobody holds them; whether there were any."""

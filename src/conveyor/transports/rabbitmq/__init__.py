@@ -6,6 +6,7 @@ lies the control record, a message in a queue that keeps one, which is changed u
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
+#   group
 #   queue, topic
 #   cursor
 #   connected, inbox
@@ -19,10 +20,11 @@ from ..port import Backend
 from ..tls import TLS_OPTIONS
 from ..topic_port import TopicBackend
 from ..url import Option, Shape, Url
+from .group import RabbitGroup
 from .queue import RabbitQueue
 from .topic import RabbitTopic
 
-__all__ = ["SHAPE", "queue", "topic"]
+__all__ = ["SHAPE", "group", "queue", "topic"]
 
 SHAPE = Shape(
     "amqp://user:password@host:5672/vhost/name",
@@ -30,6 +32,8 @@ SHAPE = Shape(
     options={
         # Seconds; who is silent for two of them is taken for dead, by either side.
         "heartbeat": Option("int", 10, 1),
+        # Of kind=group: its name.
+        "group": Option("str"),
         **TLS_OPTIONS,
     },
 )
@@ -43,3 +47,8 @@ def queue(url: Url) -> Backend:
 def topic(url: Url) -> TopicBackend:
     """The topic at `url`."""
     return RabbitTopic(url)
+
+
+def group(url: Url) -> Backend:
+    """What a group gets of the topic at `url`."""
+    return RabbitGroup(url)

@@ -21,7 +21,7 @@ from .frames import properties_of
 from .inbox import Inbox, gather
 from .wire import Wire
 
-__all__ = ["RabbitQueue"]
+__all__ = ["ARGUMENTS", "RabbitQueue"]
 
 # What is put goes by an exchange: who is bound to it no more is at its end.
 _EXCHANGE = "conveyor"
@@ -33,7 +33,7 @@ _CLOSE_SECONDS = 2.0
 _LONGEST_DELAY = 0.2
 _COUNT = "x-delivery-count"
 # With a limit, what is given back goes to the front; without one, to the back.
-_ARGUMENTS = {"x-queue-type": "quorum", "x-delivery-limit": 2**31 - 1}
+ARGUMENTS = {"x-queue-type": "quorum", "x-delivery-limit": 2**31 - 1}
 
 _BasicProperties: Any = import_module("pika").BasicProperties
 
@@ -69,7 +69,7 @@ class RabbitQueue(RabbitConnection, Backend):
 
     async def _make(self, channel: Channel) -> None:
         await channel.ask("exchange_declare", _EXCHANGE, "direct", durable=True)
-        await channel.ask("queue_declare", self._name, durable=True, arguments=_ARGUMENTS)
+        await channel.ask("queue_declare", self._name, durable=True, arguments=ARGUMENTS)
         await channel.ask("queue_bind", self._name, _EXCHANGE, self._name)
 
     async def _end(self, channel: Channel) -> None:

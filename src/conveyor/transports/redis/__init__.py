@@ -6,7 +6,8 @@ a stream. Each operation is one script, which the server runs as one step: bound
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
-#   queue, topic
+#   group, topic
+#   queue
 #   cursor
 #   connected, queue_scripts, topic_scripts
 #   common_scripts, pool
@@ -18,10 +19,11 @@ from ..port import Backend
 from ..tls import TLS_OPTIONS
 from ..topic_port import TopicBackend
 from ..url import Option, Shape, Url
+from .group import RedisGroup
 from .queue import RedisQueue
 from .topic import RedisTopic
 
-__all__ = ["SHAPE", "queue", "topic"]
+__all__ = ["SHAPE", "group", "queue", "topic"]
 
 SHAPE = Shape(
     "redis://user:password@host:6379/0/name",
@@ -29,6 +31,8 @@ SHAPE = Shape(
     options={
         # How long a lease without an end, or a subscription, outlives its process.
         "keep_alive": Option("float", 15.0, 1.0),
+        # Of kind=group: its name.
+        "group": Option("str"),
         **TLS_OPTIONS,
     },
 )
@@ -42,3 +46,8 @@ def queue(url: Url) -> Backend:
 def topic(url: Url) -> TopicBackend:
     """The topic at `url`."""
     return RedisTopic(url)
+
+
+def group(url: Url) -> Backend:
+    """What a group gets of the topic at `url`."""
+    return RedisGroup(url)

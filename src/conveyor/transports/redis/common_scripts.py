@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .script import Script
 
-__all__ = ["BASE", "BELLS", "DESTROY", "ONCE", "READ_RECORD", "WRITE_RECORD", "base_key"]
+__all__ = ["BASE", "BELLS", "DESTROY", "GROUPS", "ONCE", "READ_RECORD", "WRITE_RECORD", "base_key"]
 
 
 def base_key(name: str) -> str:
@@ -49,12 +49,25 @@ local function done(answer)
 end
 """
 
+# Of a topic: what its groups have lies under keys of their own, as that of queues does.
+GROUPS = """
+local function groups()
+  local bases = {}
+  for _, name in ipairs(call('SMEMBERS', key('groups'))) do bases[#bases + 1] = key('group:' .. name) .. ':' end
+  return bases
+end
+local function ring_of(base, count)
+  for _ = 1, math.min(count, 64 - call('LLEN', base .. 'bell')) do call('RPUSH', base .. 'bell', '') end
+end
+"""
+
 READ_RECORD = Script(BASE, "return call('HMGET', key('record'), 'data', 'version')")
 
 # ARGV: record, version or '', whether it is at its end.
 WRITE_RECORD = Script(
     BASE,
     BELLS,
+    GROUPS,
     """
 local version = call('HGET', key('record'), 'version') or ''
 if version ~= ARGV[2] then return 0 end
@@ -62,6 +75,10 @@ call('HSET', key('record'), 'data', ARGV[1], 'version', (tonumber(version) or 0)
 if ARGV[3] == '1' then
   ring('bell', most_tokens)
   ring('room', most_tokens)
+  for _, base in ipairs(groups()) do
+    call('HSET', base .. 'record', 'ended', '1')
+    ring_of(base, most_tokens)
+  end
 end
 return 1
 """,
@@ -69,10 +86,17 @@ return 1
 
 DESTROY = Script(
     BASE,
+    GROUPS,
     """
 if call('EXISTS', key('record')) == 0 then return 0 end
+for _, base in ipairs(groups()) do
+  for _, name in ipairs({'record', 'meta', 'bell', 'room', 'ready', 'back', 'items', 'tries', 'leased', 'delayed',
+                         'dead'}) do
+    call('UNLINK', base .. name)
+  end
+end
 for _, name in ipairs({'record', 'meta', 'bell', 'room', 'ready', 'back', 'items', 'tries', 'leased', 'delayed',
-                       'dead', 'log', 'sizes', 'subscriptions', 'alive'}) do
+                       'dead', 'log', 'sizes', 'subscriptions', 'alive', 'groups'}) do
   call('UNLINK', key(name))
 end
 return 1

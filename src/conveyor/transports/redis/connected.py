@@ -29,6 +29,8 @@ class RedisConnection(Connection):
             )
         self._url = url
         self._base = base_key(url.name)
+        # Of the control record.
+        self._record_base = self._base
         self._pool: Pool | None = None
         self._threads = threading.local()
         keep_alive: float = url.options["keep_alive"]
@@ -78,10 +80,13 @@ class RedisConnection(Connection):
         return pool.call(*command)
 
     def _run(self, script: Script, *arguments: Any) -> Any:
+        return self._run_at(self._base, script, *arguments)
+
+    def _run_at(self, base: str, script: Script, *arguments: Any) -> Any:
         pool = self._pool
         if pool is None:
             raise ConnectionLost(f"{self._url} is closed")
-        return pool.run(script, self._base, *arguments)
+        return pool.run(script, base, *arguments)
 
     def _thread(self) -> str:
         """What stands for this thread in calls that are done once."""
@@ -97,12 +102,12 @@ class RedisConnection(Connection):
     # -- the control record
 
     def read_record(self) -> tuple[bytes, Any] | None:
-        data, version = self._run(READ_RECORD)
+        data, version = self._run_at(self._record_base, READ_RECORD)
         return None if data is None else (data, version)
 
     def write_record(self, record: bytes, version: Any) -> bool:
         ended = int(json.loads(record)["ended"])
-        return bool(self._run(WRITE_RECORD, record, version or b"", ended))
+        return bool(self._run_at(self._record_base, WRITE_RECORD, record, version or b"", ended))
 
     def declare(self, settings: Settings) -> None:
         self._max_items, self._max_bytes = settings.maxsize, settings.max_bytes

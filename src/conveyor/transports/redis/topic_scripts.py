@@ -4,16 +4,17 @@ log             stream    the events; event number n has the id (n + 1)-0
 sizes           list      how much each takes of max_bytes
 subscriptions   hash      by id: mode:position
 alive           sorted    ids, by when their process is taken for dead
+groups          set       names; each has the keys of a queue under group:NAME
 meta            hash      first, next: the numbers of the oldest event and of the next one; counters
 room            see BELLS
 """
 
 from __future__ import annotations
 
-from .common_scripts import BASE, BELLS, ONCE
+from .common_scripts import BASE, BELLS, GROUPS, ONCE
 from .script import Script
 
-__all__ = ["CLOSE", "LAG", "PUBLISH", "SUBSCRIBE", "TOPIC_FIGURES", "TOUCH"]
+__all__ = ["CLOSE", "JOIN_GROUP", "LAG", "LEAVE_GROUP", "PUBLISH", "SUBSCRIBE", "TOPIC_FIGURES", "TOUCH"]
 
 _LOG = """
 local function meta(field) return tonumber(call('HGET', key('meta'), field) or 0) end
@@ -32,6 +33,7 @@ end
 PUBLISH = Script(
     BASE,
     ONCE,
+    GROUPS,
     _LOG,
     """
 local ended = call('HGET', key('record'), 'ended')
@@ -74,6 +76,13 @@ if published == 0 and first == before then return 0 end
 call('HSET', key('meta'), 'first', text(first), 'next', text(next), 'bytes', text(bytes))
 call('HINCRBY', key('meta'), 'bytes_published', text(sum))
 if published == 0 then return 0 end
+for _, base in ipairs(groups()) do
+  for i = 1, published do call('RPUSH', base .. 'ready', ARGV[5 + 2 * i]) end
+  for field, by in pairs({bytes = sum, bytes_in = sum, items_in = published}) do
+    call('HINCRBY', base .. 'meta', field, text(by))
+  end
+  ring_of(base, published)
+end
 return done(published)
 """,
 )
@@ -118,6 +127,21 @@ call('ZREM', key('alive'), ARGV[1])
 ring('room', most_tokens)
 """,
 )
+
+# ARGV: name. Returns whether there is such a topic.
+JOIN_GROUP = Script(
+    BASE,
+    """
+local ended = call('HGET', key('record'), 'ended')
+if not ended then return 0 end
+call('SADD', key('groups'), ARGV[1])
+call('HSET', key('group:' .. ARGV[1]) .. ':record', 'ended', ended)
+return 1
+""",
+)
+
+# ARGV: name. Returns whether there was such a group.
+LEAVE_GROUP = Script(BASE, "return call('SREM', key('groups'), ARGV[1])")
 
 # ARGV: position.
 LAG = Script(BASE, _LOG, "return meta('next') - math.max(meta('first'), tonumber(ARGV[1]))")
