@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import operator
 import queue as standard
 import threading
 import time
 from typing import Any
 
+import programs
 import pytest
 
+import conveyor
 from conveyor import ShutDown
 
 
@@ -101,6 +104,26 @@ class TestShutdown:
         lease.release()
         with pytest.raises(ShutDown):
             queue.get(timeout=1)
+
+    @pytest.mark.needs("processes")
+    def test_what_another_process_has_leased_holds_up_the_end(self, make: Any) -> None:
+        """Until it is settled, or comes back as that process has died."""
+        queue = make()
+        queue.put_many(range(2))
+        told: Any = conveyor.Queue()
+        process = multiprocessing.get_context("spawn").Process(
+            target=programs.lease_and_wait, args=(queue, 2, told)
+        )
+        process.start()
+        assert told.get(timeout=60) == [0, 1]
+        queue.shutdown()
+        with pytest.raises(standard.Empty):
+            queue.get(timeout=1)
+        process.kill()
+        process.join()
+        assert sorted([queue.get(timeout=60), queue.get(timeout=60)]) == [0, 1]
+        with pytest.raises(ShutDown):
+            queue.get(timeout=60)
 
     def test_what_this_process_has_leased_makes_no_end_for_itself(self, make: Any) -> None:
         queue = make()

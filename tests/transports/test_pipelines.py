@@ -64,7 +64,6 @@ class TestAcknowledged:
             assert (report.taken, report.results, report.failures) == (300, 300, 0)
             assert sorted(all_of(target)) == [2 * number for number in range(300)]
 
-    @pytest.mark.needs("knows_leased")
     def test_downstream_is_told_and_nothing_is_left_under_lease(self, make: Any, other_url: str) -> None:
         source, target = make(), conveyor.connect(other_url)
         with contextlib.closing(target):
@@ -75,7 +74,7 @@ class TestAcknowledged:
             assert sorted(number for batch in batches for number in batch) == [
                 2 * number for number in range(50)
             ]
-            assert source.statistics().leased == 0
+            assert not source.statistics().leased
             assert source.qsize() == 0
 
     def test_what_was_left_out_is_dealt_with(self, make: Any) -> None:
@@ -256,6 +255,10 @@ def test_replicas_that_are_killed_whole_lose_nothing(make: Any, url: str, other_
                 with contextlib.suppress(standard.Empty, ShutDown):
                     found += target.get_many(1000, timeout=60)
             assert (stays.wait(60), goes.wait(60)) == (0, 0)
+            with contextlib.suppress(standard.Empty):
+                found += all_of(target)  # and downstream was told
+            with pytest.raises(ShutDown):
+                target.get(timeout=10)
         finally:
             end(stays)
             end(goes)

@@ -137,8 +137,8 @@ class Pipeline(Generic[T]):
             name: what reports call the stage; None: the function's name.
             executor: who calls it, in the place of processes of ours: anything with `submit(function, *arguments)` that
                 returns a future, such as those of `concurrent.futures`, loky and mpi4py, or a client of
-                dask.distributed or Ray. `workers` says how many submissions there are at a time; None: twice as many as the
-                executor has workers. Quick items travel together. It is not shut down.
+                dask.distributed or Ray. `workers` says how many submissions there are at a time; None: twice as many as
+                the executor has workers. Quick items travel together. It is not shut down.
 
         Raises:
             TypeError, PipelineError: an argument is not as above.

@@ -211,10 +211,9 @@ class PipelineRun:
         self._close()
         source = self.source.source
         if source.exhausted and not self.engine.phase:
-            is_last = not isinstance(source, LeaseSource) or source.is_last
-            for sink, only_the_last in self.plan.told:
-                if is_last or not only_the_last:
-                    sink.tell_end()
+            # A queue has not ended before nobody has any of its items but this run.
+            for sink in self.plan.told:
+                sink.tell_end()
 
     def values(self) -> Iterator[Any]:
         """Run it, and give what comes out."""

@@ -270,7 +270,7 @@ class BrokerQueue(Awaiting[T]):
         depth = backend.depth()
         # What this process has itself under lease makes no end for others, and no waiting for itself.
         elsewhere = (depth.leased or 0) - self._open_leases()
-        if depth.ready or depth.delayed or elsewhere > 0:
+        if depth.ready or depth.delayed or depth.elsewhere or elsewhere > 0:
             self._alone_at = NEVER
             return []
         if depth.ahead and not self._open_leases():

@@ -94,6 +94,8 @@ class Depth(NamedTuple):
     """Will come back at their time."""
     ahead: bool = False
     """Other processes may have taken some ahead, which they hand out or give back in a moment."""
+    elsewhere: bool = False
+    """Other processes have some under lease, how many is not told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,8 +89,8 @@ class Plan:
     nodes: list[Node] = field(default_factory=list[Node])
     sinks: list[Sink] = field(default_factory=list[Sink])
     reduces: list[ReduceSink] = field(default_factory=list[ReduceSink])
-    told: list[tuple[Sink, bool]] = field(default_factory=list[tuple[Sink, bool]])
-    """Those that are told when the input has ended; with whether only if nobody else can be at work on it."""
+    told: list[Sink] = field(default_factory=list[Sink])
+    """Those that are told when the input has ended."""
     last: Sink | None = None
     """Where what comes out of the whole pipeline ends."""
 
@@ -212,7 +212,7 @@ class Plan:
     def _to(self, step: To) -> Node:
         sink = self._keep(make_sink(step.target, self.append))
         if self.leased if step.shutdown is None else step.shutdown:
-            self.told.append((sink, step.shutdown is None))
+            self.told.append(sink)
         return SinkNode(step.name, sink, self.context)
 
     def _reduce(self, step: Reduce) -> Node:

@@ -41,8 +41,6 @@ class LeaseSource(BufferedSource):
         self._waiting: deque[Any] = deque()  # the leases of `_items`
         self._next = 0
         self._group: Callable[[list[Any]], Any] = list
-        self.is_last = False
-        """Whether the queue was shut down, and nobody has any of its items but this run."""
 
     def fill(self, want: int) -> None:
         """Have so many items leased; what the queue raised comes after what it gave."""
@@ -83,8 +81,6 @@ class LeaseSource(BufferedSource):
                     break
                 self._put_all(leases.items)
         except ShutDown:
-            # Where it is not known what others have under lease, they may still be at the last items.
-            self.is_last = self._queue.statistics().leased is not None
             self._end()
         except BaseException as error:
             self._end(error)

@@ -9,7 +9,7 @@ lies the control record, a message in a queue that keeps one, which is changed u
 #   group
 #   queue, topic
 #   cursor
-#   connected, inbox
+#   connected, inbox, lease_marker
 #   wire
 #   channel
 #   frames, publishing, quiet, stream

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
+from time import monotonic
 from typing import Any
 
 from ...errors import ItemTooLarge, NotSupported
@@ -19,6 +20,7 @@ from .channel import Channel, Got, Outgoing
 from .connected import RabbitConnection, new_name
 from .frames import properties_of
 from .inbox import Inbox, gather
+from .lease_marker import LeaseMarker, marker_queue
 from .wire import Wire
 
 __all__ = ["ARGUMENTS", "RabbitQueue"]
@@ -29,6 +31,8 @@ _MOST_SENT, _MOST_BYTES_SENT = 2000, 2**23
 _LONGEST = 128 * 2**20
 # So long is waited at the end for the server to have read what goes back.
 _CLOSE_SECONDS = 2.0
+# Nobody else has an item if for so long none waited and nobody had a lease: what a killed one had is back by then.
+_QUIET_SECONDS = 0.5
 # So long an item is held back here. What should wait longer has no place at the server.
 _LONGEST_DELAY = 0.2
 _COUNT = "x-delivery-count"
@@ -49,10 +53,14 @@ class RabbitQueue(RabbitConnection, Backend):
         self._dead_queue = f"conveyor.dead.{url.name}"
         self._place = (url.scheme, url.hosts, url.path, url.name)
         self._inbox: Inbox | None = None
+        self._marker: LeaseMarker | None = None
+        # When it was looked last whether others have leases, and since when nobody had.
+        self._looked_at = self._quiet_since = 0.0
         _queues.add(self)
 
     async def _opened(self, wire: Wire) -> None:
         self._inbox = Inbox(wire, self._name)
+        self._marker = LeaseMarker(wire, self._name)
 
     def close(self) -> None:
         inbox, self._inbox = self._inbox, None
@@ -64,7 +72,7 @@ class RabbitQueue(RabbitConnection, Backend):
         super().close()
 
     def abandon(self) -> None:
-        self._inbox = None
+        self._inbox = self._marker = None
         super().abandon()
 
     async def _make(self, channel: Channel) -> None:
@@ -78,6 +86,7 @@ class RabbitQueue(RabbitConnection, Backend):
     async def _unmake(self, channel: Channel) -> None:
         await channel.ask("queue_delete", self._name)
         await channel.ask("queue_delete", self._dead_queue)
+        await channel.ask("queue_delete", marker_queue(self._name))
 
     def declare(self, settings: Settings) -> None:
         pass  # it was made before its record
@@ -128,6 +137,9 @@ class RabbitQueue(RabbitConnection, Backend):
 
     def lease(self, most: int, wait: float, seconds: float | None) -> list[Delivery]:
         async def lease(wire: Wire) -> list[Delivery]:
+            marker = self._marker
+            assert marker is not None
+            await marker.prepare()
             channel = await wire.kept("lease")
             found: list[Got] = []
             try:
@@ -138,6 +150,8 @@ class RabbitQueue(RabbitConnection, Backend):
                         await gather(channel, self._name, most, found)
                 elif wait > 0:
                     await gather(channel, self._name, most, found, wait)
+                if found:
+                    await marker.leased(len(found))
             except BaseException:
                 if channel.closed is None:
                     channel.settle([got.tag for got in found], False)
@@ -159,6 +173,7 @@ class RabbitQueue(RabbitConnection, Backend):
             channel = await wire.kept("lease")
             channel.settle([each.tag[1] for each in mine], True)
             await channel.flush()  # or a process that ends now may have said nothing
+            self._settled(mine)
 
         mine, lost = self._sorted(deliveries)
         if mine:
@@ -177,6 +192,7 @@ class RabbitQueue(RabbitConnection, Backend):
         async def release(wire: Wire) -> None:
             channel = await wire.kept("lease")
             tags = [each.tag[1] for each in mine]
+            self._settled(mine)
             if delay > 0:
                 asyncio.get_running_loop().call_later(delay, channel.return_late, tags)
                 return
@@ -197,11 +213,16 @@ class RabbitQueue(RabbitConnection, Backend):
             leased = await wire.kept("lease")
             leased.settle([each.tag[1] for each in mine], True)
             await leased.flush()
+            self._settled(mine)
 
         mine, lost = self._sorted(deliveries)
         if mine:
             self._do(bury)
         return lost
+
+    def _settled(self, deliveries: Sequence[Delivery]) -> None:
+        if self._marker is not None:
+            self._marker.settled(len(deliveries))
 
     def _letter(self, delivery: Delivery, error: str) -> Outgoing:
         name = new_name()
@@ -228,9 +249,23 @@ class RabbitQueue(RabbitConnection, Backend):
         if counted is None:
             raise self._removed()
         ready, consumers = counted
+        elsewhere = self._leased_elsewhere(ready + here)
         inboxes = self._inboxes()
         here += sum(len(other) for other in inboxes if other is not inbox)
-        return Depth(ready + here, None, 0, consumers > sum(other.consumes for other in inboxes))
+        return Depth(ready + here, None, 0, consumers > sum(other.consumes for other in inboxes), elsewhere)
+
+    def _leased_elsewhere(self, ready: int) -> bool:
+        """Whether other processes have leases, or had some a moment ago: what a dead one had comes back by then."""
+        counted = self._do(lambda wire: self._count(wire, marker_queue(self._name)))
+        now = monotonic()
+        others = 0
+        if counted is not None:
+            markers = [other._marker for other in self._same()]
+            others = counted[1] - sum(marker.stands for marker in markers if marker is not None)
+        if ready or others > 0 or now - self._looked_at > _QUIET_SECONDS:
+            self._quiet_since = now
+        self._looked_at = now
+        return counted is not None and now - self._quiet_since < _QUIET_SECONDS
 
     def _same(self) -> list[RabbitQueue]:
         """The handles of this queue in this process."""
