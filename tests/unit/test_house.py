@@ -94,6 +94,7 @@ MAY_BE_SHORT = {
         "src/conveyor/pipeline/operators/*",
         "src/conveyor/pipeline/progress/*",
         "src/conveyor/pipeline/sinks/*",
+        "src/conveyor/transports/*/topic_group.py",
     ),
     "one verb of the command": ("src/conveyor/cli/*.py",),
     "one answer to one oddity of a system or a client": (

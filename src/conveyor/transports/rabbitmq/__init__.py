@@ -6,7 +6,7 @@ lies the control record, a message in a queue that keeps one, which is changed u
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
-#   group
+#   topic_group
 #   queue, topic
 #   cursor
 #   connected, inbox, lease_marker
@@ -20,9 +20,9 @@ from ..port import Backend
 from ..tls import TLS_OPTIONS
 from ..topic_port import TopicBackend
 from ..url import Option, Shape, Url
-from .group import RabbitGroup
 from .queue import RabbitQueue
 from .topic import RabbitTopic
+from .topic_group import RabbitTopicGroup
 
 __all__ = ["SHAPE", "group", "queue", "topic"]
 
@@ -51,4 +51,4 @@ def topic(url: Url) -> TopicBackend:
 
 def group(url: Url) -> Backend:
     """What a group gets of the topic at `url`."""
-    return RabbitGroup(url)
+    return RabbitTopicGroup(url)

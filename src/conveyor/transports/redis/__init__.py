@@ -6,7 +6,7 @@ a stream. Each operation is one script, which the server runs as one step: bound
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
-#   group, topic
+#   topic, topic_group
 #   queue
 #   cursor
 #   connected, queue_scripts, topic_scripts
@@ -19,9 +19,9 @@ from ..port import Backend
 from ..tls import TLS_OPTIONS
 from ..topic_port import TopicBackend
 from ..url import Option, Shape, Url
-from .group import RedisGroup
 from .queue import RedisQueue
 from .topic import RedisTopic
+from .topic_group import RedisTopicGroup
 
 __all__ = ["SHAPE", "group", "queue", "topic"]
 
@@ -50,4 +50,4 @@ def topic(url: Url) -> TopicBackend:
 
 def group(url: Url) -> Backend:
     """What a group gets of the topic at `url`."""
-    return RedisGroup(url)
+    return RedisTopicGroup(url)

@@ -8,10 +8,10 @@ from .common_scripts import DESTROY
 from .queue import RedisQueue
 from .topic_scripts import JOIN_GROUP, LEAVE_GROUP
 
-__all__ = ["RedisGroup"]
+__all__ = ["RedisTopicGroup"]
 
 
-class RedisGroup(RedisQueue):
+class RedisTopicGroup(RedisQueue):
     """A queue beside the topic, into which whoever publishes puts each event; the record is the topic's."""
 
     def __init__(self, url: Url) -> None:

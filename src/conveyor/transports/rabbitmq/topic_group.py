@@ -10,12 +10,12 @@ from .channel import Channel, ChannelClosed
 from .queue import ARGUMENTS, RabbitQueue
 from .wire import Wire
 
-__all__ = ["RabbitGroup"]
+__all__ = ["RabbitTopicGroup"]
 
 _NOT_THERE = 404
 
 
-class RabbitGroup(RabbitQueue):
+class RabbitTopicGroup(RabbitQueue):
     """A quorum queue that is bound to the topic's exchange; the record is the topic's."""
 
     def __init__(self, url: Url) -> None:
