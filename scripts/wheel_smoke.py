@@ -88,7 +88,7 @@ def main() -> None:
     [wheel] = GIVEN.glob("wheels/conveyor-*.whl")
     version = wheel.name.split("-")[1]
     started = time.monotonic()
-    options = ["--no-index", f"--find-links={GIVEN}/wheels", "--root-user-action=ignore", "--no-compile"]
+    options = ["--no-index", f"--find-links={GIVEN}/wheels", "--root-user-action=ignore"]
     if Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists():
         options.append("--break-system-packages")
     run(sys.executable, "-m", "pip", "install", "--quiet", *options, f"conveyor[cli]=={version}")

@@ -112,25 +112,27 @@ def try_in(row: Row, wheel: Path, suite: str, whose: str) -> None:
         row.wrong.append(f"not tried in {where}: {error}")
         return
     program = f"/usr/bin/python{row.version}" if python is None else f"/given/python/bin/python{row.version}"
-    done = subprocess.run(
-        [script, "run", suite, row.arch, program, "/given/wheel_smoke.py"],
-        env={**os.environ, "GIVEN": str(given)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        print(done.stdout, file=sys.stderr)
-        row.wrong.append(f"failed in {where}")
-        return
-    seconds = done.stdout.splitlines()[-1].split()
-    total = sum(map(float, seconds))
-    row.tried.append(
-        f"{where}: install {seconds[0]} + demo {seconds[1]} + README {seconds[2]} = {total:.1f} s"
-    )
-    if total > (BARE_SECONDS if row.arch == os.uname().machine else EMULATED_SECONDS):
-        row.wrong.append(f"takes {total:.1f} s in {where}")
+    limit = BARE_SECONDS if row.arch == os.uname().machine else EMULATED_SECONDS
+    for last in (False, True):  # once more if it took too long: the machine may have had other work
+        done = subprocess.run(
+            [script, "run", suite, row.arch, program, "/given/wheel_smoke.py"],
+            env={**os.environ, "GIVEN": str(given)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            print(done.stdout, file=sys.stderr)
+            row.wrong.append(f"failed in {where}")
+            return
+        install, demo, readme = map(float, done.stdout.splitlines()[-1].split())
+        total = install + demo + readme
+        if total <= limit or last:
+            break
+    row.tried.append(f"{where}: install {install} + demo {demo} + README {readme} = {total:.1f} s")
+    if total > limit:
+        row.wrong.append(f"takes {total:.1f} s in {where}, more than {limit:.0f}")
 
 
 def make(version: str, arch: str, folder: Path, *, tried: bool) -> Row:
