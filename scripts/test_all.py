@@ -3,6 +3,9 @@
 What is asked of every version are the folders whose outcome depends on it: units, processes, and CPython's own tests
 of that version. Interpreters are those of this machine, and of the Debian root that `make pythons` makes. A version
 that is in neither has failed, and the table at the end says so. What a version's run says is in build/test-all.
+
+A free-threaded build is asked for by its name, `3.14t`. It has the GIL on from the start, as it is on once conveyor is
+imported (docs/adr/0034-the-gil-stays.md): otherwise CPython says so on the standard error of every process.
 """
 
 from __future__ import annotations
@@ -115,7 +118,7 @@ def run(version: str, python: Interpreter | None, arguments: list[str]) -> Resul
             status = subprocess.run(
                 [*python.before, *step],
                 cwd=ROOT,
-                env={**os.environ, "MAKEFLAGS": "", "MAKELEVEL": ""},
+                env={**os.environ, "MAKEFLAGS": "", "MAKELEVEL": "", "PYTHON_GIL": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
