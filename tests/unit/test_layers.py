@@ -285,6 +285,14 @@ class TestImportConveyor:
         }
         assert not upper, "these are imported when they are used"
 
+    def test_a_python_without_sqlite_runs_pipelines(self) -> None:
+        # One that was compiled where there was no SQLite: all but `resume` and sqlite:// is there.
+        program = (
+            "import sys; sys.modules['_sqlite3'] = None; import conveyor; "
+            "print(list(conveyor.Pipeline(range(3)).map(str, threads=1).stream()))"
+        )
+        assert subprocess.check_output([sys.executable, "-c", program], text=True) == "['0', '1', '2']\n"
+
     @pytest.mark.skipif("CONVEYOR_SANITIZED" in os.environ, reason="a sanitizer makes everything slow")
     def test_costs_little(self, tmp_path: Path) -> None:
         # With bytecode, as an installed package has it; the first writes it.

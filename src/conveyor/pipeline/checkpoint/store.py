@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from pathlib import Path
 
 from ...errors import PipelineError
@@ -37,6 +36,8 @@ class CheckpointFile:
         """Where they end: the first place that is not done."""
         self.state: bytes | None = None
         """What the last transaction of an earlier run kept; None: nothing."""
+        import sqlite3  # a Python may lack it, and then has pipelines that are not resumed
+
         try:
             self._file = sqlite3.connect(path, timeout=1.0, isolation_level=None)
         except sqlite3.Error as error:
@@ -110,7 +111,7 @@ class CheckpointFile:
                 run("UPDATE run SET state = ?", (state,))
             run("COMMIT")
         except BaseException:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(self._file.Error):
                 run("ROLLBACK")
             raise
 
