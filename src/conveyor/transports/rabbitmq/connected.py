@@ -223,7 +223,8 @@ class RabbitConnection(LoopConnection[Wire]):
 
     async def _count(self, wire: Wire, queue: str) -> tuple[int, int] | None:
         """How many messages wait in a queue, and how many consumers it has; None: there is none of that name."""
-        channel = await wire.kept("look")
+        # The server closes the channel on which a queue was asked for that is not there: others may be asking at it.
+        channel = await wire.kept(f"look {queue}")
         try:
             frame = await channel.ask("queue_declare", queue, passive=True)
         except ChannelClosed as error:
