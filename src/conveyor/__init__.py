@@ -108,7 +108,7 @@ if _typing.TYPE_CHECKING:
     from .topics.topic import Topic
     from .transports import connect, remove
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _watch_os_exit()
 _former_modules(__name__)
