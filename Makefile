@@ -85,7 +85,7 @@ wheels: $(VENV)/.wheels  ## as root: portable wheels in dist/, tried in bare Deb
 	@$(NEED) unwinders
 	$(WITH_TOOLS) $(BIN)/python scripts/wheels.py --versions $(VERSIONS) --arches $(ARCHES) $(ARGS)
 
-release-check:  ## whether TAG may be released: its version and CHANGELOG, check, test, test-all, wheels (TAG=v0.2.0)
+release-check:  ## whether TAG may be released: its version and CHANGELOG, check, test, test-all, test-aarch64, wheels (TAG=v0.2.0)
 	@$(PYTHON) scripts/release_check.py $(TAG)
 
 clean:  ## remove .venv, .venv-*, build/ and the caches

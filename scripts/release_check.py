@@ -2,7 +2,8 @@
 
 First what costs nothing: the tag is this commit's and nothing is uncommitted, pyproject.toml has its version, and
 CHANGELOG.md has a section of that version with a date that has come, and nothing left in [Unreleased]. Then `make
-check`, `make test`, `make test-all` and `make wheels`, which take hours. It stops at the first that fails.
+check`, `make test`, `make test-all`, `make test-aarch64` and `make wheels`, which take hours. It stops at the first
+that fails.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-STEPS = ("check", "test", "test-all", "wheels")
+STEPS = ("check", "test", "test-all", "test-aarch64", "wheels")
 
 
 def git(*words: str) -> str:
