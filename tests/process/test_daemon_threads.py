@@ -172,7 +172,7 @@ import atexit, threading
 from conveyor import Queue
 q = Queue(1)
 class Late:
-    def __del__(self):
+    def __del__(self, q=q):  # the name may mean nothing any more, on a free-threaded build
         q.put(b"x" * 100_000)
         assert len(q.get()) == 100_000
 late = Late()
