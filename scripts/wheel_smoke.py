@@ -91,6 +91,8 @@ def main() -> None:
     options = ["--no-index", f"--find-links={GIVEN}/wheels", "--root-user-action=ignore"]
     if Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists():
         options.append("--break-system-packages")
+    if any(Path("/usr/bin").glob("python3*.emulated")):
+        options.append("--no-compile")  # which takes an emulator minutes, and says nothing of the wheel
     run(sys.executable, "-m", "pip", "install", "--quiet", *options, f"conveyor[cli]=={version}")
     installed = time.monotonic()
     # Debian's pip installs beside the system's own files, under /usr/local.
