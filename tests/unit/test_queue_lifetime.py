@@ -228,7 +228,7 @@ def test_a_waiting_thread_does_not_hold_up_the_others() -> None:
 NO_ADDRESS_SPACE = """
 import resource, conveyor, pathlib
 used = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 50_000_000, -1))
+resource.setrlimit(resource.RLIMIT_AS, (used + 50_000_000, resource.RLIM_INFINITY))
 queues = []
 try:
     while len(queues) < 100_000:
@@ -245,7 +245,7 @@ for queue in queues:
     assert queue.get() == "item"
     served += 1
 assert served >= len(queues) - 2
-resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
 for queue in queues:
     queue.put("item")
     assert queue.get() == "item"
