@@ -51,9 +51,9 @@ def places(url: str) -> tuple[str, str]:
 def replica(url: str, workers: int) -> None:
     """The pipeline; the same program on every machine."""
     source, target = places(url)
-    report = (
-        Pipeline(connect(source), name="fleet").map(largest_factor, workers=workers).to(connect(target)).run()
-    )
+    stages = Pipeline(connect(source), name="fleet").map(largest_factor, workers=workers).to(connect(target))
+    print("ready", flush=True)
+    report = stages.run()
     print(json.dumps({"taken": report.taken, "seconds": round(report.seconds, 2)}), flush=True)
 
 
@@ -73,14 +73,16 @@ def fleet(url: str, count: int, replicas: int, workers: int, within: list[str], 
     """Start the replicas, kill one, and say who did what; returns the exit code."""
     chance = random.Random(seed)
     source, target = (connect(place) for place in places(url))
-    numbers = range(FIRST, FIRST + count)
-    source.put_many(numbers)
-    source.shutdown()
-    began = time.monotonic()
     running = [
         start(url, workers, number, within[number % len(within)] if within else "")
         for number in range(replicas)
     ]
+    for process in running:  # or the first of them would have done it all before the last is there
+        if process.stdout is None or process.stdout.readline() != "ready\n":
+            raise SystemExit("a replica did not start; what it said is above")
+    began = time.monotonic()
+    source.put_many(range(FIRST, FIRST + count))
+    source.shutdown()
     victim = chance.randrange(replicas)
     found: list[tuple[int, int, str]] = []
     killed_at = 0
