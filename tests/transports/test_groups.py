@@ -125,6 +125,15 @@ def test_no_name(topic: Any) -> None:
         topic.group("")
 
 
+def test_its_name_and_its_kind_go_together(topic_url: str, running: Any) -> None:
+    for call in (conveyor.connect, conveyor.remove):
+        with pytest.raises(ValueError, match="go together"):
+            call(with_options(topic_url, kind="group"))
+        if running.scheme != "kafka":  # where a queue has a group
+            with pytest.raises(ValueError, match="go together"):
+                call(with_options(topic_url, kind="queue", group="bill"))
+
+
 def test_a_pipeline_of_a_group(topic: Any, group: Any) -> None:
     topic.publish_many(range(500))
     topic.shutdown()

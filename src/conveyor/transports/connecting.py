@@ -16,7 +16,7 @@ from .handle import Options
 from .link import Link
 from .payload import payload_for
 from .port import Connection, Settings
-from .registry import SHM, row_of, scheme_of, url_of
+from .registry import SHM, Module, row_of, scheme_of, url_of
 from .url import KINDS, Url, masked
 
 __all__ = ["connect_anything", "remove_anything"]
@@ -36,9 +36,8 @@ def connect_anything(url: str, kind: str | None, create: bool | None, **options:
     if kind not in row.kinds:
         others = "redis:// or another broker" if kind == "group" else "shm:// or a broker"
         raise NotSupported(f"{where}: {where.scheme}:// has no {kind}s; use {others} for them")
-    if kind == "group" and not where.options.get("group"):
-        raise ValueError(f"url is {masked(url)!r}; kind=group needs group=NAME beside it")
     module = row.load(where.scheme)
+    _check_group(where, kind, module)
     payload = payload_for(options["codec"], options["key"])
     if kind == "topic":
         _check_topic(url, options)
@@ -66,6 +65,7 @@ def remove_anything(url: str) -> None:
     row = row_of(where.scheme)
     module = row.load(where.scheme)
     kind = where.options["kind"] or "queue"
+    _check_group(where, kind, module)
     _remove(where, getattr(module, kind))
 
 
@@ -84,6 +84,12 @@ def _kind_of(url: str, kind: str | None, in_url: str | None) -> str:
             f"kind is {kind!r}; it must be 'queue', 'topic' or 'group', and what the URL says ({masked(url)!r})"
         )
     return kind or in_url or "queue"
+
+
+def _check_group(where: Url, kind: str, module: Module) -> None:
+    named = bool(where.options["group"])
+    if named != (kind == "group") and not (named and "group" in module.SHAPE.options):
+        raise ValueError(f"url is {str(where)!r}; kind=group and group=NAME go together")
 
 
 def _check_topic(url: str, options: dict[str, Any]) -> None:

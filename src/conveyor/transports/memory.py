@@ -18,11 +18,11 @@ from .memory_store import MemoryConnection, MemoryStore
 from .memory_topic import MemoryTopic
 from .port import Backend, Delivery, Depth, Ended, Message, Settings
 from .topic_port import TopicBackend
-from .url import Option, Shape, Url
+from .url import Shape, Url
 
 __all__ = ["SHAPE", "MemoryBackend", "group", "queue", "topic"]
 
-SHAPE = Shape("memory://name", hosts=False, options={"group": Option("str")})
+SHAPE = Shape("memory://name", hosts=False)
 
 _NEVER = float("inf")
 

@@ -88,6 +88,8 @@ class Option:
 COMMON: Mapping[str, Option] = MappingProxyType(
     {
         "kind": Option("queue|topic|group"),
+        # Of kind=group: its name. On Kafka a queue has one as well.
+        "group": Option("str"),
         # Seconds for connecting; and for healing a lost connection in a call that has no timeout of its own.
         "connect_timeout": Option("float", 10.0, 0.001),
         "reconnect_timeout": Option("float", 60.0, 0.0),

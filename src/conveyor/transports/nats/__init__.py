@@ -34,8 +34,6 @@ SHAPE = Shape(
         "replicas": Option("int", 1, 1),
         # A file as `nsc` makes it, for servers that know their users by keys.
         "credentials": Option("str"),
-        # Of kind=group: its name.
-        "group": Option("str"),
         **TLS_OPTIONS,
     },
 )

@@ -32,8 +32,6 @@ SHAPE = Shape(
     options={
         # Seconds; who is silent for two of them is taken for dead, by either side.
         "heartbeat": Option("int", 10, 1),
-        # Of kind=group: its name.
-        "group": Option("str"),
         **TLS_OPTIONS,
     },
 )

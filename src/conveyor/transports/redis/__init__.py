@@ -31,8 +31,6 @@ SHAPE = Shape(
     options={
         # How long a lease without an end, or a subscription, outlives its process.
         "keep_alive": Option("float", 15.0, 1.0),
-        # Of kind=group: its name.
-        "group": Option("str"),
         **TLS_OPTIONS,
     },
 )
