@@ -7,7 +7,6 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
-from itertools import islice
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -123,7 +122,8 @@ class Inbox:
                 now = self._asked = monotonic()
                 if self._ahead.asked(most, now) > self._size:
                     return None
-                some.extend(islice(came, most))
+                # By place, as the loop's thread may add to it meanwhile, which an iterator does not bear.
+                some += [came[place] for place in range(most)]
                 if not channel.acknowledge_with([got.tag for got in some], [came.popleft] * most, done):
                     return None
                 self._ahead.took(most, now)
