@@ -93,3 +93,19 @@ class TestOthers:
         with caplog.at_level(logging.DEBUG), pytest.raises(FileNotFoundError):
             conveyor.connect(url, create=False)
         assert [record for record in caplog.records if record.name.startswith("pika")] == []
+
+
+def test_a_lease_after_the_server_has_dropped_the_marker_of_leases(url: str, name: str, channel: Any) -> None:
+    """It does when nobody has had a lease for ten minutes."""
+    marker = f"conveyor.leasing.{name}"
+    queue: Any = conveyor.connect(url)
+    queue.put_many(["a", "b"])
+    queue.lease(timeout=30).acknowledge()
+    while channel.queue_declare(marker, passive=True).method.consumer_count:
+        channel.connection.process_data_events(0.02)
+    channel.queue_delete(marker)
+    lease = queue.lease(timeout=30)
+    assert lease.item == "b"
+    assert channel.queue_declare(marker, passive=True).method.consumer_count == 1
+    lease.acknowledge()
+    queue.close()

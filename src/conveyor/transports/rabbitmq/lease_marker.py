@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 
-from .channel import Got
+from .channel import Channel, Got
 from .wire import Wire
 
 __all__ = ["LeaseMarker", "marker_queue"]
@@ -34,7 +35,7 @@ class LeaseMarker:
         self._name = marker_queue(queue)
         self._out = 0
         self._consumer = ""
-        self._is_known = False
+        self._declared_at = float("-inf")
         self._lock = asyncio.Lock()
 
     @property
@@ -44,10 +45,14 @@ class LeaseMarker:
 
     async def prepare(self) -> None:
         """Tell others that there may be leases of this queue from now on: before the first of them is taken."""
-        if not self._is_known:
-            channel = await self._wire.kept("marker")
-            await channel.ask("queue_declare", self._name, durable=True, arguments=_ARGUMENTS)
-            self._is_known = True
+        if monotonic() - self._declared_at > _EXPIRES_SECONDS / 4:
+            await self._declare()
+
+    async def _declare(self) -> Channel:
+        channel = await self._wire.kept("marker")
+        await channel.ask("queue_declare", self._name, durable=True, arguments=_ARGUMENTS)
+        self._declared_at = monotonic()
+        return channel
 
     async def leased(self, count: int) -> None:
         """So many more are; they are not handed out before this returns."""
@@ -55,7 +60,7 @@ class LeaseMarker:
         if not self._consumer:
             async with self._lock:
                 if not self._consumer:
-                    channel = await self._wire.kept("marker")
+                    channel = await self._declare()  # the server may have dropped it since
                     self._consumer = await channel.consume(self._name, 1, _ignore)
 
     def settled(self, count: int) -> None:
