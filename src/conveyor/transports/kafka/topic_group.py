@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from ..port import Connection, Settings
@@ -21,7 +22,9 @@ class KafkaTopicGroup(KafkaQueue):
 
     def __init__(self, url: Url) -> None:
         super().__init__(url)
-        self._dead = f"{self._dead}.{url.options['group']}"
+        # A group's name may have what a topic's may not.
+        group: str = url.options["group"]
+        self._dead = f"{self._dead}.{sha256(group.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
     def settings(self) -> Mapping[str, Any]:
         # Of the topic, if it is made now.

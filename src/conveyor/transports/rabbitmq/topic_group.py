@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 from ..port import Settings
 from ..url import Url
@@ -22,8 +23,10 @@ class RabbitTopicGroup(RabbitQueue):
         super().__init__(url)
         self._topic = url.name
         group: str = url.options["group"]
-        self._name = f"conveyor.group.{url.name}.{group}"
-        self._dead_queue = f"conveyor.dead.{url.name}.{group}"
+        # Either may have dots in it, and no two pairs may be one name.
+        both = f"{quote(url.name, safe=' ')}/{quote(group, safe=' ')}"
+        self._name = f"conveyor.group.{both}"
+        self._dead_queue = f"conveyor.dead.{both}"
         self._place = (url.scheme, url.hosts, url.path, self._name)
 
     async def _make(self, channel: Channel) -> None:
