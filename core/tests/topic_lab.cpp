@@ -62,7 +62,8 @@ void publish_all(const World& world, std::uint32_t publisher, TopicLog& topic_lo
         ++world.ledger->failed;
         return;
       }
-      topic_log.wait_room(gate, forever);
+      Slices slices;
+      topic_log.wait_room(gate, forever, slices);
       if (++tries % 3 == 0) topic_log.look_for_dead(forever / 2);
     }
     world.ledger->returned[publisher] = number + 1;

@@ -77,9 +77,13 @@ MAY_BE_SHORT = {
     "a layout of shared memory": ("core/include/conveyor/*layout.hpp",),
     "what a header says of code that stands elsewhere": (
         "core/include/conveyor/process/normal_end.hpp",
+        "core/include/conveyor/memory/label.hpp",
         "core/include/conveyor/queue/header_peek.hpp",
+        "core/include/conveyor/store/store_peek.hpp",
         "core/include/conveyor/topic/key_pattern.hpp",
+        "core/include/conveyor/topic/topic_peek.hpp",
         "core/src/queue/segment_checks.hpp",
+        "core/src/store/store_peek.cpp",
         "core/src/sync/mutex.cpp",
         "src/conveyor/_native/codec/object_moments.hpp",
         "src/conveyor/_native/payload/*.hpp",

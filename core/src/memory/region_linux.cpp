@@ -272,8 +272,20 @@ RegionKind Region::kind_of(int memory_fd) {
 
 RegionPeek Region::peek_header(int memory_fd) {
   const RegionFacts facts = read_facts(memory_fd, RegionKind::none);
-  return {facts.kind, facts.layout, facts.total_size - facts.payload_offset,
-          facts.pid_namespace == conveyor::pid_namespace()};
+  RegionPeek seen{facts.kind,
+                  facts.layout,
+                  facts.total_size - facts.payload_offset,
+                  facts.pid_namespace == conveyor::pid_namespace(),
+                  memory_of_file(memory_fd),
+                  {},
+                  {}};
+  alignas(RegionHeader) std::byte raw[sizeof(RegionHeader)];
+  if (pread(memory_fd, raw, sizeof raw, 0) == static_cast<ssize_t>(sizeof raw)) {
+    const auto& header = *reinterpret_cast<const RegionHeader*>(raw);
+    seen.label = read_label(header.label);
+    seen.waiters = waiters_in(header.waiters);
+  }
+  return seen;
 }
 
 Region::~Region() {

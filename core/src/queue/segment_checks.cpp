@@ -1,4 +1,4 @@
-// What a file must be to be a segment; and a look at one without mapping it.
+// What a file must be to be a segment.
 #include "segment_checks.hpp"
 
 #include <cerrno>
@@ -7,20 +7,11 @@
 #include <unistd.h>
 
 #include "conveyor/memory/region.hpp"
-#include "conveyor/queue/header_peek.hpp"
 
 namespace conveyor {
 namespace {
 
 constexpr std::uint64_t round_up(std::uint64_t size, std::uint64_t unit) { return (size + unit - 1) / unit * unit; }
-
-std::vector<OwnerId> owners_in(const Atomic<OwnerId>* list) {
-  std::vector<OwnerId> found;
-  for (std::size_t i = 0; i < attachment_capacity; ++i) {
-    if (const OwnerId owner = list[i].load(relaxed); owner != nobody) found.push_back(owner);
-  }
-  return found;
-}
 
 }  // namespace
 
@@ -66,29 +57,6 @@ CheckedHeader::CheckedHeader(int memory_fd) {
   }
   if (file_size != plan_.total)
     fail_corrupt("it has " + std::to_string(file_size) + " bytes instead of " + std::to_string(plan_.total));
-}
-
-HeaderPeek peek_header(int memory_fd) {
-  const CheckedHeader checked(memory_fd);
-  const Header& head = checked.header();
-  HeaderPeek seen;
-  seen.local = checked.is_local();
-  const std::uint64_t out = head.head.word.load(relaxed) >> 1;  // relaxed from here: a copy of our own
-  const std::uint64_t in = head.tail.word.load(relaxed) >> 1;
-  // With those under lease: their holders may give them back, also by their death.
-  seen.waiting = (in > out ? in - out : 0) + head.returned.load(relaxed);
-  seen.items = seen.waiting + head.failed.load(relaxed) + head.leases.out.load(relaxed);
-  const std::uint64_t bytes_in = head.tail.bytes.load(relaxed), bytes_out = head.head.bytes.load(relaxed);
-  seen.bytes = bytes_in > bytes_out ? bytes_in - bytes_out : 0;
-  seen.max_items = head.max_items;
-  seen.max_bytes = head.max_bytes;
-  seen.consumers_lock = head.consumers.lock.holder();
-  seen.producers_lock = head.producers.lock.holder();
-  seen.pool_lock = head.pool.lock.holder();
-  seen.ready_lock = head.ready_lock.holder();
-  seen.putting = owners_in(head.putting);
-  seen.getting = owners_in(head.getting);
-  return seen;
 }
 
 }  // namespace conveyor

@@ -115,19 +115,22 @@ TopicFigures TopicLog::figures() const {
       found.pinned_bytes += std::min(header_.pins[i].size.load(relaxed), capacity_);
   }
   for (std::uint32_t i = 0; i < subscribers_high(); ++i) {
-    const SubscriberSlot& slot = header_.slots[i];
-    SubscriberFigures one;
-    one.mode = static_cast<SubscriberMode>(slot.mode.load(acquire));
-    if (one.mode == SubscriberMode::free) continue;
-    one.owner = slot.owner.load(relaxed);
-    one.number = slot.number.load(relaxed);
-    one.missed = slot.missed.load(relaxed);
-    const std::uint64_t began = slot.began.load(relaxed);
-    one.lag = found.published > one.number ? found.published - one.number : 0;
-    one.received = one.number > began + one.missed ? one.number - began - one.missed : 0;
-    found.slots.push_back(one);
+    if (const auto one = figures_of(header_.slots[i], found.published)) found.slots.push_back(*one);
   }
   return found;
+}
+
+std::optional<SubscriberFigures> figures_of(const SubscriberSlot& slot, std::uint64_t published) {
+  SubscriberFigures one;
+  one.mode = static_cast<SubscriberMode>(slot.mode.load(acquire));
+  if (one.mode == SubscriberMode::free) return std::nullopt;
+  one.owner = slot.owner.load(relaxed);  // relaxed from here: statistics
+  one.number = slot.number.load(relaxed);
+  one.missed = slot.missed.load(relaxed);
+  const std::uint64_t began = slot.began.load(relaxed);
+  one.lag = published > one.number ? published - one.number : 0;
+  one.received = one.number > began + one.missed ? one.number - began - one.missed : 0;
+  return one;
 }
 
 std::optional<std::string> TopicLog::check(Nanoseconds patience) {
@@ -214,7 +217,7 @@ std::uint64_t TopicLog::gate() const {
   return least;
 }
 
-Waited TopicLog::wait_room(std::uint64_t gate_seen, Nanoseconds deadline) {
+Waited TopicLog::wait_room(std::uint64_t gate_seen, Nanoseconds deadline, Slices& slices) {
   // For many events at a time, or a publisher and the slowest subscriber would hand over to each other at each.
   const auto moved = [&] {
     const std::uint64_t now = gate();
@@ -227,7 +230,6 @@ Waited TopicLog::wait_room(std::uint64_t gate_seen, Nanoseconds deadline) {
   // Short: subscribers tell of a cursor only now and then, and when they run out of events.
   constexpr Nanoseconds slice = 10'000'000;
   const Nanoseconds until = monotonic_now() + slice;
-  Slices slices;
   const Waited waited = header_.not_full.sleep(epoch, std::min(until, deadline), slices);
   return waited == Waited::timed_out && until < deadline ? Waited::again : waited;
 }

@@ -88,7 +88,8 @@ bool publish(TopicLog& topic_log, std::uint64_t value, std::size_t size) {
     if (done == 1) return true;
     if (status != Status::full) return explorer::fail("publish fails"), false;
     if (explorer::somebody_died()) topic_log.look_for_dead(forever / 2);
-    topic_log.wait_room(gate, forever);
+    Slices slices;
+    topic_log.wait_room(gate, forever, slices);
   }
 }
 

@@ -3,4 +3,5 @@
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
 #   reducers, references
-#   arrays, assignable, descriptor_server, names, normal_end, open_or_create, owner, passing, producing, units, waiter
+#   arrays, assignable, descriptor_server, labels, names, normal_end, open_or_create, owner, passing, producing
+#   units, waiter

@@ -4,11 +4,13 @@
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/string_view.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include "queue/channel.hpp"
 #include "support/errors.hpp"
+#include "support/peek_words.hpp"
 
 namespace conveyor::python {
 
@@ -121,6 +123,13 @@ void bind_segment(nb::module_& module) {
       .def_prop_ro(
           "max_bytes",
           [](const Segment& self) { return self.header().max_bytes == unbounded ? 0 : self.header().max_bytes; })
+      .def(
+          "set_label",
+          [](Segment& self, std::string_view name, std::string_view place) {
+            write_label(self.header().label, name, place);
+          },
+          "name"_a, "place"_a)
+      .def_prop_ro("label", [](const Segment& self) { return readable(read_label(self.header().label).name); })
       .def_prop_ro("exports", [](const Segment& self) { return self.header().exports.load(acquire); })
       .def("export_begin", [](Segment& self) { self.header().exports.fetch_add(1, acq_rel); })
       .def("export_end", [](Segment& self) {

@@ -82,8 +82,8 @@ def _open(path: str, identity: _Identity, mode: int) -> int | None:
     # Looked at first: to open a descriptor that is something else might change something.
     try:
         found = os.stat(path)  # noqa: PTH116
-        if (found.st_dev, found.st_ino) != identity:
-            return None
+        if (found.st_dev, found.st_ino) != identity or not os.lstat(path).st_mode & 0o200:
+            return None  # who has it open for reading only watches, and lets go of it in a moment
         fd = os.open(path, mode | os.O_CLOEXEC)
     except OSError:
         return None

@@ -11,6 +11,7 @@ import os
 import weakref
 from typing import Any
 
+from .._memory.labels import mark
 from .._native import Segment
 
 __all__ = ["Direction"]
@@ -78,4 +79,4 @@ os.register_at_fork(before=_before_fork)
 
 
 def _make() -> Segment:
-    return Segment.create(0, _BOUND_BYTES, soft=True, pipe=True)
+    return mark(Segment.create(0, _BOUND_BYTES, soft=True, pipe=True))

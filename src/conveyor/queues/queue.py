@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._memory.arrays import Form
 from .._memory.assignable import assignable
+from .._memory.labels import checked_label, mark
 from .._memory.producing import Producing
 from .._memory.references import Reference, forget_received, reference_to
 from .._native import Segment
@@ -81,6 +82,8 @@ class Queue(AwaitableChannel[T]):
         max_attempts: how often an item may fail under lease before it is given up; None: no bound.
         dead_letters: a queue for what is given up, as `DeadLetter`s. Without one it stays where it is, and
             `statistics().dead` counts it. These three, too, travel with the queue.
+        label: what those who look from outside (`conveyor ls`, `conveyor top`) call it, at most 63 bytes; None: they
+            call it by the line that made it.
 
     Raises:
         ValueError, TypeError: an argument is not as above; the text says what would be right.
@@ -98,8 +101,10 @@ class Queue(AwaitableChannel[T]):
         lease_seconds: float | None = None,
         max_attempts: int | None = None,
         dead_letters: Any = None,
+        label: str | None = None,
     ) -> None:
         forget_received()
+        label = checked_label(label)
         items, size = checked_bounds(maxsize, max_bytes)
         attempts, seconds = checked_lease(lease_seconds, max_attempts)
         codec = checked_codec(codec)
@@ -110,7 +115,7 @@ class Queue(AwaitableChannel[T]):
             max_attempts=attempts,
             lease_seconds=seconds,
         )
-        self._attach(segment, codec, dead_letters)
+        self._attach(mark(segment, label), codec, dead_letters)
 
     _counts_tasks = False
 

@@ -6,6 +6,7 @@ import copyreg
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .._memory.labels import mark
 from .._memory.producing import Producing
 from .._memory.references import Reference, forget_received, reference_to
 from .._native import Segment, SimpleChannel
@@ -39,7 +40,7 @@ class SimpleQueue(SimpleChannel[T]):
 
     def __init__(self, *, ctx: BaseContext | None = None) -> None:
         forget_received()
-        self._attach(Segment.create(0, _BOUND_BYTES, soft=True))
+        self._attach(mark(Segment.create(0, _BOUND_BYTES, soft=True)))
 
     def _attach(self, segment: Segment) -> None:
         super().__init__(segment)

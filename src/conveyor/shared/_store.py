@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from .._memory.labels import mark
 from .._memory.open_or_create import open_or_create
 from .._native import DictTable, ListSequence, Region, region_size
 from ..errors import OutOfMemory
@@ -33,18 +34,20 @@ def checked_bound(max_bytes: int | None) -> int:
     return min(int(max_bytes), 2**62)
 
 
-def open_region(kind: str, name: str | None, create: bool | None) -> tuple[Region, bool]:
+def open_region(kind: str, name: str | None, create: bool | None, label: str = "") -> tuple[Region, bool]:
     """The region, and whether it was made now."""
     if name is None:
         if create is False:
             raise ValueError("create is False, which needs a name: what has none is always made anew")
-        return _make(kind, None), True
+        return _make(kind, None, label), True
     from ..transports.shm import checked_name
 
     if not isinstance(cast(object, name), str):
         raise TypeError(f"name is {name!r}; it must be a str, or None")
     name = checked_name(name)
-    return open_or_create(create, lambda: Region.open_named(name, kind, _LAYOUT), lambda: _make(kind, name))
+    return open_or_create(
+        create, lambda: Region.open_named(name, kind, _LAYOUT), lambda: _make(kind, name, label)
+    )
 
 
 def wait_for(store: Store, predicate: Callable[[Store], Any], timeout: float | None) -> Any:
@@ -58,14 +61,14 @@ def wait_for(store: Store, predicate: Callable[[Store], Any], timeout: float | N
             return result
 
 
-def _make(kind: str, name: str | None) -> Region:
+def _make(kind: str, name: str | None, label: str) -> Region:
     # Little address space left (very many of them, a limit): a smaller one will do.
     size = region_size()
     while True:
         try:
             if name is None:
-                return Region.create(kind, size, _LAYOUT)
-            return Region.create_named(name, kind, size, _LAYOUT)
+                return mark(Region.create(kind, size, _LAYOUT), label)
+            return mark(Region.create_named(name, kind, size, _LAYOUT), label)
         except OutOfMemory:
             if size <= _LEAST:
                 raise

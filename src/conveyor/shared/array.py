@@ -9,6 +9,7 @@ import struct
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
+from .._memory.labels import mark
 from .._memory.references import RegionReference, forget_received, reference_to_region
 from .._native import Region, enter_locked, leave_locked
 from .._public import public
@@ -78,7 +79,7 @@ class SharedArray:
         forget_received()
         self._has_lock = lock
         if path is None:
-            region = Region.create("array", _DATA + size)
+            region = mark(Region.create("array", _DATA + size))
             region.reserve(0, _DATA + size)
             _describe(region, wanted, kind)
         else:

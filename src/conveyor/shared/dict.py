@@ -15,6 +15,7 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
 
+from .._memory.labels import checked_label
 from .._memory.references import RegionReference, forget_received, reference_to_region
 from .._native import DictTable, Region
 from .._public import public
@@ -93,6 +94,7 @@ class SharedDict(DictTable[K, V]):
         create: with a name: True: it must not exist; False: it must; None: made if need be.
         codec: how values become bytes, as for `Queue`; all who open a name must give the same one.
         max_bytes: bytes that keys, values and table may take, as the first who opens it says; None: no bound.
+        label: what those who look from outside call it, as of a `Queue`.
 
     Raises:
         FileExistsError, FileNotFoundError: as `create` demands.
@@ -113,11 +115,13 @@ class SharedDict(DictTable[K, V]):
         create: bool | None = None,
         codec: str | Codec = "auto",
         max_bytes: int | None = None,
+        label: str | None = None,
     ) -> None:
         forget_received()
+        label = checked_label(label)
         codec = checked_codec(codec)
         bound = checked_bound(max_bytes)
-        region, is_new = open_region(self._KIND, name, create)
+        region, is_new = open_region(self._KIND, name, create, label)
         self._attach(region, codec, bound)
         if is_new:
             self._put_all(content, {})

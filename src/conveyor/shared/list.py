@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, TypeVar
 
+from .._memory.labels import checked_label
 from .._memory.references import RegionReference, forget_received, reference_to_region
 from .._native import ListSequence, Region
 from .._public import public
@@ -33,7 +34,7 @@ class SharedList(ListSequence[T]):
 
     Args:
         content: items to begin with; where the name is there already, they are left out.
-        name, create, codec, max_bytes: as for `SharedDict`; so are the errors.
+        name, create, codec, max_bytes, label: as for `SharedDict`; so are the errors.
     """
 
     _KIND: ClassVar[str] = "list"
@@ -47,11 +48,13 @@ class SharedList(ListSequence[T]):
         create: bool | None = None,
         codec: str | Codec = "auto",
         max_bytes: int | None = None,
+        label: str | None = None,
     ) -> None:
         forget_received()
+        label = checked_label(label)
         codec = checked_codec(codec)
         bound = checked_bound(max_bytes)
-        region, is_new = open_region(self._KIND, name, create)
+        region, is_new = open_region(self._KIND, name, create, label)
         self._attach(region, codec, bound)
         if is_new:
             self.extend(content)

@@ -6,6 +6,7 @@ import copyreg
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
+from .._memory.labels import checked_label, mark
 from .._memory.names import checked_name
 from .._memory.open_or_create import open_or_create
 from .._memory.producing import Producing
@@ -58,11 +59,11 @@ def _kept(keep: int | None) -> int:
     return _ALL if number is None else number
 
 
-def _named_region(name: str, create: bool | None, size: int) -> Region:
+def _named_region(name: str, create: bool | None, size: int, label: str = "") -> Region:
     region, _ = open_or_create(
         create,
         lambda: Region.open_named(name, _KIND, TOPIC_LAYOUT),
-        lambda: Region.create_named(name, _KIND, size, TOPIC_LAYOUT),
+        lambda: mark(Region.create_named(name, _KIND, size, TOPIC_LAYOUT), label),
     )
     return region
 
@@ -96,6 +97,7 @@ class Topic(TopicChannel[T]):
             to a power of two, at least 64 KiB. An event may take a quarter of it.
         keep: how many of the events that all have read are kept for later subscribers with `from_="oldest"`; None: as
             many as there is room for. An existing named topic has its own `max_bytes` and `keep`.
+        label: what those who look from outside call it, as of a `Queue`.
 
     Raises:
         ValueError, TypeError: an argument is not as above; the text says what would be right.
@@ -104,14 +106,20 @@ class Topic(TopicChannel[T]):
     """
 
     def __init__(
-        self, name: str | None = None, max_bytes: int = DEFAULT_BYTES, keep: int | None = None
+        self,
+        name: str | None = None,
+        max_bytes: int = DEFAULT_BYTES,
+        keep: int | None = None,
+        *,
+        label: str | None = None,
     ) -> None:
         forget_received()
+        label = checked_label(label)
         size, kept = TOPIC_HEADER + _capacity(max_bytes), _kept(keep)
         if name is None:
-            region = Region.create(_KIND, size, TOPIC_LAYOUT)
+            region = mark(Region.create(_KIND, size, TOPIC_LAYOUT), label)
         else:
-            region = _named_region(checked_name(name, _KIND), None, size)
+            region = _named_region(checked_name(name, _KIND), None, size, label)
         self._attach(region, kept)
 
     def _attach(self, region: Region, keep: int) -> None:

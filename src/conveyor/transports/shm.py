@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from .._memory.labels import mark
 from .._memory.names import checked_name, is_name
 from .._memory.open_or_create import open_or_create
 from .._native import Segment
@@ -56,7 +57,7 @@ def name_in(url: str) -> str:
 
 def _segment(name: str, create: bool | None, *bounds: Any) -> Segment:
     segment, _ = open_or_create(
-        create, lambda: Segment.open_named(name), lambda: Segment.create_named(name, *bounds)
+        create, lambda: Segment.open_named(name), lambda: mark(Segment.create_named(name, *bounds))
     )
     return segment
 

@@ -28,6 +28,7 @@
 #include <utility>
 
 #include "conveyor/base/atomic.hpp"
+#include "conveyor/base/waiters.hpp"
 
 namespace conveyor {
 
@@ -49,6 +50,9 @@ enum class Waited {
 class Slices {
  public:
   explicit Slices(Nanoseconds longest_slice = longest) : longest_(longest_slice) {}
+  // With a note of the wait there, once its first slice is over.
+  Slices(Waiters& waiters, WaitsFor what, Nanoseconds longest_slice = longest)
+      : longest_(longest_slice), note_(waiters, what) {}
   bool first() { return !std::exchange(begun_, true); }
   // The caller looks for signals now.
   void looked(Nanoseconds now = monotonic_now()) { looked_ = now; }
@@ -56,6 +60,11 @@ class Slices {
     Nanoseconds& current = now - looked_ < moment ? current_ : current_after_delay_;
     const Nanoseconds slice = current;
     current = slice * 2 > longest_ ? longest_ : slice * 2;
+    if (since_ == 0) {
+      since_ = now;
+    } else if (now - since_ >= shortest) {
+      note_.write(since_);
+    }
     return slice;
   }
   static constexpr Nanoseconds shortest = 10'000'000;
@@ -66,8 +75,9 @@ class Slices {
   Nanoseconds longest_;
   // Both grow: where one is held up every time, that is how it is, and not worth a processor.
   Nanoseconds current_ = shortest, current_after_delay_ = shortest;
-  Nanoseconds looked_ = 0;
+  Nanoseconds looked_ = 0, since_ = 0;
   bool begun_ = false;
+  WaitNote note_;
 };
 
 // How long to spin: learns from whether the last spins met what they waited for.

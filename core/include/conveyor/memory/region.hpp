@@ -13,10 +13,13 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "conveyor/base/fault.hpp"
 #include "conveyor/base/identity.hpp"
+#include "conveyor/base/waiters.hpp"
 #include "conveyor/memory/ending.hpp"
+#include "conveyor/memory/label.hpp"
 #include "conveyor/memory/noted_cells.hpp"
 #include "conveyor/memory/region_layout.hpp"
 #include "conveyor/memory/view.hpp"
@@ -32,6 +35,9 @@ struct RegionPeek {
   std::uint32_t layout = 0;
   std::uint64_t size = 0;  // of the payload
   bool local = false;  // made in this pid namespace
+  std::uint64_t memory = 0;  // bytes that it holds
+  LabelFacts label;
+  std::vector<Waiter> waiters;
 };
 
 class Region {
@@ -94,6 +100,8 @@ class Region {
   ProducerPlace& producing() { return producing_; }
   NotedCells& noted_cells() { return noted_cells_; }
   Atomic<std::uint32_t>& exports() const { return header_->exports; }
+  Label& label() const { return header_->label; }
+  Waiters& waiters() const { return header_->waiters; }
 
   // Makes sure that memory stands behind these bytes of the payload, and that they are mapped; 0 or an errno (ENOSPC,
   // ENOMEM; EINVAL: they are not all in it). Never raises a signal. What was there stays.

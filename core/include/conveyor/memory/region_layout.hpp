@@ -5,6 +5,8 @@
 
 #include "conveyor/base/alignment.hpp"
 #include "conveyor/base/atomic.hpp"
+#include "conveyor/base/waiters_layout.hpp"
+#include "conveyor/memory/label_layout.hpp"
 
 namespace conveyor {
 
@@ -32,6 +34,8 @@ static_assert(sizeof(RegionFacts) == 48);
 struct alignas(4096) RegionHeader {
   RegionFacts facts;
   alignas(cache_line) Atomic<std::uint32_t> exports;  // pickled handles that nobody has attached yet
+  alignas(cache_line) Label label;
+  alignas(cache_line) Waiters waiters;
 };
 static_assert(sizeof(RegionHeader) == 4096);
 

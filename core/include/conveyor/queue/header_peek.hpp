@@ -5,6 +5,9 @@
 #include <vector>
 
 #include "conveyor/base/owner.hpp"
+#include "conveyor/base/waiters.hpp"
+#include "conveyor/memory/label.hpp"
+#include "conveyor/queue/statistics.hpp"
 
 namespace conveyor {
 
@@ -16,6 +19,11 @@ struct HeaderPeek {
   OwnerId consumers_lock = nobody, producers_lock = nobody, pool_lock = nobody, ready_lock = nobody;
   // Who put and got, and has not left; the dead among them.
   std::vector<OwnerId> putting, getting;
+  // `producers` and `consumers` count the dead, too.
+  StreamStatistics figures{};
+  bool ended = false;
+  LabelFacts label;
+  std::vector<Waiter> waiters;
 };
 
 // Reads at most the header; it may be torn by what goes on meanwhile. Throws as Segment::open_named does,

@@ -20,7 +20,9 @@
 #include "conveyor/base/lock.hpp"
 #include "conveyor/base/owner.hpp"
 #include "conveyor/base/wait.hpp"
+#include "conveyor/base/waiters_layout.hpp"
 #include "conveyor/memory/ending_layout.hpp"
+#include "conveyor/memory/label_layout.hpp"
 
 namespace conveyor {
 
@@ -228,8 +230,11 @@ struct alignas(4096) Header {
   // Processes that put (got) at least once and have not left.
   Atomic<OwnerId> putting[attachment_capacity];
   Atomic<OwnerId> getting[attachment_capacity];
+
+  Label label;
+  Waiters waiters;
 };
-static_assert(sizeof(Header) % 4096 == 0);
+static_assert(sizeof(Header) == 3 * 4096);
 
 // A message in a stream page, aligned to 8 bytes; the payload follows.
 struct MessageHeader {

@@ -93,6 +93,8 @@ class Store {
   StoreStatus open(Nanoseconds deadline);
 
   Region& region() const { return *region_; }
+  // For a note of who waits.
+  Waiters& waiters() const { return region_->waiters(); }
   const std::shared_ptr<Region>& shared_region() const { return region_; }
 
   // Each of these may be told `busy` or `interrupted`; then nothing was done.

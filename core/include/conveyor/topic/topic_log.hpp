@@ -59,6 +59,9 @@ struct SubscriberFigures {
   std::uint64_t received = 0;
 };
 
+// Of the subscriber of a slot; none: it is free.
+std::optional<SubscriberFigures> figures_of(const SubscriberSlot& slot, std::uint64_t published);
+
 struct TopicFigures {
   std::uint64_t published = 0, bytes = 0, waits = 0;
   std::uint64_t capacity = 0, kept_bytes = 0, pinned_bytes = 0;
@@ -107,7 +110,7 @@ class TopicLog final : private ProducerTable {
   std::uint64_t most_payload(std::size_t key_size) const;
   std::uint64_t gate() const;  // the least cursor of those that block, or the tail
   // Until a blocking subscriber has gone on, for at most a few milliseconds, and not past the deadline.
-  Waited wait_room(std::uint64_t gate_seen, Nanoseconds deadline);
+  Waited wait_room(std::uint64_t gate_seen, Nanoseconds deadline, Slices& slices);
   // Whether it is long ago that somebody looked for the dead; `dead_are_due` says it to one caller only.
   bool dead_may_be_due() const;
   bool dead_are_due();

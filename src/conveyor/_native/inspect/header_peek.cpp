@@ -3,7 +3,10 @@
 #include <nanobind/stl/vector.h>
 
 #include "../support/errors.hpp"
+#include "../support/peek_words.hpp"
 #include "conveyor/queue/header_peek.hpp"
+#include "conveyor/store/store_peek.hpp"
+#include "conveyor/topic/topic_peek.hpp"
 
 namespace conveyor::python {
 
@@ -32,7 +35,44 @@ void bind_header_peek(nb::module_& module) {
         result["ready_lock"] = seen.ready_lock;
         result["putting"] = seen.putting;
         result["getting"] = seen.getting;
+        result["ended"] = seen.ended;
+        nb::dict figures;
+#define CONVEYOR_COUNT(name) figures[#name] = seen.figures.name;
+#define CONVEYOR_TIME(name) figures[#name "_seconds"] = static_cast<double>(seen.figures.name##_nanoseconds) * 1e-9;
+        CONVEYOR_QUEUE_FIGURES(CONVEYOR_COUNT, CONVEYOR_TIME)
+#undef CONVEYOR_COUNT
+#undef CONVEYOR_TIME
+        result["figures"] = figures;
+        add_label(result, seen.label);
+        add_waiters(result, seen.waiters);
         return result;
+      },
+      "memory_fd"_a);
+  module.def(
+      "_peek_topic",
+      [](int memory_fd) {
+        const TopicFigures seen = peek_topic(memory_fd);
+        nb::dict result;
+        result["published"] = seen.published;
+        result["bytes_published"] = seen.bytes;
+        result["bytes_kept"] = seen.kept_bytes;
+        result["max_bytes"] = seen.capacity;
+        result["publish_waits"] = seen.waits;
+        result["memory_pinned"] = seen.pinned_bytes;
+        result["ended"] = seen.ended;
+        nb::list subscribers;
+        for (const SubscriberFigures& one : seen.slots)
+          subscribers.append(
+              nb::make_tuple(one.owner, static_cast<int>(one.mode), one.number, one.lag, one.missed, one.received));
+        result["subscribers"] = subscribers;
+        return result;
+      },
+      "memory_fd"_a);
+  module.def(
+      "_peek_store",
+      [](int memory_fd) {
+        const StorePeek seen = peek_store(memory_fd);
+        return nb::make_tuple(seen.length, seen.version, seen.used);
       },
       "memory_fd"_a);
   module.def("_is_alive", &is_alive, "owner"_a);

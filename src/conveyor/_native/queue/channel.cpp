@@ -65,7 +65,7 @@ nb::object Channel::wait_item(const Deadline& deadline) {
   if (!is_here()) return {};
   const PipeUse use(pipe_);
   if (!use) return {};
-  Slices slices;
+  Slices slices(waiters(), WaitsFor::item);
   for (;;) {
     if (closed_meanwhile()) return {};
     if (unheard_.any()) return nb::bool_(true);
@@ -86,7 +86,7 @@ nb::object Channel::wait_item(const Deadline& deadline) {
 
 nb::object Channel::wait_room(std::uint64_t needed, const Deadline& deadline) {
   if (!stream_) return nb::bool_(true);  // the waiter shall try, and get the error
-  Slices slices;
+  Slices slices(waiters(), WaitsFor::room);
   for (;;) {
     if (stream_->has_room(needed) || stream_->ended() || closed()) return nb::bool_(true);
     if (deadline.passed()) return nb::bool_(false);
@@ -100,7 +100,7 @@ nb::object Channel::wait_room(std::uint64_t needed, const Deadline& deadline) {
 
 nb::object Channel::wait_tasks(const Deadline& deadline) {
   if (!is_here()) return {};
-  Slices slices;
+  Slices slices(waiters(), WaitsFor::tasks);
   for (;;) {
     settle_drop();
     bool done = false;

@@ -153,6 +153,7 @@ class Channel {
   // Its end was closed: the calls that wait on it shall look.
   void wake_all();
 
+  Waiters& waiters() { return stream_->segment().header().waiters; }  // for a note of who waits
   Stream& stream();  // throws a Python error when it was let go of
   nb::handle codec() const { return choice_.codec(); }
   // For the garbage collector: a user's codec may refer to its queue.

@@ -178,7 +178,7 @@ bool Channel::take(std::size_t most, const Deadline& deadline, Sink& sink, Lease
     return false;
   stream_->segment().note_getting();
   RetrySlices patience(deadline);
-  Slices slices;
+  Slices slices(waiters(), WaitsFor::item);
   for (;;) {
     if (!move_failed()) return false;
     std::size_t done = 0;

@@ -59,7 +59,7 @@ Channel::Next Channel::after_failed_allocation(int error, std::uint64_t payload,
 bool Channel::deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline) {
   stream_->segment().note_putting();
   RetrySlices patience(deadline);
-  Slices slices;
+  Slices slices(waiters(), WaitsFor::room);
   while (done < count) {
     std::size_t more = 0;
     Status status = stream_->put(items + done, count - done, more, 0);
@@ -104,7 +104,7 @@ bool Channel::await_receipt(std::uint64_t payload, const Deadline& deadline, Sli
 // `copy(std::byte*)` writes the payload; it runs without the GIL and outside every lock.
 template <class Copy>
 bool Channel::deliver_large(std::size_t size, Kind kind, const Deadline& deadline, Copy copy) {
-  Slices slices;
+  Slices slices(waiters(), WaitsFor::room);
   if (!await_room(size, deadline, slices)) return false;
   RunReference run;
   for (;;) {
@@ -131,7 +131,7 @@ bool Channel::deliver_large(std::size_t size, Kind kind, const Deadline& deadlin
 
 bool Channel::deliver_placed(Payload& payload, const Deadline& deadline) {
   PayloadWriter writer(payload, *stream_);
-  Slices slices;
+  Slices slices(waiters(), WaitsFor::room);
   if (!writer.plan() || !await_room(writer.payload(), deadline, slices)) return false;
   int error = 0;
   while (!writer.fill(error)) {

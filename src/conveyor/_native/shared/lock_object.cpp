@@ -62,7 +62,7 @@ Locked try_harder(Held* held) {
 template <bool recursive>
 int wait_for(Held* held, Nanoseconds deadline) {
   Locked how = Locked::busy;
-  if (!wait_without_gil(Locked::interrupted, how, [&](Slices& slices) {
+  if (!wait_without_gil(held->cell, Locked::interrupted, how, [&](Slices& slices) {
         if constexpr (recursive) return held->recursive.acquire(this_thread(), deadline, slices);
         return held->mutex.acquire(deadline, slices);
       }))

@@ -196,7 +196,7 @@ class Changing {
     const Nanoseconds deadline = until < 0 || until > 9e9 ? forever : static_cast<Nanoseconds>(until * 1e9);
     Waited how = Waited::timed_out;
     const auto wait = [&](Slices& slices) { return cell().changed.sleep(epoch, deadline, slices); };
-    if (!wait_without_gil(Waited::interrupted, how, wait)) throw nb::python_error();
+    if (!wait_without_gil(held_, Waited::interrupted, how, wait)) throw nb::python_error();
     return how == Waited::again;
   }
 

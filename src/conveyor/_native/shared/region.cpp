@@ -3,11 +3,13 @@
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/string_view.h>
 
 #include <cerrno>
 #include <cstring>
 
 #include "../support/errors.hpp"
+#include "../support/peek_words.hpp"
 #include "conveyor/memory/region.hpp"
 #include "state.hpp"
 
@@ -141,6 +143,11 @@ void bind_region(nb::module_& module) {
              PyErr_SetFromErrno(PyExc_OSError);
              throw nb::python_error();
            })
+      .def(
+          "set_label",
+          [](Region& self, std::string_view name, std::string_view place) { write_label(self.label(), name, place); },
+          "name"_a, "place"_a)
+      .def_prop_ro("label", [](const Region& self) { return readable(read_label(self.label()).name); })
       .def_prop_ro("identity",
                    [](const Region& self) { return std::pair(self.identity().device, self.identity().inode); })
       .def_prop_ro("owner", [](const Region&) { return self(); })
@@ -165,6 +172,9 @@ void bind_region(nb::module_& module) {
         result["layout"] = seen.layout;
         result["size"] = seen.size;
         result["local"] = seen.local;
+        result["memory"] = seen.memory;
+        add_label(result, seen.label);
+        add_waiters(result, seen.waiters);
         return result;
       },
       "memory_fd"_a);

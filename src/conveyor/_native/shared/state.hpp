@@ -32,6 +32,7 @@ class HeldCell {
     return place_.as<Cell>();
   }
   std::uint64_t offset() const { return place_.offset; }
+  Waiters& waiters() const { return place_.region->waiters(); }  // for a note of who waits
   // For a pickle.
   const std::shared_ptr<Region>& tell() {
     known_ = true;
@@ -48,8 +49,8 @@ class HeldCell {
 // Calls `wait(slices)` without the GIL until it says something else than `interrupted`; in between, signal handlers run.
 // False: one raised, and that is the Python error.
 template <class How, class Wait>
-bool wait_without_gil(How interrupted, How& how, Wait wait) {
-  for (Slices slices(longest_look);;) {
+bool wait_without_gil(How interrupted, How& how, Slices&& slices, Wait wait) {
+  for (;;) {
     {
       const WithoutGil released;
       how = wait(slices);
@@ -57,6 +58,16 @@ bool wait_without_gil(How interrupted, How& how, Wait wait) {
     if (how != interrupted) return true;
     if (!look_for_signals(slices)) return false;
   }
+}
+
+template <class How, class Wait>
+bool wait_without_gil(How interrupted, How& how, Wait wait) {
+  return wait_without_gil(interrupted, how, Slices(longest_look), wait);
+}
+// With a note that this thread waits for that cell.
+template <class How, class Wait>
+bool wait_without_gil(const HeldCell& cell, How interrupted, How& how, Wait wait) {
+  return wait_without_gil(interrupted, how, Slices(cell.waiters(), WaitsFor::state, longest_look), wait);
 }
 
 // The same where it must be done, whatever a handler raises: that is raised afterwards. Throws it.

@@ -31,7 +31,7 @@ template <class Operation>
 StoreStatus keep_trying_while_claimed(Store& store, const Deadline& until, Operation operation) {
   // How long a wait may last before somebody looks again whether the claimant lives.
   constexpr Nanoseconds look = 50'000'000;
-  for (Slices slices(look);;) {
+  for (Slices slices(store.waiters(), WaitsFor::claim, look);;) {
     const std::uint64_t seen = store.claims_now();
     const StoreStatus status = keep_trying(operation);
     if ((status != StoreStatus::claimed && status != StoreStatus::crowded) || until.passed()) return status;
@@ -85,7 +85,7 @@ template <class Type>
 nb::object wait_changed(Type& self, std::uint64_t version, nb::handle timeout) {
   Deadline deadline;
   if (!parse_deadline(nb::bool_(true), timeout, deadline)) return {};
-  Slices slices;
+  Slices slices(self.store.waiters(), WaitsFor::change);
   while (self.store.version() == version) {
     if (deadline.passed()) return nb::bool_(false);
     {

@@ -67,7 +67,7 @@ bool acquire_semaphore(SemaphoreHandle& self, nb::handle block, nb::handle timeo
   if (!parse_deadline(block, timeout, deadline)) throw nb::python_error();
   Semaphore semaphore = self.core();
   Acquired how = Acquired::none;
-  if (!wait_without_gil(Acquired::interrupted, how, [&](Slices& slices) {
+  if (!wait_without_gil(self.held(), Acquired::interrupted, how, [&](Slices& slices) {
         return deadline.immediate ? semaphore.try_acquire() : semaphore.acquire(deadline.at, slices);
       }))
     throw nb::python_error();
@@ -99,7 +99,7 @@ std::optional<std::uint32_t> wait_barrier(BarrierHandle& self, nb::handle timeou
   const Nanoseconds deadline = deadline_after(timeout);
   Barrier::Arrival arrival;
   Met met = Met::broken;
-  if (!wait_without_gil(Met::interrupted, met,
+  if (!wait_without_gil(self.held(), Met::interrupted, met,
                         [&](Slices& slices) { return self.barrier.wait(arrival, deadline, slices); })) {
     nb::object raised = take_exception();
     if (arrival.arrived) break_off(self, std::move(raised));  // the others cannot become complete any more
@@ -159,7 +159,7 @@ bool wait_condition(ConditionHandle& self, nb::handle lock, bool ours, nb::handl
   }
   Waited how = Waited::timed_out;
   nb::object raised;
-  if (!wait_without_gil(Waited::interrupted, how,
+  if (!wait_without_gil(self.held(), Waited::interrupted, how,
                         [&](Slices& slices) { return condition.wait(waiter, deadline, slices); }))
     raised = take_exception();
   take_back(lock, ours, depth, raised);
@@ -177,7 +177,7 @@ bool wait_event(EventHandle& self, nb::handle timeout) {
   const Nanoseconds deadline = deadline_after(timeout);
   Waited how = Waited::timed_out;
   const auto wait = [&](Slices& slices) { return flag.wait(times_set, deadline, slices); };
-  if (!wait_without_gil(Waited::interrupted, how, wait)) throw nb::python_error();
+  if (!wait_without_gil(self.held(), Waited::interrupted, how, wait)) throw nb::python_error();
   return how == Waited::again;
 }
 

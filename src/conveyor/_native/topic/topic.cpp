@@ -95,7 +95,7 @@ void bind_topic(nb::module_& module) {
 void make_subscription(void* at, TopicChannel& of, std::vector<std::string> patterns, int mode, int from,
                        std::uint64_t number, nb::object filter) {
   std::vector<KeyPattern> compiled(patterns.begin(), patterns.end());
-  auto* const self = new (at) SubscriptionChannel(of.shared(), std::move(compiled), std::move(filter));
+  auto* const self = new (at) SubscriptionChannel(of.shared(), of.region(), std::move(compiled), std::move(filter));
   if (self->join(static_cast<SubscriberMode>(mode), static_cast<From>(from), number)) return;
   self->~SubscriptionChannel();
   throw nb::python_error();

@@ -38,8 +38,8 @@ class TopicChannel {
 
  private:
   bool deliver(const Publication* events, std::size_t count, std::size_t& done, const Deadline& deadline);
-  bool await_room(const Deadline& deadline, std::uint64_t gate);
-  void pause_for_room(const Deadline& deadline, std::uint64_t gate);
+  bool await_room(const Deadline& deadline, std::uint64_t gate, Slices& slices);
+  void pause_for_room(const Deadline& deadline, std::uint64_t gate, Slices& slices);
   bool publish_payload(nb::handle event, std::string_view key, const Deadline& deadline);
   bool publish_batch(nb::handle iterator, std::string_view key, const Deadline& deadline, std::size_t& done,
                      bool& more);
@@ -62,8 +62,11 @@ class EventLayout {
 
 class SubscriptionChannel {
  public:
-  SubscriptionChannel(std::shared_ptr<TopicLog> topic_log, std::vector<KeyPattern> patterns, nb::object filter)
-      : subscriber_(std::move(topic_log), std::move(patterns)), filter_(std::move(filter)) {}
+  SubscriptionChannel(std::shared_ptr<TopicLog> topic_log, std::shared_ptr<Region> region,
+                      std::vector<KeyPattern> patterns, nb::object filter)
+      : region_(std::move(region)),
+        subscriber_(std::move(topic_log), std::move(patterns)),
+        filter_(std::move(filter)) {}
 
   bool join(SubscriberMode mode, From from, std::uint64_t number);
   // Null with a Python error set.
@@ -100,6 +103,7 @@ class SubscriptionChannel {
   nb::object raise_end();
   nb::object raise_lagged();
 
+  std::shared_ptr<Region> region_;
   Subscriber subscriber_;
   nb::object filter_;
   Unheard unheard_;

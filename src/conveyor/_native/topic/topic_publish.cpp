@@ -110,25 +110,26 @@ TopicChannel::TopicChannel(std::shared_ptr<Region> region, std::uint64_t keep) :
 }
 
 // Until that changes which is in the way; the dead are looked for, also by a call that may not wait.
-void TopicChannel::pause_for_room(const Deadline& deadline, std::uint64_t gate) {
+void TopicChannel::pause_for_room(const Deadline& deadline, std::uint64_t gate, Slices& slices) {
   const WithoutGil released;
   if (topic_log_->dead_are_due()) {
     topic_log_->look_for_dead(longest_slice);
   } else if (!deadline.passed()) {
-    topic_log_->wait_room(gate, deadline.at);
+    topic_log_->wait_room(gate, deadline.at, slices);
   }
 }
 
 // False: a Python error is set.
-bool TopicChannel::await_room(const Deadline& deadline, std::uint64_t gate) {
+bool TopicChannel::await_room(const Deadline& deadline, std::uint64_t gate, Slices& slices) {
   if (topic_log_->ended()) return raise("ShutDown", topic_shut_down_text), false;
   if (deadline.passed() && !topic_log_->dead_may_be_due()) return raise_full(), false;
-  pause_for_room(deadline, gate);
+  pause_for_room(deadline, gate, slices);
   return look_for_signals();
 }
 
 bool TopicChannel::deliver(const Publication* events, std::size_t count, std::size_t& done, const Deadline& deadline) {
   RetrySlices patience(deadline);
+  Slices slices(region()->waiters(), WaitsFor::log_room);
   std::optional<std::uint64_t> gate;  // as it was before the last attempt, once one has failed
   const bool large = events[0].size > publish_with_gil;
   done = 0;
@@ -161,7 +162,7 @@ bool TopicChannel::deliver(const Publication* events, std::size_t count, std::si
           gate = topic_log_->gate();
           break;
         }
-        if (!await_room(deadline, *gate)) return false;
+        if (!await_room(deadline, *gate, slices)) return false;
         gate.reset();
         break;
       default: raise_topic_status(status, *topic_log_, events[done].size, events[done].key.size()); return false;
@@ -282,16 +283,16 @@ nb::object TopicChannel::check(double patience) {
 
 nb::object TopicChannel::wait_room(const Deadline& deadline) {
   const std::uint64_t gate = topic_log_->gate();
-  for (;;) {
+  for (Slices slices(region()->waiters(), WaitsFor::log_room);;) {
     if (topic_log_->gate() != gate || topic_log_->ended()) return nb::bool_(true);
     if (deadline.passed()) return nb::bool_(false);
-    pause_for_room(deadline, gate);
+    pause_for_room(deadline, gate, slices);
     if (!look_for_signals()) return {};
   }
 }
 
 nb::object TopicChannel::wait_event(std::uint64_t position, const Deadline& deadline) {
-  for (Slices slices;;) {
+  for (Slices slices(region()->waiters(), WaitsFor::event);;) {
     if (topic_log_->tail() != position || topic_log_->ended()) return nb::bool_(true);
     if (looked_for_lost(*topic_log_)) continue;
     if (deadline.passed()) return nb::bool_(false);

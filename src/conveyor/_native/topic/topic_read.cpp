@@ -221,7 +221,7 @@ nb::object SubscriptionChannel::read(const Deadline& deadline, bool& ended) {
   if (!usable()) return {};
   if (unheard_.any() && unheard_.raise()) [[unlikely]]
     return {};
-  for (Slices slices;;) {
+  for (Slices slices(region_->waiters(), WaitsFor::event);;) {
     Status status = Status::ok;
     nb::object event = take(status);
     switch (status) {

@@ -1,0 +1,95 @@
+"""OpenFiles: which of conveyor's files are open in which process of this system."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+__all__ = ["OpenFile", "OpenFiles"]
+
+_ANONYMOUS = "/memfd:conveyor (deleted)"
+_NAMED = "/dev/shm/conveyor."
+_READY = ".ready"
+# Of the processes that are known, one of so many is looked at afresh at each look.
+_TURNS = 10
+
+_Key = tuple[int, int]  # device, inode
+
+
+@dataclass(slots=True)
+class OpenFile:
+    """A queue's file, or that of a topic, a dict ...: open in some process, named or not."""
+
+    device: int
+    inode: int
+    name: str | None
+    """As in `shm://name`; None: it has none, and goes with the last process that has it open."""
+    holders: dict[int, str] = field(default_factory=dict[int, str])
+    """By pid: where in /proc it can be opened."""
+
+    @property
+    def id(self) -> str:
+        """What tells it from all others, in every look."""
+        return f"{self.device:x}:{self.inode:x}"
+
+
+class OpenFiles:
+    """Looks again and again, and asks only for what may have changed.
+
+    A descriptor whose number another file has taken meanwhile is noticed within ten looks; whoever opens it must look
+    whether
+    it is still the same.
+    """
+
+    def __init__(self) -> None:
+        # By pid and number of a descriptor: what is open there, if it is one of ours.
+        self._known: dict[int, dict[str, tuple[_Key, str | None] | None]] = {}
+        self._turn = 0
+
+    def look(self) -> dict[_Key, OpenFile]:
+        """All of them: those of the processes whose descriptors we may see. As root, of all users; else, of our own.
+
+        A process that only looks has its files open for reading, and is not counted.
+        """
+        self._turn += 1
+        found: dict[_Key, OpenFile] = {}
+        known, self._known = self._known, {}
+        for pid in _pids():
+            try:
+                numbers = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208 - thousands of paths: no Path objects
+            except OSError:
+                continue  # ended, or not ours
+            before = {} if (self._turn + pid) % _TURNS == 0 else known.get(pid, {})
+            now = self._known[pid] = {
+                number: before[number] if number in before else _examine(pid, number) for number in numbers
+            }
+            for number, what in now.items():
+                if what is None:
+                    continue
+                key, name = what
+                if (file := found.get(key)) is None:
+                    file = found[key] = OpenFile(*key, name)
+                file.holders.setdefault(pid, f"/proc/{pid}/fd/{number}")
+        return found
+
+
+def _pids() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208
+    except OSError:
+        return []
+
+
+def _examine(pid: int, number: str) -> tuple[_Key, str | None] | None:
+    path = f"/proc/{pid}/fd/{number}"
+    try:
+        link = os.readlink(path)  # noqa: PTH115
+        anonymous = link == _ANONYMOUS
+        named = link.startswith(_NAMED) and not link.endswith(_READY)
+        if not (anonymous or named) or not os.lstat(path).st_mode & 0o200:
+            return None
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    name = link.removeprefix(_NAMED) if named and " (deleted)" not in link else None
+    return (status.st_dev, status.st_ino), name

@@ -1,0 +1,106 @@
+"""survey: everything of conveyor's that can be seen on this machine, at one moment."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .named_segment import NamedSegment
+from .open_files import OpenFile, OpenFiles
+from .process_view import ProcessView
+from .segment_view import SegmentView
+
+__all__ = ["Survey", "survey"]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was seen."""
+
+    at: float
+    """By the monotonic clock, in seconds: for rates between two surveys."""
+    time: float
+    """Seconds since 1970."""
+    segments: tuple[SegmentView, ...]
+    """Queues first, then topics, and the rest; each by its title."""
+    processes: dict[int, ProcessView]
+    """Those that have one of them open, by pid."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "time": self.time,
+            "segments": [segment.as_dict() for segment in self.segments],
+            "processes": [process.as_dict() for process in self.processes.values()],
+        }
+
+    def find(self, word: str) -> list[SegmentView]:
+        """Those that somebody means by this word: a URL, an id, a label, a place, or the pid of a user."""
+        tests: tuple[Callable[[SegmentView], bool], ...] = (
+            lambda each: word in (each.url, each.id),
+            lambda each: each.label == word,
+            lambda each: word in (each.place, each.place.rpartition("/")[2]),
+            lambda each: word.isdecimal() and int(word) in each.users,
+        )
+        for test in tests:
+            if found := list(filter(test, self.segments)):
+                return found
+        return []
+
+
+_ORDER = ("queue", "topic", "dict", "list", "array", "state", "")
+
+
+def survey(open_files: OpenFiles | None = None) -> Survey:
+    """Look at all segments of this user: those that a process has open, and the named ones that nobody has.
+
+    Nothing is attached, locked or changed, and nobody is waited for. A file is open for reading as long as it takes
+    to read its
+    header. What has ended meanwhile is left out.
+
+    Args:
+        open_files: of one who looks again and again: it costs less then.
+    """
+    at, now = time.monotonic(), time.time()
+    files = (open_files or OpenFiles()).look()
+    views = [view for view in map(_look, files.values()) if view is not None]
+    views += _unused(files)
+    views.sort(key=lambda view: (_ORDER.index(view.kind), view.url is None, view.title, view.id))
+    pids = sorted({pid for view in views for pid in view.users})
+    processes = {pid: process for pid in pids if (process := ProcessView.look(pid)) is not None}
+    return Survey(at, now, tuple(views), processes)
+
+
+def _look(file: OpenFile) -> SegmentView | None:
+    for path in file.holders.values():
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            continue  # that one has just let go of it
+        try:
+            status = os.fstat(fd)
+            if (status.st_dev, status.st_ino) == (file.device, file.inode):
+                return SegmentView.look(fd, file.id, file.name, tuple(sorted(file.holders)))
+        finally:
+            os.close(fd)
+    return None
+
+
+def _unused(files: dict[tuple[int, int], OpenFile]) -> Iterable[SegmentView]:
+    for path, status in NamedSegment.paths():
+        if (status.st_dev, status.st_ino) in files or not NamedSegment.is_possible(path, status):
+            continue
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            status = os.fstat(fd)
+            yield SegmentView.look(
+                fd, f"{status.st_dev:x}:{status.st_ino:x}", path.name.removeprefix("conveyor.")
+            )
+        finally:
+            os.close(fd)
