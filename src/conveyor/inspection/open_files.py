@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, field
 
 __all__ = ["OpenFile", "OpenFiles"]
@@ -12,6 +13,7 @@ _NAMED = "/dev/shm/conveyor."
 _READY = ".ready"
 # Of the processes that are known, one of so many is looked at afresh at each look.
 _TURNS = 10
+_LONGEST = 1.0  # seconds
 
 _Key = tuple[int, int]  # device, inode
 
@@ -37,11 +39,17 @@ class OpenFiles:
     """Looks again and again, and asks only for what may have changed.
 
     A descriptor whose number another file has taken meanwhile is noticed within ten looks; whoever opens it must look
-    whether
-    it is still the same.
+    whether it is still the same.
+
+    Args:
+        share: what part of a processor this may take, for one who looks often: then not every look goes through all
+            processes of the system, but one does in every second, and those between are told what that one found.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = 1.0) -> None:
+        self._share = share
+        self._next = 0.0
+        self._found: dict[_Key, OpenFile] = {}
         # By pid and number of a descriptor: what is open there, if it is one of ours.
         self._known: dict[int, dict[str, tuple[_Key, str | None] | None]] = {}
         self._turn = 0
@@ -51,6 +59,16 @@ class OpenFiles:
 
         A process that only looks has its files open for reading, and is not counted.
         """
+        now = time.monotonic()
+        if now < self._next:
+            return self._found
+        before = time.thread_time()
+        self._found = self._go_through()
+        took = time.thread_time() - before
+        self._next = now + min(took / self._share, _LONGEST) if self._share < 1 else now
+        return self._found
+
+    def _go_through(self) -> dict[_Key, OpenFile]:
         self._turn += 1
         found: dict[_Key, OpenFile] = {}
         known, self._known = self._known, {}

@@ -27,24 +27,36 @@ class ProcessView:
     rss: int
     """Bytes of memory that it has resident, shared ones included."""
     threads: int
+    started: float
+    """Seconds after the system was: two views of one pid are of the same process if they agree in this."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
 
     @classmethod
-    def look(cls, pid: int) -> ProcessView | None:
-        """None: it has ended, or cannot be seen."""
+    def look(cls, pid: int, before: ProcessView | None = None) -> ProcessView | None:
+        """None: it has ended, or cannot be seen.
+
+        Args:
+            pid: its number.
+            before: an earlier look: its command line is not asked for again, for which the kernel makes those who ask
+                wait while the process changes its memory map.
+        """
         try:
             stat = _read(f"/proc/{pid}/stat").decode(errors="replace")
-            words = _read(f"/proc/{pid}/cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
+            name, _, rest = stat.partition("(")[2].rpartition(")")
+            fields = rest.split()
+            if len(fields) < 22:
+                return None
+            started = int(fields[19]) / _TICK
+            if before is not None and before.started == started:
+                command = before.command
+            else:
+                words = _read(f"/proc/{pid}/cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
+                command = "".join(each if each.isprintable() else "?" for each in words or name)
         except OSError:
             return None
-        name, _, rest = stat.partition("(")[2].rpartition(")")
-        fields = rest.split()
-        if len(fields) < 22:
-            return None
-        command = "".join(character if character.isprintable() else "?" for character in words or name)
         return cls(
             pid,
             int(fields[1]),
@@ -53,6 +65,7 @@ class ProcessView:
             (int(fields[11]) + int(fields[12])) / _TICK,
             int(fields[21]) * _PAGE,
             int(fields[17]),
+            started,
         )
 
 

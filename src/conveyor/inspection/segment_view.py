@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -79,10 +79,21 @@ class SegmentView:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: bytes, seconds, counts and pids as plain numbers."""
-        return {"title": self.title, **asdict(self)}
+        return {
+            "title": self.title,
+            **{name: getattr(self, name) for name in self.__slots__},
+            "waiters": [asdict(waiter) for waiter in self.waiters],
+        }
 
     @classmethod
-    def look(cls, fd: int, id_: str, name: str | None, users: tuple[int, ...] = ()) -> SegmentView:
+    def look(
+        cls,
+        fd: int,
+        id_: str,
+        name: str | None,
+        users: tuple[int, ...] = (),
+        alive: Callable[[int], bool] = is_alive,
+    ) -> SegmentView:
         """At a file that is open for reading.
 
         Args:
@@ -90,13 +101,14 @@ class SegmentView:
             id_: see `id`.
             name: as in `shm://name`, or None.
             users: see there.
+            alive: whether the process with that mark lives; of one who looks at many files, one that remembers.
         """
         url = None if name is None else f"shm://{name}"
         try:
             try:
-                seen, kind, figures = _queue(fd)
+                seen, kind, figures = _queue(fd, alive)
             except WrongKind:
-                seen, kind, figures = _region(fd)
+                seen, kind, figures = _region(fd, alive)
         except (ConveyorError, OSError) as error:
             memory = os.fstat(fd).st_blocks * 512
             return cls(id_, "", url, "", "", 0.0, 0, memory, users, error=str(error))
@@ -105,7 +117,7 @@ class SegmentView:
         waiters = tuple(
             Waiter(pid_of(owner), thread, what, max(now - since, 0.0))
             for owner, thread, what, since in seen["waiters"]
-            if is_alive(owner)
+            if alive(owner)
         )
         return cls(
             id_,
@@ -123,14 +135,13 @@ class SegmentView:
         )
 
 
-def _queue(fd: int) -> tuple[dict[str, Any], str, dict[str, Any]]:
+def _queue(fd: int, alive: Callable[[int], bool]) -> tuple[dict[str, Any], str, dict[str, Any]]:
     seen = _peek_header(fd)
-    alive = {owner: is_alive(owner) for owner in {*seen["putting"], *seen["getting"]}}
     figures: dict[str, Any] = seen["figures"]
-    figures["producers"] = sum(alive[owner] for owner in seen["putting"])
-    figures["consumers"] = sum(alive[owner] for owner in seen["getting"])
-    figures["producer_pids"] = sorted(pid_of(owner) for owner in seen["putting"] if alive[owner])
-    figures["consumer_pids"] = sorted(pid_of(owner) for owner in seen["getting"] if alive[owner])
+    figures["producer_pids"] = sorted(pid_of(owner) for owner in seen["putting"] if alive(owner))
+    figures["consumer_pids"] = sorted(pid_of(owner) for owner in seen["getting"] if alive(owner))
+    figures["producers"] = len(figures["producer_pids"])
+    figures["consumers"] = len(figures["consumer_pids"])
     figures |= {
         "max_items": seen["max_items"],
         "max_bytes": seen["max_bytes"],
@@ -139,7 +150,7 @@ def _queue(fd: int) -> tuple[dict[str, Any], str, dict[str, Any]]:
     return seen, SegmentView.QUEUE, figures
 
 
-def _region(fd: int) -> tuple[dict[str, Any], str, dict[str, Any]]:
+def _region(fd: int, alive: Callable[[int], bool]) -> tuple[dict[str, Any], str, dict[str, Any]]:
     seen = _peek_region_header(fd)
     kind: str = seen["kind"]
     figures: dict[str, Any] = {}
@@ -149,7 +160,7 @@ def _region(fd: int) -> tuple[dict[str, Any], str, dict[str, Any]]:
         figures["subscribers"] = [
             {
                 "pid": pid_of(owner),
-                "alive": is_alive(owner),
+                "alive": alive(owner),
                 "when_slow": _MODES[mode] if mode < len(_MODES) else "?",
                 "seq": seq,
                 "lag": lag,
@@ -165,4 +176,6 @@ def _region(fd: int) -> tuple[dict[str, Any], str, dict[str, Any]]:
 
 def _printable(text: str) -> str:
     """Whoever may write there may have written anything: nothing that moves a terminal's cursor."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from .._native import _is_alive as is_alive  # pyright: ignore[reportPrivateUsage]
 from .named_segment import NamedSegment
 from .open_files import OpenFile, OpenFiles
 from .process_view import ProcessView
@@ -54,7 +56,7 @@ class Survey:
 _ORDER = ("queue", "topic", "dict", "list", "array", "state", "")
 
 
-def survey(open_files: OpenFiles | None = None) -> Survey:
+def survey(open_files: OpenFiles | None = None, before: Survey | None = None) -> Survey:
     """Look at all segments of this user: those that a process has open, and the named ones that nobody has.
 
     Nothing is attached, locked or changed, and nobody is waited for. A file is open for reading as long as it takes
@@ -63,19 +65,27 @@ def survey(open_files: OpenFiles | None = None) -> Survey:
 
     Args:
         open_files: of one who looks again and again: it costs less then.
+        before: the survey before, if there was one: likewise.
     """
     at, now = time.monotonic(), time.time()
     files = (open_files or OpenFiles()).look()
-    views = [view for view in map(_look, files.values()) if view is not None]
+    # Whoever looks again and again may be told of holders that have ended since.
+    pids = sorted({pid for file in files.values() for pid in file.holders})
+    known = {} if before is None else before.processes
+    looks = ((pid, ProcessView.look(pid, known.get(pid))) for pid in pids)
+    processes = {pid: process for pid, process in looks if process is not None and process.state != "Z"}
+    alive = cache(is_alive)  # twenty processes that have a hundred queues are asked for twenty times
+    seen = (_look(file, processes, alive) for file in files.values())
+    views = [view for view in seen if view is not None]
     views += _unused(files)
     views.sort(key=lambda view: (_ORDER.index(view.kind), view.url is None, view.title, view.id))
-    pids = sorted({pid for view in views for pid in view.users})
-    processes = {pid: process for pid in pids if (process := ProcessView.look(pid)) is not None}
     return Survey(at, now, tuple(views), processes)
 
 
-def _look(file: OpenFile) -> SegmentView | None:
-    for path in file.holders.values():
+def _look(file: OpenFile, processes: Container[int], alive: Callable[[int], bool]) -> SegmentView | None:
+    users = tuple(sorted(filter(processes.__contains__, file.holders)))
+    for pid in users:
+        path = file.holders[pid]
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
@@ -83,7 +93,7 @@ def _look(file: OpenFile) -> SegmentView | None:
         try:
             status = os.fstat(fd)
             if (status.st_dev, status.st_ino) == (file.device, file.inode):
-                return SegmentView.look(fd, file.id, file.name, tuple(sorted(file.holders)))
+                return SegmentView.look(fd, file.id, file.name, users, alive)
         finally:
             os.close(fd)
     return None
