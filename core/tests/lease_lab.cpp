@@ -85,6 +85,19 @@ std::uint32_t number_of(Stream& stream, const Sink::One& one) {
   return number;
 }
 
+// Copies of items that stay where they are.
+struct Looker {
+  const Stream& stream;
+  std::vector<Sink::One> all;
+  bool message(std::uint8_t, const std::byte* from, std::size_t size) {
+    all.push_back({{from, from + size}, {}});
+    return true;
+  }
+  bool runs(std::uint8_t kind, const RunReference* runs, std::uint32_t, const std::byte*, std::size_t) {
+    return message(kind, stream.run_data(runs[0]), runs[0].size);
+  }
+};
+
 class Consumer {
  public:
   Consumer(const std::shared_ptr<Segment>& segment, LeaseLedger& ledger, bool tasks)
@@ -101,6 +114,7 @@ class Consumer {
         ++ledger_.late;
         return;
       }
+      if (turn % 4 == 1) look();
       if (tasks_ && turn % 3 == 2) {
         if (plain()) continue;
       } else if (lease(1 + turn % most_held)) {
@@ -114,6 +128,22 @@ class Consumer {
   }
 
  private:
+  // What waits is whole, and in order, as long as nobody interferes.
+  void look() {
+    Stream::Place place;
+    for (Status status = Status::ok; status == Status::ok;) {
+      Looker sink{stream_, {}};
+      std::size_t done = 0;
+      status = stream_.look(place, 5, sink, done, forever);
+      if (status != Status::ok && status != Status::empty) ++ledger_.failed;
+      std::uint32_t before = 0;
+      for (const Sink::One& one : sink.all) {
+        const std::uint32_t number = number_of(stream_, one);
+        if (number == items || (&one != &sink.all.front() && number <= before)) ++ledger_.damaged;
+        before = number;
+      }
+    }
+  }
   bool lease(std::size_t count) {
     Sink sink;
     LeaseId leases[most_held];

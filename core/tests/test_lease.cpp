@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -293,4 +294,102 @@ TEST_CASE("tasks: the dead finish nothing, and nobody waits for them") {
   }
   CHECK(monotonic_now() < start + 1'000'000'000);
   CHECK(stream.check() == "");
+}
+
+namespace {
+
+// Copies what it is shown, and takes a few at a time.
+struct Look {
+  const Stream& stream;
+  Numbers numbers;
+  std::vector<std::byte> content;
+  std::size_t most = 3, shown = 0;
+  bool message(std::uint8_t, const std::byte* data, std::size_t) {
+    if (shown == most) return false;
+    ++shown;
+    std::memcpy(&numbers.emplace_back(), data, sizeof numbers[0]);
+    return true;
+  }
+  bool runs(std::uint8_t, const RunReference* runs, std::uint32_t, const std::byte* head, std::size_t) {
+    if (!message(0, head, 0)) return false;
+    content.assign(stream.run_data(runs[0]), stream.run_data(runs[0]) + runs[0].size);
+    return true;
+  }
+};
+
+Status look(Stream& stream, Stream::Place& place, std::size_t count, Numbers expected) {
+  Look sink{stream, {}, {}};
+  std::size_t done = 0;
+  const Status status = stream.look(place, count, sink, done, 0);
+  CHECK(done == expected.size());
+  CHECK(sink.numbers == expected);
+  return status;
+}
+
+}  // namespace
+
+TEST_CASE("a look shows what waits, in order, and changes nothing") {
+  const auto segment = Segment::create({});
+  Stream stream(segment);
+  Stream::Place start;
+  CHECK(look(stream, start, 5, {}) == Status::empty);
+  put(stream, 0, 6, 12'000);  // over the end of a page
+  put_run(stream, 6, 100'000);
+  const auto leases = lease(stream, 3, {0, 1, 2});
+  CHECK(stream.give_back(leases[1], "", 0) == Status::ok);
+  CHECK(stream.give_back(leases[0], "", 0) == Status::ok);
+  const StreamStatistics before = stream.statistics();
+  Stream::Place place;
+  CHECK(look(stream, place, 2, {0, 1}) == Status::ok);
+  CHECK(look(stream, place, 9, {3, 4, 5}) == Status::ok);  // the sink has had enough
+  CHECK(look(stream, place, 9, {6}) == Status::ok);
+  CHECK(look(stream, place, 9, {}) == Status::empty);
+  put(stream, 7, 1);
+  CHECK(look(stream, place, 9, {7}) == Status::ok);
+  const StreamStatistics after = stream.statistics();
+  CHECK(after.items_out == before.items_out);
+  CHECK(after.returned == 2);
+  CHECK(after.leased == 1);
+  CHECK(stream.check() == "");
+  CHECK(take(stream, 9) == Numbers{0, 1, 3, 4, 5, 6, 7});
+  stream.acknowledge(leases[2]);
+  CHECK(stream.check() == "");
+}
+
+TEST_CASE("a look goes on where it was, whatever was taken, put or given back meanwhile") {
+  const auto segment = Segment::create({});
+  Stream stream(segment);
+  put(stream, 0, 40, 9'000);
+  Stream::Place place;
+  CHECK(look(stream, place, 2, {0, 1}) == Status::ok);
+  CHECK(take(stream, 2) == Numbers{0, 1});
+  CHECK(look(stream, place, 2, {2, 3}) == Status::ok);
+  CHECK(take(stream, 10).size() == 10);  // past the place, and its page
+  CHECK(look(stream, place, 1, {12}) == Status::ok);
+  const auto leases = lease(stream, 4, {12, 13, 14, 15});
+  for (const LeaseId& each : leases) CHECK(stream.give_back(each, "", 0) == Status::ok);
+  CHECK(look(stream, place, 3, {13, 14, 15}) == Status::ok);
+  CHECK(look(stream, place, 1, {16}) == Status::ok);
+  CHECK(stream.shutdown(true, forever) == Status::ok);
+  CHECK(look(stream, place, 1, {}) == Status::empty);
+}
+
+TEST_CASE("a look shows more of what came back than one walk finds") {
+  const auto segment = Segment::create({});
+  Stream stream(segment);
+  put(stream, 0, 100);
+  Numbers numbers;
+  for (std::uint32_t number = 0; number < 80; ++number) numbers.push_back(number);
+  auto leases = lease(stream, 80, numbers);
+  for (auto each = leases.rbegin(); each != leases.rend(); ++each) CHECK(stream.give_back(*each, "", 0) == Status::ok);
+  Stream::Place place;
+  Numbers seen;
+  for (Status status = Status::ok; status == Status::ok;) {
+    Look sink{stream, {}, {}, 1000};
+    std::size_t done = 0;
+    status = stream.look(place, 1000, sink, done, 0);
+    seen.insert(seen.end(), sink.numbers.begin(), sink.numbers.end());
+  }
+  CHECK(seen.size() == 100);
+  CHECK(std::is_sorted(seen.begin(), seen.end()));
 }

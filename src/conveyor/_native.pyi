@@ -579,6 +579,18 @@ class QueueChannel(Channel, Generic[T]):
         as by `get`. Only what is no `Exception` (Ctrl-C) is raised at once; its `items_received` has the others.
         """
 
+    def peek(self, max_items: int = 1) -> list[T]:
+        """The items that wait, in the order in which they will be taken, at most `max_items`; none is taken.
+
+        They are copies, arrays too, and the queue is as it was: no attempt is counted, and others take them meanwhile.
+        So what it shows is out of date at once. It does not wait: of an empty queue, ended or not, it is an empty list.
+
+        Raises:
+            ValueError: `max_items` is below 1, or the queue is closed in this process.
+            CodecMismatch, CorruptSegment, OutOfMemory: as for `get`; what unpickling raises, too. `items_received` of
+                the exception has the items that could be read.
+        """
+
     def lease(self, timeout: float | None = None, lease_seconds: float | None = None) -> Lease[T]:
         """Take an item that comes back unless it is acknowledged: at least once.
 

@@ -85,10 +85,58 @@ class TestPutAndGet:
         assert queue.get(timeout=30) == "kept"
 
 
+class TestPeek:
+    @pytest.fixture(autouse=True)
+    def _it_can(self, transport: Transport) -> None:
+        if not transport.peeks:
+            pytest.skip(f"{transport.scheme}:// shows nothing: see docs/transports.md")
+
+    def test_lines_that_stay(
+        self, make: Callable[..., Any], url: str, capfdbinary: pytest.CaptureFixture[bytes]
+    ) -> None:
+        queue = make()
+        assert main(["peek", url]) == 4
+        assert b"nothing waits in" in capfdbinary.readouterr().err
+        queue.put_many(["one", {"a": [1]}, "\N{SNOWMAN}", *range(20)])
+        assert main(["peek", "-n", "3", url]) == 0
+        assert capfdbinary.readouterr().out == 'one\n{"a":[1]}\n\N{SNOWMAN}\n'.encode()
+        assert main(["peek", "--jsonl", url]) == 0
+        lines = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+        assert lines == ["one", {"a": [1]}, "\N{SNOWMAN}", *range(7)]
+        assert main(["peek", "-n", "0", url]) == 2
+        assert b"-n is 0" in capfdbinary.readouterr().err
+        assert queue.qsize() == 23
+
+    def test_what_cannot_be_read(
+        self,
+        make: Callable[..., Any],
+        url: str,
+        transport: Transport,
+        capfdbinary: pytest.CaptureFixture[bytes],
+    ) -> None:
+        if transport.scheme == "shm":
+            pytest.skip("items of another codec are refused there")
+        queue = make(codec="auto")
+        raw: Any = conveyor.connect(url, codec="raw")
+        queue.put("good")
+        raw.put(b"bad")
+        queue.put("fine")
+        code = (
+            "import sys, conveyor; from conveyor.cli.app import main; real = conveyor.connect\n"
+            "conveyor.connect = lambda url, **options: real(url, codec='json', **options)\n"
+            "sys.exit(main(sys.argv[1:]))"
+        )
+        raw.close()
+        done = subprocess.run(
+            [sys.executable, "-c", code, "peek", url], capture_output=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stdout) == (1, b"good\nfine\n"), done.stderr
+
+
 def test_without_one_there_is_a_word(
     transport: Transport, capfdbinary: pytest.CaptureFixture[bytes], url: str
 ) -> None:
-    for verb in (["put", url, "x"], ["get", url]):
+    for verb in (["put", url, "x"], ["get", url], ["peek", url]):
         assert main(verb) == 3
         assert b"there is no queue" in capfdbinary.readouterr().err
     assert main(["tail", url]) == (3 if transport.topics else 2)
@@ -97,7 +145,7 @@ def test_without_one_there_is_a_word(
     assert conveyor.connect(url).get(timeout=10) == "x"
 
 
-@pytest.mark.parametrize("verb", ["put", "get", "tail", "info", "rm"])
+@pytest.mark.parametrize("verb", ["put", "get", "peek", "tail", "info", "rm"])
 def test_a_client_that_is_not_installed(verb: str, transport: Transport, url: str) -> None:
     client = {"amqp": "pika", "kafka": "confluent_kafka", "nats": "nats", "redis": "redis"}.get(
         transport.scheme

@@ -33,3 +33,15 @@ def test_delays(make: Callable[..., Any], transport: Transport) -> None:
     with pytest.raises(NotSupported, match=r"5 s.*redis"):
         lease.release(delay=5)
     lease.acknowledge()  # it was not released
+
+
+def test_peek(make: Callable[..., Any], transport: Transport) -> None:
+    if transport.peeks:
+        pytest.skip(f"{transport.scheme}:// shows what waits: see docs/transports.md")
+    queue = make()
+    queue.put(1)
+    with pytest.raises(NotSupported, match="management page"):
+        queue.peek()
+    lease = queue.lease(timeout=10)
+    assert lease.attempts == 0
+    lease.acknowledge()

@@ -38,6 +38,10 @@ class Transport:
     """What comes back is the next to be taken."""
     knows_leased: ClassVar[bool] = True
     """statistics() knows how many are leased and dead."""
+    peeks: ClassVar[bool] = True
+    """peek()."""
+    counts_returned: ClassVar[bool] = True
+    """What came back waits, for qsize() and peek(), and is not leased."""
     topics: ClassVar[bool] = True
     groups: ClassVar[bool] = True
     """Topics have groups: each event to one member of each."""
@@ -144,6 +148,7 @@ class RabbitMQ(Transport):
     exact_bytes = False
     delays = False
     knows_leased = False
+    peeks = False
     keeps_events = False
     dense = False
     blocks_publishers = False
@@ -163,6 +168,7 @@ class Nats(Transport):
     scheme = "nats"
     server = "nats"
     options: ClassVar[dict[str, str]] = {"keep_alive": "2"}
+    counts_returned = False
     calm = 0.1
     puts_once = True
     exact_bytes = False

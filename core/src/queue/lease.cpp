@@ -159,20 +159,27 @@ std::uint32_t LeaseTable::first_returned() {
 }
 
 void LeaseTable::collect_returned() {
-  const auto later = [](const Candidate& a, const Candidate& b) { return a.number < b.number; };
   epoch_ = state_.epoch;
-  candidate_ = candidates_ = 0;
+  candidate_ = 0;
+  candidates_ = returned_from(0, first_);
+}
+
+std::uint32_t LeaseTable::returned_from(std::uint64_t number, Candidate (&into)[most_candidates]) const {
+  const auto later = [](const Candidate& a, const Candidate& b) { return a.number < b.number; };
+  std::uint32_t count = 0;
   for (std::uint32_t index = 0; index < high(); ++index) {
     if (word(index).stage != LeaseStage::returned) continue;
-    const Candidate found{at(index).number, index};
-    if (candidates_ == most_candidates) {
-      if (found.number > first_[0].number) continue;
-      std::pop_heap(first_, first_ + candidates_--, later);
+    const Candidate found{segment_.lease(index).number, index};
+    if (found.number < number) continue;
+    if (count == most_candidates) {
+      if (found.number > into[0].number) continue;
+      std::pop_heap(into, into + count--, later);
     }
-    first_[candidates_++] = found;
-    std::push_heap(first_, first_ + candidates_, later);
+    into[count++] = found;
+    std::push_heap(into, into + count, later);
   }
-  std::sort_heap(first_, first_ + candidates_, later);
+  std::sort_heap(into, into + count, later);
+  return count;
 }
 
 // -- tasks of a JoinableQueue

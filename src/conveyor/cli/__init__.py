@@ -4,6 +4,6 @@
 #
 #   app
 #   map
-#   doctor, gc, get, map_run, put, rm, tail
+#   doctor, gc, get, map_run, peek, put, rm, tail
 #   demo, info, item_lines, line_function, run, terminal
 #   bench, exit_codes, jobs, map_figures, producer_consumer, target

@@ -25,6 +25,7 @@ Examples:
   conveyor run etl.py:pipeline -j 4     stages of work, and which one is slow
   conveyor put redis://localhost/0/jobs a.csv b.csv    items into a queue, anywhere
   conveyor get --all shm://jobs         and out of it, a line each
+  conveyor peek shm://jobs              what would come out of it, and stays
   conveyor tail nats://localhost/events     what is published from now on
   conveyor info shm://jobs              what is in a queue, and went through it
   conveyor doctor                       is all well here, and what to do if not
@@ -56,6 +57,7 @@ def build_app() -> App:
     from .info import info
     from .map import USAGE as MAP_USAGE
     from .map import map_items
+    from .peek import peek
     from .put import put
     from .rm import rm
     from .run import USAGE as RUN_USAGE
@@ -81,6 +83,7 @@ def build_app() -> App:
         get,
         usage="conveyor get [OPTIONS] URL\n\nExample:\n  conveyor get --all --lease sqlite:///jobs.db > jobs.txt\n",
     )
+    app.command(peek, usage="conveyor peek [OPTIONS] URL\n\nExample:\n  conveyor peek -n 3 shm://jobs\n")
     app.command(
         tail,
         usage="conveyor tail [OPTIONS] URL\n\nExample:\n  conveyor tail --key 'sensor.#' nats://localhost/events\n",

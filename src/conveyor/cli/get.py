@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from ..transports.url import masked
 from .exit_codes import CommandError, ExitCode
-from .info import open_queue
+from .info import check_queue, open_queue
 from .item_lines import ItemLines
 
 __all__ = ["get"]
@@ -42,8 +42,7 @@ def get(
     if count < 1:
         raise CommandError(f"-n is {count}; it must be at least 1")
     queue = open_queue(url)
-    if not hasattr(queue, "get_many"):
-        raise CommandError(f"{masked(url)} is a topic; see conveyor tail")
+    check_queue(queue, url, "see conveyor tail")
     lines = ItemLines(jsonl)
     left = sys.maxsize if everything else count
     bad = 0

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from ..transports.url import masked
 from .exit_codes import CommandError, ExitCode
 
-__all__ = ["check_found", "info", "named", "open_queue", "open_queue_or_topic"]
+__all__ = ["check_found", "check_queue", "info", "named", "open_queue", "open_queue_or_topic"]
 
 
 def info(
@@ -83,6 +83,21 @@ def open_queue(url: str, create: bool = False) -> Any:
         raise CommandError(f"there is no queue at {masked(url)}", ExitCode.UNREACHABLE) from None
     except OSError as error:  # another user's, or damaged
         raise CommandError(f"{masked(url)}: {error}", ExitCode.UNREACHABLE) from None
+
+
+def check_queue(found: Any, url: str, instead: str) -> None:
+    """See to it that `found` is a queue.
+
+    Args:
+        found: what is at the URL.
+        url: where it is.
+        instead: what to do with a topic.
+
+    Raises:
+        CommandError: it is a topic.
+    """
+    if not hasattr(found, "get_many"):
+        raise CommandError(f"{masked(url)} is a topic; {instead}")
 
 
 def named(urls: tuple[str, ...]) -> list[str] | None:

@@ -146,6 +146,32 @@ class BrokerQueue(Awaiting[T]):
             raise bad
         return items
 
+    def peek(self, max_items: int = 1) -> list[T]:
+        """The items that wait, in the order in which they will be taken, at most `max_items`; none is taken.
+
+        No attempt is counted, nothing is leased, and others take them meanwhile: what it shows is out of date at once.
+        It does not wait: of an empty queue, ended or not, it is an empty list. It shows what `qsize` counts.
+
+        Raises:
+            NotSupported: the broker shows nothing without handing it out; the text says what to do instead.
+            ValueError: `max_items` is below 1, or the queue is closed in this process.
+            BadMessage: a message is damaged, or none of ours; it stays where it is. `items_received` has the others.
+            BrokerUnreachable: the broker could not be reached in time.
+        """
+        self._check_open()
+        most = _checked_most(max_items)
+        items: list[T] = []
+        bad: BadMessage | None = None
+        for delivery in self._call(lambda backend: backend.peek(most)):
+            try:
+                items.append(self._read(delivery))
+            except BadMessage as error:
+                bad = bad or error
+        if bad is not None:
+            bad.items_received = items  # type: ignore[attr-defined]
+            raise bad
+        return items
+
     def lease(self, timeout: float | None = None, lease_seconds: float | None = None) -> BrokerLease[T]:
         """Take an item that comes back unless it is acknowledged: at least once.
 

@@ -7,6 +7,7 @@ as real as the others, but that it lives in one process and dies with it.
 from __future__ import annotations
 
 import heapq
+import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -185,6 +186,14 @@ class MemoryBackend(MemoryConnection[_Store], Backend):
             if found and seconds is not None:
                 store.items.notify()  # those that wait are to wait until then
         return [_delivery(item) for item in found]
+
+    def peek(self, most: int) -> list[Delivery]:
+        store = self.store
+        with store.lock:
+            store.come_due()
+            found = heapq.nsmallest(most, store.returned)
+            found += itertools.islice(store.fresh, most - len(found))
+            return [_delivery(item) for item in found]
 
     def _next(self, store: _Store, most: int, wait: float) -> list[_Item]:
         until = monotonic() + wait

@@ -257,6 +257,17 @@ class Backend(Connection):
         """
 
     @abstractmethod
+    def peek(self, most: int) -> Sequence[Delivery]:
+        """Those that `Depth.ready` counts, in the order in which they would be taken, at most `most`: none is taken.
+
+        Nothing at the broker may change by it, nobody may be held up, and nothing may be lost when this process is
+        killed.
+
+        Raises:
+            NotSupported: the broker cannot show them without handing them out.
+        """
+
+    @abstractmethod
     def acknowledge(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         """Nobody will get these again.
 

@@ -12,6 +12,7 @@ def work(jobs: Queue[str]) -> None:
     jobs.put(1)  # wrong
     assert_type(jobs.get(timeout=1), str)
     assert_type(jobs.get_many(10), list[str])
+    assert_type(jobs.peek(), list[str])
     with jobs.lease() as item:
         assert_type(item, str)
     with jobs.lease_many(10) as items:

@@ -30,6 +30,7 @@ def many() -> None:
     q.put_many((name, 1) for name in "abc")
     q.put_many([("a", 1)], timeout=1)
     assert_type(q.get_many(), list[tuple[str, int]])
+    assert_type(q.peek(3), list[tuple[str, int]])
     assert_type(q.get_many(max_items=10, timeout=1), list[tuple[str, int]])
     q.put_many([1, 2])  # wrong
     q.get_many("ten")  # wrong

@@ -95,6 +95,14 @@ class LeaseTable {
   bool holds(const LeaseId& lease, LeaseStage stage) const;
   // The returned item that was put first, if any.
   std::uint32_t first_returned();
+  // Returned items, by one walk over the table.
+  struct Candidate {
+    std::uint64_t number;
+    std::uint32_t index;
+  };
+  static constexpr std::uint32_t most_candidates = 32;
+  // The first of them, in order, of those with this number or a higher one; how many.
+  std::uint32_t returned_from(std::uint64_t number, Candidate (&into)[most_candidates]) const;
   // Changes the stage: one store. The rest of the record was written before.
   void change(std::uint32_t index, LeaseStage to, std::uint32_t attempts);
   // From returned or failed to this process's hands.
@@ -135,13 +143,6 @@ class LeaseTable {
   int grow();
   std::uint32_t own_tasks();
   void collect_returned();
-
-  // The first of the returned ones, found by one walk over the table.
-  struct Candidate {
-    std::uint64_t number;
-    std::uint32_t index;
-  };
-  static constexpr std::uint32_t most_candidates = 32;
 
   Segment& segment_;
   Header& header_;

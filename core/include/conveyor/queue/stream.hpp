@@ -79,6 +79,19 @@ class Stream {
   Status take(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases = nullptr);
   void await_consumers_lock(Nanoseconds patience);
 
+  // How far a look has come.
+  struct Place {
+    std::uint64_t number = 0;           // of the next item to be shown
+    std::uint64_t stands_at = unbounded;  // the item that `state` is of
+    SideState state{};
+  };
+  // Shows the sink, as `take` does, up to `count` of the items that wait, from `place` on and in the order in which they
+  // would be taken. It takes none and changes nothing: what the sink wants to keep it copies, that in runs as well, and
+  // then it may go on. `empty`: no more wait. Who reaches the end of what it shows calls again, so that the consumers'
+  // lock is held for a few items at a time; what others take or give back in between is not shown twice.
+  template <class Sink>
+  Status look(Place& place, std::size_t count, Sink& sink, std::size_t& done, Nanoseconds patience);
+
   // A run for a large payload, filled by the caller outside any lock and then put or released.
   Pool::Allocation allocate_run(std::uint64_t size, RunReference& run);
   void release(const RunReference& run);
@@ -240,6 +253,8 @@ class Stream {
   Status take_returned(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases);
   template <class Sink>
   Status show(const LeaseRecord& record, Sink& sink);
+  template <class Sink>
+  Status look_locked(Place& place, std::size_t count, Sink& sink, std::size_t& done);
   // What is dropped is nobody's task.
   bool notes_tasks() const { return table_.counts_tasks() && !dropped(); }
   Status room_for_leases(const LeaseId* leases, std::size_t more);
@@ -418,6 +433,71 @@ template <class Sink>
   header_.consumers.lock.unlock();
   if (done > 0 && header_.max_items != unbounded) {
     header_.not_full.notify_after_exchange(static_cast<int>(done < 1024 ? done : 1024));
+  }
+  return status;
+}
+
+template <class Sink>
+[[gnu::noinline, gnu::cold]] Status Stream::look(Place& place, std::size_t count, Sink& sink, std::size_t& done,
+                                                 Nanoseconds patience) {
+  done = 0;
+  look_after_leases();
+  if (const Status status = lock(header_.consumers, patience); status != Status::ok) return status;
+  const Status status = dropped() ? Status::empty : look_locked(place, count, sink, done);
+  CONVEYOR_KILL_POINT("look.shown");
+  header_.consumers.lock.unlock();
+  return done > 0 ? Status::ok : status;
+}
+
+template <class Sink>
+Status Stream::look_locked(Place& place, std::size_t count, Sink& sink, std::size_t& done) {
+  MessageHeader message;
+  const std::byte* payload;
+  Runs runs;
+  const auto shown = [&] {
+    if constexpr (requires { sink.from(0U); }) sink.from(message.sender);
+    const bool taken = runs.table.runs == 0 ? sink.message(message.kind, payload, message.size)
+                                            : sink.runs(message.kind, runs.at, runs.table.runs, payload + runs.size(),
+                                                        runs.table.head_size);
+    return taken ? Status::ok : Status::refused;
+  };
+  // What came back was put before all that nobody has had yet.
+  if (header_.returned.load(relaxed) != 0) {  // relaxed: under the lock
+    LeaseTable::Candidate returned[LeaseTable::most_candidates];
+    const std::uint32_t found = table_.returned_from(place.number, returned);
+    for (std::uint32_t i = 0; i < found; ++i) {
+      if (done == count) return Status::ok;
+      Status status = find_message(table_.at(returned[i].index), message, payload, runs);
+      if (status == Status::ok) status = shown();
+      if (status != Status::ok) return status;
+      place.number = returned[i].number + 1;
+      ++done;
+    }
+    if (found == LeaseTable::most_candidates) return Status::ok;  // perhaps there are more
+  }
+  const std::uint64_t word = header_.head.word.load(relaxed);  // relaxed: ours, under the lock
+  const std::uint64_t head = count_of(word);
+  const std::uint64_t tail = count_of(header_.tail.word.load(acquire));  // sync point "tail"
+  if (tail < head) return Status::corrupt;
+  // The head frees no page from that on where it stands: so a place that it has not passed is still one.
+  if (place.number < head || place.stands_at != place.number)
+    place = {head, head, snapshot(header_.consumers.state[word & 1])};
+  Status status = stands(place.state);
+  while (status == Status::ok && done < count) {
+    if (place.number >= tail) return Status::empty;
+    SideState ahead = place.state;
+    if ((status = next_message(ahead, message)) != Status::ok) break;
+    payload = segment_->page(ahead.page) + ahead.offset + sizeof message;
+    runs.table.runs = 0;
+    if (static_cast<MessageForm>(message.form) == MessageForm::run)
+      status = read_runs(payload, message.size, place.number, runs);
+    if (status == Status::ok) status = shown();
+    if (status != Status::ok) break;
+    ahead.offset += static_cast<std::uint32_t>(sizeof message + align8(message.size));
+    ++place.number;
+    place.stands_at = place.number;
+    place.state = ahead;
+    ++done;
   }
   return status;
 }

@@ -126,6 +126,11 @@ struct Taken {
   std::size_t size = 0;
   bool leased = false;  // the runs stay what they are: what becomes of them is the lease's business
   std::uint32_t sender = 0;  // pid of the process that put it
+  const std::byte* const* copies = nullptr;  // of the runs, where the item is only looked at: then it is `leased`, too
+
+  const std::byte* run_data(const Stream& stream, std::uint32_t run) const {
+    return copies == nullptr ? stream.run_data(runs[run]) : copies[run];
+  }
 };
 
 // Turns a message with an index into the object; the runs are released, or lent to the object. Null with

@@ -29,7 +29,7 @@ bool read_index(const Stream& stream, const Taken& taken, Index& into) {
   std::memcpy(&into.head, taken.data, sizeof into.head);
   const bool in_run = into.head.index_in_run != 0;
   if (in_run && taken.run_count == 0) return false;
-  const std::byte* const base = in_run ? stream.run_data(taken.runs[0]) : taken.data;
+  const std::byte* const base = in_run ? taken.run_data(stream, 0) : taken.data;
   const std::uint64_t limit = in_run ? taken.runs[0].size : taken.size;
   const std::uint64_t records = std::uint64_t{into.head.buffers} * sizeof(PayloadBuffer);
   if (!fits(into.head.index_offset, records, limit)) return false;
@@ -95,7 +95,7 @@ class PayloadReader {
       const nb::object copy = nb::steal(PyByteArray_FromStringAndSize(nullptr, 0));
       if (copy.is_valid() && PyByteArray_Resize(copy.ptr(), static_cast<Py_ssize_t>(place.size)) == 0) {
         char* const to = PyByteArray_AS_STRING(copy.ptr());
-        const std::byte* const from = (inside ? taken_.data : stream_.run_data(taken_.runs[place.run])) + place.offset;
+        const std::byte* const from = (inside ? taken_.data : taken_.run_data(stream_, place.run)) + place.offset;
         if (place.size <= unpack_with_gil) {
           copy_bytes(to, from, place.size);
         } else {
@@ -130,15 +130,14 @@ nb::object unpack(Stream& stream, const Taken& taken, nb::handle codec) {
 void keep_bytes(const Stream& stream, const Taken& taken) {
   const Piece whole{taken.data, taken.size};
   if (taken.kind != Kind::buffers && taken.kind != Kind::custom) {
-    keep_bytes(taken.sender, taken.run_count == 0 ? whole : Piece{stream.run_data(taken.runs[0]), taken.runs[0].size},
-               {});
+    keep_bytes(taken.sender, taken.run_count == 0 ? whole : Piece{taken.run_data(stream, 0), taken.runs[0].size}, {});
     return;
   }
   Index index;
   std::vector<Piece> buffers;
   if (!read_index(stream, taken, index)) return keep_bytes(taken.sender, whole, {});
   for (const PayloadBuffer& each : index.buffers) {
-    const std::byte* const from = each.run == in_message ? taken.data : stream.run_data(taken.runs[each.run]);
+    const std::byte* const from = each.run == in_message ? taken.data : taken.run_data(stream, each.run);
     buffers.push_back({from + each.offset, each.size});
   }
   keep_bytes(taken.sender, {index.content, index.head.head_size}, buffers);

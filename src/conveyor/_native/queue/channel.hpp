@@ -88,6 +88,9 @@ class Channel {
   nb::object get_many(std::size_t most, const Deadline& deadline);
   // What is there, without waiting; for an item that cannot be decoded, `unreadable(error)` in its place.
   nb::object take_each(std::size_t most, nb::handle unreadable);
+  // What waits, in order, at most so many: copies, and all stays where it is. What cannot be decoded is raised, with the
+  // others as `items_received`.
+  nb::object peek(std::size_t most);
   // Under lease: `Lease` objects, which keep `self`, their queue. For `seconds`, None: as the queue has it.
   nb::object lease(nb::handle self, const Deadline& deadline, nb::handle seconds);
   nb::object lease_many(nb::handle self, std::size_t most, const Deadline& deadline, nb::handle seconds);
@@ -211,7 +214,7 @@ class Channel {
   Waited wait_for_item(Nanoseconds deadline, Slices& slices, const WakeUp* wake_up);
   std::shared_ptr<WakeUp> wake_up() const { return pipe_ == nullptr ? nullptr : pipe_->wake_up(); }
   nb::object decode_one(const Taken& taken, nb::object prepared);
-  nb::object decode_run(Kind kind, const RunReference& run, nb::object prepared);
+  nb::object decode_run(const Taken& taken, nb::object prepared);
   bool handle_pickling_error(nb::handle self, nb::handle item);
   bool ignores_broken_pipe(nb::handle self);
   nb::object put_item(nb::handle self, nb::handle item, const Deadline& deadline);

@@ -261,6 +261,13 @@ void bind_queue_channel(nb::module_& module) {
           },
           {"max_items"_p = 100, "timeout"_p = nb::none(), "block"_p = true}, docs::QueueChannel_get_many)
       .def(
+          "peek",
+          [](Self<Channel> self, Py_ssize_t max_items) {
+            if (self->closed()) return no_queue_closed(self.object);
+            return check_max_items(max_items) ? self->peek(static_cast<std::size_t>(max_items)) : nb::object();
+          },
+          {"max_items"_p = 1}, docs::QueueChannel_peek)
+      .def(
           "lease",
           [](Self<Channel> self, nb::handle timeout, nb::handle seconds) {
             if (self->closed()) return no_queue_closed(self.object);

@@ -2,6 +2,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
+#include <new>
+#include <utility>
+#include <vector>
 
 #include "../support/errors.hpp"
 #include "channel.hpp"
@@ -102,6 +106,66 @@ struct ManySink {
   Taken taken(const Entry& entry, bool leased = false) {
     return {entry.kind, entry.run_count, references.data() + entry.first_run, data.data() + entry.offset, entry.size,
             leased,     entry.sender};
+  }
+};
+
+// Copies of items that stay in the queue, a portion at a time: what lies in runs as well. It holds no Python object, so
+// that it works without the GIL.
+struct LookSink {
+  struct Entry {
+    Kind kind;
+    std::uint32_t sender;
+    std::size_t size;
+    std::unique_ptr<std::byte[]> data;
+    std::vector<RunReference> runs;
+    std::vector<std::unique_ptr<std::byte[]>> copies;
+    std::vector<const std::byte*> places;  // of the copies
+  };
+  static constexpr std::uint64_t portion = 64 * 1024;
+
+  Gate gate;
+  const Stream& stream;
+  std::vector<Entry> entries;
+  std::uint64_t copied = 0;
+  std::uint32_t sender = 0;  // of the next
+
+  LookSink(std::uint64_t codec, const Stream& its_stream) : gate{codec}, stream(its_stream) {}
+  void from(std::uint32_t pid) { sender = pid; }
+  bool message(std::uint8_t kind, const std::byte* data, std::size_t size) {
+    return runs(kind, nullptr, 0, data, size);
+  }
+  bool runs(std::uint8_t its_kind, const RunReference* its_runs, std::uint32_t count, const std::byte* head,
+            std::size_t size) {
+    const auto kind = static_cast<Kind>(its_kind);
+    if (copied >= portion || !gate.admits(kind, head, size)) return false;
+    // Others wait for the lock: an exception must not leave it locked.
+    try {
+      Entry entry{kind, sender, size, copy(head, size), {}, {}, {}};
+      for (std::uint32_t i = 0; i < count; ++i) {
+        entry.runs.push_back(its_runs[i]);
+        entry.copies.push_back(copy(stream.run_data(its_runs[i]), its_runs[i].size));
+        entry.places.push_back(entry.copies.back().get());
+      }
+      entries.push_back(std::move(entry));
+    } catch (const std::bad_alloc&) {
+      gate.refusal = Refusal::memory;
+      return false;
+    }
+    return true;
+  }
+  static Taken taken(const Entry& entry) {
+    return {entry.kind,        static_cast<std::uint32_t>(entry.runs.size()),
+            entry.runs.data(), entry.data.get(),
+            entry.size,        true,
+            entry.sender,      entry.places.data()};
+  }
+
+ private:
+  std::unique_ptr<std::byte[]> copy(const std::byte* from, std::uint64_t size) {
+    std::unique_ptr<std::byte[]> data(new std::byte[size]);
+    if (size != 0) std::memcpy(data.get(), from, size);
+    copied += size;
+    return data;
   }
 };
 
@@ -212,23 +276,25 @@ nb::object Channel::decode_one(const Taken& taken, nb::object prepared) {
     return object;
   }
   nb::object object = is_known(taken.kind)
-                          ? decode_run(taken.kind, taken.runs[0], std::move(prepared))
+                          ? decode_run(taken, std::move(prepared))
                           : raise("CorruptSegment", "an item in the queue is damaged: it is of no known kind");
   if (!object.is_valid()) keep_bytes(*stream_, taken);
   for (std::uint32_t i = 0; !taken.leased && i < taken.run_count; ++i) stream_->release(taken.runs[i]);
   return object;
 }
 
-nb::object Channel::decode_run(Kind kind, const RunReference& run, nb::object prepared) {
-  const std::byte* const data = stream_->run_data(run);
-  const auto size = static_cast<Py_ssize_t>(run.size);
+nb::object Channel::decode_run(const Taken& taken, nb::object prepared) {
+  const std::byte* const data = taken.run_data(*stream_, 0);
+  const std::uint64_t bytes = taken.runs[0].size;
+  const auto size = static_cast<Py_ssize_t>(bytes);
   nb::object result;
-  if (kind == Kind::bytes) {
-    result = std::move(prepared);
+  if (taken.kind == Kind::bytes) {
+    result = prepared.is_valid() ? std::move(prepared) : nb::steal(PyBytes_FromStringAndSize(nullptr, size));
+    if (!result.is_valid()) return {};
     const WithoutGil released;
-    std::memcpy(PyBytes_AS_STRING(result.ptr()), data, run.size);
-  } else if (kind == Kind::native) {
-    result = nb::steal(decode(data, run.size));
+    std::memcpy(PyBytes_AS_STRING(result.ptr()), data, bytes);
+  } else if (taken.kind == Kind::native) {
+    result = nb::steal(decode(data, bytes));
   } else if (const nb::object view = nb::steal(
                  PyMemoryView_FromMemory(const_cast<char*>(reinterpret_cast<const char*>(data)), size, PyBUF_READ));
              view.is_valid()) {
@@ -304,6 +370,54 @@ nb::object Channel::take_each(std::size_t most, nb::handle unreadable) {
     items.append(item);
   }
   return items;
+}
+
+nb::object Channel::peek(std::size_t most) {
+  if (!is_here()) return {};
+  settle_drop();
+  nb::list items;
+  nb::object failure;
+  Stream::Place place;
+  for (std::size_t seen = 0; seen < most;) {
+    LookSink sink(choice_.id(), *stream_);
+    std::size_t done = 0;
+    Status status;
+    {
+      const WithoutGil released;
+      status = stream_->look(place, std::min<std::size_t>(most - seen, 100), sink, done, longest_slice);
+    }
+    if (!look_for_signals()) return {};
+    if (status == Status::busy || status == Status::interrupted) continue;
+    if (status == Status::empty) break;
+    if (status != Status::ok) {
+      if (status == Status::refused) {
+        raise_refusal(sink.gate.refusal);
+      } else {
+        raise_status(status, stream_->segment(), 0);
+      }
+      if (!failure.is_valid()) failure = take_exception();
+      PyErr_Clear();
+      break;
+    }
+    seen += done;
+    for (const LookSink::Entry& entry : sink.entries) {
+      const nb::object item = decode_one(LookSink::taken(entry), {});
+      if (item.is_valid()) {
+        items.append(item);
+        continue;
+      }
+      nb::object error = take_exception();
+      const bool interrupt = PyErr_GivenExceptionMatches(error.ptr(), PyExc_Exception) == 0;
+      if (interrupt || !failure.is_valid()) failure = std::move(error);
+      if (!interrupt) continue;
+      seen = most;
+      break;
+    }
+  }
+  if (!failure.is_valid()) return items;
+  if (PyObject_SetAttrString(failure.ptr(), "items_received", items.ptr()) != 0) PyErr_Clear();
+  set_exception(failure);
+  return {};
 }
 
 // -- leasing: from then on it is the Lease object's business

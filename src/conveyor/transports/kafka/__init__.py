@@ -9,7 +9,7 @@ metadata of that commit. Beside it lies the control record, a log of its own.
 #
 #   topic_group
 #   queue, topic
-#   connected, cursor
+#   connected, cursor, glance
 #   client
 #   group
 #   member

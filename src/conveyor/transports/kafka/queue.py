@@ -11,6 +11,7 @@ from typing import cast
 from ...errors import NotSupported
 from ..port import Backend, ConnectionLost, Delivery, Depth, Message, Settings
 from .connected import KafkaConnection
+from .glance import Glance
 from .group import Group
 from .marks import Marks
 from .sender import CONTENT_TYPE
@@ -80,6 +81,21 @@ class KafkaQueue(KafkaConnection, Backend):
                 return []
         return self._group.take(most, wait, lease, wait < self.capabilities.slice_seconds)
 
+    def peek(self, most: int) -> list[Delivery]:
+        client = self._client
+        ends = client.ends() or {}
+        partitions = range(client.partitions)
+        bounds = client.bounds(self._url.name, partitions)
+        committed = client.committed(partitions)
+        found: list[Delivery] = []
+        with Glance(client) as glance:
+            for partition in partitions:
+                low, marks = self._marks(*committed[partition], bounds[partition][0])
+                first = max(low, bounds[partition][0])
+                end = min(bounds[partition][1], ends.get(partition, bounds[partition][1]))
+                found += glance.read(partition, first, end, marks, most - len(found))
+        return found
+
     # -- settling
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
@@ -127,15 +143,22 @@ class KafkaQueue(KafkaConnection, Backend):
         committed = client.committed(partitions)
         ready = leased = 0
         for partition in partitions:
-            low, metadata = committed[partition]
             first, end = bounds[partition]
-            marks = Marks.load(metadata, self._extra["mark"], low) if low >= 0 else None
-            if marks is None:
-                low, marks = first, Marks(set(), {}, {})
+            low, marks = self._marks(*committed[partition], first)
             more = marks.counts(max(low, first), min(end, ends.get(partition, end)))
             ready += more[0]
             leased += more[1]
         return Depth(ready, leased)
+
+    def _marks(self, low: int, metadata: str, first: int) -> tuple[int, Marks]:
+        """From where on the group has not settled all, and what it knows of what follows.
+
+        Args:
+            low, metadata: what it has committed.
+            first: the first that is there.
+        """
+        marks = Marks.load(metadata, self._extra["mark"], low) if low >= 0 else None
+        return (first, Marks(set(), {}, {})) if marks is None else (low, marks)
 
     def purge(self) -> None:
         client = self._client

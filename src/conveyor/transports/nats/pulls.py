@@ -72,6 +72,12 @@ class Stock:
                     found.append(delivery)
         return found
 
+    def look(self, most: int) -> list[Delivery]:
+        """The first of them, at most `most`, which stay."""
+        now = monotonic()
+        with self._lock:
+            return [each for each in self._items if each.tag.until > now][:most]
+
     def put_back(self, deliveries: list[Delivery]) -> None:
         """Those that `take` had returned."""
         with self._lock:

@@ -25,6 +25,7 @@ from .wire import Wire
 __all__ = ["NatsQueue", "consumer_config"]
 
 _MOST_TAKEN = 1000
+_MOST_SHOWN = 100
 # What is taken within this time is acknowledged at a time.
 _PAY_SECONDS = 0.001
 # For so long the server knows what was put, and does not put it again.
@@ -142,6 +143,26 @@ class NatsQueue(NatsPutting):
             if lost:
                 found = [each for each in found if each not in lost]
         return found
+
+    def peek(self, most: int) -> list[Delivery]:
+        here = self._stock.look(most)
+
+        async def look(wire: Wire) -> list[Delivery]:
+            consumer, stream = await self._look(wire)
+            last: int = stream["state"]["last_seq"]
+            # Those behind the last that anybody was sent: see `waiting`.
+            number = last - waiting(consumer, stream) + 1
+            found: list[Delivery] = []
+            while len(here) + len(found) < most and number <= last:
+                numbers = range(
+                    number, min(number + most - len(here) - len(found), number + _MOST_SHOWN, last + 1)
+                )
+                number = numbers.stop
+                for headers, body in await wire.messages(self._names.stream, numbers):
+                    found.append(Delivery(body, headers.get("Content-Type", "")))
+            return found
+
+        return here + self._do(look)
 
     def _come(self, most: int, wait: float, ahead: int = 1) -> list[Delivery]:
         """What is there, at most `most`; waits for the first. `ahead`: how many to ask for, if that is more."""

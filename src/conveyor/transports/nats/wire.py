@@ -350,6 +350,24 @@ class Wire:
             raise
         return found["seq"], found["subject"], base64.b64decode(found.get("data", ""))
 
+    async def messages(self, stream: str, numbers: Iterable[int]) -> list[tuple[dict[str, str], bytes]]:
+        """Those of a stream with these numbers that are there, as headers and body; they stay there."""
+        answers = [
+            self.begin(f"$JS.API.STREAM.MSG.GET.{stream}", b'{"seq": %d}' % number) for number in numbers
+        ]
+        found: list[tuple[dict[str, str], bytes]] = []
+        for answer in answers:
+            try:
+                message = checked(await answer)["message"]
+            except ApiError as error:
+                if error.code != ApiError.NO_MESSAGE:
+                    raise
+                continue
+            lines = base64.b64decode(message.get("hdrs", "")).decode("utf-8", "replace").split("\r\n")
+            headers = {name: value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+            found.append((headers, base64.b64decode(message.get("data", ""))))
+        return found
+
     def _answered(self, message: Any) -> None:
         told = self._waiting.pop(message.subject[len(self._inbox) :], None)
         if told is None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 from ...errors import ItemTooLarge, NotSupported
 from ..answer import Answer
@@ -167,6 +167,12 @@ class RabbitQueue(RabbitConnection, Backend):
         return Delivery(got.body, properties.content_type or "", (wire, got.tag), int(attempts))
 
     # -- settling
+
+    def peek(self, most: int) -> NoReturn:
+        raise NotSupported(
+            f"{self._url}: RabbitMQ shows an item only by handing it out, which counts a delivery of it and keeps "
+            "it from others; look at it on the server's management page, or lease() it and give it back by release()"
+        )
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         async def acknowledge(wire: Wire) -> None:

@@ -12,7 +12,7 @@ from ...errors import ItemTooLarge
 from ..port import Backend, Delivery, Depth, Ended, Message, Settings
 from ..url import Url
 from .connected import RedisConnection, delivery, packed
-from .queue_scripts import DEPTH, EXTEND, FIGURES, PURGE, SEND, SETTLE, TAKE
+from .queue_scripts import DEPTH, EXTEND, FIGURES, PEEK, PURGE, SEND, SETTLE, TAKE
 
 __all__ = ["RedisQueue"]
 
@@ -107,6 +107,10 @@ class RedisQueue(RedisConnection, Backend):
             if left <= 0 or answer == _ENDED:
                 return []
             self._wait_for("bell", min(left, answer / 1000))
+
+    def peek(self, most: int) -> list[Delivery]:
+        answer = self._run(PEEK, min(most, _MOST_TAKEN))
+        return [delivery(answer[i], answer[i + 1], None) for i in range(0, len(answer), 2)]
 
     # -- settling
 

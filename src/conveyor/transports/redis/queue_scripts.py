@@ -16,7 +16,7 @@ from __future__ import annotations
 from .common_scripts import BASE, BELLS, ONCE
 from .script import Script
 
-__all__ = ["DEPTH", "EXTEND", "FIGURES", "PURGE", "SEND", "SETTLE", "TAKE"]
+__all__ = ["DEPTH", "EXTEND", "FIGURES", "PEEK", "PURGE", "SEND", "SETTLE", "TAKE"]
 
 _ITEMS = """
 local function count(field, by) return call('HINCRBY', key('meta'), field, by) end
@@ -160,6 +160,32 @@ if not for_good then return found end
 count('items_out', taken)
 count('bytes_out', sum)
 return done(found)
+""",
+)
+
+# ARGV: most. Returns {item, tries, ...} of what would be taken next.
+PEEK = Script(
+    BASE,
+    BELLS,
+    _ITEMS,
+    """
+come_due()
+local most, found = tonumber(ARGV[1]), {}
+for _, number in ipairs(call('ZRANGE', key('back'), 0, most - 1)) do
+  local item = call('HGET', key('items'), number)
+  if item then
+    found[#found + 1] = item
+    found[#found + 1] = call('HGET', key('tries'), number) or ''
+  end
+end
+local left = most - #found / 2
+if left > 0 then
+  for _, item in ipairs(call('LRANGE', key('ready'), 0, left - 1)) do
+    found[#found + 1] = item
+    found[#found + 1] = ''
+  end
+end
+return found
 """,
 )
 

@@ -71,6 +71,22 @@ class Taking(Section):
 
         return self._wait_for(lease, wait)[0]
 
+    def peek(self, most: int) -> list[Delivery]:
+        def look(at: Coordination) -> list[Delivery]:
+            words, store = at.words, self._store
+            if words[LEASED] or words[DELAYED]:
+                self._come_back(at)
+            sql, cursor = store.statements, store.cursor
+            rows: list[_Row] = []
+            for number in sorted(at.heap[: words[HEAP]].tolist()):
+                if len(rows) == most:
+                    break
+                rows += cursor.execute(sql.one, (number,)).fetchall()
+            rows += cursor.execute(sql.fresh, (words[CURSOR], most - len(rows))).fetchall()
+            return [self._delivery(row, None) for row in rows]
+
+        return self._section(look)
+
     def _delivery(self, row: _Row, tag: Any) -> Delivery:
         kind = row[2]
         name = self._names.get(kind)
