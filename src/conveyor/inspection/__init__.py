@@ -7,6 +7,10 @@ No terminal code in here: see `conveyor.cli`.
 #
 #   examination, watch
 #   snapshot
+#   pipelines
+#   pipeline_view
+#   failure_view, stage_view, worker_view
+#   snapshot_fields
 #   collector, queues, survey, system
 #   named_segment
 #   finding, memory_limit, open_files, process, process_view, queue_history, segment_view, size

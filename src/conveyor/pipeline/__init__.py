@@ -5,6 +5,7 @@
 #   testing/
 #   pipeline
 #   pipeline_run
+#   snapshot/
 #   progress/
 #   report/
 #   engine/, planning/

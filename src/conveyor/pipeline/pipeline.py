@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from .._memory.labels import place_outside
 from .._public import public
 from ..errors import PipelineError
 from .graph import checks
-from .graph.graph import Acknowledge, Batch, Graph, Merge, Reduce, Split, Step, Tee, To, Unbatch
+from .graph.graph import UNNAMED, Acknowledge, Batch, Graph, Merge, Reduce, Split, Step, Tee, To, Unbatch
 from .graph.options import make_stage
 from .graph.stage import OnError, Stage
 from .worker.functions import Kind
@@ -57,14 +58,14 @@ class Pipeline(Generic[T]):
         self,
         source: Any = None,
         *,
-        name: str = "pipeline",
+        name: str = UNNAMED,
         ordered: bool = False,
         acknowledge: Acknowledge | None = None,
     ) -> None:
         if source is not None:
             checks.check_source(source)
         checks.check_acknowledge(source, acknowledge)
-        self.graph = Graph(source, (), name, ordered, acknowledge)
+        self.graph = Graph(source, (), name, ordered, acknowledge, place_outside())
         """What was said so far."""
 
     @property

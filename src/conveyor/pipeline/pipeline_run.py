@@ -22,7 +22,7 @@ from .checkpoint.origin_counter import OriginCounter
 from .checkpoint.store import CheckpointFile
 from .engine.engine import Engine, Phase
 from .graph.checks import check_count
-from .graph.graph import HasGraph
+from .graph.graph import UNNAMED, HasGraph
 from .operators.source import SourceNode
 from .planning.planner import Plan, check
 from .report.collect import make_report
@@ -31,6 +31,7 @@ from .report.tally import Tally
 from .report.timeline import Timeline
 from .sinks.events import EventSink
 from .sinks.sink import Sink
+from .snapshot.publisher import FIRST_SECONDS, Publisher
 from .sources.fingerprint import fingerprint_of
 from .sources.leased import LeaseSource
 from .supervise.real_world import RealWorld
@@ -38,6 +39,7 @@ from .supervise.world import World
 
 if TYPE_CHECKING:
     from .progress.progress import Progress
+    from .snapshot.run_snapshot import RunSnapshot
 
 __all__ = ["PipelineRun", "Running"]
 
@@ -106,6 +108,16 @@ class PipelineRun:
         from .progress.make_display import make_display
 
         self._display = make_display(progress, graph.name)
+        self._publisher = (
+            Publisher(
+                "" if graph.name == UNNAMED else graph.name,
+                graph.place,
+                checkpoint.resumed if checkpoint is not None else 0,
+                self._run_snapshot,
+            )
+            if world.is_seen
+            else None
+        )
         self.engine = Engine(
             world=world,
             halt_now=halt == "now",
@@ -115,6 +127,8 @@ class PipelineRun:
             checkpoint=checkpoint or self._acknowledger,
             jobs=self.jobs,
             dead_letter=self._dead_letter,
+            show=self._publisher.show if self._publisher is not None else None,
+            show_after=FIRST_SECONDS,
         )
         try:
             self._build(streams, max_items, crash_limit)
@@ -196,24 +210,29 @@ class PipelineRun:
     def events(self) -> Generator[Event, None, None]:
         """Run it, and tell what happens."""
         try:
-            with closing(self.engine.run()) as events:
-                for event in events:
-                    self._note(event)
-                    yield event
-        except BaseException as error:
-            if self._acknowledger is not None and isinstance(error, GeneratorExit):
-                self._acknowledger.abandon()  # somebody iterated over the results, and may not have seen the last
-            with contextlib.suppress(Exception):  # what ended the run is the news
-                for sink in self.sinks:
-                    sink.hurry()
-                self._close()
-            raise
-        self._close()
-        source = self.source.source
-        if source.exhausted and not self.engine.phase:
-            # A queue has not ended before nobody has any of its items but this run.
-            for sink in self.plan.told:
-                sink.tell_end()
+            try:
+                with closing(self.engine.run()) as events:
+                    for event in events:
+                        self._note(event)
+                        yield event
+            except BaseException as error:
+                if self._acknowledger is not None and isinstance(error, GeneratorExit):
+                    # Somebody iterated over the results, and may not have seen the last.
+                    self._acknowledger.abandon()
+                with contextlib.suppress(Exception):  # what ended the run is the news
+                    for sink in self.sinks:
+                        sink.hurry()
+                    self._close()
+                raise
+            self._close()
+            source = self.source.source
+            if source.exhausted and not self.engine.phase:
+                # A queue has not ended before nobody has any of its items but this run.
+                for sink in self.plan.told:
+                    sink.tell_end()
+        finally:
+            if self._publisher is not None:
+                self._publisher.close()
 
     def values(self) -> Iterator[Any]:
         """Run it, and give what comes out."""
@@ -223,6 +242,8 @@ class PipelineRun:
                     yield from event.values
 
     def _close(self) -> None:
+        if self._publisher is not None:
+            self._publisher.show_the_end()
         error: BaseException | None = None
         # The tracker first: it flushes the sinks.
         counter = self.checkpoint or self._acknowledger
@@ -261,6 +282,11 @@ class PipelineRun:
         from .progress.progress import progress_of
 
         return progress_of(self.engine, self.source)
+
+    def _run_snapshot(self, about: dict[str, Any]) -> RunSnapshot:
+        from .snapshot.run_snapshot import RunSnapshot
+
+        return RunSnapshot(self.engine, self.source, self.tally, about)
 
     def report(self) -> Report:
         """The figures at this moment, or of the end."""

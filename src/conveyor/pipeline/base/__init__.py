@@ -4,4 +4,4 @@
 #
 #   events, retry
 #   failure
-#   clock, format, phase, weight
+#   clock, format, phase, weight, worker_state

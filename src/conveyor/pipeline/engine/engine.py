@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -52,6 +53,8 @@ class Engine(FailurePolicy):
         tracker: keeps account of what is done; None: nobody does.
         jobs: workers at most, for the stages that share them out among themselves.
         dead_letter: takes items of stages with `on_error="dead_letter"`.
+        show: called between turns with the time, and returns when it wants to be called next; the first time is
+            `show_after` seconds after the beginning. None: nobody is.
     """
 
     def __init__(
@@ -65,10 +68,15 @@ class Engine(FailurePolicy):
         checkpoint: OriginCounter | None = None,
         jobs: int = 1,
         dead_letter: Callable[[Failure, Any], None] | None = None,
+        show: Callable[[float], float] | None = None,
+        show_after: float = 0.0,
     ) -> None:
         super().__init__(halt_now, max_failures, dead_letter)
         self._tick = tick
         self._outlet = outlet
+        self._show = show
+        self._show_after = show_after
+        self._show_at = math.inf
         self._checkpoint = checkpoint
         self.world: World = world or RealWorld()
         self.now: Callable[[], float] = self.world.now
@@ -185,6 +193,8 @@ class Engine(FailurePolicy):
             BaseException: what `fail` was told.
         """
         self.began = self.now()
+        if self._show is not None:
+            self._show_at = self.began + self._show_after
         # A run that nobody closes must not keep the interpreter from ending: it waits for our workers.
         last_call = util.Finalize(self, _stop, args=(weakref.ref(self),), exitpriority=20)
         try:
@@ -196,6 +206,7 @@ class Engine(FailurePolicy):
             self._pump(to_the_end=True)
             yield from self._told()
             for _ in self._dismiss():
+                self._show_if_due()
                 yield from self._told()
         except BaseException as error:  # the caller iterates no longer, or something of ours failed
             self._leave(error)
@@ -219,7 +230,7 @@ class Engine(FailurePolicy):
         for node in self.works:
             node.cut()
         for _ in self._dismiss():
-            pass
+            self._show_if_due()
         if before is None and self.error is not None and self.error is not why:
             raise passable(self.error)
 
@@ -249,6 +260,8 @@ class Engine(FailurePolicy):
             found = self._wait()
             now = self.now()
             self._cared = now
+            if now >= self._show_at:
+                self._show_if_due()
             look = now - self._looked > _LOOK_SECONDS
             if look:
                 self._looked = now
@@ -267,6 +280,11 @@ class Engine(FailurePolicy):
                     node.pool.supervise(found, look)
             if self._checkpoint is not None:
                 self._checkpoint.commit(now)
+
+    def _show_if_due(self) -> None:
+        now = self.now()
+        if now >= self._show_at and self._show is not None:
+            self._show_at = self._show(now)
 
     def _may_look(self) -> bool:
         return not (self._hurry or self._speaking) and self.now() - self._cared <= _CARE_SECONDS

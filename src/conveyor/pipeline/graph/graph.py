@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 from .stage import Stage
 
 __all__ = [
+    "UNNAMED",
     "Acknowledge",
     "Batch",
     "Graph",
@@ -21,6 +22,9 @@ __all__ = [
     "To",
     "Unbatch",
 ]
+
+UNNAMED = "pipeline"
+"""What a pipeline is called that was given no name."""
 
 
 Acknowledge: TypeAlias = Literal["on_result", "on_take"]
@@ -101,11 +105,13 @@ class Graph:
 
     source: Any = None
     steps: tuple[Step, ...] = ()
-    name: str = "pipeline"
+    name: str = UNNAMED
     ordered: bool = False
     """What `ordered` is in stages that do not say it."""
     acknowledge: Acknowledge | None = None
     """When the items of a queue are acknowledged; None: as is usual for the kind of queue."""
+    place: str = field(default="", compare=False, repr=False)
+    """The line of the program that made it, as in `srv/jobs.py:12`; empty: not known."""
 
     @property
     def is_leased(self) -> bool:

@@ -72,6 +72,10 @@ class SourceNode(Node):
             if not self._waited_since:
                 self.spent += self._context.now() - before
 
+    def spent_by(self, now: float) -> float:
+        """Seconds until then in which it was read, or waited for, also if it is still being waited for."""
+        return self.spent + (max(now - self._waited_since, 0.0) if self._waited_since else 0.0)
+
     def _wait(self, waits: bool) -> None:
         """Somebody waits for it now, or no longer."""
         now = self._context.now()

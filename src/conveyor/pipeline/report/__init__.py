@@ -7,6 +7,7 @@
 #   html, timeline
 #   bottleneck, charts, text
 #   figures, tally
+#   failure_groups
 
 import typing as _typing
 

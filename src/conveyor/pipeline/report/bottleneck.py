@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..base.format import duration
 from .figures import StageReport
 
-__all__ = ["Pressure", "bottleneck"]
+__all__ = ["Pressure", "bottleneck", "tightest"]
 
 _BUSY = 0.5
 _TAKEN = 0.8
@@ -46,8 +46,8 @@ def bottleneck(stages: list[StageReport], pressure: Pressure, failed: bool = Fal
     seconds = pressure.seconds
     if seconds <= 0 or not any(stage.given or stage.taken for stage in stages):
         return "Nothing came from the source, so there was nothing to do."
-    shares = [(_share(stage, seconds), index, stage) for index, stage in enumerate(stages)]
-    share, _, top = max(shares, key=lambda entry: entry[:2])
+    share, at = _top(stages, seconds)
+    top = stages[at]
     slowest = max(stages, key=_start)
     starts = _start(slowest)
     if (
@@ -75,6 +75,22 @@ def bottleneck(stages: list[StageReport], pressure: Pressure, failed: bool = Fal
     if top.kind == "engine":
         return _of_this_process(top, share)
     return _of_workers(top, share, pressure, stages)
+
+
+def tightest(stages: list[StageReport], seconds: float) -> int | None:
+    """Which stage holds up the others: it was busy most of the time, and more than any other; None: none stands out.
+
+    Args:
+        stages: what each did in that time.
+        seconds: how long that was.
+    """
+    share, at = _top(stages, seconds)
+    return at if share >= _BUSY else None
+
+
+def _top(stages: list[StageReport], seconds: float) -> tuple[float, int]:
+    """The largest share of all stages, and whose it is; of equal ones the last."""
+    return max((_share(stage, seconds), index) for index, stage in enumerate(stages))
 
 
 def _start(stage: StageReport) -> float:

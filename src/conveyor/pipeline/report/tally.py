@@ -7,6 +7,7 @@ from typing import Any
 from ...queues.dead_letter import DeadLetter
 from ..base.events import Event, ItemFailed, ItemRetried
 from ..base.failure import Failure
+from .failure_groups import FailureGroups
 
 __all__ = ["Tally"]
 
@@ -26,6 +27,7 @@ class Tally:
         self.letters: list[DeadLetter[Any]] = []
         self.failures: list[Failure] = []
         """The first 100."""
+        self.groups = FailureGroups()
         self.failed = self.retried = self.dead = 0
 
     @property
@@ -37,10 +39,12 @@ class Tally:
         """Count what has happened."""
         if isinstance(event, ItemFailed):
             self.failed += 1
+            self.groups.note(event.failure, given_up=True)
             if len(self.failures) < _MOST_FAILURES:
                 self.failures.append(event.failure.lightened())
         elif isinstance(event, ItemRetried):
             self.retried += 1
+            self.groups.note(event.failure, given_up=False)
 
     def dead_letter(self, failure: Failure) -> None:
         """Put an item that failed for good where dead letters go.

@@ -33,6 +33,8 @@ class WorkerHandle(Inbox):
     """Whether that was an item, at first."""
     end = ""
     """How it ends, if that is not as it was told to."""
+    place = 0
+    """Its number among the workers of its stage, from 0; the next one after it is gone takes it over."""
 
     def close(self) -> None:
         """Wait for the end of a worker that is ending, and let go of what belongs to it."""
@@ -51,6 +53,12 @@ class WorkerHandle(Inbox):
     def works_on(self) -> int:
         """Where the chunk starts that it works on; -1: it has none."""
         return self._chunks[0].start if self._chunks else -1
+
+    @property
+    def attempt(self) -> int:
+        """How often the item that it works on has been begun, as far as that is known."""
+        before = self._chunks[0].attempts if self._chunks else 0
+        return before + self.status_page.attempts(self.finished)
 
     @property
     def has_partial_results(self) -> bool:

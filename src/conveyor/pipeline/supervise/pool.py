@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import heapq
 from typing import Any
 
 from ...errors import ItemTimeout, WorkerLost, WorkerPoolBroken
@@ -59,6 +60,9 @@ class WorkerPool:
         self.crash_limit = max(10, 3 * most)
         self.handles: list[WorkerHandle] = []
         self._slots: dict[int, WorkerHandle] = {}
+        self._free_places: list[int] = []  # a heap: below the number of workers there are, and nobody's
+        self.restarts: dict[int, int] = {}
+        """For each place, how many workers ended there in a way that was not wanted."""
         self.deaths_in_a_row = self.starts_in_vain = 0
         self.started = self.deaths = 0
         self._not_before = self._checked = 0.0
@@ -113,6 +117,7 @@ class WorkerPool:
         try:
             with deferred_signals():
                 handle = self._context.start_worker(node, job, node.spec.where)
+                handle.place = heapq.heappop(self._free_places) if self._free_places else len(self.handles)
                 self.handles.append(handle)
         except OSError as error:  # no memory, or no more processes allowed
             if not self.handles:
@@ -359,6 +364,9 @@ class WorkerPool:
         memory = self._memory.pop(handle)
         self._context.unwatch(handle)
         self.handles.remove(handle)
+        heapq.heappush(self._free_places, handle.place)
+        if end:
+            self.restarts[handle.place] = self.restarts.get(handle.place, 0) + 1
         slot = self._slot_of(handle)
         if slot is not None:
             del self._slots[slot]

@@ -24,6 +24,9 @@ class RealWorld(SystemClock):
         stdout_to_stderr: what the functions print in worker processes goes to standard error.
     """
 
+    is_seen = True
+    """See `World`."""
+
     def __init__(self, start_method: str | None = None, stdout_to_stderr: bool = False) -> None:
         super().__init__()
         self._context = multiprocessing.get_context(start_method)

@@ -77,6 +77,11 @@ class World(Clock, Protocol):
         ...
 
     @property
+    def is_seen(self) -> bool:
+        """Whether other programs may see what runs in it."""
+        ...
+
+    @property
     def spin(self) -> Callable[[list[Any], float], bool]:
         """Whether one of these channels has something, within so many seconds; keeps the processor meanwhile."""
         ...

@@ -37,6 +37,9 @@ class SimulatedWorld(Turns):
         trace: keep what happens, in words.
     """
 
+    is_seen = False
+    """Its time is not that of others."""
+
     def __init__(
         self,
         fate: Fate,

@@ -1,0 +1,64 @@
+"""FailureView: failures of one kind in a running pipeline, as they are seen from outside."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .snapshot_fields import SnapshotFields
+
+__all__ = ["FailureView"]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureView:
+    """The failures of one stage with one class of exception; all but the counts is of the last of them."""
+
+    stage: str
+    kind: str
+    """The exception's class, as in `json.decoder.JSONDecodeError`."""
+    count: int
+    """Items that were given up."""
+    retries: int
+    """Attempts that failed, and were or will be followed by another."""
+    number: int
+    """The item's place in the stage's input, from 0."""
+    item: str
+    """Its `repr`, shortened."""
+    attempts: int
+    """How often it was tried."""
+    message: str
+    where: str
+    """Innermost place outside conveyor, as in `tools.py:12 in parse`; empty if there is none."""
+    traceback: str
+    """That in the worker, formatted, several lines; empty if there was none."""
+    pid: int
+    """The process that had the item; 0: that of the run."""
+    time: float
+    """When it was told of, in seconds since the epoch."""
+
+    @classmethod
+    def of(cls, fields: SnapshotFields) -> FailureView:
+        """The failures that a snapshot tells of.
+
+        Raises:
+            CorruptSegment: they cannot be as the snapshot says.
+        """
+        return cls(
+            stage=fields.text("stage"),
+            kind=fields.text("kind"),
+            count=fields.count("count"),
+            retries=fields.count("retries"),
+            number=fields.count("number"),
+            item=fields.text("item"),
+            attempts=fields.count("attempts"),
+            message=fields.lines("message"),
+            where=fields.text("where"),
+            traceback=fields.lines("traceback"),
+            pid=fields.count("pid"),
+            time=fields.number("time"),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
