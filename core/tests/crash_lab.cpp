@@ -11,6 +11,7 @@
 #include <climits>
 #include <cstring>
 #include <deque>
+#include <optional>
 #include <new>
 #include <random>
 
@@ -86,13 +87,13 @@ void consume(const std::shared_ptr<Segment>& segment, Ledger& ledger, bool watch
   std::int64_t last[max_producers];
   for (std::int64_t& each : last) each = -1;
   std::deque<Sink> kept;
-  Slices slices;
+  std::optional<Slices> slices(std::in_place);
   for (;;) {
     Sink sink;
     std::size_t done = 0;
     const Status status = stream.take(1, sink, done);
     if (done == 1) {
-      slices = Slices();
+      slices.emplace();
       Item item{};
       bool fine = intact(stream, sink, item);
       // Some are kept for a while, and must not change meanwhile.
@@ -141,7 +142,7 @@ void consume(const std::shared_ptr<Segment>& segment, Ledger& ledger, bool watch
           pollfd look{stream.segment().ready_fd(), POLLIN, 0};
           poll(&look, 1, 20);
         } else {
-          stream.wait_not_empty(monotonic_now() + 20'000'000, slices);
+          stream.wait_not_empty(monotonic_now() + 20'000'000, *slices);
         }
         break;
       }

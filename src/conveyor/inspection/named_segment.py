@@ -66,6 +66,11 @@ class NamedSegment:
         return is_name(path.name.removeprefix(PREFIX)) and stat.S_ISREG(status.st_mode)
 
     @property
+    def fd(self) -> int:
+        """Open for reading."""
+        return self._fd
+
+    @property
     def memory(self) -> int:
         """Bytes of memory that it holds."""
         return os.fstat(self._fd).st_blocks * 512

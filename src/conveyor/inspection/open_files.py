@@ -11,6 +11,8 @@ __all__ = ["OpenFile", "OpenFiles"]
 _ANONYMOUS = "/memfd:conveyor (deleted)"
 _NAMED = "/dev/shm/conveyor."
 _READY = ".ready"
+# Of a named file, in the process that made it: it had no name at first.
+_UNNAMED = "/dev/shm/#"
 # Of the processes that are known, one of so many is looked at afresh at each look.
 _TURNS = 10
 _LONGEST = 1.0  # seconds
@@ -25,7 +27,9 @@ class OpenFile:
     device: int
     inode: int
     name: str | None
-    """As in `shm://name`; None: it has none, and goes with the last process that has it open."""
+    """As in `shm://name`; None: the processes that have it open do not tell."""
+    doubtful: bool
+    """Whether it may be another program's."""
     holders: dict[int, str] = field(default_factory=dict[int, str])
     """By pid: where in /proc it can be opened."""
 
@@ -51,7 +55,7 @@ class OpenFiles:
         self._next = 0.0
         self._found: dict[_Key, OpenFile] = {}
         # By pid and number of a descriptor: what is open there, if it is one of ours.
-        self._known: dict[int, dict[str, tuple[_Key, str | None] | None]] = {}
+        self._known: dict[int, dict[str, tuple[_Key, str | None, bool] | None]] = {}
         self._turn = 0
 
     def look(self) -> dict[_Key, OpenFile]:
@@ -84,9 +88,11 @@ class OpenFiles:
             for number, what in now.items():
                 if what is None:
                     continue
-                key, name = what
+                key, name, doubtful = what
                 if (file := found.get(key)) is None:
-                    file = found[key] = OpenFile(*key, name)
+                    file = found[key] = OpenFile(*key, name, doubtful)
+                elif name is not None:
+                    file.name = name
                 file.holders.setdefault(pid, f"/proc/{pid}/fd/{number}")
         return found
 
@@ -98,16 +104,16 @@ def _pids() -> list[int]:
         return []
 
 
-def _examine(pid: int, number: str) -> tuple[_Key, str | None] | None:
+def _examine(pid: int, number: str) -> tuple[_Key, str | None, bool] | None:
     path = f"/proc/{pid}/fd/{number}"
     try:
         link = os.readlink(path)  # noqa: PTH115
-        anonymous = link == _ANONYMOUS
         named = link.startswith(_NAMED) and not link.endswith(_READY)
-        if not (anonymous or named) or not os.lstat(path).st_mode & 0o200:
+        doubtful = link.startswith(_UNNAMED)
+        if not (link == _ANONYMOUS or named or doubtful) or not os.lstat(path).st_mode & 0o200:
             return None
         status = os.stat(path)  # noqa: PTH116
     except OSError:
         return None
     name = link.removeprefix(_NAMED) if named and " (deleted)" not in link else None
-    return (status.st_dev, status.st_ino), name
+    return (status.st_dev, status.st_ino), name, doubtful

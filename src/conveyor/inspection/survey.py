@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from .._native import _is_alive as is_alive  # pyright: ignore[reportPrivateUsage]
-from .named_segment import NamedSegment
+from .named_segment import PREFIX, NamedSegment, path_of
 from .open_files import OpenFile, OpenFiles
 from .process_view import ProcessView
 from .segment_view import SegmentView
@@ -60,8 +60,7 @@ def survey(open_files: OpenFiles | None = None, before: Survey | None = None) ->
     """Look at all segments of this user: those that a process has open, and the named ones that nobody has.
 
     Nothing is attached, locked or changed, and nobody is waited for. A file is open for reading as long as it takes
-    to read its
-    header. What has ended meanwhile is left out.
+    to read its header. What has ended meanwhile is left out.
 
     Args:
         open_files: of one who looks again and again: it costs less then.
@@ -75,14 +74,22 @@ def survey(open_files: OpenFiles | None = None, before: Survey | None = None) ->
     looks = ((pid, ProcessView.look(pid, known.get(pid))) for pid in pids)
     processes = {pid: process for pid, process in looks if process is not None and process.state != "Z"}
     alive = cache(is_alive)  # twenty processes that have a hundred queues are asked for twenty times
-    seen = (_look(file, processes, alive) for file in files.values())
-    views = [view for view in seen if view is not None]
-    views += _unused(files)
+    names = {
+        (status.st_dev, status.st_ino): path.name.removeprefix(PREFIX)
+        for path, status in NamedSegment.paths()
+        if NamedSegment.is_possible(path, status)
+    }
+    looks_at = (_look(file, names.get(key), processes, alive) for key, file in files.items())
+    views = [view for view in looks_at if view is not None]
+    shown = {view.url for view in views}
+    views += _unused(name for name in names.values() if f"shm://{name}" not in shown)
     views.sort(key=lambda view: (_ORDER.index(view.kind), view.url is None, view.title, view.id))
     return Survey(at, now, tuple(views), processes)
 
 
-def _look(file: OpenFile, processes: Container[int], alive: Callable[[int], bool]) -> SegmentView | None:
+def _look(
+    file: OpenFile, name: str | None, processes: Container[int], alive: Callable[[int], bool]
+) -> SegmentView | None:
     users = tuple(sorted(filter(processes.__contains__, file.holders)))
     for pid in users:
         path = file.holders[pid]
@@ -92,25 +99,21 @@ def _look(file: OpenFile, processes: Container[int], alive: Callable[[int], bool
             continue  # that one has just let go of it
         try:
             status = os.fstat(fd)
-            if (status.st_dev, status.st_ino) == (file.device, file.inode):
-                return SegmentView.look(fd, file.id, file.name, users, alive)
+            if (status.st_dev, status.st_ino) != (file.device, file.inode):
+                continue
+            view = SegmentView.look(fd, file.id, name or file.name, users, alive)
+            return None if view.error and file.doubtful and name is None else view
         finally:
             os.close(fd)
     return None
 
 
-def _unused(files: dict[tuple[int, int], OpenFile]) -> Iterable[SegmentView]:
-    for path, status in NamedSegment.paths():
-        if (status.st_dev, status.st_ino) in files or not NamedSegment.is_possible(path, status):
-            continue
+def _unused(names: Iterable[str]) -> Iterable[SegmentView]:
+    for name in names:
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+            segment = NamedSegment(path_of(name))
         except OSError:
-            continue
-        try:
-            status = os.fstat(fd)
-            yield SegmentView.look(
-                fd, f"{status.st_dev:x}:{status.st_ino:x}", path.name.removeprefix("conveyor.")
-            )
-        finally:
-            os.close(fd)
+            continue  # removed meanwhile
+        with segment:
+            status = segment.status
+            yield SegmentView.look(segment.fd, f"{status.st_dev:x}:{status.st_ino:x}", name)
