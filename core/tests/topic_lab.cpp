@@ -1,5 +1,6 @@
 #include "topic_lab.hpp"
 
+#include <optional>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -121,12 +122,13 @@ void receive_all(const World& world, std::uint32_t index, SubscriberMode mode) {
     if (!caught.intact(event)) ++ledger.damaged;
     return event;
   };
-  for (Slices slices;;) {
+  std::optional<Slices> slices(std::in_place);
+  for (;;) {
     Catch caught;
     const bool ended = topic_log->ended();
     const Status status = subscriber.read(caught);
     if (status == Status::ok) {
-      slices = Slices();
+      slices.emplace();
       const Event event = look_at(caught);
       if (last[event.publisher] >= event.number) ++ledger.disorder;
       last[event.publisher] = event.number;
@@ -152,7 +154,7 @@ void receive_all(const World& world, std::uint32_t index, SubscriberMode mode) {
       continue;
     }
     subscriber.settle();
-    topic_log->wait_event(subscriber.position(), forever, slices);
+    topic_log->wait_event(subscriber.position(), forever, *slices);
   }
   for (const Catch& each : kept) {
     look_at(each);

@@ -85,6 +85,7 @@ HeaderPeek peek_header(int memory_fd) {
   seen.ready_lock = head.ready_lock.holder();
   seen.putting = owners_in(head.putting);
   seen.getting = owners_in(head.getting);
+  seen.paused = head.paused.load(relaxed) != 0;
   seen.ended = head.ended.load(relaxed) != 0;
   seen.label = read_label(head.label);
   seen.waiters = waiters_in(head.waiters);

@@ -285,19 +285,45 @@ std::uint64_t Stream::in_stream() const {
   return tail > head ? tail - head : 0;
 }
 
-bool Stream::settled_empty() {
-  if (!empty()) return false;
+template <class IsEmpty>
+bool Stream::settled(IsEmpty is_empty) {
+  if (!is_empty()) return false;
   look_after_leases();
-  if (!empty()) return false;
+  if (!is_empty()) return false;
   if (!ready_.watched()) return true;
   // A put may hold the ready lock between its token and its commit: once we have the lock, it has committed.
   bool found = false;
   ready_.settle([&] {
     const bool nothing = nothing_to_tell();
-    found = empty();
+    found = is_empty();
     return found && nothing;
   });
   return found;
+}
+
+bool Stream::settled_empty() {
+  return settled([this] { return empty(); });
+}
+
+bool Stream::nothing_to_take() {
+  return settled([this] { return empty() || held_back(); });
+}
+
+void Stream::pause() {
+  header_.paused.store(1, relaxed);  // relaxed: a take that is under way is of before
+  if (ready_.watched()) ready_.settle([this] { return nothing_to_tell(); });
+}
+
+bool Stream::resume() {
+  // The token first, as for an item: what a death can leave is one too many.
+  const bool watched = ready_.watched() && !empty();
+  if (watched && !ready_.begin_put()) return false;
+  CONVEYOR_KILL_POINT("resume.before-commit");
+  header_.paused.store(0, relaxed);  // relaxed: N1 of sync point "event-count" for those who sleep
+  CONVEYOR_KILL_POINT("resume.committed");
+  if (watched) ready_.end_put();
+  header_.not_empty.notify(INT_MAX);
+  return true;
 }
 
 std::uint64_t Stream::bytes_waiting() const {

@@ -125,6 +125,7 @@ Status Stream::settled() {
 }
 
 bool Stream::over() {
+  if (!empty()) return false;  // it is paused
   if (!ended()) return false;
   if (dropped() || !table_.ever_used()) return true;
   if (lock(header_.consumers, over_patience) != Status::ok) return false;

@@ -65,6 +65,8 @@ class SegmentView:
     waiters: tuple[Waiter, ...] = ()
     ended: bool = False
     """It was shut down, or has ended by itself."""
+    paused: bool = False
+    """A queue whose consumers are held back."""
     figures: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Of a queue: the fields of `Statistics`, and `max_items`, `max_bytes` (0: no bound), `bytes_waiting`; of a
     topic: those of
@@ -131,6 +133,7 @@ class SegmentView:
             users,
             tuple(sorted(waiters, key=lambda waiter: -waiter.seconds)),
             bool(seen.get("ended") or figures.pop("ended", False)),
+            bool(seen.get("paused")),
             figures,
         )
 

@@ -250,6 +250,26 @@ class Queue(AwaitableChannel[T]):
 
         return Statistics(**self._statistics())
 
+    # -- holding consumers back ------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Hold the consumers back, in all processes, until `resume`: to `get` and `lease` the queue looks empty.
+
+        Puts go on, and what is under lease can be settled. A get that is under way may still take what it takes. The
+        queue stays paused also when the process that paused it has ended; it ends by `shutdown` as ever, but only
+        once it was resumed and drained, unless that is immediate.
+        """
+        self._pause(True)
+
+    def resume(self) -> None:
+        """Undo `pause`; idempotent. Whoever waits for an item wakes."""
+        self._pause(False)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether consumers are held back by `pause`."""
+        return self._is_paused
+
     # -- ending, for all processes ----------------------------------------------------------------------
 
     def shutdown(self, immediate: bool = False) -> None:

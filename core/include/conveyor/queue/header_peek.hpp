@@ -21,7 +21,7 @@ struct HeaderPeek {
   std::vector<OwnerId> putting, getting;
   // `producers` and `consumers` count the dead, too.
   StreamStatistics figures{};
-  bool ended = false;
+  bool ended = false, paused = false;
   LabelFacts label;
   std::vector<Waiter> waiters;
 };

@@ -208,6 +208,7 @@ struct alignas(4096) Header {
   // left; the next that takes it does so first. Stored under the lock.
   Atomic<std::uint32_t> consumers_owed;
   Atomic<std::uint32_t> producers_owed;
+  Atomic<std::uint32_t> paused;  // 1: nothing can be taken, until somebody says otherwise
 
   EventCount not_empty alignas(cache_line);
   EventCount not_full alignas(cache_line);

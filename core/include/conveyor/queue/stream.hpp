@@ -144,10 +144,18 @@ class Stream {
   bool empty() const { return depth() == 0; }
   // empty(), and the ready descriptor agrees with it afterwards.
   bool settled_empty();
+  // Whether a take finds nothing: empty or paused; and the ready descriptor agrees with it afterwards.
+  bool nothing_to_take();
   bool has_room(std::uint64_t payload) const;
   bool full() const { return depth() >= header_.max_items || bytes_waiting() >= header_.max_bytes; }
   std::uint64_t bytes_waiting() const;
   std::uint64_t in_stream() const;  // depth without what was given back
+
+  // While it is paused, it looks empty to those who take; it can be put into, and what was taken can be settled. What
+  // End::drop drops is dropped all the same.
+  void pause();
+  bool resume();  // false: the ready descriptor's lock was not to be had in time, and it is still paused
+  bool paused() const { return header_.paused.load(relaxed) != 0; }  // relaxed: nothing else is told by it
 
   // The end (ending.hpp). It may take the producers' lock, and does so with `patience`; `busy` or `interrupted`:
   // nothing was done.
@@ -192,16 +200,20 @@ class Stream {
  private:
   static std::uint64_t count_of(std::uint64_t word) { return word >> 1; }
   Status lock(Side& side, Nanoseconds patience);
+  template <class IsEmpty>
+  bool settled(IsEmpty is_empty);
   // Under a side's lock, which was got as `got`: puts in order what a dead holder left. False: it cannot, for want of
   // address space; it is still to be done, and the caller must let go of the lock.
   bool enter(Side& side, Locked got);
   Nanoseconds wake_for_leases() const;
   // For those who watch the ready descriptor: at the end it stays readable, as a pipe's does.
   bool nothing_to_tell() const {
-    return empty() && (!ended() || (!dropped() && table_.any_out() && table_.may_come_back()));
+    if (!empty()) return held_back();
+    return !ended() || (!dropped() && table_.any_out() && table_.may_come_back());
   }
+  bool held_back() const { return paused() && !dropped(); }
   // For those who wait. Leases make no end: the process that settles the last one wakes them.
-  bool something_to_tell() const { return !empty() || (ended() && !table_.any_out()); }
+  bool something_to_tell() const { return empty() ? ended() && !table_.any_out() : !held_back(); }
   // The caller holds the consumers' lock, which this lets go of.
   template <class Sink>
   Status take_locked(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases);
@@ -290,6 +302,7 @@ Status Stream::take(std::size_t count, Sink& sink, std::size_t& done, LeaseId* l
   if (table_.any_out()) [[unlikely]]
     look_after(monotonic_coarse());
   done = 0;
+  if (held_back()) [[unlikely]] return Status::empty;
   if (header_.returned.load(acquire) != 0) [[unlikely]] {  // acquire: with `depth`, a hint; the lock orders the rest
     const Status status = take_returned(count, sink, done, leases);
     if (status != Status::ok || done == count) return done > 0 ? Status::ok : status;

@@ -36,6 +36,7 @@ void bind_header_peek(nb::module_& module) {
         result["putting"] = seen.putting;
         result["getting"] = seen.getting;
         result["ended"] = seen.ended;
+        result["paused"] = seen.paused;
         nb::dict figures;
 #define CONVEYOR_COUNT(name) figures[#name] = seen.figures.name;
 #define CONVEYOR_TIME(name) figures[#name "_seconds"] = static_cast<double>(seen.figures.name##_nanoseconds) * 1e-9;

@@ -70,7 +70,7 @@ nb::object Channel::wait_item(const Deadline& deadline) {
     if (closed_meanwhile()) return {};
     if (unheard_.any()) return nb::bool_(true);
     const bool ended = stream_->ended();
-    if (!stream_->settled_empty() || (ended && stream_->over()))
+    if (!stream_->nothing_to_take() || (ended && stream_->over()))
       return nb::bool_(true);  // the end is something to be told
     if (writers_gone()) return nb::bool_(true);  // EOF is something to receive
     if (looked_for_lost()) continue;
@@ -137,6 +137,15 @@ bool Channel::looked_for_lost() {
   const WithoutGil released;
   stream_->look_for_lost();
   return true;
+}
+
+nb::object Channel::pause(bool now) {
+  if (!is_here()) return {};
+  keep_trying_for_lock([&](Nanoseconds) {
+    if (now) stream_->pause();
+    return now || stream_->resume() ? Status::ok : Status::busy;
+  });
+  return PyErr_Occurred() != nullptr ? nb::object() : nb::none();
 }
 
 nb::object Channel::shutdown(bool immediate) {

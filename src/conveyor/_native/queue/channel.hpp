@@ -125,6 +125,7 @@ class Channel {
   nb::object wait_item(const Deadline& deadline);
 
   // The end of the queue, for all processes.
+  nb::object pause(bool now);
   nb::object shutdown(bool immediate);
   nb::object enter_producing(bool counts);
   nb::object leave_producing();

@@ -118,6 +118,8 @@ void bind_figures(PlainType<Channel>& channel) {
 
 void bind_ending(PlainType<Channel>& channel) {
   channel.def("_task_done", function<&Channel::task_done>)
+      .def("_pause", function<&Channel::pause>, {"now"_p})
+      .property("_is_paused", [](Channel& self) { return self.has_stream() && self.stream().paused(); })
       .def("_shutdown", function<&Channel::shutdown>, {"immediate"_p})
       .def("_enter_producing", function<&Channel::enter_producing>, {"counts"_p})
       .def("_leave_producing", function<&Channel::leave_producing>)

@@ -204,7 +204,7 @@ Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline
     default: raise_status(status, stream_->segment(), 0); return Next::stop;
   }
   const bool ended = stream_->ended();
-  if (!stream_->settled_empty()) {
+  if (!stream_->nothing_to_take()) {
     if (!deadline.passed()) return Next::retry;
     raise_empty();
     return Next::stop;
