@@ -393,3 +393,24 @@ TEST_CASE("a look shows more of what came back than one walk finds") {
   CHECK(seen.size() == 100);
   CHECK(std::is_sorted(seen.begin(), seen.end()));
 }
+
+TEST_CASE("a purge drops what waits and what is delayed, in one step, and leaves what is leased") {
+  const auto segment = Segment::create({});
+  Stream stream(segment);
+  put(stream, 0, 10, 12'000);
+  put_run(stream, 10, 100'000);
+  const auto leases = lease(stream, 3, {0, 1, 2});
+  CHECK(stream.give_back(leases[0], "", 0) == Status::ok);
+  CHECK(stream.give_back(leases[1], "", 60'000'000'000) == Status::ok);
+  std::uint64_t count = 0;
+  CHECK(stream.purge(count, 0) == Status::ok);
+  CHECK(count == 10);
+  CHECK(stream.empty());
+  CHECK(stream.check() == "");
+  put(stream, 11, 1);
+  CHECK(stream.give_back(leases[2], "", 0) == Status::ok);
+  CHECK(take(stream, 9) == Numbers{2, 11});
+  CHECK(stream.purge(count, 0) == Status::ok);
+  CHECK(count == 0);
+  CHECK(stream.check() == "");
+}

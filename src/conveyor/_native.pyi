@@ -594,6 +594,16 @@ class QueueChannel(Channel, Generic[T]):
                 the exception has the items that could be read.
         """
 
+    def purge(self) -> int:
+        """Drop what waits, and what waits for its delay; how many items that were.
+
+        In one step: whoever takes meanwhile has got an item before or gets one that was put after. What is under lease
+        stays with its holder, and waits again if it is given back. For `join` what is dropped is done.
+
+        Raises:
+            ValueError: the queue is closed in this process.
+        """
+
     def lease(self, timeout: float | None = None, lease_seconds: float | None = None) -> Lease[T]:
         """Take an item that comes back unless it is acknowledged: at least once.
 

@@ -133,10 +133,27 @@ class TestPeek:
         assert (done.returncode, done.stdout) == (1, b"good\nfine\n"), done.stderr
 
 
+def test_purge_asks_first(
+    make: Callable[..., Any], url: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    queue = make()
+    queue.put_many(range(1200))
+    assert main(["purge", "--dry-run", url]) == 0
+    assert b"would purge 1,200 items of" in capfdbinary.readouterr().err
+    done = run("purge", url)
+    assert (done.returncode, done.stdout) == (5, b"")
+    assert b"not purged: 1,200 items of" in done.stderr
+    assert queue.qsize() == 1200
+    capfdbinary.readouterr()
+    assert main(["purge", "-f", "--json", url]) == 0
+    assert json.loads(capfdbinary.readouterr().out)["purged"] == 1200
+    assert queue.qsize() == 0
+
+
 def test_without_one_there_is_a_word(
     transport: Transport, capfdbinary: pytest.CaptureFixture[bytes], url: str
 ) -> None:
-    for verb in (["put", url, "x"], ["get", url], ["peek", url]):
+    for verb in (["put", url, "x"], ["get", url], ["peek", url], ["purge", url]):
         assert main(verb) == 3
         assert b"there is no queue" in capfdbinary.readouterr().err
     assert main(["tail", url]) == (3 if transport.topics else 2)
@@ -145,7 +162,7 @@ def test_without_one_there_is_a_word(
     assert conveyor.connect(url).get(timeout=10) == "x"
 
 
-@pytest.mark.parametrize("verb", ["put", "get", "peek", "tail", "info", "rm"])
+@pytest.mark.parametrize("verb", ["put", "get", "peek", "purge", "tail", "info", "rm"])
 def test_a_client_that_is_not_installed(verb: str, transport: Transport, url: str) -> None:
     client = {"amqp": "pika", "kafka": "confluent_kafka", "nats": "nats", "redis": "redis"}.get(
         transport.scheme

@@ -171,6 +171,18 @@ def test_a_looker_that_is_killed_harms_nobody() -> None:
     assert queue._check() == ""
 
 
+def test_what_is_purged_is_done() -> None:
+    queue: Any = conveyor.JoinableQueue(maxsize=3)
+    queue.put_many([b"x" * 100_000, 2, 3])
+    assert queue.get() == b"x" * 100_000
+    assert queue.purge() == 2
+    queue.task_done()
+    queue.join()
+    with pytest.raises(ValueError, match="task_done"):
+        queue.task_done()
+    assert queue._check() == ""
+
+
 def test_a_closed_queue() -> None:
     queue: Any = conveyor.Queue()
     queue.put(1)

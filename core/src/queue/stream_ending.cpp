@@ -73,20 +73,33 @@ Status Stream::shutdown(bool immediate, Nanoseconds patience) {
 }
 
 // Drops what is left after End::drop: by the first that comes, for the process that asked for it may have died.
-void Stream::drop_locked() {
-  bool any = false;
+std::uint64_t Stream::drop_locked() {
+  std::uint64_t count = 0;
   for (std::uint32_t index = 0; index < table_.high(); ++index) {
     const LeaseStage stage = table_.word(index).stage;
     if (stage != LeaseStage::returned && stage != LeaseStage::delayed) continue;
-    any |= drop_item(index, true);
+    count += drop_item(index, true) ? 1 : 0;
   }
   CONVEYOR_KILL_POINT("ended.dropping");
   RunsOnly sink;
   std::size_t done = 0;
-  take_locked(SIZE_MAX, sink, done, nullptr);
+  take_locked(SIZE_MAX, sink, done, nullptr, true);
   CONVEYOR_KILL_POINT("ended.dropped");
   for (const RunReference& run : sink.taken) release(run);
-  if (any || done > 0) header_.all_done.notify(INT_MAX);
+  count += done;
+  if (count > 0) header_.all_done.notify(INT_MAX);
+  return count;
+}
+
+Status Stream::purge(std::uint64_t& count, Nanoseconds patience) {
+  count = 0;
+  segment_->note_getting();  // so that the runs are swept if we die with them
+  look_after_leases();
+  if (const Status status = lock(header_.consumers, patience); status != Status::ok) return status;
+  count = drop_locked();
+  // What came back and is gone made room, too.
+  if (count > 0) header_.not_full.notify(INT_MAX);
+  return Status::ok;
 }
 
 void Stream::finish_drop() {

@@ -4,6 +4,7 @@
 #
 #   app
 #   map
-#   doctor, gc, get, map_run, peek, put, rm, tail
+#   doctor, gc, get, map_run, peek, purge, put, rm, tail
 #   demo, info, item_lines, line_function, run, terminal
+#   confirm
 #   bench, exit_codes, jobs, map_figures, producer_consumer, target

@@ -58,6 +58,7 @@ def build_app() -> App:
     from .map import USAGE as MAP_USAGE
     from .map import map_items
     from .peek import peek
+    from .purge import purge
     from .put import put
     from .rm import rm
     from .run import USAGE as RUN_USAGE
@@ -89,6 +90,9 @@ def build_app() -> App:
         usage="conveyor tail [OPTIONS] URL\n\nExample:\n  conveyor tail --key 'sensor.#' nats://localhost/events\n",
     )
     app.command(info, usage="conveyor info [OPTIONS] URL\n\nExample:\n  conveyor info shm://jobs --json\n")
+    app.command(
+        purge, usage="conveyor purge [OPTIONS] URL\n\nExample:\n  conveyor purge --dry-run shm://jobs\n"
+    )
     app.command(rm, usage="conveyor rm [OPTIONS] URL\n\nExample:\n  conveyor rm -f shm://jobs\n")
     app.command(
         doctor,

@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..transports.url import masked
+from .confirm import confirm, counted
 from .exit_codes import CommandError, ExitCode
 from .info import open_queue
 
@@ -36,12 +37,7 @@ def rm(
     if dry_run:
         print(f"would remove {what}", file=sys.stderr)
         return ExitCode.OK
-    if not force:
-        if not sys.stdin.isatty():
-            raise CommandError(f"not removed: {what}; pass -f, as nobody is there to ask", ExitCode.REFUSED)
-        print(f"Remove {what}? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise CommandError(f"not removed: {masked(url)}", ExitCode.REFUSED)
+    confirm("remove", "removed", what, force)
     try:
         remove(url)
     except FileNotFoundError:
@@ -59,7 +55,7 @@ def _describe(url: str) -> str:
         found = open_queue(url)
         if not hasattr(found, "qsize"):
             kept = getattr(found.statistics(), "kept", None)
-            content = "" if kept is None else f" with {_counted(kept, 'event')} in it"
+            content = "" if kept is None else f" with {counted(kept, 'event')} in it"
             return f"the topic {masked(url)}{content}"
         depth = found.qsize()
     except CommandError:
@@ -75,11 +71,7 @@ def _describe(url: str) -> str:
         except (OSError, ValueError, NotSupported, ImportError):
             pass
         raise
-    return f"{masked(url)} with {_counted(depth, 'item')} in it"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    return f"{masked(url)} with {counted(depth, 'item')} in it"
 
 
 def _of_another_namespace(url: str) -> str | None:
@@ -96,7 +88,7 @@ def _of_another_namespace(url: str) -> str | None:
             return None
         try:
             seen = found.glance()
-            content = f"{masked(url)} with {_counted(seen['items'], 'item')} in it"
+            content = f"{masked(url)} with {counted(seen['items'], 'item')} in it"
         except WrongKind:
             seen = found.glance_at_region()
             content = f"{masked(url)} (it is a {seen['text']})"

@@ -172,6 +172,19 @@ class BrokerQueue(Awaiting[T]):
             raise bad
         return items
 
+    def purge(self) -> int:
+        """Drop what waits, and what waits for its delay; how many items that were.
+
+        What is under lease stays with its holder, and waits again if it is given back. Whether it is one step stands in
+        docs/transports.md; where it is not, what is put meanwhile stays.
+
+        Raises:
+            ValueError: the queue is closed in this process.
+            BrokerUnreachable: the broker could not be reached in time; some may have gone.
+        """
+        self._check_open()
+        return self._call(lambda backend: backend.clear())
+
     def lease(self, timeout: float | None = None, lease_seconds: float | None = None) -> BrokerLease[T]:
         """Take an item that comes back unless it is acknowledged: at least once.
 

@@ -113,6 +113,16 @@ class _Store(MemoryStore):
         else:
             self.ready(item)
 
+    def clear(self) -> int:
+        count = self.waiting() + len(self.delayed)
+        self.fresh.clear()
+        self.returned.clear()
+        self.delayed.clear()
+        self.bytes = 0
+        self.room.notify_all()
+        self.items.notify_all()
+        return count
+
     def gone(self, item: _Item) -> None:
         self.counts["items_out"] += 1
         self.counts["bytes_out"] += len(item.body)
@@ -263,17 +273,18 @@ class MemoryBackend(MemoryConnection[_Store], Backend):
             self.store.come_due()
             return not self.store.has_room(1)
 
+    def clear(self) -> int:
+        store = self.store
+        with store.lock:
+            store.come_due()
+            return store.clear()
+
     def purge(self) -> None:
         store = self.store
         with store.lock:
-            store.fresh.clear()
-            store.returned.clear()
-            store.delayed.clear()
-            store.bytes = 0
+            store.clear()
             for item in store.leased:
                 item.dropped = True
-            store.room.notify_all()
-            store.items.notify_all()
 
     def figures(self) -> Mapping[str, int]:
         store = self.store

@@ -35,6 +35,10 @@ __all__ = [
 ]
 
 
+# Items that are dropped at a time.
+_PORTION = 1000
+
+
 class ConnectionLost(Exception):
     """The connection is gone, or could not be made: trying again may help."""
 
@@ -313,7 +317,19 @@ class Backend(Connection):
 
     @abstractmethod
     def purge(self) -> None:
-        """Drop all that waits, also what is delayed. What is leased must not come back after that."""
+        """At the end: drop all that waits, also what is delayed. What is leased must not come back after that."""
+
+    def clear(self) -> int:
+        """Drop what waits, also what is delayed; how many that were. What is leased may come back.
+
+        This takes as many as there were in the beginning, some at a time.
+        """
+        left = self.depth().ready or 0
+        count = 0
+        while left and (found := self.take(min(left, _PORTION), 0.0)):
+            count += len(found)
+            left -= len(found)
+        return count
 
     def is_full(self, settings: Settings) -> bool:
         """Whether a bound is reached now."""

@@ -13,6 +13,7 @@ def work(jobs: Queue[str]) -> None:
     assert_type(jobs.get(timeout=1), str)
     assert_type(jobs.get_many(10), list[str])
     assert_type(jobs.peek(), list[str])
+    assert_type(jobs.purge(), int)
     with jobs.lease() as item:
         assert_type(item, str)
     with jobs.lease_many(10) as items:

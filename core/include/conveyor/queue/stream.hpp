@@ -166,6 +166,8 @@ class Stream {
   // To be asked of a stream that had ended before it was seen empty: or can something come back that another
   // process has under lease? What this process has itself does not count: it would wait for itself.
   bool over();
+  // Drops what waits, and what is delayed, in one step; `count` says how many. What is leased stays so.
+  Status purge(std::uint64_t& count, Nanoseconds patience);
   // Drops what is left of what End::drop is to drop.
   void finish_drop();
   Status enter_producing(bool counts, Nanoseconds patience);
@@ -216,7 +218,7 @@ class Stream {
   bool something_to_tell() const { return empty() ? ended() && !table_.any_out() : !held_back(); }
   // The caller holds the consumers' lock, which this lets go of.
   template <class Sink>
-  Status take_locked(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases);
+  Status take_locked(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases, bool drops = false);
   // The caller holds the producers' lock, and for End::drop the consumers'.
   // False: the ready descriptor's lock was not to be had in time; somebody must try again.
   bool end(End how);
@@ -224,7 +226,7 @@ class Stream {
     if (!ended() && producers_.all_have_left()) end(End::drain);
   }
   void tell_of_end();
-  void drop_locked();
+  std::uint64_t drop_locked();  // how many
   bool lock_both(LockPatience& patience);
   void unlock_both();
   void sweep_if_wanted() {
@@ -332,7 +334,7 @@ Status Stream::take_fresh(std::size_t count, Sink& sink, std::size_t& done, Leas
 }
 
 template <class Sink>
-Status Stream::take_locked(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases) {
+Status Stream::take_locked(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases, bool drops) {
   Side& side = header_.consumers;
   const std::uint64_t word = header_.head.word.load(relaxed);  // relaxed: ours, under the lock
   const std::uint64_t taken = count_of(word);
@@ -350,7 +352,7 @@ Status Stream::take_locked(std::size_t count, Sink& sink, std::size_t& done, Lea
   SideState state = snapshot(side.state[word & 1]);
   const std::uint32_t first_page = state.page;
   Status status = stands(state);
-  const bool noted = leases != nullptr || notes_tasks();
+  const bool noted = leases != nullptr || (notes_tasks() && !drops);
   while (status == Status::ok && done < count) {
     if (noted && (status = room_for_leases(leases, done)) != Status::ok) break;
     SideState ahead = state;

@@ -91,6 +91,8 @@ class Channel {
   // What waits, in order, at most so many: copies, and all stays where it is. What cannot be decoded is raised, with the
   // others as `items_received`.
   nb::object peek(std::size_t most);
+  // Drops what waits; how many that were.
+  nb::object purge();
   // Under lease: `Lease` objects, which keep `self`, their queue. For `seconds`, None: as the queue has it.
   nb::object lease(nb::handle self, const Deadline& deadline, nb::handle seconds);
   nb::object lease_many(nb::handle self, std::size_t most, const Deadline& deadline, nb::handle seconds);

@@ -270,6 +270,9 @@ void bind_queue_channel(nb::module_& module) {
           },
           {"max_items"_p = 1}, docs::QueueChannel_peek)
       .def(
+          "purge", [](Self<Channel> self) { return self->closed() ? no_queue_closed(self.object) : self->purge(); }, {},
+          docs::QueueChannel_purge)
+      .def(
           "lease",
           [](Self<Channel> self, nb::handle timeout, nb::handle seconds) {
             if (self->closed()) return no_queue_closed(self.object);

@@ -420,6 +420,21 @@ nb::object Channel::peek(std::size_t most) {
   return {};
 }
 
+nb::object Channel::purge() {
+  if (!is_here()) return {};
+  for (;;) {
+    std::uint64_t count = 0;
+    Status status;
+    {
+      const WithoutGil released;
+      status = stream_->purge(count, longest_slice);
+    }
+    if (status == Status::ok) return nb::int_(count);
+    if (status != Status::busy && status != Status::interrupted) return raise_status(status, stream_->segment(), 0);
+    if (!look_for_signals()) return {};
+  }
+}
+
 // -- leasing: from then on it is the Lease object's business
 
 bool Channel::parse_lease_time(nb::handle seconds, Nanoseconds& time) {

@@ -370,14 +370,15 @@ class Inbox:
                     break
             return seen, here
 
-    async def drop(self) -> None:
-        """Acknowledge all that lies here: nobody gets it."""
+    async def drop(self) -> int:
+        """Acknowledge all that lies here: nobody gets it. How many that were."""
         async with self._lock:
             await self._let_go()
             with self._handing:
                 found = list(self._came)
                 self._came.clear()
                 if self._channel is None or self._channel.closed is not None:
-                    return
+                    return 0  # they are the server's again
                 self._acknowledge(found)
             await self._channel.flush()
+            return len(found)

@@ -282,19 +282,24 @@ class RabbitQueue(RabbitConnection, Backend):
         return [inbox for inbox in found if inbox is not None]
 
     def purge(self) -> None:
-        async def purge(wire: Wire) -> None:
-            await (await wire.kept("look")).ask("queue_purge", self._name)
+        self.clear()
 
-        self._do(purge)
+    def clear(self) -> int:
+        async def purge(wire: Wire) -> int:
+            frame = await (await wire.kept("look")).ask("queue_purge", self._name)
+            return int(frame.method.message_count)
+
+        count = self._do(purge)
         for other in self._same():
             inbox = other._inbox
             if inbox is not None:
-                other._do(partial(_drop, inbox))
+                count += other._do(partial(_drop, inbox))
+        return count
 
     def figures(self) -> Mapping[str, int]:
         counted = self._do(lambda wire: self._count(wire, self._dead_queue))
         return {"dead": 0 if counted is None else counted[0]}
 
 
-async def _drop(inbox: Inbox, _: Wire) -> None:
-    await inbox.drop()
+async def _drop(inbox: Inbox, _: Wire) -> int:
+    return await inbox.drop()

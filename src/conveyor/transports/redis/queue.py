@@ -12,7 +12,7 @@ from ...errors import ItemTooLarge
 from ..port import Backend, Delivery, Depth, Ended, Message, Settings
 from ..url import Url
 from .connected import RedisConnection, delivery, packed
-from .queue_scripts import DEPTH, EXTEND, FIGURES, PEEK, PURGE, SEND, SETTLE, TAKE
+from .queue_scripts import CLEAR, DEPTH, EXTEND, FIGURES, PEEK, PURGE, SEND, SETTLE, TAKE
 
 __all__ = ["RedisQueue"]
 
@@ -162,6 +162,9 @@ class RedisQueue(RedisConnection, Backend):
         if settings.maxsize and ready >= settings.maxsize:
             return True
         return bool(settings.max_bytes and ready and int(size) >= settings.max_bytes)
+
+    def clear(self) -> int:
+        return int(self._run(CLEAR))
 
     def purge(self) -> None:
         self._run(PURGE)

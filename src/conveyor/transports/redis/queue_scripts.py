@@ -16,7 +16,7 @@ from __future__ import annotations
 from .common_scripts import BASE, BELLS, ONCE
 from .script import Script
 
-__all__ = ["DEPTH", "EXTEND", "FIGURES", "PEEK", "PURGE", "SEND", "SETTLE", "TAKE"]
+__all__ = ["CLEAR", "DEPTH", "EXTEND", "FIGURES", "PEEK", "PURGE", "SEND", "SETTLE", "TAKE"]
 
 _ITEMS = """
 local function count(field, by) return call('HINCRBY', key('meta'), field, by) end
@@ -256,6 +256,31 @@ DEPTH = Script(
 come_due()
 return {waiting(), call('ZCARD', key('leased')), call('ZCARD', key('delayed')),
         call('HGET', key('meta'), 'bytes') or '0'}
+""",
+)
+
+# Returns how many have gone. What is leased may come back.
+CLEAR = Script(
+    BASE,
+    BELLS,
+    _ITEMS,
+    """
+come_due()
+local count = waiting() + call('ZCARD', key('delayed'))
+for _, name in ipairs({'back', 'delayed'}) do
+  repeat
+    local some = call('ZPOPMIN', key(name), 500)
+    for i = 1, #some, 2 do
+      call('HDEL', key('items'), some[i])
+      call('HDEL', key('tries'), some[i])
+    end
+  until #some == 0
+end
+call('UNLINK', key('ready'))
+call('HSET', key('meta'), 'bytes', 0)
+ring('room', most_tokens)
+ring('bell', most_tokens)  -- perhaps that was the last before the end
+return count
 """,
 )
 

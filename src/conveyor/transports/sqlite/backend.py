@@ -195,20 +195,39 @@ class SqliteBackend(Putting, Taking):
         return self._section(lambda at: not self._has_room(at, _SMALL) and not at.words[ENDED])
 
     def purge(self) -> None:
+        self._drop(lambda at: [])
+
+    def clear(self) -> int:
+        def kept(at: Coordination) -> list[int]:
+            self._come_back(at)
+            return sorted(number for _, number in at.held())
+
+        return self._drop(kept)
+
+    def _drop(self, kept: Callable[[Coordination], list[int]]) -> int:
+        """Drop all but some, given by their numbers, in order; how many of those waited, or will come back."""
         store = self._store
 
-        def purge(at: Coordination) -> int:
+        def drop(at: Coordination) -> tuple[int, int]:
             words = at.words
-            store.write(store.statements.purge, ())
+            runs: list[tuple[int, int]] = []  # between those that are kept
+            first = 0
+            for number in kept(at):
+                runs.append((first, number - 1))
+                first = number + 1
+            count = words[READY] + words[DELAYED]
+            with store.transaction() as connection:
+                connection.executemany(store.statements.acknowledge_run, [*runs, (first, words[NEXT])])
             words[HEAP] = words[READY] = words[BYTES] = words[DELAYED] = 0
             words[DUE] = NEVER
             words[CURSOR] = words[NEXT] - 1
-            return store.committed(0)
+            return count, store.committed(0)
 
-        commit = self._section(purge)
+        count, commit = self._section(drop)
         self._at.items._notify()
         self._at.room._notify()
         store.make_durable(commit)
+        return count
 
     def figures(self) -> Mapping[str, int]:
         store = self._store

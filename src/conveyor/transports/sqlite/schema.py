@@ -79,7 +79,6 @@ class Statements:
     fail: str
     bury: str
     come_due: str
-    purge: str
     largest: str
     delayed: str
     ready: str
@@ -107,7 +106,6 @@ class Statements:
             f"SELECT {number}, body, type, attempts, ?, ?, ? FROM {items} WHERE id = ?",
             come_due=f"UPDATE {items} SET due = 0 WHERE id IN (SELECT id FROM {items} WHERE due > 0 AND due <= ? "
             "ORDER BY due LIMIT ?) RETURNING id, LENGTH(body)",
-            purge=f"DELETE FROM {items}",
             largest=f"SELECT MAX(id) FROM {items}",
             delayed=f"SELECT COUNT(*), MIN(due) FROM {items} WHERE due > 0",
             ready=f"SELECT COUNT(*), TOTAL(LENGTH(body)) FROM {items} WHERE due = 0",
