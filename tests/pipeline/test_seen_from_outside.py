@@ -22,6 +22,7 @@ from waiting import wait_until
 from conveyor import Pipeline
 from conveyor.inspection.pipeline_view import PipelineView
 from conveyor.inspection.pipelines import pipelines
+from conveyor.inspection.watch import Watch
 
 METHODS: list[Any] = ["fork", "spawn", "forkserver"]
 
@@ -174,6 +175,14 @@ def test_twenty_stages_the_one_that_holds_up_the_others_and_a_drain(tmp_path: Pa
         run.process.send_signal(signal.SIGINT)
         run.view_when(lambda view: view.phase == "draining")
         run.finish()
+
+
+def test_one_who_looks_again_and_again(tmp_path: Path) -> None:
+    watch = Watch()
+    with running("mixed", tmp_path) as run:
+        wait_until(lambda: [watch.look(), run.process.pid in {view.pid for view in watch.pipelines()}][1])
+        run.finish()
+        assert run.process.pid not in {view.pid for view in watch.pipelines()}
 
 
 class TestOfThisProcess:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from ..pipeline.snapshot.page import NAME as PAGE_NAME
 
 __all__ = ["OpenFile", "OpenFiles"]
 
@@ -17,7 +20,11 @@ _UNNAMED = "/dev/shm/#"
 _TURNS = 10
 _LONGEST = 1.0  # seconds
 
+_RUN = f"/memfd:{PAGE_NAME}"
+
 _Key = tuple[int, int]  # device, inode
+# What is open at a descriptor: a segment, and how it is called; the page of a run; nothing of ours.
+_What: TypeAlias = tuple[_Key, str | None, bool] | Literal["page"] | None
 
 
 @dataclass(slots=True)
@@ -55,8 +62,10 @@ class OpenFiles:
         self._next = 0.0
         self._found: dict[_Key, OpenFile] = {}
         # By pid and number of a descriptor: what is open there, if it is one of ours.
-        self._known: dict[int, dict[str, tuple[_Key, str | None, bool] | None]] = {}
+        self._known: dict[int, dict[str, _What]] = {}
         self._turn = 0
+        self.pages: list[tuple[int, str]] = []
+        """As of the last look: processes that have what may be the page of a pipeline's run, and where in /proc."""
 
     def look(self) -> dict[_Key, OpenFile]:
         """All of them: those of the processes whose descriptors we may see. As root, of all users; else, of our own.
@@ -75,6 +84,7 @@ class OpenFiles:
     def _go_through(self) -> dict[_Key, OpenFile]:
         self._turn += 1
         found: dict[_Key, OpenFile] = {}
+        self.pages = []
         known, self._known = self._known, {}
         for pid in _pids():
             try:
@@ -87,6 +97,9 @@ class OpenFiles:
             }
             for number, what in now.items():
                 if what is None:
+                    continue
+                if what == "page":
+                    self.pages.append((pid, f"/proc/{pid}/fd/{number}"))
                     continue
                 key, name, doubtful = what
                 if (file := found.get(key)) is None:
@@ -104,14 +117,17 @@ def _pids() -> list[int]:
         return []
 
 
-def _examine(pid: int, number: str) -> tuple[_Key, str | None, bool] | None:
+def _examine(pid: int, number: str) -> _What:
     path = f"/proc/{pid}/fd/{number}"
     try:
         link = os.readlink(path)  # noqa: PTH115
         named = link.startswith(_NAMED) and not link.endswith(_READY)
         doubtful = link.startswith(_UNNAMED)
-        if not (link == _ANONYMOUS or named or doubtful) or not os.lstat(path).st_mode & 0o200:
+        page = link.startswith(_RUN)
+        if not (link == _ANONYMOUS or named or doubtful or page) or not os.lstat(path).st_mode & 0o200:
             return None
+        if page:
+            return "page"
         status = os.stat(path)  # noqa: PTH116
     except OSError:
         return None

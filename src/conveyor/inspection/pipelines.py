@@ -11,66 +11,56 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Generator
 
 from ..errors import CorruptSegment, VersionMismatch
 from ..pipeline.snapshot.page import NAME, read_snapshot
+from .open_files import OpenFiles
 from .pipeline_view import PipelineView
 from .snapshot_fields import SnapshotFields
 
 __all__ = ["pipelines"]
 
-_LINK = f"/memfd:{NAME}"
 _MOST_PAGES = 256  # of one process
 
 
-def pipelines() -> list[PipelineView]:
+def pipelines(open_files: OpenFiles | None = None) -> list[PipelineView]:
     """The pipelines that this user's processes run now, of all users for root; the one that began first comes first.
 
     A run is seen from about its 200th millisecond on. One whose page cannot be read is told of by its `error`.
+
+    Args:
+        open_files: of one who looks again and again: it costs less then.
     """
+    files = open_files or OpenFiles()
+    files.look()
     found: list[PipelineView] = []
-    with os.scandir("/proc") as entries:
-        for entry in entries:
-            if entry.name.isdecimal():
-                found += _pipelines_of(int(entry.name))
+    seen: set[tuple[int, int, int]] = set()
+    of_process: Counter[int] = Counter()
+    for pid, path in files.pages:
+        of_process[pid] += 1
+        if of_process[pid] > _MOST_PAGES:
+            continue
+        with contextlib.suppress(OSError), _opened(path) as fd:  # else it was closed at this moment
+            status = os.fstat(fd)
+            page = pid, status.st_dev, status.st_ino
+            if page not in seen:  # else a duplicate of a descriptor
+                seen.add(page)
+                found += _run_on(fd, pid)
     return sorted(found, key=lambda view: (view.started, view.id))
-
-
-def _pipelines_of(pid: int) -> list[PipelineView]:
-    found: list[PipelineView] = []
-    pages: set[tuple[int, int]] = set()
-    try:
-        with os.scandir(f"/proc/{pid}/fd") as descriptors:
-            for descriptor in descriptors:
-                if len(pages) >= _MOST_PAGES or not _may_be_page(descriptor.path):
-                    continue
-                with contextlib.suppress(OSError), _opened(descriptor.path) as fd:
-                    status = os.fstat(fd)
-                    page = status.st_dev, status.st_ino
-                    if page not in pages:  # else a duplicate of a descriptor
-                        pages.add(page)
-                        found += _run_on(fd, pid)
-    except OSError:
-        pass  # the process has ended, or is none that we may look at
-    return found
-
-
-def _may_be_page(path: str) -> bool:
-    try:
-        return os.readlink(path).startswith(_LINK)  # noqa: PTH115 - thousands of times: no Path objects
-    except OSError:
-        return False  # it was closed at this moment
 
 
 @contextlib.contextmanager
 def _opened(path: str) -> Generator[int]:
-    """A file to read. Another may have come in its place, and to open a pipe or a device is not for us."""
+    """A page to read. Another file may have come in its place, and to open a pipe or a device is not for us."""
     handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+        here = f"/proc/self/fd/{handle}"
+        is_page = os.readlink(here).startswith(f"/memfd:{NAME}")  # noqa: PTH115
+        if not is_page or not stat.S_ISREG(os.fstat(handle).st_mode):
             raise FileNotFoundError(path)
-        fd = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(here, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     finally:
         os.close(handle)
     try:

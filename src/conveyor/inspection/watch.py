@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 
 from .open_files import OpenFiles
+from .pipeline_view import PipelineView
+from .pipelines import pipelines
 from .process_view import ProcessView
 from .queue_history import QueueHistory, QueueRates
 from .segment_view import SegmentView
@@ -45,6 +47,10 @@ class Watch:
         self._before = seen
         rates = self._rates(seen.at, seen.segments)
         return Snapshot(seen, seconds, rates, self._shares(seen.at, seen.processes.values()))
+
+    def pipelines(self) -> list[PipelineView]:
+        """The pipelines that run now. To find them, what the last `look` has gone through is not gone through again."""
+        return pipelines(self._files)
 
     def history(self, id_: str) -> QueueHistory | None:
         """What is remembered of the queue or topic with that id (`SegmentView.id`), for a chart; None: it is not there
