@@ -17,6 +17,7 @@ survives the death of any of its processes:
 #   bench/ | cyclopts rich matplotlib numpy zmq faster_fifo dejaq py_sharedmemory interprocess
 #   inspection/ | rich
 #   __init__
+#   telemetry | opentelemetry
 #   testing
 #   pipeline/ | rich IPython
 #   multiprocessing/
@@ -29,7 +30,7 @@ survives the death of any of its processes:
 #   codecs/ | msgspec pyarrow numpy
 #   _native
 #   protocols | numpy
-#   _lazy, _public, _command_line, _interpreter, errors
+#   _lazy, _public, _carried, _command_line, _interpreter, errors
 #
 # Under _native lies core/, in C++, which knows no Python.
 import sys as _sys

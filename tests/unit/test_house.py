@@ -68,6 +68,7 @@ MAY_BE_SHORT = {
         "src/conveyor/pipeline/supervise/stint.py",
         "src/conveyor/pipeline/testing/*",
         "src/conveyor/pipeline/worker/sealed.py",
+        "src/conveyor/pipeline/worker/worker_queue.py",
         "src/conveyor/pipeline/worker/stranded.py",
         "src/conveyor/queues/dead_letter.py",
         "src/conveyor/shared/_wait.py",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 if TYPE_CHECKING:
     from .._native import Region, Segment
 
-__all__ = ["checked_label", "mark", "place_outside"]
+__all__ = ["checked_label", "fitted", "mark", "place_outside"]
 
 M = TypeVar("M", "Segment", "Region")
 
@@ -32,6 +32,12 @@ def checked_label(label: str | None) -> str:
     if len(label.encode("utf-8", "surrogatepass")) > _MOST or not label.isprintable():
         raise ValueError(f"label is {label!r}; it must be printable, of at most {_MOST} bytes")
     return label
+
+
+def fitted(text: str) -> str:
+    """As much of any text as a label can be."""
+    printable = "".join(character if character.isprintable() else "?" for character in text)
+    return printable.encode("utf-8", "replace")[:_MOST].decode("utf-8", "ignore")
 
 
 def mark(memory: M, label: str | None = None) -> M:

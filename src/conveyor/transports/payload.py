@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from .._carried import Carried, delivered, of_type, typed
 from ..codecs import Codec
 from ..codecs.envelope import Envelope, Keys
 from ..queues.dead_letter import DeadLetter
@@ -53,6 +54,9 @@ def encoded(payload: Payload, item: Any) -> tuple[bytes, str]:
     try:
         return payload.encode(item), payload.content_type
     except TypeError:
+        if type(item) is Carried:
+            body, content_type = encoded(payload, item.item)
+            return body, typed(content_type, item.words)
         if type(item) is not DeadLetter:
             raise
         letter: DeadLetter[Any] = item  # pyright: ignore[reportUnknownVariableType]
@@ -66,6 +70,9 @@ def item_of(payload: Payload, body: bytes, content_type: str) -> Any:
     Raises:
         BadMessage: there is none that this codec can read.
     """
+    content_type, words = of_type(content_type)
+    if words is not None:
+        return delivered(item_of(payload, body, content_type), words)
     if content_type.startswith(_LETTER):
         return DeadLetter(*payload.decode(body, content_type.removeprefix(_LETTER)))
     return payload.decode(body, content_type)

@@ -42,7 +42,11 @@ class Stage:
     @property
     def link(self) -> FunctionStep:
         """As workers need it."""
-        return FunctionStep(self.kind, self.function)
+        return self.link_of(self.function)
+
+    def link_of(self, function: Any) -> FunctionStep:
+        """The same with the worker's own copy of the function."""
+        return FunctionStep(self.kind, function if instrument is None else instrument(self, function))
 
     def on(self) -> str:
         """Who does it, in words."""
@@ -59,6 +63,10 @@ class Stage:
         return (
             f"{count} {kind if self.workers != 1 else kind.removesuffix('s').replace('processe', 'process')}"
         )
+
+
+instrument: Callable[[Stage, Any], Any] | None = None
+"""What makes of a stage's function the one that workers call; None: nothing does. See `conveyor.telemetry`."""
 
 
 def job_of(specs: list[Stage]) -> Job:

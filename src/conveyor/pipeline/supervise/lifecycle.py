@@ -42,7 +42,7 @@ def own_links(specs: list[Stage], most: int) -> tuple[FunctionStep, ...]:
     if first.where == "processes" or (most == 1 and not limited):
         return tuple(spec.link for spec in specs)
     known: dict[int, Any] = {}  # one object in two of the functions is one in each worker, too
-    return tuple(FunctionStep(spec.kind, _own(spec, most, known)) for spec in specs)
+    return tuple(spec.link_of(_own(spec, most, known)) for spec in specs)
 
 
 def _own(spec: Stage, most: int, known: dict[int, Any]) -> Any:

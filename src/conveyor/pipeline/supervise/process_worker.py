@@ -6,6 +6,7 @@ import contextlib
 import pickle
 from typing import TYPE_CHECKING, Any
 
+from ..._memory.labels import fitted, mark
 from ..._native import Segment
 from ...errors import Empty, PipelineError
 from ...queues.queue import Queue
@@ -13,6 +14,7 @@ from ..start.starter import Starter
 from ..worker.messages import Unreadable, is_stop
 from ..worker.serve import Job
 from ..worker.status_page import StatusPage
+from ..worker.worker_queue import WorkerQueue
 from .handle import WorkerHandle
 from .stage_port import StagePort
 from .worker_stats import peak_memory
@@ -46,9 +48,12 @@ class ProcessWorker(WorkerHandle):
     def __init__(self, stage_port: StagePort, job: Job, starter: Starter) -> None:
         super().__init__(stage_port, StatusPage())
         self.shares_memory = stage_port.shares_memory
-        self._tasks: Queue[Any] = Queue()
-        results = Segment.create(0, _RESULT_BYTES, soft=True, counts_lent=True)
-        self._results: Queue[Any] = Queue.on_segment(results, "auto")
+        self._tasks: Queue[Any] = WorkerQueue(label=fitted(f"{stage_port.stage}: items"))
+        results = mark(
+            Segment.create(0, _RESULT_BYTES, soft=True, counts_lent=True),
+            fitted(f"{stage_port.stage}: results"),
+        )
+        self._results: Queue[Any] = WorkerQueue.on_segment(results, "auto")
         try:
             self.process = starter.start(job, self._tasks, self._results, self.status_page)
         except (pickle.PicklingError, AttributeError, TypeError) as error:

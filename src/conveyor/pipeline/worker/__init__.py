@@ -8,4 +8,4 @@ Imported by every spawned worker, so nothing here imports the engine or anything
 #   template
 #   process_main, remote
 #   main_module, serve
-#   failing, functions, messages, sealed, status_page, status_writer, stranded
+#   failing, functions, messages, sealed, status_page, status_writer, stranded, worker_queue
