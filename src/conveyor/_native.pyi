@@ -494,11 +494,12 @@ class Lease(Generic[T]):
             LeaseLost: it went back before; somebody else may have it, or have dealt with it.
         """
 
-    def release(self, delay: float = 0) -> None:
+    def release(self, delay: float = 0, counted: bool = True) -> None:
         """Give the item back, to the front of the queue; this counts as a failed attempt. Idempotent.
 
         Args:
             delay: seconds before anybody gets it again.
+            counted: whether it was an attempt; False: as if it had not been leased.
 
         Raises:
             LeaseLost: it was acknowledged, rejected, or went back by itself before.

@@ -202,3 +202,18 @@ class TestTime:
     def test_bad_bounds(self, options: Any, error: type[Exception], text: str) -> None:
         with pytest.raises(error, match=text):
             Queue(**options)
+
+
+def test_what_is_released_uncounted_was_not_tried() -> None:
+    queue: Any = Queue(max_attempts=2)
+    queue.put("a")
+    for _ in range(4):
+        lease = queue.lease()
+        assert lease.attempts == 0
+        lease.release(counted=False)
+        lease.release(counted=False)  # idempotent
+    queue.lease().release()
+    lease = queue.lease()
+    assert lease.attempts == 1
+    lease.release(counted=False)
+    assert queue.lease().attempts == 1

@@ -81,10 +81,10 @@ void Stream::drop_page(std::uint32_t page) {
 }
 
 // False, and nothing done: the ready descriptor's lock was not to be had in time, or there was no address space.
-bool Stream::turn_back(std::uint32_t index, std::string_view error, Nanoseconds delay, bool for_good) {
+bool Stream::turn_back(std::uint32_t index, std::string_view error, Nanoseconds delay, bool for_good, bool counted) {
   const std::uint32_t most = header_.leases.max_attempts;
-  const std::uint32_t attempts = table_.word(index).attempts + 1;
-  const bool fails = for_good || (most != 0 && attempts >= most);
+  const std::uint32_t attempts = table_.word(index).attempts + (counted ? 1 : 0);
+  const bool fails = for_good || (counted && most != 0 && attempts >= most);
   LeaseRecord& record = table_.at(index);
   table_.note_error(record, error);
   record.due.store(forever, relaxed);  // relaxed: the word's store releases it
@@ -147,13 +147,13 @@ Status Stream::acknowledge(const LeaseId& lease) {
   return settled();
 }
 
-Status Stream::give_back(const LeaseId& lease, std::string_view error, Nanoseconds delay) {
+Status Stream::give_back(const LeaseId& lease, std::string_view error, Nanoseconds delay, bool counted) {
   if (const Status status = lock(header_.consumers, 0); status != Status::ok) return status;
   if (!table_.holds(lease, LeaseStage::leased)) {
     header_.consumers.lock.unlock();
     return Status::lost;
   }
-  if (!turn_back(lease.index, error, delay, false)) {
+  if (!turn_back(lease.index, error, delay, false, counted)) {
     header_.consumers.lock.unlock();
     return Status::busy;
   }

@@ -4,7 +4,8 @@
 #
 #   app
 #   map
-#   doctor, gc, get, map_run, peek, purge, put, rm, tail
+#   doctor, gc, get, map_run, move, peek, purge, put, rm, tail
+#   moving
 #   demo, info, item_lines, line_function, run, terminal
 #   confirm
 #   bench, exit_codes, jobs, map_figures, producer_consumer, target

@@ -26,6 +26,7 @@ Examples:
   conveyor put redis://localhost/0/jobs a.csv b.csv    items into a queue, anywhere
   conveyor get --all shm://jobs         and out of it, a line each
   conveyor peek shm://jobs              what would come out of it, and stays
+  conveyor retry --from shm://failed shm://jobs   what failed, once more
   conveyor tail nats://localhost/events     what is published from now on
   conveyor info shm://jobs              what is in a queue, and went through it
   conveyor doctor                       is all well here, and what to do if not
@@ -57,6 +58,7 @@ def build_app() -> App:
     from .info import info
     from .map import USAGE as MAP_USAGE
     from .map import map_items
+    from .move import move, retry
     from .peek import peek
     from .purge import purge
     from .put import put
@@ -92,6 +94,15 @@ def build_app() -> App:
     app.command(info, usage="conveyor info [OPTIONS] URL\n\nExample:\n  conveyor info shm://jobs --json\n")
     app.command(
         purge, usage="conveyor purge [OPTIONS] URL\n\nExample:\n  conveyor purge --dry-run shm://jobs\n"
+    )
+    app.command(
+        move,
+        usage="conveyor move [OPTIONS] FROM TO\n\nExample:\n  conveyor move -n 100 shm://jobs redis://localhost/0/jobs\n",
+    )
+    app.command(
+        retry,
+        usage="conveyor retry [OPTIONS] --from LETTERS URL\n\nExample:\n"
+        "  conveyor retry --error Timeout --from shm://failed shm://jobs\n",
     )
     app.command(rm, usage="conveyor rm [OPTIONS] URL\n\nExample:\n  conveyor rm -f shm://jobs\n")
     app.command(

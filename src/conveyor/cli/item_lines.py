@@ -71,6 +71,10 @@ class ItemLines:
             if not (self._jsonl and (not line or line.isspace()))
         ]
 
+    def text(self, item: Any) -> str:
+        """An item as its line shows it."""
+        return self._line(item).decode("utf-8", "replace")
+
     def write(self, items: Sequence[Any]) -> None:
         """Write them to standard output; they are with the system when this returns.
 

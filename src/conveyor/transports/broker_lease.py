@@ -18,6 +18,8 @@ T = TypeVar("T")
 _LONGEST_ERROR = 192
 
 HELD, ACKNOWLEDGED, GIVEN_BACK, REJECTED, LOST = range(5)
+# How a lease may be settled as well; its stage is GIVEN_BACK then.
+PUT_BACK = 5
 _WORDS = ("held", "acknowledged", "given back", "rejected", "lost")
 
 
@@ -38,8 +40,8 @@ class Settler:
 
         Args:
             leases: in the order in which they were taken.
-            how: `ACKNOWLEDGED`, `GIVEN_BACK` or `REJECTED`.
-            delay: for `GIVEN_BACK`, seconds.
+            how: `ACKNOWLEDGED`, `GIVEN_BACK`, `PUT_BACK` (which counts no attempt) or `REJECTED`.
+            delay: for `GIVEN_BACK` and `PUT_BACK`, seconds.
             error: why.
         """
         raise NotImplementedError
@@ -83,10 +85,11 @@ class BrokerLease(Generic[T]):
         raise LeaseLost(f"the item was {_WORDS[stage]} already")
 
     def _settle(self, how: int, delay: float, error: str) -> None:
-        if self._may(how):
+        stage = GIVEN_BACK if how == PUT_BACK else how
+        if self._may(stage):
             self.owner.settle((self,), how, delay, error)
             if self.stage == LOST:
-                self._may(how)
+                self._may(stage)
 
     def acknowledge(self) -> None:
         """Say that the item is dealt with: nobody will get it again. Idempotent.
@@ -96,18 +99,20 @@ class BrokerLease(Generic[T]):
         """
         self._settle(ACKNOWLEDGED, 0.0, "")
 
-    def release(self, delay: float = 0) -> None:
+    def release(self, delay: float = 0, counted: bool = True) -> None:
         """Give the item back, to the front of the queue; this counts as a failed attempt. Idempotent.
 
         Args:
             delay: seconds before anybody gets it again.
+            counted: whether it was an attempt; False: as if it had not been leased.
 
         Raises:
+            NotSupported: `counted` is False, and the broker counts whatever it delivers.
             LeaseLost: it was acknowledged, rejected, or went back by itself before.
         """
         if not delay >= 0:
             raise ValueError(f"delay is {delay}; it must be a number of seconds, at least 0")
-        self._settle(GIVEN_BACK, float(delay), "released")
+        self._settle(GIVEN_BACK if counted else PUT_BACK, float(delay), "released")
 
     def reject(self, reason: object = None) -> None:
         """Give the item up, however often it was tried: it goes to the dead letters. Idempotent.

@@ -141,6 +141,8 @@ class Capabilities:
     waits_at_end: bool = True
     """At the queue's end, what may come back is waited for in `take` and `lease`. False: they are asked without a wait,
     again and again, as others would take who waits in them for somebody who has items."""
+    counts_deliveries: bool = False
+    """What comes back was an attempt, whatever `Backend.release` is told."""
     process_only: bool = False
     """It lives in one process: handles pickle within that alone."""
 

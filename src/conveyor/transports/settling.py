@@ -10,9 +10,9 @@ from time import monotonic
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from ..errors import BadMessage, Full
+from ..errors import BadMessage, Full, NotSupported
 from ..queues.dead_letter import DeadLetter
-from .broker_lease import ACKNOWLEDGED, GIVEN_BACK, LOST, BrokerLease, Settler, error_text
+from .broker_lease import ACKNOWLEDGED, GIVEN_BACK, LOST, PUT_BACK, BrokerLease, Settler, error_text
 from .handle import handles
 from .keeper import Keeper
 from .link import NEVER
@@ -85,6 +85,9 @@ class Settling(Sending[Backend], Settler):
                 lost = self._call(lambda backend: backend.acknowledge(deliveries))
             elif how == GIVEN_BACK:
                 lost = self._give_back(deliveries, delay, error)
+            elif how == PUT_BACK:
+                lost = self._put_back(deliveries, delay)
+                how = GIVEN_BACK
             else:
                 lost = self._fail(deliveries, error, 1)
         except BaseException:
@@ -117,6 +120,22 @@ class Settling(Sending[Backend], Settler):
         if deliveries:
             lost += self._call(lambda backend: backend.release(deliveries, delay, True, error))
         return lost
+
+    @property
+    def counts_deliveries(self) -> bool:
+        """Whether what was leased cannot be given back without a count: the broker counts whatever it delivers."""
+        return self._capabilities.counts_deliveries
+
+    def _put_back(self, deliveries: Sequence[Delivery], delay: float) -> list[Delivery]:
+        """Give back as if it had not been leased."""
+        if self.counts_deliveries:
+            raise NotSupported(
+                f"{self._shown} counts whatever is delivered as an attempt; release it with counted=True, or use "
+                "shm://, sqlite:// or redis://"
+            )
+        if self._call(self._control.read).dropped:
+            return list(self._call(lambda backend: backend.acknowledge(deliveries)))
+        return list(self._call(lambda backend: backend.release(deliveries, delay, False, "")))
 
     def _fail(self, deliveries: Sequence[Delivery], error: str, more: int) -> list[Delivery]:
         """Give up what is leased; `more`: attempts that its count does not have yet."""

@@ -123,7 +123,8 @@ class Stream {
   // only spin for the lock (`busy`).
   Status acknowledge(const LeaseId& lease);
   // To the front of the queue, unless it has failed too often, and after `delay` nanoseconds at the earliest.
-  Status give_back(const LeaseId& lease, std::string_view error, Nanoseconds delay);
+  // Not `counted`: as if it had not been leased, but for `error`.
+  Status give_back(const LeaseId& lease, std::string_view error, Nanoseconds delay, bool counted = true);
   // To those that failed for good.
   Status reject(const LeaseId& lease, std::string_view error);
   // From now on it is the caller's for this long.
@@ -277,7 +278,7 @@ class Stream {
   // False, and nothing done: there is no address space to look for its runs.
   bool drop_item(std::uint32_t index, bool with_runs);
   void drop_page(std::uint32_t page);
-  bool turn_back(std::uint32_t index, std::string_view error, Nanoseconds delay, bool for_good);
+  bool turn_back(std::uint32_t index, std::string_view error, Nanoseconds delay, bool for_good, bool counted = true);
   Status settled();
   void look_after(Nanoseconds now);
   void settle_dead(std::uint32_t index);
@@ -304,7 +305,8 @@ Status Stream::take(std::size_t count, Sink& sink, std::size_t& done, LeaseId* l
   if (table_.any_out()) [[unlikely]]
     look_after(monotonic_coarse());
   done = 0;
-  if (held_back()) [[unlikely]] return Status::empty;
+  if (held_back()) [[unlikely]]
+    return Status::empty;
   if (header_.returned.load(acquire) != 0) [[unlikely]] {  // acquire: with `depth`, a hint; the lock orders the rest
     const Status status = take_returned(count, sink, done, leases);
     if (status != Status::ok || done == count) return done > 0 ? Status::ok : status;

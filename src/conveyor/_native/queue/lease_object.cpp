@@ -88,20 +88,22 @@ PyObject* acknowledge(Lease* self, PyObject*) {
   return settle_as(self, Stage::acknowledged, [&] { return self->channel->stream().acknowledge(self->id); });
 }
 
-PyObject* give_back(Lease* self, std::string_view error, Nanoseconds delay) {
-  return settle_as(self, Stage::given_back, [&] { return self->channel->stream().give_back(self->id, error, delay); });
+PyObject* give_back(Lease* self, std::string_view error, Nanoseconds delay, bool counted = true) {
+  return settle_as(self, Stage::given_back,
+                   [&] { return self->channel->stream().give_back(self->id, error, delay, counted); });
 }
 
 PyObject* release(Lease* self, PyObject* arguments, PyObject* names) {
-  static const char* keywords[] = {"delay", nullptr};
+  static const char* keywords[] = {"delay", "counted", nullptr};
   double delay = 0;
-  if (PyArg_ParseTupleAndKeywords(arguments, names, "|d:release", const_cast<char**>(keywords), &delay) == 0)
+  int counted = 1;
+  if (PyArg_ParseTupleAndKeywords(arguments, names, "|dp:release", const_cast<char**>(keywords), &delay, &counted) == 0)
     return nullptr;
   if (std::isnan(delay) || delay < 0) {
     PyErr_SetString(PyExc_ValueError, "delay must be a number of seconds, at least 0");
     return nullptr;
   }
-  return give_back(self, "released", static_cast<Nanoseconds>(std::fmin(delay, 4e9) * 1e9));
+  return give_back(self, "released", static_cast<Nanoseconds>(std::fmin(delay, 4e9) * 1e9), counted != 0);
 }
 
 PyObject* reject(Lease* self, PyObject* arguments, PyObject* names) {
@@ -229,7 +231,8 @@ nb::object make_lease(nb::handle queue, Channel& channel, nb::object item, const
 }
 
 void bind_leases(nb::module_& module) {
-  static const std::string release_doc = std::string("release($self, delay=0)\n--\n\n") + docs::Lease_release;
+  static const std::string release_doc =
+      std::string("release($self, delay=0, counted=True)\n--\n\n") + docs::Lease_release;
   static const std::string reject_doc = std::string("reject($self, reason=None)\n--\n\n") + docs::Lease_reject;
   static const std::string acknowledge_doc = std::string("acknowledge($self)\n--\n\n") + docs::Lease_acknowledge;
   static PyMethodDef methods[] = {{"acknowledge", method(acknowledge), METH_NOARGS, acknowledge_doc.c_str()},

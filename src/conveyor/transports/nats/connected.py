@@ -38,7 +38,7 @@ class NatsConnection(LoopConnection[Wire]):
         keep_alive: float = url.options["keep_alive"]
         self._keep_alive = keep_alive
         self._is_at_end = False  # as the record said when it was read last
-        self.capabilities = Capabilities(ends_leases=True, keep_alive=keep_alive)
+        self.capabilities = Capabilities(ends_leases=True, keep_alive=keep_alive, counts_deliveries=True)
 
     # -- connection
 

@@ -40,7 +40,7 @@ silence()
 class RabbitConnection(LoopConnection[Wire]):
     """A queue or topic on a server."""
 
-    capabilities = Capabilities(ends_leases=False, waits_at_end=False)
+    capabilities = Capabilities(ends_leases=False, waits_at_end=False, counts_deliveries=True)
 
     thread_name = THREAD
     answer_seconds = 20.0

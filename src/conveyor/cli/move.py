@@ -1,0 +1,189 @@
+"""`conveyor move FROM TO` and `conveyor retry URL`: items from one queue to another."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from ..transports.url import masked
+from .confirm import confirm, counted
+from .exit_codes import CommandError, ExitCode
+from .info import check_queue, open_queue
+from .moving import Choice, Moved, move_items, would_move
+
+__all__ = ["move", "retry"]
+
+
+def move(
+    source: str,
+    target: str,
+    /,
+    *,
+    count: Annotated[int | None, Parameter(name=["-n", "--count"])] = None,
+    match: str | None = None,
+    error: str | None = None,
+    timeout: float | None = None,
+    force: Annotated[bool, Parameter(name=["--force", "-f"], negative="")] = False,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Move what waits in a queue into another one, anywhere. Asks first, naming the number of items.
+
+    Each is leased, put, and then acknowledged: if this is killed it may be in both, never in none. What is put
+    while it runs stays, as does what does not match, without an attempt counted.
+
+    Args:
+        source: The queue that they are in, as in shm://jobs.
+        target: The queue that they go to, which must be there.
+        count: How many at most.
+        match: Only items with this text in them; of those that are not text, in their JSON.
+        error: Only dead letters with this text in their error.
+        timeout: Seconds to wait for room. Without it, for ever.
+        force: Do not ask.
+        dry_run: Only say how many would be moved.
+        as_json: Print one JSON object that says how many were moved.
+    """
+    return _carry(
+        source,
+        target,
+        count,
+        Choice(match, error),
+        timeout,
+        force,
+        dry_run,
+        as_json,
+        "move",
+        "moved",
+        _itself,
+    )
+
+
+def retry(
+    url: str,
+    /,
+    *,
+    letters: Annotated[str | None, Parameter(name="--from")] = None,
+    count: Annotated[int | None, Parameter(name=["-n", "--count"])] = None,
+    match: str | None = None,
+    error: str | None = None,
+    timeout: float | None = None,
+    force: Annotated[bool, Parameter(name=["--force", "-f"], negative="")] = False,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Put the items of dead letters back into their queue. Asks first, naming the number of items.
+
+    As conveyor move, but that what is put is the item in the letter. An item that could not be read stays.
+
+    Args:
+        url: The queue that they came from, as in shm://jobs.
+        letters: The queue of its dead letters: what the program gave as dead_letters=.
+        count: How many at most.
+        match: Only letters whose item has this text in it, or in its JSON.
+        error: Only letters with this text in their error.
+        timeout: Seconds to wait for room. Without it, for ever.
+        force: Do not ask.
+        dry_run: Only say how many would be put back.
+        as_json: Print one JSON object that says how many were put back.
+    """
+    if letters is None:
+        dead = getattr(open_queue(url).statistics(), "dead", None)
+        aside = (
+            f" {counted(dead, 'item')} of it are set aside in the queue itself, out of reach." if dead else ""
+        )
+        raise CommandError(
+            f"where the dead letters of {masked(url)} go is known to the programs that use it (dead_letters=), and not "
+            f"to the URL; name that queue with --from.{aside}"
+        )
+    choice = Choice(match, error, letters_only=True)
+    return _carry(
+        letters, url, count, choice, timeout, force, dry_run, as_json, "retry", "retried", _of_letter
+    )
+
+
+def _itself(item: Any) -> Any:
+    return item
+
+
+def _of_letter(letter: Any) -> Any:
+    return letter.item
+
+
+def _carry(
+    source_url: str,
+    target_url: str,
+    count: int | None,
+    choice: Choice,
+    timeout: float | None,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+    verb: str,
+    done: str,
+    unwrapped: Callable[[Any], Any],
+) -> int:
+    most = sys.maxsize if count is None else count
+    if most < 1:
+        raise CommandError(f"-n is {count}; it must be at least 1")
+    if source_url == target_url:
+        raise CommandError(f"both queues are {masked(source_url)}; two are needed")
+    source, target = open_queue(source_url), open_queue(target_url)
+    for queue, url in ((source, source_url), (target, target_url)):
+        check_queue(queue, url, "items come from queues, and go to queues")
+    if not choice.takes_all() and getattr(source, "counts_deliveries", False):
+        # An attempt of each that stays would be counted, and some would be given up for it.
+        raise CommandError(
+            f"{masked(source_url)} counts each delivery as an attempt, so that items cannot be looked through there; "
+            "move all of them to a queue of shm:// or sqlite://, and choose from that"
+        )
+    from .. import BrokerUnreachable, NotSupported
+
+    where = f"from {masked(source_url)} to {masked(target_url)}"
+    try:
+        if dry_run:
+            result = would_move(source, choice, most)
+            print(f"would {verb} {counted(result.moved, 'item')} {where}", file=sys.stderr)
+            return _told(result, source_url, target_url, as_json, done)
+        if not force:
+            confirm(verb, done, f"{counted(would_move(source, choice, most).moved, 'item')} {where}", force)
+        result = move_items(source, target, choice, most, timeout, unwrapped)
+    except CommandError:
+        raise
+    except (BrokerUnreachable, NotSupported) as error:
+        code = ExitCode.UNREACHABLE if isinstance(error, BrokerUnreachable) else ExitCode.USAGE
+        raise CommandError(str(error), code) from None
+    except Exception as error:
+        raise _meaning(error, where, done) from None
+    finally:
+        source.close()
+        target.close()
+    print(f"{done} {counted(result.moved, 'item')} {where}", file=sys.stderr)
+    return _told(result, source_url, target_url, as_json, done)
+
+
+def _told(result: Moved, source: str, target: str, as_json: bool, done: str) -> int:
+    if as_json:
+        told = {"from": masked(source), "to": masked(target), done: result.moved, "kept": result.kept}
+        print(json.dumps(told))
+    return ExitCode.OK
+
+
+def _meaning(error: Exception, where: str, done: str) -> Exception:
+    from .. import BadMessage, Full, ShutDown
+
+    so_far = f"{done} {counted(getattr(error, 'items_moved', 0), 'item')} {where}"
+    if isinstance(error, Full):
+        return CommandError(f"{so_far}, and there is no room for more", ExitCode.TIMEOUT)
+    if isinstance(error, ShutDown):
+        return CommandError(f"{so_far}, which is shut down and takes no more", ExitCode.REFUSED)
+    if isinstance(
+        error, (BadMessage, TypeError, ValueError)
+    ):  # what one codec cannot read, or the other not take
+        return CommandError(f"{so_far}; {error}", ExitCode.WORK_FAILED)
+    if isinstance(error, OSError):
+        return CommandError(f"{so_far}; {error}", ExitCode.UNREACHABLE)
+    return error
