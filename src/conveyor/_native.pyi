@@ -10,6 +10,11 @@ T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
 
+class WaitNote:
+    """As long as it lives, this thread is seen to wait for an item, since then by `time.monotonic`."""
+
+    def __init__(self, segment: Segment, since: float) -> None: ...
+
 class Segment:
     """The shared memory of one queue, mapped into this process."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -230,6 +231,23 @@ class TestWaiters:
         for thread in (getter, putter):
             thread.join()
         assert seen(label).waiters == seen(f"{label}-2").waiters == ()  # type: ignore[union-attr]
+
+    def test_the_thread_of_coroutines_that_wait(self, label: str) -> None:
+        queue = conveyor.Queue(label=label)
+
+        async def main() -> None:
+            tasks = [asyncio.ensure_future(queue.aget()) for _ in range(2)]
+            end = time.monotonic() + 30
+            while not (waiters := seen(label).waiters):  # type: ignore[union-attr]
+                assert time.monotonic() < end
+                await asyncio.sleep(0.05)
+            [waiter] = waiters
+            assert (waiter.thread, waiter.what) == (threading.get_native_id(), "item")
+            queue.put_many([1, 2])
+            assert sorted(await asyncio.gather(*tasks)) == [1, 2]
+
+        asyncio.run(main())
+        assert seen(label).waiters == ()  # type: ignore[union-attr]
 
     def test_one_that_was_killed_waits_no_longer(self, name: str) -> None:
         url = f"shm://{name}"

@@ -56,6 +56,16 @@ std::shared_ptr<Segment> made(Made make) {
 }
 
 void bind_segment(nb::module_& module) {
+  // As long as it lives, a thread is seen to wait for an item: for coroutines, whose waits the core does not see.
+  struct HeldNote {
+    HeldNote(std::shared_ptr<Segment> its_segment, double since)
+        : segment(std::move(its_segment)), note(segment->header().waiters, WaitsFor::item) {
+      note.write(static_cast<Nanoseconds>(since * 1e9));
+    }
+    std::shared_ptr<Segment> segment;
+    WaitNote note;
+  };
+  nb::class_<HeldNote>(module, "WaitNote").def(nb::init<std::shared_ptr<Segment>, double>(), "segment"_a, "since"_a);
   nb::class_<Segment>(module, "Segment", nb::is_weak_referenceable())
       .def_static(
           "create",

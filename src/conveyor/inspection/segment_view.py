@@ -25,8 +25,10 @@ _MODES = ("free", "block", "drop_oldest", "fail")
 
 @dataclass(frozen=True, slots=True)
 class Waiter:
-    """A thread that has waited for some hundredths of a second or more. Shorter waits are not seen, nor those of
-    coroutines."""
+    """A thread that has waited for some hundredths of a second or more; shorter waits are not seen.
+
+    Of the coroutines of one event loop that wait for an item of a queue, there is one, after a second or two.
+    """
 
     pid: int
     thread: int

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from .._memory.waiter import Future, Identity, deadline_after, wait_in_thread, woken_by
+from .._native import WaitNote
 
 if TYPE_CHECKING:
     from .._native import Channel
@@ -25,6 +27,8 @@ __all__ = ["deadline_after", "wait_for_item", "wait_for_room"]
 # promised), and whether there is any, without which nobody can die unnoticed.
 _LOOK_SECONDS = 0.4
 _IDLE_SECONDS = 2.0
+# Who has waited for so long is seen to wait by those who look from outside, at the next look.
+_LONG_SECONDS = 0.2
 
 
 class _ItemWatch:
@@ -37,6 +41,8 @@ class _ItemWatch:
         self.fd = os.dup(channel._watch())
         loop.add_reader(self.fd, self.wake_one)
         self.channel = channel
+        self.since = monotonic()
+        self.note: WaitNote | None = None
         self._look()
 
     def wake_one(self) -> None:
@@ -55,11 +61,14 @@ class _ItemWatch:
                 self.wake_one()
         elif self.channel._is_shut_down:  # what this process has under lease makes no end for others
             self.wake_one()
+        if self.note is None and monotonic() - self.since > _LONG_SECONDS:
+            self.note = WaitNote(self.channel._segment, self.since)
         seconds = _LOOK_SECONDS if self.channel._must_look else _IDLE_SECONDS
         self.timer = self.loop.call_later(seconds, self._look)
 
     def close(self) -> None:
         self.timer.cancel()
+        self.note = None
         self.loop.remove_reader(self.fd)
         os.close(self.fd)
 
