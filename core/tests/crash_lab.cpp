@@ -11,8 +11,8 @@
 #include <climits>
 #include <cstring>
 #include <deque>
-#include <optional>
 #include <new>
+#include <optional>
 #include <random>
 
 #include "conveyor/base/kill_point.hpp"
