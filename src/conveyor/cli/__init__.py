@@ -4,7 +4,7 @@
 #
 #   app
 #   map
-#   doctor, gc, get, map_run, move, peek, purge, put, rm, tail
+#   doctor, gc, get, ls, map_run, move, peek, purge, put, rm, tail, wait
 #   moving
 #   demo, info, item_lines, line_function, run, terminal
 #   confirm

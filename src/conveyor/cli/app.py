@@ -29,6 +29,8 @@ Examples:
   conveyor retry --from shm://failed shm://jobs   what failed, once more
   conveyor tail nats://localhost/events     what is published from now on
   conveyor info shm://jobs              what is in a queue, and went through it
+  conveyor ls                           what there is in shared memory
+  conveyor wait shm://jobs              until nothing is left in it
   conveyor doctor                       is all well here, and what to do if not
   conveyor gc --dry-run                 named queues that nobody uses
   conveyor bench --quick                measure it here, beside its rivals
@@ -56,6 +58,7 @@ def build_app() -> App:
     from .gc import gc
     from .get import get
     from .info import info
+    from .ls import ls
     from .map import USAGE as MAP_USAGE
     from .map import map_items
     from .move import move, retry
@@ -66,6 +69,7 @@ def build_app() -> App:
     from .run import USAGE as RUN_USAGE
     from .run import run_pipeline
     from .tail import tail
+    from .wait import wait
 
     app = App(
         name="conveyor",
@@ -103,6 +107,10 @@ def build_app() -> App:
         retry,
         usage="conveyor retry [OPTIONS] --from LETTERS URL\n\nExample:\n"
         "  conveyor retry --error Timeout --from shm://failed shm://jobs\n",
+    )
+    app.command(ls, usage="conveyor ls [OPTIONS]\n\nExample:\n  conveyor ls --json | jq .url\n")
+    app.command(
+        wait, usage="conveyor wait [OPTIONS] URL\n\nExample:\n  conveyor wait --timeout 60 shm://jobs\n"
     )
     app.command(rm, usage="conveyor rm [OPTIONS] URL\n\nExample:\n  conveyor rm -f shm://jobs\n")
     app.command(

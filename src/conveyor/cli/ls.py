@@ -1,0 +1,86 @@
+"""`conveyor ls`: what there is in shared memory on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from .exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from ..inspection.segment_view import SegmentView
+
+__all__ = ["Row", "ls", "print_rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the list."""
+
+    title: str
+    """Its URL; or else its label, or the line of the program that made it."""
+    kind: str
+    """`queue`, `topic`, `dict` ...; "": it cannot be read."""
+    items: int | None
+    """That wait, are kept, or are in it; None: it has none."""
+    memory: int
+    """Bytes."""
+    users: tuple[int, ...]
+    """Pids of those that have it open."""
+    url: str | None = None
+    state: str = ""
+    """`ended`, `paused`, or why it cannot be read; "": nothing of that."""
+
+
+def ls(
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """List the queues, topics and dicts of this user in shared memory: the named ones, and all that a process has open.
+
+    Nothing is attached to or changed. Those on brokers are not listed: see conveyor info URL.
+
+    Args:
+        as_json: Print a JSON object a line, one for each; sizes in bytes, users as pids.
+    """
+    from ..inspection.survey import survey
+
+    print_rows([_row(each) for each in survey().segments], as_json)
+    return ExitCode.OK
+
+
+def print_rows(rows: Sequence[Row], as_json: bool) -> None:
+    """Print them, a line each; of none nothing but a word to who reads it."""
+    if as_json:
+        for row in rows:
+            print(json.dumps(asdict(row)))
+        return
+    if not rows:
+        print("nothing in shared memory", file=sys.stderr)
+        return
+    from ..inspection.size import size_text
+
+    table = [("name", "kind", "items", "memory", "users", "")]
+    for row in rows:
+        items = "" if row.items is None else f"{row.items:,}"
+        table.append(
+            (row.title, row.kind or "?", items, size_text(row.memory), str(len(row.users)), row.state)
+        )
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for title, kind, items, memory, users, state in table:
+        numbers = (items.rjust(widths[2]), memory.rjust(widths[3]), users.rjust(widths[4]))
+        line = (title.ljust(widths[0]), kind.ljust(widths[1]), *numbers, state)
+        print("  ".join(line).rstrip())
+
+
+def _row(view: SegmentView) -> Row:
+    figures = view.figures
+    items = next((figures[name] for name in ("depth", "kept", "length") if name in figures), None)
+    state = view.error or ("ended" if view.ended else "paused" if view.paused else "")
+    title = view.url or view.title
+    return Row(title, view.kind, items, view.memory, view.users, view.url, state)
