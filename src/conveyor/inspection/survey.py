@@ -102,7 +102,9 @@ def _look(
             if (status.st_dev, status.st_ino) != (file.device, file.inode):
                 continue
             view = SegmentView.look(fd, file.id, name or file.name, users, alive)
-            return None if view.error and file.doubtful and name is None else view
+            if view.error and name is None and (file.doubtful or not any(os.pread(fd, 8, 0))):
+                return None  # another program's, or one that is just being made: its mark is written last
+            return view
         finally:
             os.close(fd)
     return None
