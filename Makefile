@@ -132,7 +132,7 @@ servers: build $(VENV)/.test  ## start RabbitMQ, Redis, Valkey, NATS and Kafka, 
 	@$(BIN)/python tests/servers $(ARGS)
 
 test-python: build $(VENV)/.test
-	@$(NEED) $(TESTED_SERVERS)
+	@$(NEED) $(TESTED_SERVERS) chromium
 	@$(BIN)/python tests/servers --fetch
 	@$(MAKE) --no-print-directory $(VENV)/.bench \
 	  || echo "conveyor: not all of the benchmark's rivals can be installed here; their tests will be skipped" >&2

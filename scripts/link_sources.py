@@ -16,11 +16,11 @@ import sysconfig
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent.parent / "src" / "conveyor"
-LINKED = {".py", ".pyi", ".typed"}
+LINKED = {".py", ".pyi", ".typed", ".html", ".css", ".js"}
 
 
 def link(package: Path) -> None:
-    """Make `package` hold a link for each Python file of the sources, and no other Python file."""
+    """Make `package` hold a link for each Python file of the sources, for what pages need, and no other Python file."""
     wanted = {
         path.relative_to(SOURCES)
         for path in SOURCES.rglob("*")

@@ -14,6 +14,7 @@ survives the death of any of its processes:
 #   __main__
 #   _pyinstaller/ | PyInstaller
 #   cli/ | cyclopts rich
+#   dash/ | starlette uvicorn
 #   bench/ | cyclopts rich matplotlib numpy zmq faster_fifo dejaq py_sharedmemory interprocess
 #   inspection/ | rich
 #   __init__

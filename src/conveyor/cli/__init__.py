@@ -6,6 +6,6 @@
 #   map
 #   doctor, gc, get, ls, map_run, move, peek, purge, put, rm, tail, wait
 #   moving
-#   demo, info, item_lines, line_function, run, terminal
+#   dash, demo, info, item_lines, line_function, run, terminal
 #   confirm
 #   bench, exit_codes, jobs, map_figures, producer_consumer, target

@@ -31,6 +31,7 @@ Examples:
   conveyor info shm://jobs              what is in a queue, and went through it
   conveyor ls                           what there is in shared memory
   conveyor wait shm://jobs              until nothing is left in it
+  conveyor dash                         all of it as a page, as it is now
   conveyor doctor                       is all well here, and what to do if not
   conveyor gc --dry-run                 named queues that nobody uses
   conveyor bench --quick                measure it here, beside its rivals
@@ -53,6 +54,8 @@ def build_app() -> App:
 
     from .. import __version__
     from .bench import bench
+    from .dash import USAGE as DASH_USAGE
+    from .dash import dash
     from .demo import demo
     from .doctor import doctor
     from .gc import gc
@@ -81,6 +84,7 @@ def build_app() -> App:
     )
     app.command(map_items, name="map", usage=MAP_USAGE)
     app.command(run_pipeline, name="run", usage=RUN_USAGE)
+    app.command(dash, usage=DASH_USAGE)
     app.command(demo, usage="conveyor demo [OPTIONS]\n\nExample:\n  conveyor demo --seed 7\n")
     app.command(
         put,

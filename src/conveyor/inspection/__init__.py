@@ -5,7 +5,7 @@ No terminal code in here: see `conveyor.cli`.
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
-#   examination, watch
+#   examination, exposition, watch
 #   snapshot
 #   pipelines
 #   pipeline_view
