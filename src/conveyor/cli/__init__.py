@@ -4,7 +4,7 @@
 #
 #   app
 #   map
-#   doctor, gc, get, ls, map_run, move, peek, purge, put, rm, tail, wait
+#   doctor, gc, get, ls, map_run, move, pause, peek, purge, put, rm, tail, wait
 #   moving
 #   dash, demo, info, item_lines, line_function, run, terminal
 #   confirm

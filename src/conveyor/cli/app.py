@@ -65,6 +65,7 @@ def build_app() -> App:
     from .map import USAGE as MAP_USAGE
     from .map import map_items
     from .move import move, retry
+    from .pause import pause, resume
     from .peek import peek
     from .purge import purge
     from .put import put
@@ -112,6 +113,8 @@ def build_app() -> App:
         usage="conveyor retry [OPTIONS] --from LETTERS URL\n\nExample:\n"
         "  conveyor retry --error Timeout --from shm://failed shm://jobs\n",
     )
+    app.command(pause, usage="conveyor pause [OPTIONS] URL\n\nExample:\n  conveyor pause shm://jobs\n")
+    app.command(resume, usage="conveyor resume [OPTIONS] URL\n\nExample:\n  conveyor resume shm://jobs\n")
     app.command(ls, usage="conveyor ls [OPTIONS]\n\nExample:\n  conveyor ls --json | jq .url\n")
     app.command(
         wait, usage="conveyor wait [OPTIONS] URL\n\nExample:\n  conveyor wait --timeout 60 shm://jobs\n"

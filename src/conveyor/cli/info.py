@@ -27,8 +27,11 @@ def info(
         url: The queue or topic, as in shm://jobs.
         as_json: Print one JSON object: counts, bytes and seconds as plain numbers.
     """
-    statistics = open_queue_or_topic(url).statistics()
+    found = open_queue_or_topic(url)
+    statistics = found.statistics()
     figures = dataclasses.asdict(statistics)
+    if hasattr(found, "is_paused"):
+        figures = {"paused": found.is_paused, **figures}
     if as_json:
         print(json.dumps({"url": masked(url), **figures}))
         return ExitCode.OK
@@ -37,7 +40,10 @@ def info(
     subscribers = figures.pop("subscribers", ())
     units = {field.name: field.metadata.get("unit") for field in dataclasses.fields(statistics)}
     for name, value in figures.items():
-        if value is not None:  # else the broker does not tell
+        if name == "paused":
+            if value:
+                print("  paused")
+        elif value is not None:  # else the broker does not tell
             print(f"  {name.replace('_', ' '):<{width}}  {_readable(value, units[name])}")
     for each in subscribers:
         state = "" if each["alive"] else ", dead"
