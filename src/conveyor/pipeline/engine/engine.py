@@ -326,7 +326,7 @@ class Engine(FailurePolicy):
 
     def _wait(self) -> set[Any]:
         now = self.now()
-        seconds = min(_LOOK_SECONDS, self._tick or _LOOK_SECONDS)
+        seconds = min(_LOOK_SECONDS, self._tick or _LOOK_SECONDS, self._show_at - now)
         for node in self.nodes:
             deadline = node.deadline()
             if deadline is not None:

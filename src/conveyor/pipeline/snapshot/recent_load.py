@@ -23,13 +23,15 @@ class RecentLoad:
 
     Args:
         nodes: the run's.
+        began: when it began: nobody had been busy by then.
     """
 
-    def __init__(self, nodes: list[Node]) -> None:
+    def __init__(self, nodes: list[Node], began: float) -> None:
         self._nodes = nodes
         self._gone = [0.0] * len(nodes)  # what workers that are gone spent on items
         self._counted = [0] * len(nodes)  # how many of them that is of
-        self._points: deque[tuple[float, list[float]]] = deque(maxlen=_MOST_POINTS)
+        start = began, [0.0] * len(nodes)
+        self._points: deque[tuple[float, list[float]]] = deque([start], maxlen=_MOST_POINTS)
         self.loads: list[float] = [0.0] * len(nodes)
         """For each stage the share of its workers' time, or of this process's, that it was busy; 0 to 1."""
         self.bottleneck: int | None = None

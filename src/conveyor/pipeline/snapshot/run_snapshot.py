@@ -51,7 +51,7 @@ class RunSnapshot:
             "started": time.time() - (engine.now() - engine.began),
         }
         self._rates = Rates()
-        self._load = RecentLoad(engine.nodes)
+        self._load = RecentLoad(engine.nodes, engine.began)
         # What each worker was at; when we looked last, and how long it had been busy by then.
         self._histories: dict[WorkerHandle, tuple[str, float, float]] = {}
 
