@@ -82,6 +82,10 @@ def unlucky(gate: Path, method: Any) -> None:
     stage.run(start_method=method)
 
 
+def replaced(gate: Path, method: Any) -> None:
+    Pipeline([6, 7, 8]).map(Unlucky(gate, 8), workers=1, on_error="skip").run(start_method=method)
+
+
 def nested(gate: Path, method: Any) -> None:
     Pipeline([1], name="outer").map(Outer(gate, 0), workers=1).run(start_method=method)
 
@@ -94,7 +98,7 @@ def twenty(gate: Path, method: Any) -> None:
 
 
 RUNS: dict[str, Callable[[Path, Any], None]] = {
-    each.__name__: each for each in (mixed, unlucky, nested, twenty)
+    each.__name__: each for each in (mixed, unlucky, replaced, nested, twenty)
 }
 
 if __name__ == "__main__":
