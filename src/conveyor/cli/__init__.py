@@ -4,8 +4,8 @@
 #
 #   app
 #   map
-#   doctor, gc, get, ls, map_run, move, pause, peek, purge, put, rm, tail, wait
+#   doctor, gc, get, ls, map_run, move, pause, peek, purge, put, quick, rm, tail, wait
 #   moving
-#   dash, demo, info, item_lines, line_function, run, terminal
-#   confirm
-#   bench, exit_codes, jobs, map_figures, producer_consumer, target
+#   dash, demo, dump, info, item_lines, line_function, run, terminal, top
+#   confirm, watching/
+#   bench, exit_codes, jobs, map_figures, option, producer_consumer, target

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .._command_line import missing_sentence
 from .exit_codes import CommandError, ExitCode
+from .quick import QUICK_VERBS, quick_call, quick_verb
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -28,6 +30,8 @@ Examples:
   conveyor peek shm://jobs              what would come out of it, and stays
   conveyor retry --from shm://failed shm://jobs   what failed, once more
   conveyor tail nats://localhost/events     what is published from now on
+  conveyor top                          what runs here, live
+  conveyor dump 4711                    what each thread of a process waits for
   conveyor info shm://jobs              what is in a queue, and went through it
   conveyor ls                           what there is in shared memory
   conveyor wait shm://jobs              until nothing is left in it
@@ -65,6 +69,7 @@ def build_app() -> App:
     from .map import USAGE as MAP_USAGE
     from .map import map_items
     from .move import move, retry
+    from .option import for_cyclopts
     from .pause import pause, resume
     from .peek import peek
     from .purge import purge
@@ -125,6 +130,9 @@ def build_app() -> App:
         usage="conveyor doctor [OPTIONS] [URL...]\n\nExample:\n  conveyor doctor --json | jq .advice\n",
     )
     app.command(gc, usage="conveyor gc [OPTIONS] [URL...]\n\nExample:\n  conveyor gc --dry-run\n")
+    for name in QUICK_VERBS:
+        verb = quick_verb(name)
+        app.command(for_cyclopts(verb), name=name, usage=sys.modules[verb.__module__].USAGE)
     # Its options are its own: everything behind `bench` is passed through, --help too.
     app.command(bench, help_flags=[], version_flags=[])
     return app
@@ -139,21 +147,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, see `ExitCode`.
     """
-    if (missing := missing_sentence()) is not None:
-        return _complain(f"conveyor: {missing}", ExitCode.USAGE)
     words = list(sys.argv[1:] if arguments is None else arguments)
-    from cyclopts import CycloptsError
-
-    app = build_app()
     verb = words[0] if words and not words[0].startswith("-") else ""
     name = f"conveyor {verb}".strip()
     try:
-        command, bound, *_ = app.parse_args(words or ["--help"], exit_on_error=False, print_error=False)
-        code = command(*bound.args, **bound.kwargs)
+        call: Callable[[], object] | None = quick_call(words)
+        if call is None:
+            if (missing := missing_sentence()) is not None:
+                return _complain(f"conveyor: {missing}", ExitCode.USAGE)
+            call = _parsed(words, name)
+        code = call()
         sys.stdout.flush()
-    except CycloptsError as error:
-        error.verbose = False
-        return _complain(f"{name}: {str(error).strip()}\nTry '{name} --help'.", ExitCode.USAGE)
     except CommandError as error:
         return _complain(f"{name}: {error}", error.code)
     except KeyboardInterrupt:
@@ -163,6 +167,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _parsed(words: Sequence[str], name: str) -> Callable[[], object]:
+    """What these words ask for.
+
+    Raises:
+        CommandError: they are wrong.
+    """
+    from cyclopts import CycloptsError
+
+    try:
+        command, bound, *_ = build_app().parse_args(
+            words or ["--help"], exit_on_error=False, print_error=False
+        )
+    except CycloptsError as error:
+        error.verbose = False
+        raise CommandError(f"{str(error).strip()}\nTry '{name} --help'.") from None
+    return partial(command, *bound.args, **bound.kwargs)
 
 
 def _complain(message: str, code: ExitCode) -> int:

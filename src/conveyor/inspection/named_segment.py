@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from .._memory.names import is_name
 from .._native import _peek_header, _peek_region_header  # pyright: ignore[reportPrivateUsage]
-from ..transports.shm import is_name
 from .process import Process, processes_that_map
 
 __all__ = ["FOLDER", "PREFIX", "READY", "NamedSegment", "path_of"]

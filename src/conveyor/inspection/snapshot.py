@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .pipeline_view import PipelineView
 from .process_view import ProcessView
 from .queue_history import QueueRates
 from .segment_view import SegmentView
@@ -27,6 +28,8 @@ class Snapshot:
     the slowest subscriber has read it."""
     cpu: Mapping[int, float]
     """By pid: the share of one processor that the process took over the last seconds, 1.0 a whole one."""
+    pipelines: tuple[PipelineView, ...] = ()
+    """Those that run, the first one first."""
 
     @property
     def queues(self) -> list[SegmentView]:
@@ -59,6 +62,7 @@ class Snapshot:
             "queues": [self._with_rates(each) for each in self.queues],
             "topics": [self._with_rates(each) for each in self.topics],
             "others": [each.as_dict() for each in self.others],
+            "pipelines": [each.as_dict() for each in self.pipelines],
             "processes": [{**each.as_dict(), "cpu": self.cpu.get(each.pid)} for each in self.processes],
         }
 

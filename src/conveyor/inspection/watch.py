@@ -46,7 +46,8 @@ class Watch:
         seconds = 0.0 if self._before is None else seen.at - self._before.at
         self._before = seen
         rates = self._rates(seen.at, seen.segments)
-        return Snapshot(seen, seconds, rates, self._shares(seen.at, seen.processes.values()))
+        runs = tuple(self.pipelines())
+        return Snapshot(seen, seconds, rates, self._shares(seen.at, seen.processes.values()), runs)
 
     def pipelines(self) -> list[PipelineView]:
         """The pipelines that run now. To find them, what the last `look` has gone through is not gone through again."""
