@@ -25,16 +25,24 @@ def dashboard() -> Iterator[Callable[..., Dashboard]]:
         yield start
 
 
+@pytest.fixture
+def browser(chromium: Any) -> Iterator[Any]:
+    """The same for all tests of a file, but nothing is left in it."""
+    yield chromium
+    chromium.get("about:blank")
+    chromium.get_log("browser")
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def chromium() -> Iterator[Any]:
     """Debian's Chromium, without a screen."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if program is None or driver is None:
         pytest.skip("no chromium and chromedriver here: apt-get install chromium chromium-driver")
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
-    options.binary_location = chromium
+    options.binary_location = program
     for word in (
         "--headless=new",
         "--no-sandbox",

@@ -170,16 +170,18 @@ class TestAnswers:
         with subprocess.Popen([sys.executable, "-c", program]) as run:
             try:
                 for rows in frames(running, "pipelines", 60):
-                    if any(row["failed"] for row in rows):
+                    row = next((row for row in rows if row["pid"] == run.pid), None)
+                    if row is not None and row["failed"]:
                         break
-                row = next(row for row in rows if row["failed"])
-                assert (row["name"], row["pid"]) == ("nightly", run.pid)
+                assert row is not None
+                assert row["name"] == "nightly"
                 assert "fetch" in [stage["name"] for stage in row["stages"]]
                 failures = running.json("/api/failures")
                 jsonschema.validate({"/api/failures": failures}, running.json("/api/schema"))
                 jsonschema.validate({"/api/pipelines": rows}, running.json("/api/schema"))
-                assert failures[0]["failure"]["kind"] == "ValueError"
-                assert "ValueError: <b>" in failures[0]["failure"]["traceback"]
+                failure = next(each["failure"] for each in failures if each["pid"] == run.pid)
+                assert failure["kind"] == "ValueError"
+                assert "ValueError: <b>" in failure["traceback"]
             finally:
                 run.kill()
 
@@ -327,3 +329,14 @@ class TestTheProcess:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert (done.returncode, done.stdout) == (2, "")
         assert said in done.stderr
+
+
+def test_metrics_are_printed_once() -> None:
+    queue = Queue(label="printed once")
+    command = [sys.executable, "-m", "conveyor", "metrics"]
+    plain = subprocess.check_output(command, text=True, timeout=PATIENCE)
+    opened = subprocess.check_output([*command, "--openmetrics"], text=True, timeout=PATIENCE)
+    for families in (parse_prometheus(plain), parse_openmetrics(opened)):
+        labels = [s.labels["queue"] for family in families for s in family.samples if "queue" in s.labels]
+        assert "printed once" in labels
+    queue.close()

@@ -68,6 +68,7 @@ def build_app() -> App:
     from .ls import ls
     from .map import USAGE as MAP_USAGE
     from .map import map_items
+    from .metrics import metrics
     from .move import move, retry
     from .option import for_cyclopts
     from .pause import pause, resume
@@ -91,6 +92,10 @@ def build_app() -> App:
     app.command(map_items, name="map", usage=MAP_USAGE)
     app.command(run_pipeline, name="run", usage=RUN_USAGE)
     app.command(dash, usage=DASH_USAGE)
+    app.command(
+        metrics,
+        usage="conveyor metrics [OPTIONS]\n\nExample:\n  conveyor metrics > /var/lib/node_exporter/conveyor.prom\n",
+    )
     app.command(demo, usage="conveyor demo [OPTIONS]\n\nExample:\n  conveyor demo --seed 7\n")
     app.command(
         put,

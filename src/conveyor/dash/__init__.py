@@ -5,7 +5,6 @@ Nothing in here is imported by those who are watched; starlette and uvicorn are 
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
-#   __main__
 #   server
 #   routes
 #   events

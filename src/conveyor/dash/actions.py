@@ -57,7 +57,8 @@ class Actions:
         return self._moved(id_, asked, unwraps=False)
 
     def retry(self, id_: str, asked: dict[str, Any]) -> dict[str, Any]:
-        """As `move`, of dead letters: their items go. What is no dead letter goes as it is."""
+        """As `move`, of dead letters: their items go. What is no dead letter goes as it is; one whose item could not be
+        read stays."""
         return self._moved(id_, asked, unwraps=True)
 
     def _moved(self, id_: str, asked: dict[str, Any], unwraps: bool) -> dict[str, Any]:
@@ -70,21 +71,26 @@ class Actions:
         with _opened(source) as taken_from, _opened(target) as put_into:
             # What comes meanwhile stays: else two queues that are moved into each other would never be done.
             left = taken_from.qsize() if most is None else min(most, taken_from.qsize())
-            done = 0
-            while done < left:
+            done, kept = 0, list[Any]()
+            while done + len(kept) < left:
                 try:
-                    leases = taken_from.lease_many(min(_BATCH, left - done), timeout=_PATIENCE)
+                    leases = taken_from.lease_many(min(_BATCH, left - done - len(kept)), timeout=_PATIENCE)
                 except (Empty, ShutDown):
                     break
                 for place, lease in enumerate(leases):
+                    if unwraps and _is_unreadable(lease.item):
+                        kept.append(lease)  # its item could not be read: what was put is not to be had
+                        continue
                     try:
                         put_into.put(_unwrapped(lease.item) if unwraps else lease.item, timeout=5)
                     except BaseException:
-                        for other in reversed(list(leases)[place:]):
+                        for other in reversed([*kept, *list(leases)[place:]]):
                             other.release()
                         raise
                     lease.acknowledge()
                     done += 1
+            for lease in reversed(kept):
+                lease.release()
             return {"moved": done}
 
     def _url(self, id_: str) -> str:
@@ -110,6 +116,10 @@ def _opened(url: str) -> Generator[Any]:
         yield queue
     finally:
         queue.close()
+
+
+def _is_unreadable(found: Any) -> bool:
+    return isinstance(found, DeadLetter) and found.raw is not None
 
 
 def _unwrapped(found: Any) -> Any:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
-import select
 import signal
 import socket
-import threading
-from contextlib import suppress
 from importlib.util import find_spec
 from urllib.parse import quote
 
@@ -32,7 +28,7 @@ def missing_packages() -> str:
 
 
 def serve(settings: Settings) -> int:
-    """Print the URL, and serve until SIGINT, SIGTERM, or the end of the process that is followed.
+    """Print the URL, and serve until SIGINT or SIGTERM.
 
     Returns:
         0.
@@ -67,8 +63,6 @@ def serve(settings: Settings) -> int:
     # uvicorn, when it has ended in good order, raises the signal once more: this is what it then meets.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    if settings.follow:
-        threading.Thread(target=_follow, args=(settings.follow, stop), daemon=True).start()
 
     async def run() -> None:
         feed.start()
@@ -118,12 +112,3 @@ def _url(settings: Settings, listening: socket.socket) -> str:
         host = socket.gethostname()
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/" + (f"?token={quote(settings.token)}" if settings.token else "")
-
-
-def _follow(pid: int, stop: object) -> None:
-    with suppress(ProcessLookupError):
-        fd = os.pidfd_open(pid)
-        select.select([fd], [], [])
-        os.close(fd)
-    if callable(stop):
-        stop()

@@ -30,8 +30,6 @@ class Settings:
     """What a browser must show; "": nothing, allowed on loopback alone."""
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     """What the page sends with whatever changes something: a page of another site cannot know it."""
-    follow: int = 0
-    """The pid of a process with whose end this one ends; 0: none."""
     every: float = 1.0
     """Seconds between two looks."""
 

@@ -49,7 +49,7 @@ function overview(data, state) {
     h("div", { class: "cards" }, cards),
     h("h2", null, "Queues under most pressure"),
     data.hot.length ? queueTable(data.hot, state, null) : empty("No queue of yours is open in any process. Try: conveyor demo"),
-    data.pipelines.length ? [h("h2", null, "Pipelines"), data.pipelines.map(flow)] : null,
+    data.pipelines.length ? [h("h2", null, "Pipelines"), data.pipelines.map((each) => flow(each))] : null,
     data.brokers.length ? [h("h2", null, "Brokers"), brokerTable(data.brokers)] : null,
   ];
 }
@@ -197,7 +197,7 @@ function topics(rows) {
 
 // ---- pipelines
 
-function flow(pipeline) {
+function flow(pipeline, heading = "h3") {
   const done = pipeline.total ? ` of ${count(pipeline.total)} (${share(pipeline.taken / pipeline.total)})` : "";
   const stage = (each) =>
     h("li", { "data-key": each.name },
@@ -209,7 +209,7 @@ function flow(pipeline) {
         each.failures ? [h("br"), pill(many(each.failures, "failure"), "bad")] : null,
         each.bottleneck ? [h("br"), pill("bottleneck", "bad")] : null, each.ended ? [h("br"), pill("ended")] : null));
   return h("section", { "data-key": pipeline.id, "aria-label": pipeline.name },
-    h("h3", null, pipeline.name),
+    h(heading, null, pipeline.name),
     h("p", { class: "quiet" }, `process ${pipeline.pid} · ${seconds(pipeline.seconds)} · ${count(pipeline.taken)} taken${done} · ${count(pipeline.results)} done · ${count(pipeline.in_flight)} in flight · ${many(pipeline.failures, "failure")}${pipeline.left === null ? "" : ` · ${seconds(pipeline.left)} left`}${pipeline.phase === "running" ? "" : ` · ${pipeline.phase}`}`),
     pipeline.error ? h("p", { class: "bad" }, pipeline.error) : null,
     pipeline.age > 5 ? h("p", { class: "warn" }, `Its process has said nothing for ${seconds(pipeline.age)}: it is stopped, or held up by who takes the results.`) : null,
@@ -226,7 +226,7 @@ function pipelines(rows) {
   return [
     h("h1", null, "Pipelines"),
     rows.length ? rows.map((each) => [
-      flow(each),
+      flow(each, "h2"),
       h("div", { "data-key": `workers ${each.id}` },
         table(`Workers of ${each.name}`, [th("stage", "l"), th("worker"), th("state", "l"), th("timeline", "l opt"), th("busy"), th("items"), th("current item"), th("restarts", "opt"), th("memory", "opt"), th("end", "l opt")], each.stages.map(workers))),
     ]) : empty("No pipeline is at work. Try: conveyor run examples/logs.py:pipeline"),
