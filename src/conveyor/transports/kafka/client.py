@@ -22,7 +22,6 @@ from .settings import (
     ANSWER_SECONDS,
     KafkaError,
     KafkaException,
-    consumer_settings,
     group_of,
     is_refusal,
     meaning,
@@ -75,7 +74,6 @@ class Client:
         self.producer: Any = _kafka.Producer({**producer_settings(url), "error_cb": self.on_error})
         self.reports = Reports(self.producer)
         self._administration: Any = None
-        self._asker: Any = None
         self.log = RecordLog(self, f"conveyor.record.{url.name}")
         self._partitions = 0
         self._sender: Sender | None = None
@@ -145,14 +143,6 @@ class Client:
                     {**shared_settings(self.url), "error_cb": self.on_error}
                 )
             return self._administration
-
-    @property
-    def _reader_of_group(self) -> Any:
-        """Asks what the group has committed; it is none of its members."""
-        with self._lock:
-            if self._asker is None:
-                self._asker = _kafka.Consumer({**consumer_settings(self.url), "error_cb": self.on_error})
-            return self._asker
 
     def result(self, futures: Mapping[Any, Any], fine: Iterable[int] = ()) -> dict[Any, Any]:
         """What came of each; an error that is among `fine` is None."""
@@ -321,7 +311,7 @@ class Client:
         # Not by the administration: what a coordinator answers that does not have its groups yet, or any more, makes
         # librdkafka follow a null pointer where the client is in no group (rd_kafka_handle_OffsetFetch, 2.x).
         try:
-            found = self._reader_of_group.committed(places, timeout=ANSWER_SECONDS)
+            found = self.log.committed(places)
         except KafkaException as error:
             self.check()
             raise raised(error, self.url) from error
@@ -356,12 +346,9 @@ class Client:
         self._closing.set()
         with self._lock:
             group, self._group = self._group, None
-            asker, self._asker = self._asker, None
             self._administration = None
         if group is not None:
             group.close()
-        if asker is not None:
-            asker.close()
         self.log.close()
 
 

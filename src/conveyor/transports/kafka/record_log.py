@@ -71,6 +71,25 @@ class RecordLog:
         with self._lock:
             return self._read(0)
 
+    def committed(self, places: list[Any]) -> list[Any]:
+        """What the group has committed of these partitions, as its members' client would be told; it is none.
+
+        Raises:
+            FileNotFoundError: there is no record, and so no queue.
+            ConnectionLost: it was closed meanwhile.
+        """
+        with self._lock:
+            if self._reader is None:
+                self._read(0)
+            reader = self._reader
+        if reader is None:
+            raise FileNotFoundError(f"{self._client.url} was removed")
+        try:
+            found: list[Any] = reader.committed(places, timeout=ANSWER_SECONDS)
+        except RuntimeError as error:
+            raise ConnectionLost("the client was closed") from error
+        return found
+
     def _read(self, at_least: int) -> tuple[bytes, int] | None:
         extent = self._client.extent(self._topic)
         if extent is None:
