@@ -67,13 +67,15 @@ class QueueHistory:
             if at <= self._times[-1]:
                 return self._rates(at)
             self._forget()  # another queue, or a damaged one
-        if self._times and (taken := items_out - self._outs[-1]):
-            put_at, certain = self._put_at(self._outs[-1] + taken // 2, at)
-            if certain:
-                self._waits.append((at, max((self._times[-1] + at) / 2 - put_at, 0.0), taken))
+        items_in = max(items_in, items_out)  # what is read while it changes may be some items apart
         self._times.append(at)
         self._ins.append(items_in)
         self._outs.append(items_out)
+        if len(self._times) > 1 and (taken := items_out - self._outs[-2]):
+            # The one in the middle stands for all that were taken meanwhile.
+            put_at = self._put_at(self._outs[-2] + (taken - 1) // 2)
+            if put_at is not None:
+                self._waits.append((at, max((self._times[-2] + at) / 2 - put_at, 0.0), taken))
         while self._waits and self._waits[0][0] < at - self._span:
             self._waits.popleft()
         self._thin()
@@ -91,16 +93,14 @@ class QueueHistory:
         self._ins[:half] = self._ins[:half:2]
         self._outs[:half] = self._outs[:half:2]
 
-    def _put_at(self, number: int, now: float) -> tuple[float, bool]:
-        """When the item of that number (from 0) was put; and whether that is known, else it was earlier."""
+    def _put_at(self, number: int) -> float | None:
+        """When the item of that number (from 0) was put; None: before the first look."""
         place = bisect_right(self._ins, number)
         if place == 0:
-            return self._times[0], False
-        if place == len(self._ins):
-            return (self._times[-1] + now) / 2, True
+            return None
         before, after = self._ins[place - 1], self._ins[place]
         share = (number - before + 1) / (after - before)
-        return self._times[place - 1] + share * (self._times[place] - self._times[place - 1]), True
+        return self._times[place - 1] + share * (self._times[place] - self._times[place - 1])
 
     def _rates(self, at: float) -> QueueRates:
         first = min(bisect_right(self._times, at - self._window), len(self._times) - 1)
@@ -110,8 +110,8 @@ class QueueHistory:
         out_rate = (self._outs[-1] - self._outs[first]) / seconds if seconds > 0 else 0.0
         age, at_least = None, False
         if self._ins[-1] > self._outs[-1]:
-            put_at, certain = self._put_at(self._outs[-1], at)
-            age, at_least = max(at - put_at, 0.0), not certain
+            put_at = self._put_at(self._outs[-1])
+            age, at_least = max(at - (self._times[0] if put_at is None else put_at), 0.0), put_at is None
         p50, p99 = self._percentiles()
         return QueueRates(in_rate, out_rate, age, at_least, p50, p99)
 
