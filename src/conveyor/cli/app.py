@@ -65,7 +65,6 @@ def build_app() -> App:
     from .gc import gc
     from .get import get
     from .info import info
-    from .ls import ls
     from .map import USAGE as MAP_USAGE
     from .map import map_items
     from .metrics import metrics
@@ -125,7 +124,6 @@ def build_app() -> App:
     )
     app.command(pause, usage="conveyor pause [OPTIONS] URL\n\nExample:\n  conveyor pause shm://jobs\n")
     app.command(resume, usage="conveyor resume [OPTIONS] URL\n\nExample:\n  conveyor resume shm://jobs\n")
-    app.command(ls, usage="conveyor ls [OPTIONS]\n\nExample:\n  conveyor ls --json | jq .url\n")
     app.command(
         wait, usage="conveyor wait [OPTIONS] URL\n\nExample:\n  conveyor wait --timeout 60 shm://jobs\n"
     )

@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
-
 from .exit_codes import ExitCode
+from .option import Option
 
 if TYPE_CHECKING:
     from ..inspection.segment_view import SegmentView
 
-__all__ = ["Row", "ls", "print_rows"]
+__all__ = ["USAGE", "Row", "ls", "print_rows"]
+
+USAGE = "conveyor ls [OPTIONS]\n\nExample:\n  conveyor ls --json | jq -r .url\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Row:
 
 def ls(
     *,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: Annotated[bool, Option(("--json",))] = False,
 ) -> int:
     """List the queues, topics and dicts of this user in shared memory: the named ones, and all that a process has open.
 
