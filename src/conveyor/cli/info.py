@@ -21,12 +21,15 @@ def info(
     *,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
-    """Print what is in a named queue or topic, and what went through it.
+    """Print what is in a queue or topic, and what went through it.
 
     Args:
-        url: The queue or topic, as in shm://jobs.
+        url: The queue or topic, as in shm://jobs. Of one without a name: its label, the line that made it, its id, or
+            the pid of a process that has it; if that means several, they are listed.
         as_json: Print one JSON object: counts, bytes and seconds as plain numbers.
     """
+    if "://" not in url:
+        return _tell_seen(url, as_json)
     found = open_queue_or_topic(url)
     statistics = found.statistics()
     figures = dataclasses.asdict(statistics)
@@ -51,6 +54,37 @@ def info(
             f"  subscriber {each['pid']} ({each['when_slow']}{state}): seq {each['seq']:,}, lag {each['lag']:,}, "
             f"missed {each['missed']:,}, received {each['received']:,}"
         )
+    return ExitCode.OK
+
+
+def _tell_seen(word: str, as_json: bool) -> int:
+    """What is seen from outside of what somebody means by a word."""
+    from ..inspection import Watch
+    from ..inspection.queue_history import QueueRates
+    from .watching.detail import detail_lines
+    from .watching.rows import Held
+    from .watching.text import glyphs_of_terminal
+
+    snapshot = Watch().look_twice()
+    found = snapshot.survey.find(word)
+    if not found:
+        raise CommandError(
+            f"nothing here has the label, place or id {word!r}, and no process of that number uses conveyor; "
+            "a URL looks like shm://jobs, and conveyor ls lists what there is",
+            ExitCode.UNREACHABLE,
+        )
+    rates = [snapshot.rates.get(each.id) for each in found]
+    if as_json:
+        for view, rate in zip(found, rates, strict=True):
+            print(json.dumps({**view.as_dict(), "rates": rate and rate.as_dict()}))
+    elif len(found) > 1:
+        for view in found:
+            pids = " ".join(map(str, view.users))
+            print(f"{view.id}  {view.kind or '?'}  {view.title}  made at {view.place or '?'}  users {pids}")
+    else:
+        row = Held(found[0], rates[0] or QueueRates(), snapshot.seconds)
+        for line in detail_lines(row, snapshot, None, glyphs_of_terminal(), 80):
+            print("".join(text for text, _ in line).rstrip())
     return ExitCode.OK
 
 

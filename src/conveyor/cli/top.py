@@ -12,7 +12,6 @@ from .exit_codes import CommandError, ExitCode
 from .option import Option
 
 if TYPE_CHECKING:
-    from ..inspection.snapshot import Snapshot
     from ..inspection.watch import Watch
 
 __all__ = ["USAGE", "top"]
@@ -27,8 +26,6 @@ Examples:
   conveyor top --json -d 10 >> log      a look every ten seconds, a line each
 """
 
-# Between the two looks of --once: long enough for a rate, short enough for a script.
-_APART = 0.2
 _LOOKS = 240  # as many as a chart has room for
 
 
@@ -77,16 +74,10 @@ def _is_dumb() -> bool:
     return os.environ.get("TERM", "") in ("", "dumb", "unknown")
 
 
-def _look_twice(watch: Watch) -> Snapshot:
-    watch.look()
-    time.sleep(_APART)
-    return watch.look()
-
-
 def _print_json(watch: Watch, delay: float, once: bool, words: Sequence[str], most: int | None) -> int:
     import json
 
-    snapshot = _look_twice(watch)
+    snapshot = watch.look_twice()
     while True:
         found = snapshot.as_dict()
         for name, entries in found.items():
@@ -121,6 +112,6 @@ def _print_text(watch: Watch, words: Sequence[str], most: int | None) -> int:
     shown = sys.stdout.isatty() and not _is_dumb()
     width = os.get_terminal_size(sys.stdout.fileno()).columns or 80 if shown else None
     styles = Canvas.styles(not os.environ.get("NO_COLOR"), plain=not shown)
-    for line, base in plain_lines(_look_twice(watch), glyphs_of_terminal(), words, most, width):
+    for line, base in plain_lines(watch.look_twice(), glyphs_of_terminal(), words, most, width):
         print(painted(line, styles, base).rstrip())
     return ExitCode.OK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable
 
@@ -48,6 +49,16 @@ class Watch:
         rates = self._rates(seen.at, seen.segments)
         runs = tuple(self.pipelines())
         return Snapshot(seen, seconds, rates, self._shares(seen.at, seen.processes.values()), runs)
+
+    def look_twice(self, apart: float = 0.2) -> Snapshot:
+        """What is there now, with rates, for one who has not looked before.
+
+        Args:
+            apart: seconds between the two looks: long enough for a rate, short enough for a script.
+        """
+        self.look()
+        time.sleep(apart)
+        return self.look()
 
     def pipelines(self) -> list[PipelineView]:
         """The pipelines that run now. To find them, what the last `look` has gone through is not gone through again."""
