@@ -41,6 +41,7 @@ class Row:
 def ls(
     *,
     as_json: Annotated[bool, Option(("--json",))] = False,
+    names: Annotated[bool, Option(("--names",))] = False,
 ) -> int:
     """List the queues, topics and dicts of this user in shared memory: the named ones, and all that a process has open.
 
@@ -48,9 +49,14 @@ def ls(
 
     Args:
         as_json: Print a JSON object a line, one for each; sizes in bytes, users as pids.
+        names: Print the names alone, as other verbs take them, a line each; what has none is left out.
     """
     from ..inspection.survey import survey
 
+    if names:
+        said = (each.url or each.label for each in survey().segments)
+        print(*sorted({name for name in said if name and " " not in name}), sep="\n")
+        return ExitCode.OK
     print_rows([_row(each) for each in survey().segments], as_json)
     return ExitCode.OK
 
