@@ -6,6 +6,6 @@
 #   map
 #   doctor, gc, get, ls, map_run, move, pause, peek, purge, put, quick, rm, tail, wait
 #   moving
-#   dash, demo, dump, info, item_lines, line_function, metrics, run, terminal, top
+#   completion, dash, demo, dump, info, item_lines, line_function, metrics, run, terminal, top
 #   confirm, watching/
 #   bench, exit_codes, jobs, map_figures, option, producer_consumer, target

@@ -59,7 +59,7 @@ def build_app() -> App:
     from .. import __version__
     from .bench import bench
     from .completion import USAGE as COMPLETION_USAGE
-    from .completion import completion
+    from .completion import completion_of
     from .dash import USAGE as DASH_USAGE
     from .dash import dash
     from .demo import demo
@@ -135,7 +135,7 @@ def build_app() -> App:
         usage="conveyor doctor [OPTIONS] [URL...]\n\nExample:\n  conveyor doctor --json | jq .advice\n",
     )
     app.command(gc, usage="conveyor gc [OPTIONS] [URL...]\n\nExample:\n  conveyor gc --dry-run\n")
-    app.command(completion, usage=COMPLETION_USAGE)
+    app.command(completion_of(build_app), name="completion", usage=COMPLETION_USAGE)
     for name in QUICK_VERBS:
         verb = quick_verb(name)
         app.command(for_cyclopts(verb), name=name, usage=sys.modules[verb.__module__].USAGE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from .exit_codes import ExitCode
@@ -9,7 +10,7 @@ from .exit_codes import ExitCode
 if TYPE_CHECKING:
     from cyclopts import App
 
-__all__ = ["USAGE", "completion", "script"]
+__all__ = ["USAGE", "completion_of", "script"]
 
 USAGE = """conveyor completion bash|zsh|fish
 
@@ -56,16 +57,19 @@ complete -c conveyor -n 'not __fish_use_subcommand' -a '(conveyor ls --names 2>/
 }
 
 
-def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
-    """Print the script that makes a shell complete what is typed: verbs, options, and queues in shared memory.
+def completion_of(build: Callable[[], App]) -> Callable[..., int]:
+    """The verb for the application that this builds."""
 
-    Args:
-        shell: Which one.
-    """
-    from .app import build_app
+    def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+        """Print the script that makes a shell complete what is typed: verbs, options, and queues in shared memory.
 
-    print(script(build_app(), shell), end="")
-    return ExitCode.OK
+        Args:
+            shell: Which one.
+        """
+        print(script(build(), shell), end="")
+        return ExitCode.OK
+
+    return completion
 
 
 def script(app: App, shell: Literal["bash", "zsh", "fish"]) -> str:
