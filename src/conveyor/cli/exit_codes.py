@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["CommandError", "ExitCode"]
+__all__ = ["CheckCode", "CommandError", "ExitCode"]
 
 
 class ExitCode(IntEnum):
@@ -28,6 +28,16 @@ class ExitCode(IntEnum):
     """Stopped at once by a second Ctrl-C."""
     TERMINATED = 143
     """Stopped at once by a second SIGTERM."""
+
+
+class CheckCode(IntEnum):
+    """How `conveyor check` ended: not as the other verbs, but as monitoring systems have it."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+    UNKNOWN = 3
+    """Nothing can be said: it is not there, out of reach, or the command line is wrong."""
 
 
 class CommandError(Exception):

@@ -18,7 +18,7 @@ from .option import option_of
 
 __all__ = ["QUICK_VERBS", "quick_call", "quick_verb"]
 
-QUICK_VERBS = ("dump", "ls", "top")
+QUICK_VERBS = ("check", "dump", "ls", "top")
 """Verbs whose options are said by `Option`: each is a function of that name in the module of that name."""
 
 _NUMBERS: Mapping[Any, Callable[[str], Any]] = {str: str, int: int, float: float}
