@@ -4,7 +4,7 @@
 #
 #   app
 #   map
-#   doctor, gc, get, ls, map_run, move, pause, peek, purge, put, quick, rm, tail, wait
+#   check, doctor, gc, get, ls, map_run, move, pause, peek, purge, put, quick, rm, tail, wait
 #   moving
 #   completion, dash, demo, dump, info, item_lines, line_function, metrics, run, terminal, top
 #   confirm, watching/

@@ -26,6 +26,7 @@ def dash(
     port: int = 8642,
     read_only: Annotated[bool, Parameter(negative="")] = False,
     token: str | None = None,
+    while_pid: Annotated[int | None, Parameter(name="--while")] = None,
 ) -> int:
     """Serve a page that shows this user's queues, topics, pipelines and failures, and prints its URL.
 
@@ -40,6 +41,7 @@ def dash(
         port: The first port to try; the next free one is taken. 0: any.
         read_only: Nothing can be changed from the page: what would change something is not there.
         token: What a browser must show, or "auto" to have one made: for a machine that others use, too.
+        while_pid: End when the process of this number has ended.
     """
     import secrets
 
@@ -54,7 +56,7 @@ def dash(
             raise CommandError(f"{masked(url)!r} is no URL, as in redis://localhost/0/jobs")
     made = secrets.token_urlsafe(24) if token == "auto" else token or ""
     try:
-        settings = Settings(urls, host=host, port=port, read_only=read_only, token=made)
+        settings = Settings(urls, host=host, port=port, read_only=read_only, token=made, while_pid=while_pid)
         return serve(settings)
     except ValueError as error:
         raise CommandError(str(error)) from None

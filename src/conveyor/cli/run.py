@@ -41,6 +41,7 @@ def run_pipeline(
     json: Annotated[bool, Parameter(negative="")] = False,
     describe: Annotated[bool, Parameter(negative="")] = False,
     progress: bool | None = None,
+    dash: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Run a pipeline that a Python file or module defines, and report.
 
@@ -63,6 +64,7 @@ def run_pipeline(
         json: Print the report as JSON; what functions print goes to standard error.
         describe: Show the pipeline's stages, check it, and do not run it.
         progress: Show how far it is; if not given, when standard error is a terminal.
+        dash: Open the page of conveyor dash meanwhile, and say on standard error where it is.
     """
     from ..errors import PipelineError
     from ..pipeline.progress.make_display import make_display
@@ -94,6 +96,7 @@ def run_pipeline(
                 halt=halt,
                 max_failures=most,
                 resume=resume,
+                dashboard=dash,
             )
     except PipelineError as error:
         raise CommandError(str(error)) from None

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import select
 import signal
 import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from urllib.parse import quote
 
@@ -71,10 +76,38 @@ def serve(settings: Settings) -> int:
         ending.cancel()
         feed.stop()
 
-    with listening:
+    with listening, _ending_with(settings.while_pid):
         print(_url(settings, listening), flush=True)
         asyncio.run(run())
     return 0
+
+
+@contextmanager
+def _ending_with(pid: int | None) -> Generator[None]:
+    """While the block lasts, this process is told to end as soon as that one has ended."""
+    if pid is None:
+        yield
+        return
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError as error:
+        raise ValueError(f"--while is {pid}; there is no such process") from error
+    done, wake = os.pipe()
+
+    def wait() -> None:
+        ready, _, _ = select.select([process, done], [], [])
+        if done not in ready:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=wait, name="conveyor-dash-while", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        os.close(wake)
+        thread.join()
+        os.close(done)
+        os.close(process)
 
 
 async def _end_streams(server: object, feed: Feed) -> None:

@@ -30,6 +30,8 @@ class Settings:
     """What a browser must show; "": nothing, allowed on loopback alone."""
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     """What the page sends with whatever changes something: a page of another site cannot know it."""
+    while_pid: int | None = None
+    """Serve as long as this process lives; None: until a signal."""
     every: float = 1.0
     """Seconds between two looks."""
 

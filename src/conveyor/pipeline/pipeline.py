@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -285,6 +286,7 @@ class Pipeline(Generic[T]):
         dead_letters: Any = None,
         resume: str | Path | None = None,
         signals: bool = True,
+        dashboard: bool = False,
     ) -> Report:
         """Run to the end of the source.
 
@@ -304,6 +306,8 @@ class Pipeline(Generic[T]):
                 have places: a list, a range, `read_lines`; for a `reduce`, the value is kept, too.
             signals: Ctrl-C and SIGTERM finish what is in flight and end the run in good order, a second one ends it at
                 once. Only in the main thread.
+            dashboard: open the page of `conveyor dash` for the time of the run, and say on standard error where it is;
+                it needs the extra `dash`.
 
         Returns:
             What was done: `Report.result` has what `to(list)` or `reduce` made.
@@ -317,17 +321,24 @@ class Pipeline(Generic[T]):
         """
         from .pipeline_run import PipelineRun
 
-        return PipelineRun(
-            self,
-            jobs=jobs,
-            progress=progress,
-            start_method=start_method,
-            halt=halt,
-            max_failures=max_failures,
-            dead_letters=dead_letters,
-            resume=resume,
-            signals=signals,
-        ).to_the_end()
+        if not dashboard:
+            shown: AbstractContextManager[object] = nullcontext()
+        else:
+            from .progress.dashboard import Dashboard
+
+            shown = Dashboard()
+        with shown:
+            return PipelineRun(
+                self,
+                jobs=jobs,
+                progress=progress,
+                start_method=start_method,
+                halt=halt,
+                max_failures=max_failures,
+                dead_letters=dead_letters,
+                resume=resume,
+                signals=signals,
+            ).to_the_end()
 
     def stream(
         self,

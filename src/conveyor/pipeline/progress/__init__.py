@@ -6,7 +6,7 @@
 #   lines
 #   callback, table
 #   display, rates
-#   messages, notebook, progress
+#   dashboard, messages, notebook, progress
 
 import typing as _typing
 
