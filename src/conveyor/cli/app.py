@@ -25,7 +25,7 @@ Examples:
   ls *.log | conveyor map -j 4 tools.py:count     a function for each line
   conveyor map --jsonl shop:price < in.jsonl      the same with JSON lines
   conveyor run etl.py:pipeline -j 4     stages of work, and which one is slow
-  conveyor put redis://localhost/0/jobs a.csv b.csv    items into a queue, anywhere
+  conveyor put redis://localhost/0/jobs a b    items into a queue, anywhere
   conveyor get --all shm://jobs         and out of it, a line each
   conveyor peek shm://jobs              what would come out of it, and stays
   conveyor retry --from shm://failed shm://jobs   what failed, once more
