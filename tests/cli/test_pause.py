@@ -38,4 +38,4 @@ def test_consumers_are_held_back(capfd: pytest.CaptureFixture[str], tmp_path: Pa
     file = f"sqlite:///{tmp_path}/jobs.db?queue=jobs"
     conveyor.connect(file).close()
     assert main(["pause", file]) == 2
-    assert "stop its consumers" in capfd.readouterr().err
+    assert "cannot be held back; stop them" in capfd.readouterr().err

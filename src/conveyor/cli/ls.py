@@ -12,6 +12,7 @@ from .exit_codes import ExitCode
 from .option import Option
 
 if TYPE_CHECKING:
+    from ..inspection.pipeline_view import PipelineView
     from ..inspection.segment_view import SegmentView
 
 __all__ = ["USAGE", "Row", "ls", "print_rows"]
@@ -26,11 +27,11 @@ class Row:
     title: str
     """Its URL; or else its label, or the line of the program that made it."""
     kind: str
-    """`queue`, `topic`, `dict` ...; "": it cannot be read."""
+    """`queue`, `topic`, `dict`, `pipeline` ...; "": it cannot be read."""
     items: int | None
-    """That wait, are kept, or are in it; None: it has none."""
+    """That wait, are kept, or are in it; of a pipeline, that are on their way in it; None: it has none."""
     memory: int
-    """Bytes."""
+    """Bytes; of a pipeline, those that its process has resident."""
     users: tuple[int, ...]
     """Pids of those that have it open."""
     url: str | None = None
@@ -43,7 +44,7 @@ def ls(
     as_json: Annotated[bool, Option(("--json",))] = False,
     names: Annotated[bool, Option(("--names",))] = False,
 ) -> int:
-    """List the queues, topics and dicts of this user in shared memory: the named ones, and all that a process has open.
+    """List this user's queues, topics and dicts in shared memory, named ones and others, and pipelines that run.
 
     Nothing is attached to or changed. Those on brokers are not listed: see conveyor info URL.
 
@@ -57,7 +58,12 @@ def ls(
         said = (each.url or each.label for each in survey().segments)
         print(*sorted({name for name in said if name and " " not in name}), sep="\n")
         return ExitCode.OK
-    print_rows([_row(each) for each in survey().segments], as_json)
+    from ..inspection.open_files import OpenFiles
+    from ..inspection.pipelines import pipelines
+
+    files = OpenFiles()
+    rows = [_row(each) for each in survey(files).segments]
+    print_rows([*rows, *map(_row_of_run, pipelines(files))], as_json)
     return ExitCode.OK
 
 
@@ -91,3 +97,9 @@ def _row(view: SegmentView) -> Row:
     state = view.error or ("ended" if view.ended else "paused" if view.paused else "")
     title = view.url or view.title
     return Row(title, view.kind, items, view.memory, view.users, view.url, state)
+
+
+def _row_of_run(run: PipelineView) -> Row:
+    held = next((stage.name for stage in run.stages if stage.bottleneck), "")
+    state = run.error or (f"held up by {held}" if held else run.phase)
+    return Row(run.name or run.place, "pipeline", run.in_flight, run.rss or 0, (run.pid,), None, state)

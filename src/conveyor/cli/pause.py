@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from ..transports.url import masked
 from .exit_codes import CommandError, ExitCode
@@ -21,7 +20,7 @@ def pause(
     Args:
         url: The queue, as in shm://jobs.
     """
-    _pausable(url).pause()
+    _told(url, "pause")
     print(f"paused {masked(url)}", file=sys.stderr)
     return ExitCode.OK
 
@@ -35,17 +34,19 @@ def resume(
     Args:
         url: The queue, as in shm://jobs.
     """
-    _pausable(url).resume()
+    _told(url, "resume")
     print(f"resumed {masked(url)}", file=sys.stderr)
     return ExitCode.OK
 
 
-def _pausable(url: str) -> Any:
+def _told(url: str, what: str) -> None:
+    from .. import NotSupported
+
     queue = open_queue(url)
-    check_queue(queue, url, "its subscribers are not held back")
-    if not hasattr(queue, "pause"):
+    try:
+        check_queue(queue, url, "its subscribers are not held back")
+        getattr(queue, what)()
+    except NotSupported as error:
+        raise CommandError(str(error)) from None
+    finally:
         queue.close()
-        raise CommandError(
-            f"{masked(url)} cannot be paused, only queues of shm:// can; stop its consumers instead"
-        )
-    return queue

@@ -130,6 +130,24 @@ _PROCESS = (
     ),
     _Metric("conveyor_process_threads", "gauge", "Its threads.", lambda p: p.threads),
 )
+_STAGE = (
+    _Metric("conveyor_stage_items_taken", "counter", "Items that a stage has taken.", lambda s: s.taken),
+    _Metric("conveyor_stage_items_given", "counter", "Results that a stage has given.", lambda s: s.given),
+    _Metric("conveyor_stage_failures", "counter", "Items that failed in a stage.", lambda s: s.failures),
+    _Metric(
+        "conveyor_stage_retries", "counter", "How often a stage tried an item again.", lambda s: s.retries
+    ),
+    _Metric("conveyor_stage_items_waiting", "gauge", "Items that wait before a stage.", lambda s: s.waiting),
+    _Metric("conveyor_stage_items_in_flight", "gauge", "Items that its workers have.", lambda s: s.in_flight),
+    _Metric("conveyor_stage_workers", "gauge", "Workers of a stage.", lambda s: s.workers),
+    _Metric("conveyor_stage_worker_deaths", "counter", "Workers of a stage that died.", lambda s: s.deaths),
+    _Metric(
+        "conveyor_stage_load_ratio", "gauge", "Share of the time that its workers are busy.", lambda s: s.load
+    ),
+    _Metric(
+        "conveyor_stage_bottleneck", "gauge", "1 where it holds up the others.", lambda s: int(s.bottleneck)
+    ),
+)
 _UP = _Metric(
     "conveyor_broker_up",
     "gauge",
@@ -169,6 +187,11 @@ def text(
     processes: list[_Sample] = [
         ((("pid", str(each.pid)), ("command", each.command[:80])), each) for each in snapshot.processes
     ]
+    stages: list[_Sample] = [
+        ((("pipeline", run.name or run.place), ("pid", str(run.pid)), ("stage", stage.name)), stage)
+        for run in snapshot.pipelines
+        for stage in run.stages
+    ]
     ups: list[_Sample] = [((("url", url),), figures) for url, figures in brokers.items()]
     lines: list[str] = []
     for metrics, samples in (
@@ -176,6 +199,7 @@ def text(
         (_TOPIC, topics),
         (_STORE, stores),
         (_PROCESS, processes),
+        (_STAGE, stages),
         ((_UP,), ups),
     ):
         for metric in metrics:

@@ -360,6 +360,27 @@ class BrokerQueue(Awaiting[T]):
             transport=self._options.url.scheme, reconnects=self._link.generation - 1, **told
         )
 
+    # -- holding consumers back ----------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Only a queue in shared memory can hold its consumers back.
+
+        Raises:
+            NotSupported: always; the text says what to do instead.
+        """
+        raise NotSupported(
+            f"{self._shown}: consumers of this transport cannot be held back; stop them: what is put waits for them"
+        )
+
+    def resume(self) -> None:
+        """As `pause`."""
+        self.pause()
+
+    @property
+    def is_paused(self) -> bool:
+        """False."""
+        return False
+
     # -- ending ------------------------------------------------------------------------------------------
 
     @property
