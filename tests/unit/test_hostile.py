@@ -294,7 +294,7 @@ class TestWhatIsOfferedToConnect:
         code = """
 import os, sys
 import conveyor
-from conveyor import inspection  # while we may still read it
+from conveyor import connect, inspection, remove  # while we may still read it
 from conveyor.inspection import collect, examine
 name = sys.argv[1]
 list(examine([])), collect([])

@@ -158,6 +158,17 @@ class TestSegments:
         [view] = survey().find(url)
         assert (view.users, view.figures["depth"]) == ((), 1)
 
+    def test_one_that_was_removed_is_seen_as_long_as_it_is_used(self, name: str) -> None:
+        queue = conveyor.connect(f"shm://{name}")
+        queue._reader.fileno()  # which makes the readable descriptor beside it
+        conveyor.remove(f"shm://{name}")
+        id_ = "{:x}:{:x}".format(*queue._segment.identity)
+        [view] = survey().find(id_)
+        assert (view.url, view.users, view.error) == (None, (os.getpid(),), "")
+        assert not [each for each in survey().segments if each.error and os.getpid() in each.users]
+        queue.close()
+        conveyor.connect(f"shm://{name}")  # for whoever removes it
+
     def test_looking_keeps_nothing(self, label: str) -> None:
         queue = conveyor.Queue(label=label)
         before = len(list(Path("/proc/self/fd").iterdir()))

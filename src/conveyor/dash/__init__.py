@@ -12,3 +12,6 @@ Nothing in here is imported by those who are watched; starlette and uvicorn are 
 #   lookout
 #   brokers, pipeline_rows
 #   ring, rows, settings
+
+__all__: list[str] = []
+__dir__ = __all__.copy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -13,7 +14,6 @@ __all__ = ["OpenFile", "OpenFiles"]
 
 _ANONYMOUS = "/memfd:conveyor (deleted)"
 _NAMED = "/dev/shm/conveyor."
-_READY = ".ready"
 # Of a named file, in the process that made it: it had no name at first.
 _UNNAMED = "/dev/shm/#"
 # Of the processes that are known, one of so many is looked at afresh at each look.
@@ -121,7 +121,7 @@ def _examine(pid: int, number: str) -> _What:
     path = f"/proc/{pid}/fd/{number}"
     try:
         link = os.readlink(path)  # noqa: PTH115
-        named = link.startswith(_NAMED) and not link.endswith(_READY)
+        named = link.startswith(_NAMED)
         doubtful = link.startswith(_UNNAMED)
         page = link.startswith(_RUN)
         if not (link == _ANONYMOUS or named or doubtful or page) or not os.lstat(path).st_mode & 0o200:
@@ -131,5 +131,7 @@ def _examine(pid: int, number: str) -> _What:
         status = os.stat(path)  # noqa: PTH116
     except OSError:
         return None
+    if not stat.S_ISREG(status.st_mode):
+        return None  # the readable descriptor beside a queue, or what else lies there
     name = link.removeprefix(_NAMED) if named and " (deleted)" not in link else None
     return (status.st_dev, status.st_ino), name, doubtful
