@@ -153,7 +153,8 @@ class TestWhatStandsThere:
         assert "2/2" in screen.line("BOTTLENECK")
         busy = [line for line in screen.lines if " busy " in line]
         assert [line.split()[0] for line in busy] == ["gate", "gate"]
-        screen.press("\r")
+        # Home: the cursor stays on the row on which it began, should the run have come above that meanwhile.
+        screen.press("\x1b[H\r")
         screen.shows("bottleneck", "in flight")
         quit_it_from_page(screen)
         [found] = json.loads(run("top", "--once", "--json", "gated").out)["pipelines"]

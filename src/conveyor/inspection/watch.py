@@ -50,7 +50,7 @@ class Watch:
         runs = tuple(self.pipelines())
         return Snapshot(seen, seconds, rates, self._shares(seen.at, seen.processes.values()), runs)
 
-    def look_twice(self, apart: float = 0.05) -> Snapshot:
+    def look_twice(self, apart: float = 0.02) -> Snapshot:
         """What is there now, with rates, for one who has not looked before.
 
         Args:
