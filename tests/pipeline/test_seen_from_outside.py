@@ -185,9 +185,9 @@ def test_twenty_stages_the_one_that_holds_up_the_others_and_a_drain(tmp_path: Pa
 def test_one_who_looks_again_and_again(tmp_path: Path) -> None:
     watch = Watch()
     with running("mixed", tmp_path) as run:
-        wait_until(lambda: [watch.look(), run.process.pid in {view.pid for view in watch.pipelines()}][1])
+        wait_until(lambda: run.process.pid in {view.pid for view in watch.look().pipelines})
         run.finish()
-        assert run.process.pid not in {view.pid for view in watch.pipelines()}
+        assert run.process.pid not in {view.pid for view in watch.look().pipelines}
 
 
 class TestOfThisProcess:

@@ -258,7 +258,7 @@ def test_replicas_that_are_killed_whole_lose_nothing(make: Any, url: str, other_
             with contextlib.suppress(standard.Empty):
                 found += all_of(target)  # and downstream was told
             with pytest.raises(ShutDown):
-                target.get(timeout=60)
+                target.get(timeout=10)
         finally:
             end(stays)
             end(goes)

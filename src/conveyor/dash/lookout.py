@@ -57,7 +57,8 @@ class Lookout:
     def look(self) -> None:
         """See what there is now."""
         begun = time.perf_counter()
-        seen, runs = self._watch.look(), [pipeline_row(each) for each in self._watch.pipelines()]
+        seen = self._watch.look()
+        runs = [pipeline_row(each) for each in seen.pipelines]
         with self._lock:
             self._remember(seen)
             self._seen, self._runs = seen, runs

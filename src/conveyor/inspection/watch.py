@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterable
 
 from .open_files import OpenFiles
-from .pipeline_view import PipelineView
 from .pipelines import pipelines
 from .process_view import ProcessView
 from .queue_history import QueueHistory, QueueRates
@@ -47,7 +46,8 @@ class Watch:
         seconds = 0.0 if self._before is None else seen.at - self._before.at
         self._before = seen
         rates = self._rates(seen.at, seen.segments)
-        runs = tuple(self.pipelines())
+        # To find them, what the survey has gone through is not gone through again.
+        runs = tuple(pipelines(self._files))
         return Snapshot(seen, seconds, rates, self._shares(seen.at, seen.processes.values()), runs)
 
     def look_twice(self, apart: float = 0.02) -> Snapshot:
@@ -59,10 +59,6 @@ class Watch:
         self.look()
         time.sleep(apart)
         return self.look()
-
-    def pipelines(self) -> list[PipelineView]:
-        """The pipelines that run now. To find them, what the last `look` has gone through is not gone through again."""
-        return pipelines(self._files)
 
     def history(self, id_: str) -> QueueHistory | None:
         """What is remembered of the queue or topic with that id (`SegmentView.id`), for a chart; None: it is not there
