@@ -7,6 +7,7 @@ import pickle
 import queue as standard
 import threading
 import time
+from random import Random
 from typing import Any
 
 import pytest
@@ -205,6 +206,33 @@ class TestTime:
         with pytest.raises(standard.Empty):
             queue.get(timeout=1.5)
         lease.acknowledge()
+
+
+def test_waiting_is_no_attempt(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever an item comes: who waits looks at the queue's end in between, and asks its broker anew."""
+    items = 300
+    queue, other = make(max_attempts=50), make(max_attempts=50)
+    if hasattr(queue, "_slice"):
+        monkeypatch.setattr(queue, "_slice", 0.003)
+    next_one = threading.Semaphore(1)
+    random = Random(1)
+
+    def put() -> None:
+        for number in range(items):
+            next_one.acquire()
+            threading.Event().wait(0.01 * random.random())
+            other.put(number)
+
+    thread = threading.Thread(target=put)
+    thread.start()
+    attempts: list[int] = []
+    for _ in range(items):
+        lease = queue.lease(timeout=60)
+        attempts.append(lease.attempts)
+        lease.acknowledge()
+        next_one.release()
+    thread.join()
+    assert attempts == [0] * items
 
 
 class TestDeadLetters:

@@ -285,6 +285,7 @@ class BrokerQueue(Awaiting[T]):
                     return found
                 continue  # all of them had failed too often
             if left_until(come_by, 1.0) <= 0:
+                backend.rest()
                 raise Empty
             if self._control.is_over():
                 # Others have the last items, and a backend may return at once at the end.

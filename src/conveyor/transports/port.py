@@ -262,6 +262,9 @@ class Backend(Connection):
             seconds: until they come back; None: as `Capabilities.keep_alive` says.
         """
 
+    def rest(self) -> None:
+        """A call that asked `lease` once or several times, with waits, has ended without an item."""
+
     @abstractmethod
     def peek(self, most: int) -> Sequence[Delivery]:
         """Those that `Depth.ready` counts, in the order in which they would be taken, at most `most`: none is taken.

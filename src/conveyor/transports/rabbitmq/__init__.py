@@ -9,7 +9,7 @@ lies the control record, a message in a queue that keeps one, which is changed u
 #   topic_group
 #   queue, topic
 #   cursor
-#   connected, inbox, lease_marker
+#   connected, inbox, lease_marker, standing
 #   wire
 #   channel
 #   frames, publishing, quiet, stream

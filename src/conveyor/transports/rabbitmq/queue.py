@@ -21,6 +21,7 @@ from .connected import RabbitConnection, new_name
 from .frames import properties_of
 from .inbox import Inbox, gather
 from .lease_marker import LeaseMarker, marker_queue
+from .standing import StandingConsumers
 from .wire import Wire
 
 __all__ = ["ARGUMENTS", "RabbitQueue"]
@@ -54,6 +55,7 @@ class RabbitQueue(RabbitConnection, Backend):
         self._place = (url.scheme, url.hosts, url.path, url.name)
         self._inbox: Inbox | None = None
         self._marker: LeaseMarker | None = None
+        self._standing = StandingConsumers(self._name)
         # When it was looked last whether others have leases, and since when nobody had.
         self._looked_at = self._quiet_since = 0.0
         _queues.add(self)
@@ -61,6 +63,7 @@ class RabbitQueue(RabbitConnection, Backend):
     async def _opened(self, wire: Wire) -> None:
         self._inbox = Inbox(wire, self._name)
         self._marker = LeaseMarker(wire, self._name)
+        self._standing = StandingConsumers(self._name)
 
     def close(self) -> None:
         inbox, self._inbox = self._inbox, None
@@ -143,13 +146,7 @@ class RabbitQueue(RabbitConnection, Backend):
             channel = await wire.kept("lease")
             found: list[Got] = []
             try:
-                got = await channel.get(self._name)
-                if got is not None:
-                    found.append(got)
-                    if most > 1:
-                        await gather(channel, self._name, most, found)
-                elif wait > 0:
-                    await gather(channel, self._name, most, found, wait)
+                found += await self._found(channel, most, wait)
                 if found:
                     await marker.leased(len(found))
             except BaseException:
@@ -159,6 +156,31 @@ class RabbitQueue(RabbitConnection, Backend):
             return [self._delivery(wire, got) for got in found]
 
         return self._do(lease, wait)
+
+    async def _found(self, channel: Channel, most: int, wait: float) -> list[Got]:
+        standing = self._standing
+        if standing and wait > 0:
+            return await standing.wait(channel, most, wait)
+        found = await standing.recall(channel)
+        try:
+            if len(found) > most:  # it was for a call of another thread
+                channel.settle([got.tag for got in found[most:]], False)
+                del found[most:]
+            got = await channel.get(self._name) if len(found) < most else None
+            if got is not None:
+                found.append(got)
+                if most > 1:
+                    await gather(channel, self._name, most, found)
+        except BaseException:
+            if channel.closed is None:
+                channel.settle([got.tag for got in found], False)
+            raise
+        return found or (await standing.wait(channel, most, wait) if wait > 0 else found)
+
+    def rest(self) -> None:
+        thread = self._thread
+        if thread is not None and self._standing:
+            thread.post(self._standing.rest)
 
     def _delivery(self, wire: Wire, got: Got) -> Delivery:
         properties = got.properties
@@ -258,7 +280,11 @@ class RabbitQueue(RabbitConnection, Backend):
         elsewhere = self._leased_elsewhere(ready + here)
         inboxes = self._inboxes()
         here += sum(len(other) for other in inboxes if other is not inbox)
-        return Depth(ready + here, None, 0, consumers > sum(other.consumes for other in inboxes), elsewhere)
+        return Depth(ready + here, None, 0, consumers > self._stand_here(inboxes), elsewhere)
+
+    def _stand_here(self, inboxes: Sequence[Inbox]) -> int:
+        """How many consumers of this process stand at the server between two calls."""
+        return sum(other.consumes for other in inboxes) + sum(len(other._standing) for other in self._same())
 
     def _leased_elsewhere(self, ready: int) -> bool:
         """Whether other processes have leases, or had some a moment ago: what a dead one had comes back by then."""
