@@ -53,11 +53,18 @@ class Row:
     seconds: float = 0.0
     tried: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    untried: list[str] = field(default_factory=list)
+
+
+class NoSource(Exception):
+    """A Python that is to be compiled: the mirror does not give its source."""
 
 
 def said(*command: str | Path) -> str:
     """The last line of what a command prints."""
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode == 3:
+        raise NoSource
     if done.returncode or not done.stdout.strip():
         raise RuntimeError(f"{command[0]} {command[-1]} failed")
     return done.stdout.splitlines()[-1]
@@ -108,6 +115,9 @@ def try_in(row: Row, wheel: Path, suite: str, whose: str) -> None:
         python = brought_python(row.version, whose)
         subprocess.run([script, "make", suite, row.arch], check=True)
         given = gathered(wheel, python)
+    except NoSource:
+        row.untried.append(f"not tried in {where}: the mirror does not give its source")
+        return
     except (RuntimeError, subprocess.CalledProcessError) as error:
         row.wrong.append(f"not tried in {where}: {error}")
         return
@@ -157,6 +167,8 @@ def show(rows: list[Row]) -> None:
         name = row.wheel.name if row.wheel else f"{row.version} {row.arch}"
         size = f"{row.wheel.stat().st_size / 1e6:.2f}" if row.wheel else "-"
         print(f"{name:<86} {size:>5} {row.seconds:>6.0f} s  {'; '.join(row.tried) or 'nowhere'}")
+        for remark in row.untried:
+            print(f"  {remark}")
         for fault in row.wrong:
             print(f"  WRONG: {fault}")
 
