@@ -13,7 +13,7 @@ from conveyor import Empty
 from conveyor.cli.app import main
 
 
-def test_consumers_are_held_back(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_consumers_are_held_back(capfd: pytest.CaptureFixture[str]) -> None:
     url = f"shm://test-pause-{uuid.uuid4().hex}"
     queue = conveyor.connect(url)
     try:
@@ -35,7 +35,16 @@ def test_consumers_are_held_back(capfd: pytest.CaptureFixture[str], tmp_path: Pa
     finally:
         queue.close()
         conveyor.remove(url)
-    file = f"sqlite:///{tmp_path}/jobs.db?queue=jobs"
-    conveyor.connect(file).close()
-    assert main(["pause", file]) == 2
-    assert "cannot be held back; stop them" in capfd.readouterr().err
+
+
+def test_consumers_of_a_file_are_held_back(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db?queue=jobs"
+    queue = conveyor.connect(url)
+    queue.put(1)
+    assert main(["pause", url]) == 0
+    assert main(["info", "--json", url]) == 0
+    assert json.loads(capfd.readouterr().out)["paused"] is True
+    assert main(["get", "--timeout", "0", url]) == 4
+    assert main(["resume", url]) == 0
+    assert queue.get(timeout=10) == 1
+    queue.close()

@@ -17,8 +17,10 @@ def pause(
 ) -> int:
     """Hold back the consumers of a queue, in all processes: to them it looks empty, while puts go on.
 
+    In shared memory at once; on brokers each knows of it within a second.
+
     Args:
-        url: The queue, as in shm://jobs.
+        url: The queue, as in shm://jobs or redis://localhost/0/jobs.
     """
     _told(url, "pause")
     print(f"paused {masked(url)}", file=sys.stderr)

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 # At the end of a queue, whether the last items come back is looked at so often.
 _END_SECONDS = 0.02
+# Whether consumers are still held back is looked at so often.
+_HELD_SECONDS = 0.25
 # So long is waited there for what others may have taken ahead. They give it back much sooner, if they live.
 _AHEAD_SECONDS = 2.0
 
@@ -41,6 +43,9 @@ class BrokerQueue(Awaiting[T]):
         if letters is not None and not callable(getattr(letters, "put", None)):
             raise TypeError(f"dead_letters is {letters!r}; it must be a queue, or None")
         super().__init__(options)
+
+    _part = ""
+    """What the control record calls these consumers."""
 
     def _start(self) -> None:
         super()._start()
@@ -267,7 +272,8 @@ class BrokerQueue(Awaiting[T]):
             if self._looks_at_end and self._control.is_over():
                 wait = 0.0
             try:
-                found = take(backend, most, wait, seconds)
+                held = self._control.is_held(backend, self._part)
+                found = [] if held else take(backend, most, wait, seconds)
                 if not found:
                     found = self._at_end(backend, most, seconds, take)
             except ConnectionLost as error:
@@ -287,7 +293,10 @@ class BrokerQueue(Awaiting[T]):
             if left_until(come_by, 1.0) <= 0:
                 backend.rest()
                 raise Empty
-            if self._control.is_over():
+            if held:
+                backend.rest()  # what it is sent while nobody may take it goes back
+                pause(left_until(come_by, _HELD_SECONDS))
+            elif self._control.is_over():
                 # Others have the last items, and a backend may return at once at the end.
                 pause(left_until(come_by, _END_SECONDS))
 
@@ -304,7 +313,7 @@ class BrokerQueue(Awaiting[T]):
             backend.purge()
             raise self._control.end()
         # What was put before the end, and after we had looked.
-        found = take(backend, most, 0.0, seconds)
+        found = [] if record.holds(self._part) else take(backend, most, 0.0, seconds)
         if found:
             return found
         depth = backend.depth()
@@ -364,23 +373,24 @@ class BrokerQueue(Awaiting[T]):
     # -- holding consumers back ----------------------------------------------------------------------------
 
     def pause(self) -> None:
-        """Only a queue in shared memory can hold its consumers back.
+        """Hold the consumers back, on all machines, until `resume`: to `get` and `lease` the queue looks empty.
+
+        As `conveyor.Queue.pause`: puts go on, what is under lease can be settled, and `peek`, `qsize` and `purge` do
+        what they do. A consumer knows of it within a second, and takes until then; so does it of `resume`.
 
         Raises:
-            NotSupported: always; the text says what to do instead.
+            BrokerUnreachable: the broker is.
         """
-        raise NotSupported(
-            f"{self._shown}: consumers of this transport cannot be held back; stop them: what is put waits for them"
-        )
+        self._control.hold(self._part, True)
 
     def resume(self) -> None:
-        """As `pause`."""
-        self.pause()
+        """Undo `pause`; idempotent. Whoever waits for an item goes on within a second."""
+        self._control.hold(self._part, False)
 
     @property
     def is_paused(self) -> bool:
-        """False."""
-        return False
+        """Whether consumers are held back by `pause`, as the broker says now."""
+        return self._part in self._call(self._control.read).paused
 
     # -- ending ------------------------------------------------------------------------------------------
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from time import monotonic
 from typing import Any
 
-from ..errors import NotSupported
+from ..errors import NotSupported, VersionMismatch, WrongKind
 from ..queues._options import checked_bounds, checked_lease
 from ..topics.topic import checked_keep
 from . import shm
 from .base import BrokerQueue
 from .broker_topic import BrokerTopic
+from .control import Control
 from .group_queue import GroupQueue
 from .handle import Options
 from .link import Link
@@ -66,13 +68,16 @@ def remove_anything(url: str) -> None:
     module = row.load(where.scheme)
     kind = where.options["kind"] or "queue"
     _check_group(where, kind, module)
-    _remove(where, getattr(module, kind))
+    _remove(where, getattr(module, kind), where.options["group"] if kind == "group" else "")
 
 
-def _remove(where: Url, make: Any) -> None:
+def _remove(where: Url, make: Any, group: str = "") -> None:
     link: Link[Connection] = Link(where, lambda: make(where), lambda backend: None)
     backend = link.open(monotonic() + where.options["connect_timeout"])
     try:
+        if group:  # or another one of that name would be held back
+            with contextlib.suppress(FileNotFoundError, VersionMismatch, WrongKind):
+                Control(link, "topic", str(where)).hold(group, False)
         backend.destroy()
     finally:
         link.close()

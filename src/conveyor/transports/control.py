@@ -1,4 +1,5 @@
-"""How a queue or topic on a broker ends, for all who use it: `shutdown`, `producing`, `expect_producers`.
+"""What all who use a queue or topic on a broker agree on: its end (`shutdown`, `producing`, `expect_producers`), and
+whether its consumers are held back (`pause`).
 
 All changes are compare-and-set on the control record. Who produces sends heartbeats, unless the transport can see by
 itself who lives; who waits for items looks at them. Nobody's clock is compared with anybody else's: a producer is lost
@@ -122,6 +123,18 @@ class Control(Generic[C]):
         record = self.record
         return record is not None and record.ended
 
+    def is_held(self, backend: C, part: str) -> bool:
+        """Whether consumers are held back, as known `record_seconds` ago or later.
+
+        Args:
+            backend: to read the record by, if what is known is older.
+            part: "" of a queue, the name of a group.
+        """
+        record = self.record
+        if record is None or monotonic() - self._read_at >= backend.capabilities.record_seconds:
+            record = self.read(backend)
+        return bool(record.paused) and record.holds(part)
+
     def look(self, backend: C) -> Record:
         """Read the record, and strike out producers that are dead."""
         record = self.read(backend)
@@ -196,6 +209,10 @@ class Control(Generic[C]):
             return replace(record, ended=True, dropped=record.dropped or immediate)
 
         self.change(change)
+
+    def hold(self, part: str, held: bool) -> None:
+        """See `Queue.pause` and `resume`."""
+        self.change(lambda record: record.holding(part, held))
 
     def expect(self, n: int) -> None:
         """See `Queue.expect_producers`."""

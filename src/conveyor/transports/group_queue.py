@@ -25,6 +25,10 @@ class GroupQueue(BrokerQueue[T]):
     # The control record is the topic's: the same end, and the same producers.
     _what = "topic"
 
+    def _start(self) -> None:
+        super()._start()
+        self._part = self._options.url.options["group"]
+
     def _joined(self, backend: Backend) -> None:
         wanted = self._options.settings
         joined = self._control.join(backend, self._create, self._wanted(backend))

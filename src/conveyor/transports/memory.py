@@ -207,6 +207,7 @@ class MemoryBackend(MemoryConnection[_Store], Backend):
 
     def _next(self, store: _Store, most: int, wait: float) -> list[_Item]:
         until = monotonic() + wait
+        changes = store.changes
         while True:
             due = store.come_due() if store.ends or store.delayed else _NEVER
             if store.returned or store.fresh:
@@ -215,8 +216,8 @@ class MemoryBackend(MemoryConnection[_Store], Backend):
             if now >= until or store.ended:
                 return []
             store.items.wait(min(until, due) - now)
-            if store.ended and not (store.returned or store.fresh):
-                return []
+            if store.changes != changes:
+                return []  # perhaps nobody may take now
         found: list[_Item] = []
         while len(found) < most and (store.returned or store.fresh):
             found.append(heapq.heappop(store.returned) if store.returned else store.fresh.popleft())

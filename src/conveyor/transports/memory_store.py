@@ -23,6 +23,7 @@ class MemoryStore:
         self.items = threading.Condition(self.lock)
         self.record: tuple[bytes, int] | None = None
         self.ended = False
+        self.changes = 0  # of the record: who waits returns when there is another one
 
 
 S = TypeVar("S", bound=MemoryStore)
@@ -76,6 +77,7 @@ class MemoryConnection(Connection, Generic[S]):
                 return False
             store.record = record, (version or 0) + 1
             store.ended = json.loads(record)["ended"]
+            store.changes += 1
             store.room.notify_all()
             store.items.notify_all()
             return True

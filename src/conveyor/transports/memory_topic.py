@@ -167,8 +167,8 @@ class MemoryTopic(MemoryConnection[_Log], TopicBackend):
         written = super().write_record(record, version)
         log = self.store
         with log.lock:
-            for group in log.groups.values() if log.ended else ():
-                _end(group)
+            for group in log.groups.values():
+                _tell(group, log.ended)
         return written
 
     def join_group(self, name: str, fresh: S) -> S:
@@ -176,8 +176,7 @@ class MemoryTopic(MemoryConnection[_Log], TopicBackend):
         log = self.store
         with log.lock:
             group: S = log.groups.setdefault(name, fresh)
-            if log.ended:
-                _end(group)
+            _tell(group, log.ended)
         return group
 
     def leave_group(self, name: str) -> bool:
@@ -213,7 +212,8 @@ class MemoryTopic(MemoryConnection[_Log], TopicBackend):
             }
 
 
-def _end(group: MemoryStore) -> None:
+def _tell(group: MemoryStore, ended: bool) -> None:
     with group.lock:
-        group.ended = True
+        group.ended = ended
+        group.changes += 1
         group.items.notify_all()

@@ -11,7 +11,9 @@ from .port import Settings
 
 __all__ = ["Lost", "Producer", "Record"]
 
-_FORMAT = 1
+# A version of conveyor that knows no `paused` would take on, and leave it out of what it writes: a record that has some
+# is of another format, which that refuses.
+_FORMAT, _PAUSED_FORMAT = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,15 @@ class Record:
     expected: int = 0
     producers: dict[str, Producer] = field(default_factory=dict[str, Producer])
     lost: tuple[Lost, ...] = ()
+    paused: tuple[str, ...] = ()
+    """Whose consumers are held back: "" of a queue, names of groups of a topic."""
 
     def dump(self) -> bytes:
         """The record as it lies at the broker: JSON."""
-        return json.dumps({"format": _FORMAT, **asdict(self)}, separators=(",", ":")).encode()
+        parts = {"format": _PAUSED_FORMAT if self.paused else _FORMAT, **asdict(self)}
+        if not self.paused:
+            del parts["paused"]
+        return json.dumps(parts, separators=(",", ":")).encode()
 
     @classmethod
     def load(cls, data: bytes, kind: str, shown: str) -> Record:
@@ -66,7 +73,7 @@ class Record:
         """
         try:
             parts: Any = json.loads(data)
-            if parts.pop("format") != _FORMAT:
+            if parts.pop("format") not in (_FORMAT, _PAUSED_FORMAT):
                 raise ValueError(parts)
             if parts["kind"] != kind:
                 raise WrongKind(f"{shown} is a {parts['kind']}, and was asked for as a {kind}")
@@ -78,11 +85,16 @@ class Record:
                 parts["expected"],
                 {key: Producer(**value) for key, value in parts["producers"].items()},
                 tuple(Lost(**value) for value in parts["lost"]),
+                tuple(parts.get("paused", ())),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise VersionMismatch(
                 f"{shown}: its control record is of another version of conveyor, or damaged: {data[:80]!r}"
             ) from error
+
+    def holds(self, part: str) -> bool:
+        """Whether the consumers of the queue or group of that name are held back; not from what was dropped."""
+        return part in self.paused and not self.dropped
 
     def is_over(self) -> bool:
         """Whether nobody is inside or expected."""
@@ -132,6 +144,13 @@ class Record:
             return self
         entry = replace(known, beats=known.beats + 1, items=items)
         return replace(self, producers={**self.producers, who: entry})
+
+    def holding(self, part: str, held: bool) -> Record:
+        """With the consumers of the queue or group of that name held back, or not."""
+        if (part in self.paused) == held:
+            return self
+        others = tuple(each for each in self.paused if each != part)
+        return replace(self, paused=(*others, part) if held else others)
 
     def _settled(self) -> Record:
         return replace(self, ended=True) if self.is_over() else self
