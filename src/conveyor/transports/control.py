@@ -131,7 +131,10 @@ class Control(Generic[C]):
             part: "" of a queue, the name of a group.
         """
         record = self.record
-        if record is None or monotonic() - self._read_at >= backend.capabilities.record_seconds:
+        now = monotonic()
+        if record is None or now - self._read_at >= backend.capabilities.record_seconds:
+            # Before it is read: if the handler of a signal ends this, the next call is not to begin with it again.
+            self._read_at = now
             record = self.read(backend)
         return bool(record.paused) and record.holds(part)
 

@@ -48,7 +48,9 @@ class LoopThread:
         tasks: list[asyncio.Task[None]] = []
 
         def start(answer: Answer[T]) -> None:
-            tasks.append(self.loop.create_task(_answered(work, answer)))
+            task = self.loop.create_task(_answered(work, answer))
+            task.add_done_callback(lambda _: work.close())  # it may be cancelled before it has begun
+            tasks.append(task)
 
         try:
             return self.call(start, timeout)
@@ -57,7 +59,7 @@ class LoopThread:
                 if not tasks:
                     work.close()  # it will not begin any more
             else:
-                self.post(lambda: [task.cancel() for task in tasks])
+                self.post(lambda: [task.cancel() for task in tasks] if tasks else work.close())
             raise
 
     def call(

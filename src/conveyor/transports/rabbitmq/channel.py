@@ -135,7 +135,8 @@ class Channel:
     def _unwanted(self, getting: asyncio.Future[Got | None]) -> None:
         got = None if getting.cancelled() or getting.exception() else getting.result()
         if got is not None and self.closed is None:
-            self.settle([got.tag], False)
+            with contextlib.suppress(ConnectionLost):  # it goes back with the channel
+                self.settle([got.tag], False)
 
     def _on_get(self, _: Any, method: Any, properties: Any, body: bytes) -> None:
         future = self._getting
