@@ -1,8 +1,8 @@
 """What watching costs: `python benchmarks/watching.py [ROUNDS]`.
 
 Small tuples from one process to another, in rounds that alternate: alone, and while `conveyor top -d 0.2` watches on a
-terminal of its own. Then how long `conveyor top --once --json` and `conveyor ls` take, beside `import rich`, with what
-is there, and with 100 queues of 20 processes.
+terminal of its own, and `conveyor dash` for a page that is open. Then how long `conveyor top --once --json` and
+`conveyor ls` take, beside `import rich`, with what is there, and with 100 queues of 20 processes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from threading import Thread
+
+from watched import Served, many, processor_seconds
 
 import conveyor
 
@@ -47,8 +50,25 @@ def rate() -> float:
     return found
 
 
-def watched(measure: Callable[[], float]) -> tuple[float, float]:
-    """The same while somebody watches; and the share of a processor that this one took."""
+def watched(measure: Callable[[], float], *, dash: bool) -> tuple[float, float]:
+    """The same while somebody watches; and the share of a processor that those who watch took."""
+    with ExitStack() as stack:
+        pids = [stack.enter_context(top())]
+        if dash:
+            page = stack.enter_context(Served())
+            stack.enter_context(page.streamed())
+            pids.append(page.pid)
+        time.sleep(1.5)  # its start is none of what is measured
+        begun = time.perf_counter()
+        before = [processor_seconds(pid) for pid in pids]
+        found = measure()
+        spent = sum(processor_seconds(pid) for pid in pids) - sum(before)
+        return found, spent / (time.perf_counter() - begun)
+
+
+@contextmanager
+def top() -> Iterator[int]:
+    """`conveyor top -d 0.2` on a terminal; its pid."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ["TERM"] = "xterm"
@@ -62,24 +82,16 @@ def watched(measure: Callable[[], float]) -> tuple[float, float]:
             pass  # it has ended
 
     Thread(target=show, daemon=True).start()
-    time.sleep(1.5)  # its start is none of what is measured
-    begun, before = time.perf_counter(), _processor_seconds(pid)
-    found = measure()
-    share = (_processor_seconds(pid) - before) / (time.perf_counter() - begun)
-    os.kill(pid, signal.SIGTERM)
-    os.waitpid(pid, 0)
-    return found, share
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
 
 
 def _nothing() -> float:
     time.sleep(5)
     return 0.0
-
-
-def _processor_seconds(pid: int) -> float:
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:  # noqa: PTH123
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def starts(title: str) -> None:
@@ -93,25 +105,6 @@ def starts(title: str) -> None:
         print(f"{name}, {title}: {min(took):.0f} ms at best, {statistics.median(took):.0f} in the middle")
 
 
-def many() -> Callable[[], None]:
-    """100 queues that 20 processes have; what ends them."""
-    queues: list[conveyor.Queue[int]] = [conveyor.Queue(label=f"many-{number}") for number in range(100)]
-    pids: list[int] = []
-    for number in range(20):
-        if (pid := os.fork()) == 0:
-            for queue in queues:
-                queue.put(number)
-            signal.pause()
-        pids.append(pid)
-
-    def end() -> None:
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-
-    return end
-
-
 def main() -> None:
     """Print all of it."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 8
@@ -120,7 +113,7 @@ def main() -> None:
     shares: list[float] = []
     for _ in range(rounds):
         alone.append(rate())
-        found, share = watched(rate)
+        found, share = watched(rate, dash=True)
         beside.append(found)
         shares.append(share)
     ratios = [b / a for a, b in zip(alone, beside, strict=True)]
@@ -129,15 +122,11 @@ def main() -> None:
     )
     print(f"watched / alone: {statistics.median(ratios):.3f} in the middle, {min(ratios):.3f} at worst")
     starts("as it is")
-    end = many()
-    try:
-        _, share = watched(_nothing)
-        print(
-            f"top -d 0.2: {statistics.median(shares):.1%} of a processor, with 100 queues of 20 processes {share:.1%}"
-        )
+    print(f"top and dash: {statistics.median(shares):.1%} of a processor")
+    with many():
+        _, share = watched(_nothing, dash=False)
+        print(f"top -d 0.2, 100 queues of 20 processes: {share:.1%} of a processor")
         starts("100 queues of 20 processes")
-    finally:
-        end()
 
 
 if __name__ == "__main__":

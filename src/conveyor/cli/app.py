@@ -156,6 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     verb = words[0] if words and not words[0].startswith("-") else ""
     name = f"conveyor {verb}".strip()
+    if words == ["--version"]:
+        return _show_version()  # scripts ask for it; the parser would know it after half a second
     try:
         call: Callable[[], object] | None = quick_call(words)
         if call is None:
@@ -173,6 +175,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _show_version() -> int:
+    from .. import __version__
+
+    print(__version__)
+    return ExitCode.OK
 
 
 def _parsed(words: Sequence[str], name: str) -> Callable[[], object]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .pipeline_view import PipelineView
 from .process_view import ProcessView
 from .queue_history import QueueRates
 from .segment_view import SegmentView
 from .survey import Survey
+
+if TYPE_CHECKING:
+    from .pipeline_view import PipelineView
 
 __all__ = ["Snapshot"]
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from .open_files import OpenFiles
-from .pipelines import pipelines
 from .process_view import ProcessView
 from .queue_history import QueueHistory, QueueRates
 from .segment_view import SegmentView
 from .snapshot import Snapshot
 from .survey import Survey, survey
+
+if TYPE_CHECKING:
+    from .pipeline_view import PipelineView
 
 __all__ = ["Watch"]
 
@@ -46,9 +49,7 @@ class Watch:
         seconds = 0.0 if self._before is None else seen.at - self._before.at
         self._before = seen
         rates = self._rates(seen.at, seen.segments)
-        # To find them, what the survey has gone through is not gone through again.
-        runs = tuple(pipelines(self._files))
-        return Snapshot(seen, seconds, rates, self._shares(seen.at, seen.processes.values()), runs)
+        return Snapshot(seen, seconds, rates, self._shares(seen.at, seen.processes.values()), self._runs())
 
     def look_twice(self, apart: float = 0.02) -> Snapshot:
         """What is there now, with rates, for one who has not looked before.
@@ -64,6 +65,15 @@ class Watch:
         """What is remembered of the queue or topic with that id (`SegmentView.id`), for a chart; None: it is not there
         any more, or was not yet."""
         return self._histories.get(id_)
+
+    def _runs(self) -> tuple[PipelineView, ...]:
+        if not self._files.pages:
+            return ()
+        # Imported when there is one: it is a third of what the start of a command takes.
+        from .pipelines import pipelines
+
+        # To find them, what the survey has gone through is not gone through again.
+        return tuple(pipelines(self._files))
 
     def _rates(self, at: float, segments: Iterable[SegmentView]) -> dict[str, QueueRates]:
         before, self._histories = self._histories, {}
