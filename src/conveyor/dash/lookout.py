@@ -30,6 +30,8 @@ from .settings import Settings
 __all__ = ["Lookout"]
 
 _KEPT = 600  # moments of a segment
+# Looks by which rates, waits and ages are told; the older, the farther apart. Charts have their own memory.
+_LOOKS = 120
 _SPARK = 60
 _HOT = 6
 
@@ -43,7 +45,7 @@ class Lookout:
 
     def __init__(self, settings: Settings) -> None:
         self._may_act = not settings.read_only
-        self._watch = Watch()
+        self._watch = Watch(_LOOKS)
         # By id, of queues and topics, until they are gone.
         self._rings: dict[str, Ring] = {}
         self._waiting = Ring(_KEPT, 2)
