@@ -104,3 +104,14 @@ def test_a_topic_is_no_queue(label: str, capsys: pytest.CaptureFixture[str]) -> 
     topic = conveyor.Topic(label=label)
     assert said(capsys, label) == (3, f"CONVEYOR UNKNOWN - {label} is a topic; only queues can be judged")
     del topic
+
+
+def test_the_age_in_shared_memory_is_known_of_an_empty_queue(
+    label: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queue = conveyor.Queue(label=label)
+    code, line = said(capsys, "--age", "60,600", label)
+    assert (code, "0 s the oldest waits" in line, "age=0s;60;600;0" in line) == (0, True, True)
+    queue.put(1)
+    code, line = said(capsys, "--age", "60,600", label)
+    assert (code, "age is not known: items in shared memory carry no time" in line) == (3, True)

@@ -40,6 +40,8 @@ class Transport:
     """statistics() knows how many are leased and dead."""
     peeks: ClassVar[bool] = True
     """peek()."""
+    keeps_times: ClassVar[bool] = False
+    """oldest_age()."""
     counts_returned: ClassVar[bool] = True
     """What came back waits, for qsize() and peek(), and is not leased."""
     topics: ClassVar[bool] = True
@@ -168,6 +170,7 @@ class Nats(Transport):
     scheme = "nats"
     server = "nats"
     options: ClassVar[dict[str, str]] = {"keep_alive": "2"}
+    keeps_times = True
     counts_returned = False
     calm = 0.1
     puts_once = True
@@ -186,6 +189,7 @@ class Kafka(Transport):
 
     scheme = "kafka"
     server = "kafka"
+    keeps_times = True
     soon = 2.0  # a member of a group that was killed is taken for dead after 3 s: see servers/kafka_server.py
     calm = 0.2
     kills = 1

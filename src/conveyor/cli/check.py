@@ -16,6 +16,7 @@ USAGE = """conveyor check [OPTIONS] NAME
 Examples:
   conveyor check --depth 1000,10000 --consumers 2,1 shm://jobs
   conveyor check --depth 500 --dead 1,100 redis://localhost/0/jobs
+  conveyor check --age 60,600 nats://localhost/jobs
   conveyor check --put-wait 5,60 frames                a label, as conveyor ls has it
 
 Exit codes, as those programs have them: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
@@ -64,11 +65,12 @@ def check(
     consumers: Annotated[str | None, Option(("--consumers",))] = None,
     producers: Annotated[str | None, Option(("--producers",))] = None,
     put_wait: Annotated[str | None, Option(("--put-wait",))] = None,
+    age: Annotated[str | None, Option(("--age",))] = None,
 ) -> int:
     """Judge a queue, for a monitoring system: a line, performance data, and its exit codes.
 
     Each limit is WARNING or WARNING,CRITICAL. Without any it only looks whether the queue is there. Figures that the
-    queue's broker does not tell are UNKNOWN. How long items have waited is not among them: items carry no time.
+    queue's broker does not tell are UNKNOWN.
 
     Args:
         name: The queue, as in shm://jobs or redis://localhost/0/jobs; or a label, place or id, as conveyor ls has it.
@@ -77,6 +79,8 @@ def check(
         consumers: Processes that take: bad below so many.
         producers: Processes that put: bad below so many.
         put_wait: Seconds that a put has waited for room: bad from so many on. In shared memory.
+        age: Seconds that the oldest item has waited: bad from so many on. On NATS and Kafka; elsewhere items carry no
+            time, so that it is known only when nothing waits: 0.
     """
     limits: dict[str, _Limit] = {}
     try:
@@ -86,10 +90,11 @@ def check(
             ("consumers", consumers, True),
             ("producers", producers, True),
             ("put_wait", put_wait, False),
+            ("age", age, False),
         ):
             if text is not None:
                 limits[figure] = _Limit.of(f"--{figure.replace('_', '-')}", text, least)
-        figures = _figures(name)
+        figures, reasons = _figures(name, "age" in limits)
     except CommandError as error:
         return _say(CheckCode.UNKNOWN, str(error))
     code, remarks = CheckCode.OK, list[str]()
@@ -97,7 +102,7 @@ def check(
         value = figures.get(figure)
         judged = CheckCode.UNKNOWN if value is None else limit.judge(value)
         if judged is CheckCode.UNKNOWN:
-            remarks.append(f"{figure} is not told here")
+            remarks.append(reasons.get(figure) or f"{figure} is not told here")
         elif judged is not CheckCode.OK:
             bound = limit.critical if judged is CheckCode.CRITICAL else limit.warning
             remarks.append(f"{figure} {value:g} is {'below' if limit.least else 'at or above'} {bound:g}")
@@ -115,7 +120,9 @@ _WORDS = {
     "consumers": "consumers",
     "producers": "producers",
     "put_wait": "s a put waits",
+    "age": "s the oldest waits",
 }
+_SECONDS = ("put_wait", "age")
 
 
 def _say(code: CheckCode, text: str, name: str = "", performance: str = "") -> int:
@@ -136,23 +143,38 @@ def _performance(figures: Mapping[str, float | None], limits: Mapping[str, _Limi
             bounds = [
                 "" if bound is None else f"{bound:g}{mark}" for bound in (limit.warning, limit.critical)
             ]
-        yield f"{figure}={value:g}{'s' if figure == 'put_wait' else ''};{bounds[0]};{bounds[1]};0"
+        yield f"{figure}={value:g}{'s' if figure in _SECONDS else ''};{bounds[0]};{bounds[1]};0"
 
 
-def _figures(name: str) -> dict[str, float | None]:
-    """What there is to judge; None: the broker does not tell."""
+_UNTIMED = (
+    "age is not known: items in shared memory carry no time; conveyor top and conveyor dash tell it of what was put "
+    "while they look"
+)
+
+
+def _figures(name: str, with_age: bool) -> tuple[dict[str, float | None], dict[str, str]]:
+    """What there is to judge, None for what is not told; and why it is not, where there is more to say."""
     if "://" in name and not name.startswith("shm://"):
         from .info import check_queue, open_queue
 
         queue = open_queue(name)
         check_queue(queue, name, "only queues can be judged")
+        from .. import NotSupported
+
+        figures: dict[str, float | None] = {}
+        reasons: dict[str, str] = {}
         try:
             told: Any = queue.statistics()
+            figures = {figure: getattr(told, figure, None) for figure in _WORDS}
+            if with_age:
+                figures["age"] = queue.oldest_age()
+        except NotSupported as error:
+            reasons["age"] = f"age is not known: {error}"
         except OSError as error:
             raise CommandError(str(error)) from None
         finally:
             queue.close()
-        return {figure: getattr(told, figure, None) for figure in _WORDS}
+        return figures, reasons
     from ..inspection.survey import survey
 
     found = survey().find(name)
@@ -163,8 +185,11 @@ def _figures(name: str) -> dict[str, float | None]:
     if view.kind != "queue":
         raise CommandError(view.error or f"{name} is a {view.kind}; only queues can be judged")
     waits = [waiter.seconds for waiter in view.waiters if waiter.what == "room"]
-    figures = view.figures
-    return {
-        **{figure: figures[figure] for figure in ("depth", "dead", "consumers", "producers")},
+    counts = view.figures
+    seen: dict[str, float | None] = {
+        **{figure: counts[figure] for figure in ("depth", "dead", "consumers", "producers")},
         "put_wait": max(waits, default=0.0),
     }
+    if with_age:
+        seen["age"] = None if seen["depth"] else 0.0
+    return seen, {"age": _UNTIMED}

@@ -362,6 +362,25 @@ class BrokerQueue(Awaiting[T]):
         """Whether a bound is reached now."""
         return self._call(lambda backend: backend.is_full(self._settings))
 
+    def oldest_age(self) -> float:
+        """Seconds since the oldest item that waits was put; 0.0: nothing waits.
+
+        On NATS by the server's clock, on Kafka by that of the process which put it. It asks the broker for the item.
+
+        Raises:
+            NotSupported: the transport keeps no time with an item; the text says what to do instead.
+            BrokerUnreachable: the broker is.
+        """
+        age = self._call(lambda backend: backend.oldest())
+        if age is None and self._call(lambda backend: backend.depth()).ready == 0:
+            return 0.0
+        if age is None:
+            raise NotSupported(
+                f"{self._shown}: items of {self._options.url.scheme}:// carry no time, so that nobody can tell how "
+                "long they have waited; judge how many wait (qsize), or use nats:// or kafka://, which tell"
+            )
+        return age
+
     def statistics(self) -> BrokerStatistics:
         """A snapshot: what the broker counts over all processes, and None for what it does not."""
         figures, depth = self._call(lambda backend: (backend.figures(), backend.depth()))

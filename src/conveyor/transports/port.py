@@ -336,6 +336,10 @@ class Backend(Connection):
             left -= len(found)
         return count
 
+    def oldest(self) -> float | None:
+        """Seconds since the oldest that waits was put; 0.0: nothing waits; None: no time is kept."""
+        return None
+
     def is_full(self, settings: Settings) -> bool:
         """Whether a bound is reached now."""
         if not settings.maxsize:

@@ -46,6 +46,9 @@ class Glance:
     def read(self, partition: int, first: int, end: int, marks: Marks, most: int) -> list[Delivery]:
         """The items that wait of those from `first` to before `end`, at most `most`.
 
+        Their tags say when they were put: Unix time in milliseconds, by the clock of who put them, or the broker's if
+        the topic is configured so; -1: it is not known.
+
         Raises:
             ConnectionLost: they do not come.
         """
@@ -75,7 +78,8 @@ class Glance:
                 ):
                     kind = (headers.get(CONTENT_TYPE) or b"").decode("utf-8", "replace")
                     attempts = marks.returned.get(offset, 0)
-                    found.append(Delivery(message.value() or b"", kind, None, attempts))
+                    _, put_at = message.timestamp()
+                    found.append(Delivery(message.value() or b"", kind, put_at, attempts))
         except KafkaException as error:
             raise raised(error, self._client.url) from error
         return found

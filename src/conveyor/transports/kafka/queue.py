@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Mapping, Sequence
-from time import monotonic
+from time import monotonic, time
 from typing import cast
 
 from ...errors import NotSupported
@@ -82,6 +82,16 @@ class KafkaQueue(KafkaConnection, Backend):
         return self._group.take(most, wait, lease, wait < self.capabilities.slice_seconds)
 
     def peek(self, most: int) -> list[Delivery]:
+        return self._glance(most, each=False)
+
+    def oldest(self) -> float | None:
+        first = [item.tag for item in self._glance(1, each=True)]
+        if not first:
+            return 0.0
+        return None if min(first) < 0 else max(time() - min(first) / 1000, 0.0)
+
+    def _glance(self, most: int, each: bool) -> list[Delivery]:
+        """What waits, at most so many, or so many of each partition; see `Glance.read`."""
         client = self._client
         ends = client.ends() or {}
         partitions = range(client.partitions)
@@ -93,7 +103,8 @@ class KafkaQueue(KafkaConnection, Backend):
                 low, marks = self._marks(*committed[partition], bounds[partition][0])
                 first = max(low, bounds[partition][0])
                 end = min(bounds[partition][1], ends.get(partition, bounds[partition][1]))
-                found += glance.read(partition, first, end, marks, most - len(found))
+                left = most if each else most - len(found)
+                found += glance.read(partition, first, end, marks, left)
         return found
 
     # -- settling

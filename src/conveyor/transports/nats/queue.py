@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
@@ -326,6 +327,24 @@ class NatsQueue(NatsPutting):
         consumer, stream = self._do(look)
         here = len(self._stock)
         return Depth(waiting(consumer, stream) + here, max(consumer["num_ack_pending"] - here, 0))
+
+    def oldest(self) -> float:
+        here = self._stock.look(1)
+
+        async def look(wire: Wire) -> float:
+            consumer, stream = await self._look(wire)
+            count = waiting(consumer, stream)
+            if not here and not count:
+                return 0.0
+            number = here[0].tag.number if here else stream["state"]["last_seq"] - count + 1
+            stored = await wire.stored_at(self._names.stream, number)
+            if stored is None:
+                return 0.0  # somebody has just taken it
+            now = stream.get("ts")  # servers before 2.10 do not say
+            at = datetime.now(UTC) if now is None else datetime.fromisoformat(now)
+            return max((at - datetime.fromisoformat(stored)).total_seconds(), 0.0)
+
+        return self._do(look)
 
     def is_full(self, settings: Settings) -> bool:
         consumer, stream = self._do(self._look)

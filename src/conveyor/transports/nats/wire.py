@@ -350,6 +350,16 @@ class Wire:
             raise
         return found["seq"], found["subject"], base64.b64decode(found.get("data", ""))
 
+    async def stored_at(self, stream: str, number: int) -> str | None:
+        """When the first message of a stream from this number on was stored, in ISO 8601; None: there is none."""
+        try:
+            found = await self.api(f"STREAM.MSG.GET.{stream}", {"seq": number, "next_by_subj": ">"})
+        except ApiError as error:
+            if error.code != ApiError.NO_MESSAGE:
+                raise
+            return None
+        return str(found["message"]["time"])
+
     async def messages(self, stream: str, numbers: Iterable[int]) -> list[tuple[dict[str, str], bytes]]:
         """Those of a stream with these numbers that are there, as headers and body; they stay there."""
         answers = [
