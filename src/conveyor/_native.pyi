@@ -44,6 +44,10 @@ class Segment:
     @staticmethod
     def attach(memory_fd: int, ready_fd: int) -> Segment: ...
     @staticmethod
+    def attach_from_outside(memory_fd: int) -> Segment:
+        """Takes the descriptor over. For one to whom nobody handed the queue."""
+
+    @staticmethod
     def find_or_attach(
         identity: tuple[int, int], owner: int, memory_fd: int, ready_fd: int
     ) -> Segment | None: ...
@@ -54,6 +58,12 @@ class Segment:
     def identity(self) -> tuple[int, int]: ...
     @property
     def has_put(self) -> bool: ...
+    @property
+    def is_of_pipe(self) -> bool:
+        """Whether it is one direction of a Pipe: only those that have its connections can use it."""
+
+    @property
+    def counts_tasks(self) -> bool: ...
     @property
     def owner(self) -> int: ...
     @property

@@ -16,6 +16,7 @@ void Ready::raise() {
   if (raised.load(relaxed) != 0) return;  // relaxed: ready_lock orders it
   const char token = 1;
   const int fd = fd_ >= 0 ? fd_ : segment_.ready_fd();
+  if (fd < 0) return;  // out of reach: the next that puts tells it
   ssize_t sent;
   do {
     sent = socket_ ? send(fd, &token, 1, MSG_DONTWAIT | MSG_NOSIGNAL) : write(fd, &token, 1);

@@ -213,6 +213,22 @@ std::shared_ptr<Segment> Segment::attach(int memory_fd, int ready_fd) {
   return Mappings<Segment>::share(std::move(fresh));
 }
 
+std::shared_ptr<Segment> Segment::attach_from_outside(int memory_fd) {
+  if (auto known = find(identity_of(memory_fd))) {
+    if (memory_fd != known->memory_fd_) close(memory_fd);
+    return known;
+  }
+  std::unique_ptr<Segment> fresh(new Segment);
+  fresh->memory_fd_ = memory_fd;
+  fresh->from_outside_ = true;
+  fresh->pass_on();
+  fcntl(memory_fd, F_SETFD, FD_CLOEXEC);
+  fresh->check();
+  // Now, as far as it is there: later it is under a lock that the others need.
+  if (fresh->header_->ready_inode.load(relaxed) != 0) fresh->ready_fd();  // relaxed: an earlier look for a later one
+  return Mappings<Segment>::share(std::move(fresh));
+}
+
 std::shared_ptr<Segment> Segment::attach_by_hint(const Identity& identity, const Hint& hint) {
   if (!is_alive(hint.owner)) return nullptr;
   const int memory_fd = open_through_process(identity, hint.owner, hint.memory_fd);
@@ -252,26 +268,40 @@ int Segment::ready_fd() {
   }
   int fd = ready_fd_.load(relaxed);
   if (fd >= 0) return fd;
-  fd = name_.empty() ? make_ready_fd() : open_ready_fifo(path_of(name_) + ".ready");
+  if (from_outside_) {
+    fd = open_ready_elsewhere({header_->ready_device.load(relaxed), header_->ready_inode.load(relaxed)});
+  } else {
+    fd = name_.empty() ? make_ready_fd() : open_ready_fifo(path_of(name_) + ".ready");
+  }
   if (fd < 0) return -1;
   int expected = -1;
   if (!ready_fd_.compare_exchange_strong(expected, fd, relaxed)) {
     close(fd);
     return expected;
   }
+  note_ready(fd);
   return fd;
+}
+
+void Segment::note_ready(int fd) {
+  struct stat found{};
+  if (fstat(fd, &found) != 0) return;
+  header_->ready_device.store(static_cast<std::uint64_t>(found.st_dev), relaxed);
+  header_->ready_inode.store(static_cast<std::uint64_t>(found.st_ino), relaxed);
 }
 
 void Segment::before_fork() {
   pass_on();
-  if (!name_.empty() || unready_.load(relaxed) != 0 || ready_fd_.load(relaxed) >= 0) return;
+  if (!name_.empty() || from_outside_ || unready_.load(relaxed) != 0 || ready_fd_.load(relaxed) >= 0) return;
   // Some descriptors are left to the program: this queue is one that nobody has watched so far, and perhaps nobody will.
   const std::uint64_t limit = soft_limit(RLIMIT_NOFILE);
   const int fd = make_ready_fd();
   int expected = -1;
   if (fd >= 0 && static_cast<std::uint64_t>(fd) < limit - limit / 8 &&
-      ready_fd_.compare_exchange_strong(expected, fd, relaxed))
+      ready_fd_.compare_exchange_strong(expected, fd, relaxed)) {
+    note_ready(fd);
     return;
+  }
   const int error = fd < 0 ? errno : EMFILE;
   if (fd >= 0) close(fd);
   if (expected < 0) unready_.store(error, relaxed);

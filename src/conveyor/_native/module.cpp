@@ -103,6 +103,9 @@ void bind_segment(nb::module_& module) {
           [](int memory_fd, int ready_fd) { return made([&] { return Segment::attach(memory_fd, ready_fd); }); },
           "memory_fd"_a, "ready_fd"_a)
       .def_static(
+          "attach_from_outside",
+          [](int memory_fd) { return made([&] { return Segment::attach_from_outside(memory_fd); }); }, "memory_fd"_a)
+      .def_static(
           "find_or_attach",
           [](std::pair<std::uint64_t, std::uint64_t> identity, std::uint64_t owner, int memory_fd, int ready_fd) {
             return made([&] {
@@ -115,6 +118,8 @@ void bind_segment(nb::module_& module) {
       .def_prop_ro("identity",
                    [](const Segment& self) { return std::pair(self.identity().device, self.identity().inode); })
       .def_prop_ro("has_put", &Segment::has_put)
+      .def_prop_ro("is_of_pipe", &Segment::is_of_pipe)
+      .def_prop_ro("counts_tasks", [](const Segment& self) { return self.header().leases.counts_tasks != 0; })
       .def_prop_ro("owner", [](const Segment&) { return self(); })
       .def_prop_ro("name", [](const Segment& self) { return self.name(); })
       .def_prop_ro("memory_fd",

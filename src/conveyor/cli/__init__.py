@@ -5,7 +5,7 @@
 #   app
 #   map
 #   check, doctor, gc, get, ls, map_run, move, pause, peek, purge, put, quick, rm, tail, wait
-#   moving
-#   completion, dash, demo, dump, info, item_lines, line_function, metrics, run, terminal, top
+#   info, moving
+#   completion, dash, demo, dump, item_lines, line_function, metrics, opening, run, terminal, top
 #   confirm, watching/
 #   bench, exit_codes, jobs, map_figures, option, producer_consumer, target

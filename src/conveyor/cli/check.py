@@ -155,19 +155,18 @@ _UNTIMED = (
 def _figures(name: str, with_age: bool) -> tuple[dict[str, float | None], dict[str, str]]:
     """What there is to judge, None for what is not told; and why it is not, where there is more to say."""
     if "://" in name and not name.startswith("shm://"):
-        from .info import check_queue, open_queue
+        from .opening import open_queue
 
-        queue = open_queue(name)
-        check_queue(queue, name, "only queues can be judged")
+        queue = open_queue(name, "only queues can be judged")
         from .. import NotSupported
 
         figures: dict[str, float | None] = {}
         reasons: dict[str, str] = {}
         try:
-            told: Any = queue.statistics()
+            told: Any = queue.handle.statistics()
             figures = {figure: getattr(told, figure, None) for figure in _WORDS}
             if with_age:
-                figures["age"] = queue.oldest_age()
+                figures["age"] = queue.handle.oldest_age()
         except NotSupported as error:
             reasons["age"] = f"age is not known: {error}"
         except OSError as error:

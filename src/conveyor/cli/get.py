@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from ..transports.url import masked
 from .exit_codes import CommandError, ExitCode
-from .info import check_queue, open_queue
 from .item_lines import ItemLines
+from .opening import open_queue
 
 __all__ = ["get"]
 
@@ -32,7 +31,7 @@ def get(
     At the end of the queue it stops, with exit code 0; with 4 when too few came in time.
 
     Args:
-        url: The queue, as in redis://localhost/0/jobs.
+        url: The queue, as in redis://localhost/0/jobs; or a label, place, id or pid, as conveyor ls has it.
         count: How many.
         everything: All there are, until the queue ends, or none comes within --timeout.
         lease: Acknowledge an item after it was written: what was not written comes back.
@@ -41,8 +40,7 @@ def get(
     """
     if count < 1:
         raise CommandError(f"-n is {count}; it must be at least 1")
-    queue = open_queue(url)
-    check_queue(queue, url, "see conveyor tail")
+    found = open_queue(url, "see conveyor tail")
     lines = ItemLines(jsonl)
     left = sys.maxsize if everything else count
     bad = 0
@@ -51,16 +49,16 @@ def get(
     try:
         while left:
             try:
-                left -= _portion(queue, lines, left, timeout, lease)
+                left -= _portion(found.handle, lines, left, timeout, lease)
             except BadMessage as error:
-                found: list[Any] = getattr(error, "items_received", [])
-                lines.write(found)
-                left -= len(found) + 1
+                items: list[Any] = getattr(error, "items_received", [])
+                _written(found.handle, lines, items)
+                left -= len(items) + 1
                 bad += 1
                 print(f"conveyor get: {error}", file=sys.stderr)
     except Empty:
         if not everything:
-            told = f"nothing came from {masked(url)}{'' if timeout is None else f' in {timeout:g} s'}"
+            told = f"nothing came from {found.name}{'' if timeout is None else f' in {timeout:g} s'}"
             raise CommandError(f"{told}; {left:,} of {count:,} are missing", ExitCode.TIMEOUT) from None
     except ShutDown:
         pass
@@ -71,7 +69,7 @@ def get(
     except ValueError as error:  # a timeout that is no number
         raise CommandError(str(error)) from None
     finally:
-        queue.close()
+        found.close()
     return ExitCode.WORK_FAILED if bad else ExitCode.OK
 
 
@@ -85,5 +83,12 @@ def _portion(queue: Any, lines: ItemLines, most: int, timeout: float | None, lea
             lines.write(found)
         return len(found)
     found = queue.get_many(some, timeout=timeout)
-    lines.write(found)
+    _written(queue, lines, found)
     return len(found)
+
+
+def _written(queue: Any, lines: ItemLines, items: list[Any]) -> None:
+    lines.write(items)
+    if hasattr(queue, "task_done"):  # somebody may be in `join`
+        for _ in items:
+            queue.task_done()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Collection
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from ..transports.url import masked
 from .exit_codes import CommandError, ExitCode
+from .opening import open_queue_or_topic
 
-__all__ = ["check_found", "check_queue", "info", "named", "open_queue", "open_queue_or_topic"]
+__all__ = ["check_found", "info", "named"]
 
 
 def info(
@@ -30,7 +31,7 @@ def info(
     """
     if "://" not in url:
         return _tell_seen(url, as_json)
-    found = open_queue_or_topic(url)
+    found = open_queue_or_topic(url).handle
     statistics = found.statistics()
     figures = dataclasses.asdict(statistics)
     if hasattr(found, "is_paused"):
@@ -86,58 +87,6 @@ def _tell_seen(word: str, as_json: bool) -> int:
         for line in detail_lines(row, snapshot, None, glyphs_of_terminal(), 80):
             print("".join(text for text, _ in line).rstrip())
     return ExitCode.OK
-
-
-def open_queue_or_topic(url: str, create: bool = False) -> Any:
-    """What is at `url`, whichever it is; see `open_queue`."""
-    from .. import WrongKind, connect
-
-    try:
-        return open_queue(url, create)
-    except CommandError as error:
-        if not isinstance(error.__context__, WrongKind):
-            raise
-        try:
-            return connect(url, kind="topic", create=False)
-        except (OSError, ValueError):
-            raise error from None
-
-
-def open_queue(url: str, create: bool = False) -> Any:
-    """The queue at `url`; or the topic, if the URL says, or what is there, that it is one.
-
-    Args:
-        url: the URL.
-        create: whether it may be made; else it must exist.
-
-    Raises:
-        CommandError: the URL is wrong, or there is no such queue, or it is not sound.
-    """
-    from .. import NotSupported, connect
-
-    try:
-        return connect(url, create=None if create else False)
-    except (ValueError, NotSupported, ImportError) as error:  # the text names the extra that is missing
-        raise CommandError(str(error)) from None
-    except FileNotFoundError:
-        raise CommandError(f"there is no queue at {masked(url)}", ExitCode.UNREACHABLE) from None
-    except OSError as error:  # another user's, or damaged
-        raise CommandError(f"{masked(url)}: {error}", ExitCode.UNREACHABLE) from None
-
-
-def check_queue(found: Any, url: str, instead: str) -> None:
-    """See to it that `found` is a queue.
-
-    Args:
-        found: what is at the URL.
-        url: where it is.
-        instead: what to do with a topic.
-
-    Raises:
-        CommandError: it is a topic.
-    """
-    if not hasattr(found, "get_many"):
-        raise CommandError(f"{masked(url)} is a topic; {instead}")
 
 
 def named(urls: tuple[str, ...]) -> list[str] | None:

@@ -12,8 +12,8 @@ from cyclopts import Parameter
 from ..transports.url import masked
 from .confirm import confirm, counted
 from .exit_codes import CommandError, ExitCode
-from .info import check_queue, open_queue
 from .moving import Choice, Moved, move_items, would_move
+from .opening import Opened, open_queue
 
 __all__ = ["move", "retry"]
 
@@ -37,7 +37,7 @@ def move(
     while it runs stays, as does what does not match, without an attempt counted.
 
     Args:
-        source: The queue that they are in, as in shm://jobs.
+        source: The queue that they are in, as in shm://jobs; or a label, place, id or pid, as conveyor ls has it.
         target: The queue that they go to, which must be there.
         count: How many at most.
         match: Only items with this text in them; of those that are not text, in their JSON.
@@ -80,7 +80,7 @@ def retry(
     As conveyor move, but that what is put is the item in the letter. An item that could not be read stays.
 
     Args:
-        url: The queue that they came from, as in shm://jobs.
+        url: The queue that they came from, as in shm://jobs; or a label, place, id or pid, as conveyor ls has it.
         letters: The queue of its dead letters: what the program gave as dead_letters=.
         count: How many at most.
         match: Only letters whose item has this text in it, or in its JSON.
@@ -91,18 +91,25 @@ def retry(
         as_json: Print one JSON object that says how many were put back.
     """
     if letters is None:
-        dead = getattr(open_queue(url).statistics(), "dead", None)
+        found = open_queue(url, _INSTEAD)
+        try:
+            dead = getattr(found.handle.statistics(), "dead", None)
+        finally:
+            found.close()
         aside = (
             f" {counted(dead, 'item')} of it are set aside in the queue itself, out of reach." if dead else ""
         )
         raise CommandError(
-            f"where the dead letters of {masked(url)} go is known to the programs that use it (dead_letters=), and not "
-            f"to the URL; name that queue with --from.{aside}"
+            f"where the dead letters of {found.name} go is known to the programs that use it (dead_letters=), and not "
+            f"to the queue; name that queue with --from.{aside}"
         )
     choice = Choice(match, error, letters_only=True)
     return _carry(
         letters, url, count, choice, timeout, force, dry_run, as_json, "retry", "retried", _of_letter
     )
+
+
+_INSTEAD = "items come from queues, and go to queues"
 
 
 def _itself(item: Any) -> Any:
@@ -131,53 +138,57 @@ def _carry(
         raise CommandError(f"-n is {count}; it must be at least 1")
     if source_url == target_url:
         raise CommandError(f"both queues are {masked(source_url)}; two are needed")
-    source, target = open_queue(source_url), open_queue(target_url)
-    for queue, url in ((source, source_url), (target, target_url)):
-        check_queue(queue, url, "items come from queues, and go to queues")
-    if not choice.takes_all() and getattr(source, "counts_deliveries", False):
+    source, target = open_queue(source_url, _INSTEAD), open_queue(target_url, _INSTEAD)
+    if source.is_same(target):
+        raise CommandError(f"{source.name} and {target.name} are the same queue; two are needed")
+    if not choice.takes_all() and getattr(source.handle, "counts_deliveries", False):
         # An attempt of each that stays would be counted, and some would be given up for it.
         raise CommandError(
-            f"{masked(source_url)} counts each delivery as an attempt, so that items cannot be looked through there; "
+            f"{source.name} counts each delivery as an attempt, so that items cannot be looked through there; "
             "move all of them to a queue of shm:// or sqlite://, and choose from that"
         )
     from .. import BrokerUnreachable, NotSupported
 
-    where = f"from {masked(source_url)} to {masked(target_url)}"
+    where = f"from {source.name} to {target.name}"
     try:
         if dry_run:
-            result = would_move(source, choice, most)
+            result = would_move(source.handle, choice, most)
             print(f"would {verb} {counted(result.moved, 'item')} {where}", file=sys.stderr)
-            return _told(result, source_url, target_url, as_json, done)
+            return _told(result, source.name, target.name, as_json, done)
         if not force:
-            confirm(verb, done, f"{counted(would_move(source, choice, most).moved, 'item')} {where}", force)
-        result = move_items(source, target, choice, most, timeout, unwrapped)
+            confirm(
+                verb, done, f"{counted(would_move(source.handle, choice, most).moved, 'item')} {where}", force
+            )
+        result = move_items(source.handle, target.handle, choice, most, timeout, unwrapped)
     except CommandError:
         raise
     except (BrokerUnreachable, NotSupported) as error:
         code = ExitCode.UNREACHABLE if isinstance(error, BrokerUnreachable) else ExitCode.USAGE
         raise CommandError(str(error), code) from None
     except Exception as error:
-        raise _meaning(error, where, done) from None
+        raise _meaning(error, where, done, target) from None
     finally:
         source.close()
         target.close()
     print(f"{done} {counted(result.moved, 'item')} {where}", file=sys.stderr)
-    return _told(result, source_url, target_url, as_json, done)
+    return _told(result, source.name, target.name, as_json, done)
 
 
 def _told(result: Moved, source: str, target: str, as_json: bool, done: str) -> int:
     if as_json:
-        told = {"from": masked(source), "to": masked(target), done: result.moved, "kept": result.kept}
+        told = {"from": source, "to": target, done: result.moved, "kept": result.kept}
         print(json.dumps(told))
     return ExitCode.OK
 
 
-def _meaning(error: Exception, where: str, done: str) -> Exception:
+def _meaning(error: Exception, where: str, done: str, target: Opened) -> Exception:
     from .. import BadMessage, Full, ShutDown
 
     so_far = f"{done} {counted(getattr(error, 'items_moved', 0), 'item')} {where}"
     if isinstance(error, Full):
         return CommandError(f"{so_far}, and there is no room for more", ExitCode.TIMEOUT)
+    if isinstance(error, ShutDown) and target.is_orphaned:
+        return CommandError(f"{so_far}, which nobody has any more", ExitCode.UNREACHABLE)
     if isinstance(error, ShutDown):
         return CommandError(f"{so_far}, which is shut down and takes no more", ExitCode.REFUSED)
     if isinstance(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from ..transports.url import masked
 from .exit_codes import CommandError, ExitCode
-from .info import check_queue, open_queue
+from .opening import open_queue
 
 __all__ = ["pause", "resume"]
 
@@ -20,10 +19,9 @@ def pause(
     In shared memory at once; on brokers each knows of it within a second.
 
     Args:
-        url: The queue, as in shm://jobs or redis://localhost/0/jobs.
+        url: The queue, as in redis://localhost/0/jobs; or a label, place, id or pid, as conveyor ls has it.
     """
-    _told(url, "pause")
-    print(f"paused {masked(url)}", file=sys.stderr)
+    print(f"paused {_told(url, 'pause')}", file=sys.stderr)
     return ExitCode.OK
 
 
@@ -34,21 +32,21 @@ def resume(
     """Let the consumers of a paused queue go on.
 
     Args:
-        url: The queue, as in shm://jobs.
+        url: The queue, as in shm://jobs; or a label, place, id or pid, as conveyor ls has it.
     """
-    _told(url, "resume")
-    print(f"resumed {masked(url)}", file=sys.stderr)
+    print(f"resumed {_told(url, 'resume')}", file=sys.stderr)
     return ExitCode.OK
 
 
-def _told(url: str, what: str) -> None:
+def _told(url: str, what: str) -> str:
+    """Do it; how the queue is called."""
     from .. import NotSupported
 
-    queue = open_queue(url)
+    found = open_queue(url, "its subscribers are not held back")
     try:
-        check_queue(queue, url, "its subscribers are not held back")
-        getattr(queue, what)()
+        getattr(found.handle, what)()
     except NotSupported as error:
         raise CommandError(str(error)) from None
     finally:
-        queue.close()
+        found.close()
+    return found.name

@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from ..transports.url import masked
 from .exit_codes import CommandError, ExitCode
-from .info import check_queue, open_queue
 from .item_lines import ItemLines
+from .opening import open_queue
 
 __all__ = ["peek"]
 
@@ -27,19 +26,18 @@ def peek(
     The first line is what would be taken next. Exit code 4 says that nothing waits.
 
     Args:
-        url: The queue, as in redis://localhost/0/jobs.
+        url: The queue, as in redis://localhost/0/jobs; or a label, place, id or pid, as conveyor ls has it.
         count: How many at most.
         jsonl: Write each as JSON; else text and bytes as they are, and all others as JSON.
     """
     if count < 1:
         raise CommandError(f"-n is {count}; it must be at least 1")
-    queue = open_queue(url)
-    check_queue(queue, url, "see conveyor tail --from oldest")
+    found = open_queue(url, "see conveyor tail --from oldest")
     from .. import BadMessage, BrokerUnreachable, NotSupported
 
     lines = ItemLines(jsonl)
     try:
-        items = queue.peek(count)
+        items = found.handle.peek(count)
     except NotSupported as error:
         raise CommandError(str(error)) from None
     except BrokerUnreachable as error:
@@ -53,8 +51,8 @@ def peek(
         print(f"conveyor peek: an item cannot be read: {what}", file=sys.stderr)
         return ExitCode.WORK_FAILED
     finally:
-        queue.close()
+        found.close()
     if not items:
-        raise CommandError(f"nothing waits in {masked(url)}", ExitCode.TIMEOUT)
+        raise CommandError(f"nothing waits in {found.name}", ExitCode.TIMEOUT)
     lines.write(items)
     return ExitCode.OK

@@ -8,10 +8,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..transports.url import masked
 from .confirm import confirm, counted
 from .exit_codes import CommandError, ExitCode
-from .info import check_queue, open_queue
+from .opening import open_queue
 
 __all__ = ["purge"]
 
@@ -29,27 +28,26 @@ def purge(
     The queue stays, and what is under lease stays with its holder.
 
     Args:
-        url: The queue, as in shm://jobs.
+        url: The queue, as in shm://jobs; or a label, place, id or pid, as conveyor ls has it.
         force: Do not ask.
         dry_run: Only say what would be dropped.
         as_json: Print one JSON object that says how many items have gone.
     """
-    queue = open_queue(url)
-    check_queue(queue, url, "it keeps what its max_bytes and keep= say; conveyor rm removes it")
+    found = open_queue(url, "it keeps what its max_bytes and keep= say; conveyor rm removes it")
     from .. import BrokerUnreachable
 
     try:
-        what = f"{counted(queue.qsize(), 'item')} of {masked(url)}"
+        what = f"{counted(found.handle.qsize(), 'item')} of {found.name}"
         if dry_run:
             print(f"would purge {what}", file=sys.stderr)
             return ExitCode.OK
         confirm("purge", "purged", what, force)
-        gone = queue.purge()
+        gone = found.handle.purge()
     except BrokerUnreachable as error:
         raise CommandError(str(error), ExitCode.UNREACHABLE) from None
     finally:
-        queue.close()
+        found.close()
     if as_json:
-        print(json.dumps({"url": masked(url), "purged": gone}))
-    print(f"purged {counted(gone, 'item')} of {masked(url)}", file=sys.stderr)
+        print(json.dumps({"url": found.name, "purged": gone}))
+    print(f"purged {counted(gone, 'item')} of {found.name}", file=sys.stderr)
     return ExitCode.OK

@@ -10,10 +10,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from ..transports.url import masked
 from .exit_codes import CommandError, ExitCode
-from .info import open_queue_or_topic
 from .item_lines import ItemLines
+from .opening import Opened, open_queue_or_topic
 
 __all__ = ["put"]
 
@@ -33,7 +32,7 @@ def put(
     Without items and files it reads lines from standard input, and puts each as it comes.
 
     Args:
-        url: The queue or topic, as in redis://localhost/0/jobs.
+        url: The queue or topic, as in redis://localhost/0/jobs; or a label, place, id or pid, as conveyor ls has it.
         items: One item each.
         jsonl: Items and lines are JSON; else they are text.
         file: A file of lines. May be given several times.
@@ -41,25 +40,26 @@ def put(
         timeout: Seconds to wait for room. Without it, for ever.
         create: Make the queue if there is none.
     """
-    queue = open_queue_or_topic(url, create)
-    topic = not hasattr(queue, "put_many")
-    if key is not None and not topic:
-        raise CommandError(f"--key is {key!r}; it is for topics, and {masked(url)} is a queue")
+    found = open_queue_or_topic(url, create)
+    if key is not None and found.is_queue:
+        raise CommandError(f"--key is {key!r}; it is for topics, and {found.name} is a queue")
     done = 0
     try:
         for portion in _portions(ItemLines(jsonl), items, file):
-            if topic:
-                queue.publish_many(portion, key=key, timeout=timeout)
+            if found.is_queue:
+                found.handle.put_many(portion, timeout=timeout)
             else:
-                queue.put_many(portion, timeout=timeout)
+                found.handle.publish_many(portion, key=key, timeout=timeout)
             done += len(portion)
     except CommandError as error:
         raise CommandError(f"{error}; {_said(done)} before", error.code) from None
     except Exception as error:
         done += getattr(error, "items_put", 0)
-        raise _meaning(error, url, done) from None
-    print(f"{_said(done)} into {masked(url)}", file=sys.stderr)
-    return ExitCode.OK
+        raise _meaning(error, found, done) from None
+    finally:
+        found.close()
+    print(f"{_said(done)} into {found.name}", file=sys.stderr)
+    return ExitCode.UNREACHABLE if found.is_orphaned else ExitCode.OK
 
 
 def _portions(lines: ItemLines, items: tuple[str, ...], files: tuple[Path, ...]) -> Iterator[list[Any]]:
@@ -82,12 +82,14 @@ def _said(count: int) -> str:
     return f"put {count:,} item{'' if count == 1 else 's'}"
 
 
-def _meaning(error: Exception, url: str, done: int) -> Exception:
+def _meaning(error: Exception, found: Opened, done: int) -> Exception:
     from .. import Full, ShutDown
 
-    where = f"{_said(done)} into {masked(url)}"
+    where = f"{_said(done)} into {found.name}"
     if isinstance(error, Full):
         return CommandError(f"{where}, and there is no room for more", ExitCode.TIMEOUT)
+    if isinstance(error, ShutDown) and found.is_orphaned:
+        return CommandError(f"{where}, which nobody has any more", ExitCode.UNREACHABLE)
     if isinstance(error, ShutDown):
         return CommandError(f"{where}, which is shut down and takes no more", ExitCode.REFUSED)
     if isinstance(error, OSError):  # out of reach, or removed meanwhile

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from ..transports.url import masked
 from .confirm import confirm, counted
 from .exit_codes import CommandError, ExitCode
-from .info import open_queue
+from .opening import find_one, open_queue
 
 __all__ = ["rm"]
 
@@ -27,12 +27,14 @@ def rm(
     """Remove a named queue and what waits in it. Asks first, naming the number of items.
 
     Args:
-        url: The queue, as in shm://jobs.
+        url: The queue, as in shm://jobs; or its label, place or id, as conveyor ls has it.
         force: Do not ask.
         dry_run: Only say what would be removed.
     """
     from .. import remove
 
+    if "://" not in url:
+        url = _url_of(url)
     what = _describe(url)
     if dry_run:
         print(f"would remove {what}", file=sys.stderr)
@@ -48,11 +50,28 @@ def rm(
     return ExitCode.OK
 
 
+def _url_of(word: str) -> str:
+    """Of what somebody calls so.
+
+    Raises:
+        CommandError: it has none; then there is nothing to remove.
+    """
+    view = find_one(word, ("queue", "topic", "dict", "list", "array", "state", ""), None)
+    if view.url is None:
+        users = " ".join(map(str, view.users))
+        raise CommandError(
+            f"{word} has no name that could be removed: it is gone once the last process that has it ends or lets go "
+            f"of it (now {users})"
+            + ("; conveyor purge drops what waits in it" if view.kind == "queue" else "")
+        )
+    return view.url
+
+
 def _describe(url: str) -> str:
     from .. import CorruptSegment, NotSupported, WrongKind, connect
 
     try:
-        found = open_queue(url)
+        found = open_queue(url, None).handle
         if not hasattr(found, "qsize"):
             kept = getattr(found.statistics(), "kept", None)
             content = "" if kept is None else f" with {counted(kept, 'event')} in it"

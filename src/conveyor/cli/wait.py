@@ -10,9 +10,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ..transports.url import masked
 from .exit_codes import CommandError, ExitCode
-from .info import check_queue, open_queue
+from .opening import Opened, open_queue
 
 __all__ = ["wait"]
 
@@ -34,49 +33,57 @@ def wait(
     tell. Exit code 4 says that the time was over.
 
     Args:
-        url: The queue, as in shm://jobs.
+        url: The queue, as in shm://jobs; or a label, place, id or pid, as conveyor ls has it.
         until: empty: nothing is left in it. end: it was shut down as well.
         timeout: Seconds to wait at most. Without it, for ever.
         as_json: Print one JSON object in the end: what is left, and how long it took.
     """
     if timeout is not None and not timeout >= 0:
         raise CommandError(f"--timeout is {timeout:g}; it must be a number of seconds, at least 0")
-    queue = open_queue(url)
-    check_queue(queue, url, "it has no items that are taken")
+    found = open_queue(url, "it has no items that are taken")
     start = time.monotonic()
     try:
-        told = _wait(queue, until, None if timeout is None else start + timeout)
+        told = _wait(found, until, None if timeout is None else start + timeout)
     except FileNotFoundError as error:
         raise CommandError(str(error), ExitCode.UNREACHABLE) from None
     except OSError as error:  # out of reach
-        raise CommandError(f"{masked(url)}: {error}", ExitCode.UNREACHABLE) from None
+        raise CommandError(f"{found.name}: {error}", ExitCode.UNREACHABLE) from None
     finally:
         if sys.stderr.isatty():
             print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
-        queue.close()
+        found.close()
     if as_json:
         seconds = round(time.monotonic() - start, 6)
-        print(json.dumps({"url": masked(url), **told, "seconds": seconds}))
+        print(json.dumps({"url": found.name, **told, "seconds": seconds}))
+    if not told["done"] and found.is_orphaned:
+        raise CommandError(
+            f"{_words(told)} in {found.name}, and nobody is left to take them", ExitCode.UNREACHABLE
+        )
     if not told["done"]:
         raise CommandError(
-            f"{_words(told)} in {masked(url)} after {timeout:g} s"
+            f"{_words(told)} in {found.name} after {timeout:g} s"
             + ("" if told["ended"] or until == "empty" else ", which has not ended"),
             ExitCode.TIMEOUT,
         )
     return ExitCode.OK
 
 
-def _wait(queue: Any, until: str, deadline: float | None) -> dict[str, Any]:
+def _wait(found: Opened, until: str, deadline: float | None) -> dict[str, Any]:
     pause = _FIRST_SECONDS
     shows = sys.stderr.isatty()
     while True:
         # In this order: what is seen to be empty after the end stays so.
-        ended = queue.is_shutdown
-        figures = queue.statistics()
+        orphaned = found.is_orphaned
+        ended = found.handle.is_shutdown
+        figures = found.handle.statistics()
         left = {name: getattr(figures, name) for name in ("depth", "leased", "returned")}
-        told = {**left, "ended": ended, "done": not any(left.values()) and (ended or until == "empty")}
+        told = {
+            **left,
+            "ended": ended,
+            "done": not any(left.values()) and (ended or orphaned or until == "empty"),
+        }
         now = time.monotonic()
-        if told["done"] or (deadline is not None and now >= deadline):
+        if told["done"] or orphaned or (deadline is not None and now >= deadline):
             return told
         if shows:
             print(f"\r\x1b[2K{_words(told)}", end="", file=sys.stderr, flush=True)

@@ -13,6 +13,7 @@ No terminal code in here: see `conveyor.cli`.
 #   snapshot_fields
 #   collector, queues, survey, system
 #   named_segment
+#   reached
 #   finding, memory_limit, open_files, process, process_view, queue_history, segment_view, size
 
 import typing as _typing
@@ -28,6 +29,7 @@ if _typing.TYPE_CHECKING:
     from .examination import examine
     from .finding import Finding, Level
     from .queue_history import QueueHistory, QueueRates
+    from .reached import Reached
     from .size import size_text
     from .snapshot import Snapshot
     from .watch import Watch
@@ -41,6 +43,7 @@ __all__ = [
     "ProcessView",
     "QueueHistory",
     "QueueRates",
+    "Reached",
     "SegmentView",
     "Snapshot",
     "Survey",
@@ -61,6 +64,7 @@ _LAZY = {
     "Outcome": "collector",
     "QueueHistory": "queue_history",
     "QueueRates": "queue_history",
+    "Reached": "reached",
     "Snapshot": "snapshot",
     "Watch": "watch",
     "collect": "collector",

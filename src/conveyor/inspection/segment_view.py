@@ -81,6 +81,12 @@ class SegmentView:
         """What to call it in one word or two."""
         return self.label or self.url or self.place or f"{self.kind or 'segment'} {self.id}"
 
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode of the file."""
+        device, inode = self.id.split(":")
+        return int(device, 16), int(inode, 16)
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON: bytes, seconds, counts and pids as plain numbers."""
         return {

@@ -40,9 +40,9 @@ class Survey:
         }
 
     def find(self, word: str) -> list[SegmentView]:
-        """Those that somebody means by this word: a URL, an id, a label, a place, or the pid of a user."""
+        """Those that somebody means by this word: a URL, a name, an id, a label, a place, or the pid of a user."""
         tests: tuple[Callable[[SegmentView], bool], ...] = (
-            lambda each: word in (each.url, each.id),
+            lambda each: word in (each.url, each.id) or each.url == f"shm://{word}",
             lambda each: each.label == word,
             lambda each: word in (each.place, each.place.rpartition("/")[2]),
             lambda each: word.isdecimal() and int(word) in each.users,

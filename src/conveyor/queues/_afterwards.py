@@ -13,7 +13,11 @@ from typing import Any
 
 from .._native import Segment, _peek_header  # pyright: ignore[reportPrivateUsage]
 
-__all__ = ["attach_elsewhere", "held_elsewhere", "look_elsewhere"]
+__all__ = ["VISITING", "attach_elsewhere", "held_elsewhere", "look_elsewhere", "open_elsewhere"]
+
+VISITING = os.O_NONBLOCK
+"""With this in its mode, a file is open for one who only visits (`conveyor get LABEL`) and leaves again, so that nobody
+is to rely on it. To a file of memory the flag means nothing else, and it is seen in /proc."""
 
 _Identity = tuple[int, int]
 
@@ -24,7 +28,7 @@ _MOST_FOUND = 100
 
 def look_elsewhere(identity: _Identity) -> dict[str, Any] | None:
     """What the header of that file says (`_native._peek_header`); None: nobody that we may look at has it open."""
-    fd = _open_elsewhere(identity, os.O_RDONLY)
+    fd = open_elsewhere(identity, os.O_RDONLY)
     if fd is None:
         return None
     try:
@@ -35,20 +39,26 @@ def look_elsewhere(identity: _Identity) -> dict[str, Any] | None:
 
 def attach_elsewhere(identity: _Identity) -> Segment | None:
     """The queue's memory, or None if nobody has it open whom we may look at. Nobody can be told by it to look."""
-    fd = _open_elsewhere(identity, os.O_RDWR)
+    fd = open_elsewhere(identity, os.O_RDWR)
     return None if fd is None else Segment.attach(fd, -1)
 
 
 def held_elsewhere(identity: _Identity) -> bool:
     """Whether another process that we may look at has it open."""
-    fd = _open_elsewhere(identity, os.O_RDONLY)
+    fd = open_elsewhere(identity, os.O_RDONLY)
     if fd is None:
         return False
     os.close(fd)
     return True
 
 
-def _open_elsewhere(identity: _Identity, mode: int) -> int | None:
+def open_elsewhere(identity: _Identity, mode: int) -> int | None:
+    """A descriptor of our own of that file; None: no other process that we may look at has it open.
+
+    Args:
+        identity: device and inode.
+        mode: as of `os.open`; with VISITING, those who want to rely on the file do not find this one.
+    """
     known = _found.pop(identity, None)
     for path in _descriptors_of_others(known):
         if (fd := _open(path, identity, mode)) is not None:
@@ -78,12 +88,24 @@ def _descriptors_of_others(known: str | None) -> Iterator[str]:
             yield f"/proc/{pid}/fd/{number}"
 
 
+def _flags(path: str) -> int:
+    """Of a descriptor in /proc: with which `open` it was opened."""
+    with open(path.replace("/fd/", "/fdinfo/")) as told:  # noqa: PTH123
+        for line in told:
+            name, _, number = line.partition(":")
+            if name == "flags":
+                return int(number, 8)
+    return 0
+
+
 def _open(path: str, identity: _Identity, mode: int) -> int | None:
     # Looked at first: to open a descriptor that is something else might change something.
     try:
         found = os.stat(path)  # noqa: PTH116
         if (found.st_dev, found.st_ino) != identity or not os.lstat(path).st_mode & 0o200:
             return None  # who has it open for reading only watches, and lets go of it in a moment
+        if _flags(path) & VISITING:
+            return None
         fd = os.open(path, mode | os.O_CLOEXEC)
     except OSError:
         return None

@@ -222,6 +222,9 @@ struct alignas(4096) Header {
   LeaseState leases;
   alignas(cache_line) Lock ready_lock;
   Atomic<std::uint32_t> ready_raised;  // 1: the ready descriptor holds a token
+  // Which file the ready descriptor is, so that who was not handed it finds it (Segment::attach_from_outside). Stored
+  // before `watched`. 0: there is none, or those of a Pipe stand in for it.
+  Atomic<std::uint64_t> ready_device, ready_inode;
 
   PoolState pool;
   Descriptor descriptors[pages_in_front];

@@ -55,6 +55,9 @@ class Segment final : public ProducerTable {
   static std::shared_ptr<Segment> open_named(const std::string& name);
   // Takes over both descriptors, whatever happens. Without a ready descriptor (-1): it will never have one here.
   static std::shared_ptr<Segment> attach(int memory_fd, int ready_fd);
+  // The same for one to whom nobody handed the queue, only a descriptor of its memory: the ready descriptor is looked for
+  // in the processes that have it, once it is needed.
+  static std::shared_ptr<Segment> attach_from_outside(int memory_fd);
   // Through /proc/<pid>/fd of a process that holds it; null when no hint leads there.
   static std::shared_ptr<Segment> attach_by_hint(const Identity& identity, const Hint& hint);
   // The one already mapped here, if any.
@@ -136,6 +139,11 @@ class Segment final : public ProducerTable {
   // A pipe, made or opened on first use; -1 with errno when it cannot be. All processes have the same: that of a named
   // segment has a name, too, and that of an anonymous one is made before another process can have the segment.
   int ready_fd();
+  // Whether tokens go over descriptors that are not the segment's: it is one direction of a Pipe.
+  bool is_of_pipe() const {
+    // sync point "watched": acquires what start_watching released, the identity of the ready descriptor among it.
+    return header_->watched.load(acquire) != 0 && header_->ready_inode.load(relaxed) == 0;
+  }
   // Every process with a copy of this object is to have the same ready descriptor.
   void before_fork();
 
@@ -176,6 +184,10 @@ class Segment final : public ProducerTable {
   int reserve_bytes(std::uint64_t offset, std::uint64_t size);
   void check();
   void adopt(const Plan& plan);
+  void note_ready(int fd);
+  // Opens, for both directions, the pipe of that identity which another process has open and which we may look at; -1 with
+  // errno ENOENT: there is none. It goes through all processes of the system.
+  static int open_ready_elsewhere(const Identity& identity);
   Reach extend(std::uint32_t first, std::uint32_t pages);
   void note_reached();
   static std::uint64_t block_end(std::uint32_t page) {
@@ -190,6 +202,7 @@ class Segment final : public ProducerTable {
   ThreadAtomic<int> ready_fd_{-1};
   ThreadAtomic<bool> passed_on_{false};
   ThreadAtomic<int> unready_{0};  // why there can be none: an errno
+  bool from_outside_ = false;  // it is others that have the ready descriptor
   Plan plan_{};  // never read from the segment again, where it might be damaged
   View file_;  // header and pages
   View table_, leases_, producers_;
