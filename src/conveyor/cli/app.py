@@ -100,34 +100,59 @@ def build_app() -> App:
     app.command(demo, usage="conveyor demo [OPTIONS]\n\nExample:\n  conveyor demo --seed 7\n")
     app.command(
         put,
-        usage="conveyor put [OPTIONS] URL [ITEM...]\n\nExample:\n  find . -name '*.csv' | conveyor put redis://localhost/0/jobs\n",
+        usage="conveyor put [OPTIONS] URL [ITEM...]\n\nExamples:\n  find . -name '*.csv' | conveyor put redis://localhost/0/jobs\n"
+        "  conveyor put frames a b              a label, as conveyor ls has it\n",
     )
     app.command(
         get,
-        usage="conveyor get [OPTIONS] URL\n\nExample:\n  conveyor get --all --lease sqlite:///jobs.db > jobs.txt\n",
+        usage="conveyor get [OPTIONS] URL\n\nExamples:\n  conveyor get --all --lease sqlite:///jobs.db > jobs.txt\n"
+        "  conveyor get -n 3 frames             a label, as conveyor ls has it\n",
     )
-    app.command(peek, usage="conveyor peek [OPTIONS] URL\n\nExample:\n  conveyor peek -n 3 shm://jobs\n")
+    app.command(
+        peek,
+        usage="conveyor peek [OPTIONS] URL\n\nExamples:\n  conveyor peek -n 3 shm://jobs\n"
+        "  conveyor peek jobs.py:12             the line that made it\n",
+    )
     app.command(
         tail,
-        usage="conveyor tail [OPTIONS] URL\n\nExample:\n  conveyor tail --key 'sensor.#' nats://localhost/events\n",
+        usage="conveyor tail [OPTIONS] URL\n\nExamples:\n  conveyor tail --key 'sensor.#' nats://localhost/events\n"
+        "  conveyor tail prices                 a label, as conveyor ls has it\n",
     )
-    app.command(info, usage="conveyor info [OPTIONS] URL\n\nExample:\n  conveyor info shm://jobs --json\n")
     app.command(
-        purge, usage="conveyor purge [OPTIONS] URL\n\nExample:\n  conveyor purge --dry-run shm://jobs\n"
+        info,
+        usage="conveyor info [OPTIONS] URL\n\nExamples:\n  conveyor info shm://jobs --json\n"
+        "  conveyor info 4711                   all that a process has\n",
+    )
+    app.command(
+        purge,
+        usage="conveyor purge [OPTIONS] URL\n\nExamples:\n  conveyor purge --dry-run shm://jobs\n"
+        "  conveyor purge frames                a label, as conveyor ls has it\n",
     )
     app.command(
         move,
-        usage="conveyor move [OPTIONS] FROM TO\n\nExample:\n  conveyor move -n 100 shm://jobs redis://localhost/0/jobs\n",
+        usage="conveyor move [OPTIONS] FROM TO\n\nExamples:\n  conveyor move -n 100 shm://jobs redis://localhost/0/jobs\n"
+        "  conveyor move frames shm://jobs      a label, as conveyor ls has it\n",
     )
     app.command(
         retry,
-        usage="conveyor retry [OPTIONS] --from LETTERS URL\n\nExample:\n"
-        "  conveyor retry --error Timeout --from shm://failed shm://jobs\n",
+        usage="conveyor retry [OPTIONS] --from LETTERS URL\n\nExamples:\n"
+        "  conveyor retry --error Timeout --from shm://failed shm://jobs\n"
+        "  conveyor retry --from failed frames  labels, as conveyor ls has them\n",
     )
-    app.command(pause, usage="conveyor pause [OPTIONS] URL\n\nExample:\n  conveyor pause shm://jobs\n")
-    app.command(resume, usage="conveyor resume [OPTIONS] URL\n\nExample:\n  conveyor resume shm://jobs\n")
     app.command(
-        wait, usage="conveyor wait [OPTIONS] URL\n\nExample:\n  conveyor wait --timeout 60 shm://jobs\n"
+        pause,
+        usage="conveyor pause [OPTIONS] URL\n\nExamples:\n  conveyor pause shm://jobs\n"
+        "  conveyor pause frames                a label, as conveyor ls has it\n",
+    )
+    app.command(
+        resume,
+        usage="conveyor resume [OPTIONS] URL\n\nExamples:\n  conveyor resume shm://jobs\n"
+        "  conveyor resume frames               a label, as conveyor ls has it\n",
+    )
+    app.command(
+        wait,
+        usage="conveyor wait [OPTIONS] URL\n\nExamples:\n  conveyor wait --timeout 60 shm://jobs\n"
+        "  conveyor wait frames                 a label, as conveyor ls has it\n",
     )
     app.command(rm, usage="conveyor rm [OPTIONS] URL\n\nExample:\n  conveyor rm -f shm://jobs\n")
     app.command(

@@ -87,8 +87,8 @@ class Reached:
             segment = Segment.attach_from_outside(self._descriptor())
         if segment.is_of_pipe:
             raise NotSupported(
-                f"{self._view.title} is one direction of a Pipe: only who has its connections can use it; conveyor "
-                "info and conveyor top show it"
+                f"{self._view.title} is one direction of a Pipe, or its program has an older conveyor: only who was "
+                "handed it can use it; conveyor info and conveyor top show it"
             )
         kind = JoinableQueue if segment.counts_tasks else Queue
         return kind.on_segment(segment, "auto")
