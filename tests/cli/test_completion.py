@@ -120,5 +120,7 @@ def test_a_shell_that_it_does_not_know_is_told() -> None:
     assert "tcsh" in done.stderr
 
 
-def test_names_alone(name: str) -> None:
-    assert f"shm://{name}" in run("conveyor", "ls", "--names").split()
+def test_names_and_labels_alone(name: str) -> None:
+    queue: conveyor.Queue[int] = conveyor.Queue(label=f"label-{name}")
+    assert {f"shm://{name}", f"label-{name}"} <= set(run("conveyor", "ls", "--names").split())
+    queue.close()

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -80,7 +81,7 @@ class TestAnswers:
             detail = running.json(f"/api/queues/{id_}")
             assert detail["queue"]["depth"] == 5
             assert detail["items_in"] == 5
-            assert not detail["may_act"]
+            assert detail["may_act"]
             assert [each["pid"] for each in detail["processes"]] == [os.getpid()]
             assert row_of(running, f"shm://schema-{os.getpid()}")["url"] is not None
             del other
@@ -121,16 +122,49 @@ class TestAnswers:
             assert (status, json.loads(body)) == (200, {"purged": 1})
             assert (source.qsize(), target.qsize()) == (1, 0)
 
-    def test_an_anonymous_queue_is_only_looked_at(self, dashboard: Start) -> None:
-        queue = Queue(label="mine alone")
-        queue.put(1)
-        running = dashboard()
-        id_ = row_of(running, "mine alone")["id"]
-        assert running.ask(f"/api/queues/{id_}/items")[0] == 403
-        csrf = {"x_conveyor_token": running.csrf()}
-        assert running.ask(f"/api/queues/{id_}/purge", "POST", {}, **csrf)[0] == 403
-        assert queue.qsize() == 1
-        queue.close()
+    def test_a_queue_without_a_name_is_as_good(self, dashboard: Start, tmp_path: Path) -> None:
+        program = tmp_path / "program.py"
+        label = f"nobody-{os.getpid()}"
+        program.write_text(
+            f"import conveyor, sys\nq = conveyor.Queue(label='{label}')\n"
+            f"letters = conveyor.Queue(label='{label}-dead')\n"
+            "letters.put(conveyor.DeadLetter({'n': 1}, 3, 'ValueError: bad', 17))\n"
+            "letters.put(conveyor.DeadLetter(None, 3, 'BadMessage', 17, b'raw'))\n"
+            "q.put('x')\nprint(flush=True)\nsys.stdin.read()\n"
+        )
+        with subprocess.Popen(
+            [sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as theirs:
+            try:
+                assert theirs.stdout is not None
+                theirs.stdout.readline()
+                running, watching = dashboard(), dashboard("--read-only")
+                csrf = {"x_conveyor_token": running.csrf()}
+                one, dead = (row_of(running, title)["id"] for title in (label, f"{label}-dead"))
+                assert [each["text"] for each in running.json(f"/api/queues/{one}/items")["items"]] == ["'x'"]
+                assert running.json(f"/api/queues/{one}")["may_act"]
+                row_of(watching, label)
+                assert not watching.json(f"/api/queues/{one}")["may_act"]
+                theirs_csrf = {"x_conveyor_token": watching.csrf()}
+                assert watching.ask(f"/api/queues/{one}/purge", "POST", {}, **theirs_csrf)[0] == 404
+                for source, verb, asked, answer in (
+                    (dead, "retry", {"to": one}, {"moved": 1}),  # what could not be read stays
+                    (one, "move", {"to": dead, "n": 1}, {"moved": 1}),
+                    (one, "purge", {}, {"purged": 1}),
+                    (dead, "purge", {}, {"purged": 2}),
+                ):
+                    status, _, body = running.ask(f"/api/queues/{source}/{verb}", "POST", asked, **csrf)
+                    assert (status, json.loads(body)) == (200, answer), verb
+                assert running.ask(f"/api/queues/{one}/move", "POST", {"to": one}, **csrf)[0] == 409
+            finally:
+                theirs.kill()
+        # The dashboard keeps none of it.
+        for frame in frames(running, "queues"):
+            if not any(row["title"].startswith(label) for row in frame):
+                break
+        else:
+            raise AssertionError("it is there still")
+        assert running.ask(f"/api/queues/{one}/items")[0] == 404
 
     def test_a_broker_that_is_not_there_holds_up_nothing(self, dashboard: Start) -> None:
         with socket.socket() as silent:  # accepts, and says nothing

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from ..transports.moving import Moved, move_items
 from ..transports.url import masked
 from .confirm import confirm, counted
 from .exit_codes import CommandError, ExitCode
-from .moving import Choice, Moved, move_items, would_move
+from .moving import Choice, would_move
 from .opening import Opened, open_queue
 
 __all__ = ["move", "retry"]
@@ -159,7 +160,7 @@ def _carry(
             confirm(
                 verb, done, f"{counted(would_move(source.handle, choice, most).moved, 'item')} {where}", force
             )
-        result = move_items(source.handle, target.handle, choice, most, timeout, unwrapped)
+        result = move_items(source.handle, target.handle, most, timeout, choice, unwrapped)
     except CommandError:
         raise
     except (BrokerUnreachable, NotSupported) as error:

@@ -1,15 +1,18 @@
-"""Actions: what a person does to a queue from the page. Only queues with a name, or whose URL was given."""
+"""Actions: what a person does to a queue from the page."""
 
 from __future__ import annotations
 
 import reprlib
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, cast
 
-from ..errors import Empty, ShutDown
+from ..errors import SegmentGone
+from ..inspection import Reached, SegmentView
 from ..queues.dead_letter import DeadLetter
 from ..transports import connect
+from ..transports.moving import move_items
 from ..transports.url import masked
 from .lookout import Lookout
 from .settings import Settings
@@ -17,9 +20,8 @@ from .settings import Settings
 __all__ = ["Actions"]
 
 _LONGEST = 2000  # characters of an item
-_BATCH = 100
 _BROKER = "broker-"
-_PATIENCE = 0.2  # seconds for an item that is said to be there
+_PATIENCE = 5.0  # seconds for room in a queue, for each portion of items
 
 
 class Actions:
@@ -44,12 +46,12 @@ class Actions:
             id_: of the queue.
             most: items.
         """
-        with _opened(self._url(id_)) as queue:
+        with _opened(self._place(id_)) as queue:
             return {"items": [_shown(item) for item in queue.peek(most)]}
 
     def purge(self, id_: str, asked: dict[str, Any]) -> dict[str, Any]:
         """Take what waits, and throw it away."""
-        with _opened(self._url(id_)) as queue:
+        with _opened(self._place(id_)) as queue:
             return {"purged": queue.purge()}
 
     def move(self, id_: str, asked: dict[str, Any]) -> dict[str, Any]:
@@ -62,38 +64,22 @@ class Actions:
         return self._moved(id_, asked, unwraps=True)
 
     def _moved(self, id_: str, asked: dict[str, Any], unwraps: bool) -> dict[str, Any]:
-        source, target = self._url(id_), self._url(str(asked.get("to", "")))
+        source, target = self._place(id_), self._place(str(asked.get("to", "")))
         if source == target:
             raise ValueError("a queue cannot be moved into itself; choose another")
         most = asked.get("n")
         if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
             raise ValueError(f"n is {most!r}; it must be a number from 1")
+        most = sys.maxsize if most is None else most
         with _opened(source) as taken_from, _opened(target) as put_into:
-            # What comes meanwhile stays: else two queues that are moved into each other would never be done.
-            left = taken_from.qsize() if most is None else min(most, taken_from.qsize())
-            done, kept = 0, list[Any]()
-            while done + len(kept) < left:
-                try:
-                    leases = taken_from.lease_many(min(_BATCH, left - done - len(kept)), timeout=_PATIENCE)
-                except (Empty, ShutDown):
-                    break
-                for place, lease in enumerate(leases):
-                    if unwraps and _is_unreadable(lease.item):
-                        kept.append(lease)  # its item could not be read: what was put is not to be had
-                        continue
-                    try:
-                        put_into.put(_unwrapped(lease.item) if unwraps else lease.item, timeout=5)
-                    except BaseException:
-                        for other in reversed([*kept, *list(leases)[place:]]):
-                            other.release()
-                        raise
-                    lease.acknowledge()
-                    done += 1
-            for lease in reversed(kept):
-                lease.release()
-            return {"moved": done}
+            if unwraps:
+                done = move_items(taken_from, put_into, most, _PATIENCE, _is_readable, _unwrapped)
+            else:
+                done = move_items(taken_from, put_into, most, _PATIENCE)
+        return {"moved": done.moved}
 
-    def _url(self, id_: str) -> str:
+    def _place(self, id_: str) -> str | SegmentView:
+        """The URL of a queue; or what was seen of one that has no name."""
         if id_.startswith(_BROKER):
             number = id_.removeprefix(_BROKER)
             if number.isdecimal() and int(number) < len(self._urls):
@@ -101,25 +87,34 @@ class Actions:
         segment = self._lookout.segment(id_)
         if segment is None or segment.kind != "queue":
             raise LookupError(f"there is no queue {id_[:40]!r} (any more)")
-        if segment.url is None:
-            raise PermissionError("this queue has no name: nobody but the processes that have it can open it")
-        return segment.url
+        return segment if segment.url is None else segment.url
 
 
 @contextmanager
-def _opened(url: str) -> Generator[Any]:
-    queue: Any = connect(url, create=False)
+def _opened(place: str | SegmentView) -> Generator[Any]:
+    if not isinstance(place, str):
+        try:
+            reached = Reached(place, watches=False)
+        except SegmentGone as error:
+            raise LookupError(str(error)) from None
+        try:
+            yield reached.handle
+        finally:
+            reached.close()
+        return
+    queue: Any = connect(place, create=False)
     if not hasattr(queue, "qsize"):
         queue.close()
-        raise ValueError(f"{masked(url)} is a topic; only queues can be looked into")
+        raise ValueError(f"{masked(place)} is a topic; only queues can be looked into")
     try:
         yield queue
     finally:
         queue.close()
 
 
-def _is_unreadable(found: Any) -> bool:
-    return isinstance(found, DeadLetter) and found.raw is not None
+def _is_readable(found: Any) -> bool:
+    """Else what was put is not to be had: only its bytes are there."""
+    return not isinstance(found, DeadLetter) or found.raw is None
 
 
 def _unwrapped(found: Any) -> Any:

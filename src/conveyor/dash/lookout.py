@@ -149,7 +149,7 @@ class Lookout:
                 processes=processes,
                 waiters=waiters,
                 series=self._rings[id_].rows(since),
-                may_act=self._may_act and segment.url is not None and not segment.error,
+                may_act=self._may_act and not segment.error,
                 **same,
             )
 

@@ -110,7 +110,7 @@ class QueueDetail:
     series: list[list[float]]
     """For each moment: seconds since 1970, depth, items in and out per second, bytes of memory."""
     may_act: bool
-    """Whether it can be looked into and changed: it has a name, and the dashboard was allowed to."""
+    """Whether it can be looked into and changed: it is sound, and the dashboard was allowed to."""
 
 
 @dataclass(frozen=True, slots=True)
