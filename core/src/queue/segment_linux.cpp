@@ -269,7 +269,7 @@ int Segment::ready_fd() {
   int fd = ready_fd_.load(relaxed);
   if (fd >= 0) return fd;
   if (from_outside_) {
-    fd = open_ready_elsewhere({header_->ready_device.load(relaxed), header_->ready_inode.load(relaxed)});
+    fd = open_ready_elsewhere();
   } else {
     fd = name_.empty() ? make_ready_fd() : open_ready_fifo(path_of(name_) + ".ready");
   }

@@ -21,8 +21,7 @@ def pause(
     Args:
         url: The queue, as in redis://localhost/0/jobs; or a label, place, id or pid, as conveyor ls has it.
     """
-    print(f"paused {_told(url, 'pause')}", file=sys.stderr)
-    return ExitCode.OK
+    return _hold(url, "pause", "paused")
 
 
 def resume(
@@ -34,12 +33,10 @@ def resume(
     Args:
         url: The queue, as in shm://jobs; or a label, place, id or pid, as conveyor ls has it.
     """
-    print(f"resumed {_told(url, 'resume')}", file=sys.stderr)
-    return ExitCode.OK
+    return _hold(url, "resume", "resumed")
 
 
-def _told(url: str, what: str) -> str:
-    """Do it; how the queue is called."""
+def _hold(url: str, what: str, done: str) -> int:
     from .. import NotSupported
 
     found = open_queue(url, "its subscribers are not held back")
@@ -49,4 +46,5 @@ def _told(url: str, what: str) -> str:
         raise CommandError(str(error)) from None
     finally:
         found.close()
-    return found.name
+    print(f"{done} {found.name}", file=sys.stderr)
+    return ExitCode.OK

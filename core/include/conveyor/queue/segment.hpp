@@ -185,9 +185,9 @@ class Segment final : public ProducerTable {
   void check();
   void adopt(const Plan& plan);
   void note_ready(int fd);
-  // Opens, for both directions, the pipe of that identity which another process has open and which we may look at; -1 with
-  // errno ENOENT: there is none. It goes through all processes of the system.
-  static int open_ready_elsewhere(const Identity& identity);
+  // Opens the ready descriptor where another process has it, which we may look at; -1 with errno ENOENT: there is none. It
+  // goes through all processes of the system.
+  int open_ready_elsewhere() const;
   Reach extend(std::uint32_t first, std::uint32_t pages);
   void note_reached();
   static std::uint64_t block_end(std::uint32_t page) {
