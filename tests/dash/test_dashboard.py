@@ -191,6 +191,12 @@ class TestAnswers:
                 break
         assert rows[0]["figures"]["depth"] == 1
         assert running.json("/api/queues/broker-0/items")["items"][0]["text"] == "'x'"
+        queue.lease(timeout=10).reject("no")
+        assert queue.qsize() == 0
+        csrf = {"x_conveyor_token": running.csrf()}
+        status, _, body = running.ask("/api/queues/broker-0/retry", "POST", {"to": "broker-0"}, **csrf)
+        assert (status, json.loads(body)) == (200, {"moved": 1})
+        assert queue.get(timeout=10) == "x"
         queue.close()
 
     def test_a_pipeline_and_its_failures_are_shown(self, dashboard: Start) -> None:

@@ -111,7 +111,8 @@ def build_app() -> App:
     app.command(
         peek,
         usage="conveyor peek [OPTIONS] URL\n\nExamples:\n  conveyor peek -n 3 shm://jobs\n"
-        "  conveyor peek jobs.py:12             the line that made it\n",
+        "  conveyor peek jobs.py:12             the line that made it\n"
+        "  conveyor peek --dead redis://localhost/0/jobs   what was given up, and why\n",
     )
     app.command(
         tail,
@@ -135,9 +136,10 @@ def build_app() -> App:
     )
     app.command(
         retry,
-        usage="conveyor retry [OPTIONS] --from LETTERS URL\n\nExamples:\n"
-        "  conveyor retry --error Timeout --from shm://failed shm://jobs\n"
-        "  conveyor retry --from failed frames  labels, as conveyor ls has them\n",
+        usage="conveyor retry [OPTIONS] URL\n\nExamples:\n"
+        "  conveyor retry --error Timeout redis://localhost/0/jobs   what the broker has set aside\n"
+        "  conveyor retry --from shm://failed shm://jobs             what is in a queue of dead letters\n"
+        "  conveyor retry --from failed frames                       labels, as conveyor ls has them\n",
     )
     app.command(
         pause,

@@ -1,4 +1,4 @@
-"""`conveyor move FROM TO` and `conveyor retry URL`: items from one queue to another."""
+"""`conveyor move FROM TO` and `conveyor retry URL`: items from queue to queue, what failed back to its own."""
 
 from __future__ import annotations
 
@@ -76,12 +76,15 @@ def retry(
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
-    """Put the items of dead letters back into their queue. Asks first, naming the number of items.
+    """Put what failed too often back into its queue. Asks first, naming the number of items.
 
-    As conveyor move, but that what is put is the item in the letter. An item that could not be read stays.
+    Without --from what the broker has set aside, as the program gave no dead_letters=; byte for byte, behind what
+    waits, with no attempt counted. With it as conveyor move, but that what is put is the item in the letter; an item
+    that could not be read stays.
 
     Args:
-        url: The queue that they came from, as in shm://jobs; or a label, place, id or pid, as conveyor ls has it.
+        url: The queue that they came from, as in redis://localhost/0/jobs; or a label, place, id or pid, as conveyor ls
+            has it.
         letters: The queue of its dead letters: what the program gave as dead_letters=.
         count: How many at most.
         match: Only letters whose item has this text in it, or in its JSON.
@@ -92,18 +95,7 @@ def retry(
         as_json: Print one JSON object that says how many were put back.
     """
     if letters is None:
-        found = open_queue(url, _INSTEAD)
-        try:
-            dead = getattr(found.handle.statistics(), "dead", None)
-        finally:
-            found.close()
-        aside = (
-            f" {counted(dead, 'item')} of it are set aside in the queue itself, out of reach." if dead else ""
-        )
-        raise CommandError(
-            f"where the dead letters of {found.name} go is known to the programs that use it (dead_letters=), and not "
-            f"to the queue; name that queue with --from.{aside}"
-        )
+        return _retry_aside(url, count, Choice(match, error), timeout, force, dry_run, as_json)
     choice = Choice(match, error, letters_only=True)
     return _carry(
         letters, url, count, choice, timeout, force, dry_run, as_json, "retry", "retried", _of_letter
@@ -111,6 +103,79 @@ def retry(
 
 
 _INSTEAD = "items come from queues, and go to queues"
+
+
+def _retry_aside(
+    url: str,
+    count: int | None,
+    choice: Choice,
+    timeout: float | None,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Put back what the broker has set aside of the queue at a URL."""
+    from .. import BrokerUnreachable, NotSupported
+
+    most = _checked(count)
+    opened = open_queue(url, _INSTEAD)
+    queue = opened.handle
+    try:
+        dead: int = queue.statistics().dead or 0
+        if not hasattr(queue, "retry_dead"):
+            aside = (
+                f" {counted(dead, 'item')} of it are set aside in the queue itself, out of reach."
+                if dead
+                else ""
+            )
+            raise CommandError(
+                f"where the dead letters of {opened.name} go is known to the programs that use it (dead_letters=), and "
+                f"not to the queue; name that queue with --from.{aside}"
+            )
+        where = f"that {opened.name} has set aside"
+        if not dead:
+            print(
+                f"nothing is set aside of {opened.name}; if its programs give dead_letters=, name that queue with "
+                "--from",
+                file=sys.stderr,
+            )
+            return _told(Moved(), opened.name, opened.name, as_json, "retried")
+        chosen = None if choice.takes_all() else choice
+        if dry_run or not force:
+            found = dead if chosen is None else sum(map(chosen, queue.peek_dead(dead)))
+            would = Moved(min(found, most), dead - found)
+            if dry_run:
+                print(f"would retry {counted(would.moved, 'item')} {where}", file=sys.stderr)
+                return _told(would, opened.name, opened.name, as_json, "retried")
+            confirm("retry", "retried", f"{counted(would.moved, 'item')} {where}", force)
+        kept = 0
+
+        def is_meant(letter: Any) -> bool:
+            nonlocal kept
+            meant = choice(letter)
+            kept += not meant
+            return meant
+
+        retried = queue.retry_dead(chosen and is_meant, count, timeout)
+    except CommandError:
+        raise
+    except (BrokerUnreachable, NotSupported) as error:
+        code = ExitCode.UNREACHABLE if isinstance(error, BrokerUnreachable) else ExitCode.USAGE
+        raise CommandError(str(error), code) from None
+    except Exception as error:
+        error.items_moved = getattr(error, "items_retried", 0)  # type: ignore[attr-defined]
+        raise _meaning(error, f"that {opened.name} had set aside", "retried", opened) from None
+    finally:
+        opened.close()
+    print(f"retried {counted(retried, 'item')} {where}", file=sys.stderr)
+    return _told(Moved(retried, kept), opened.name, opened.name, as_json, "retried")
+
+
+def _checked(count: int | None) -> int:
+    most = sys.maxsize if count is None else count
+    if most < 1:
+        raise CommandError(f"-n is {count}; it must be at least 1")
+    return most
 
 
 def _itself(item: Any) -> Any:
@@ -134,9 +199,7 @@ def _carry(
     done: str,
     unwrapped: Callable[[Any], Any],
 ) -> int:
-    most = sys.maxsize if count is None else count
-    if most < 1:
-        raise CommandError(f"-n is {count}; it must be at least 1")
+    most = _checked(count)
     if source_url == target_url:
         raise CommandError(f"both queues are {masked(source_url)}; two are needed")
     source, target = open_queue(source_url, _INSTEAD), open_queue(target_url, _INSTEAD)

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from .exit_codes import CommandError, ExitCode
 from .item_lines import ItemLines
-from .opening import open_queue
+from .opening import Opened, open_queue
 
 __all__ = ["peek"]
 
@@ -20,15 +20,18 @@ def peek(
     *,
     count: Annotated[int, Parameter(name=["-n", "--count"])] = 10,
     jsonl: Annotated[bool, Parameter(negative="")] = False,
+    dead: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Write what waits in a queue, a line each, and take none of it.
 
-    The first line is what would be taken next. Exit code 4 says that nothing waits.
+    The first line is what would be taken next. Exit code 4 says that nothing waits. With --dead what the broker has set
+    aside, as it failed too often: JSON with item, attempts, error and pid, the oldest first.
 
     Args:
         url: The queue, as in redis://localhost/0/jobs; or a label, place, id or pid, as conveyor ls has it.
         count: How many at most.
         jsonl: Write each as JSON; else text and bytes as they are, and all others as JSON.
+        dead: Not what waits, but what was given up and is in no queue of dead letters.
     """
     if count < 1:
         raise CommandError(f"-n is {count}; it must be at least 1")
@@ -37,7 +40,7 @@ def peek(
 
     lines = ItemLines(jsonl)
     try:
-        items = found.handle.peek(count)
+        items = _dead(found, count) if dead else found.handle.peek(count)
     except NotSupported as error:
         raise CommandError(str(error)) from None
     except BrokerUnreachable as error:
@@ -53,6 +56,21 @@ def peek(
     finally:
         found.close()
     if not items:
-        raise CommandError(f"nothing waits in {found.name}", ExitCode.TIMEOUT)
+        nothing = f"nothing is set aside of {found.name}" if dead else f"nothing waits in {found.name}"
+        raise CommandError(nothing, ExitCode.TIMEOUT)
     lines.write(items)
     return ExitCode.OK
+
+
+def _dead(found: Opened, count: int) -> list[Any]:
+    from .. import NotSupported
+
+    queue = found.handle
+    if not hasattr(queue, "peek_dead"):
+        raise NotSupported(
+            f"what {found.name} has set aside is out of reach; give it dead_letters=, and peek into those"
+        )
+    return [
+        {"item": each.item, "attempts": each.attempts, "error": each.error, "pid": each.pid}
+        for each in queue.peek_dead(count)
+    ]

@@ -60,17 +60,22 @@ class Actions:
 
     def retry(self, id_: str, asked: dict[str, Any]) -> dict[str, Any]:
         """As `move`, of dead letters: their items go. What is no dead letter goes as it is; one whose item could not be
-        read stays."""
-        return self._moved(id_, asked, unwraps=True)
+        read stays. Into itself: what its broker has set aside, as there were no dead letters."""
+        place = self._place(id_)
+        if place != self._place(str(asked.get("to", ""))):
+            return self._moved(id_, asked, unwraps=True)
+        with _opened(place) as queue:
+            if not hasattr(queue, "retry_dead"):
+                raise ValueError(
+                    "what this queue has given up goes to its dead letters; retry from that queue"
+                )
+            return {"moved": queue.retry_dead(max_items=_most(asked), timeout=_PATIENCE)}
 
     def _moved(self, id_: str, asked: dict[str, Any], unwraps: bool) -> dict[str, Any]:
         source, target = self._place(id_), self._place(str(asked.get("to", "")))
         if source == target:
             raise ValueError("a queue cannot be moved into itself; choose another")
-        most = asked.get("n")
-        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
-            raise ValueError(f"n is {most!r}; it must be a number from 1")
-        most = sys.maxsize if most is None else most
+        most = _most(asked) or sys.maxsize
         with _opened(source) as taken_from, _opened(target) as put_into:
             if unwraps:
                 done = move_items(taken_from, put_into, most, _PATIENCE, _is_readable, _unwrapped)
@@ -88,6 +93,13 @@ class Actions:
         if segment is None or segment.kind != "queue":
             raise LookupError(f"there is no queue {id_[:40]!r} (any more)")
         return segment if segment.url is None else segment.url
+
+
+def _most(asked: dict[str, Any]) -> int | None:
+    most = asked.get("n")
+    if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
+        raise ValueError(f"n is {most!r}; it must be a number from 1")
+    return most
 
 
 @contextmanager

@@ -6,7 +6,7 @@
 #   broker_topic
 #   group_queue
 #   base
-#   awaiting
+#   awaiting, retrying
 #   broker_subscription, taker
 #   finisher
 #   settling

@@ -16,6 +16,7 @@ from .handle import Options
 from .link import NEVER, Healing, deadline_after, left_until, pause
 from .payload import encoded
 from .port import Backend, ConnectionLost, Delivery, Message
+from .retrying import Retrying, checked_most
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -32,7 +33,7 @@ _HELD_SECONDS = 0.25
 _AHEAD_SECONDS = 2.0
 
 
-class BrokerQueue(Awaiting[T]):
+class BrokerQueue(Awaiting[T], Retrying[T]):
     """A queue on a broker or in a file: the methods of `conveyor.Queue`, with the same meaning.
 
     Made by `conveyor.connect`. What each transport promises stands in docs/transports.md.
@@ -134,7 +135,7 @@ class BrokerQueue(Awaiting[T]):
         raised and its `items_received` has the others.
         """
         self._check_open()
-        deliveries = self._fetch(_checked_most(max_items), deadline_after(timeout, block), None, True)
+        deliveries = self._fetch(checked_most(max_items), deadline_after(timeout, block), None, True)
         items: list[T] | None = self._read_usual(deliveries)
         if items is not None:
             return items
@@ -164,7 +165,7 @@ class BrokerQueue(Awaiting[T]):
             BrokerUnreachable: the broker could not be reached in time.
         """
         self._check_open()
-        most = _checked_most(max_items)
+        most = checked_most(max_items)
         items: list[T] = []
         bad: BadMessage | None = None
         for delivery in self._call(lambda backend: backend.peek(most)):
@@ -203,7 +204,7 @@ class BrokerQueue(Awaiting[T]):
         self, max_items: int = 100, timeout: float | None = None, lease_seconds: float | None = None
     ) -> BrokerLeases[T]:
         """Take what is there under lease, at most `max_items`; waits for the first item only. See `lease`."""
-        return BrokerLeases(self._lease_some(_checked_most(max_items), timeout, lease_seconds))
+        return BrokerLeases(self._lease_some(checked_most(max_items), timeout, lease_seconds))
 
     def _lease_some(
         self, most: int, timeout: float | None, lease_seconds: float | None
@@ -477,11 +478,3 @@ def _lease(backend: Backend, most: int, wait: float, seconds: float | None) -> l
 
 def _acknowledge(deliveries: list[Delivery], backend: Backend) -> None:
     backend.acknowledge(deliveries)
-
-
-def _checked_most(max_items: int) -> int:
-    if not hasattr(max_items, "__index__"):
-        raise TypeError(f"max_items is {max_items!r}; it must be an integer")
-    if max_items < 1:
-        raise ValueError(f"max_items is {max_items}; it must be at least 1")
-    return int(max_items)

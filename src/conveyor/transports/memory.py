@@ -63,7 +63,8 @@ class _Store(MemoryStore):
             tuple[float, _Item]
         ] = []  # a heap of when leases are over; some are not leased any more
         self.bytes = 0  # of what waits
-        self.buried: list[_Item] = []
+        self.buried: dict[int, _Item] = {}  # by numbers of their own, in order
+        self.burials = 0
         self.seen: dict[str, None] = {}  # ids
         self.counts = dict.fromkeys(("items_in", "items_out", "bytes_in", "bytes_out", "redelivered"), 0)
 
@@ -239,13 +240,32 @@ class MemoryBackend(MemoryConnection[_Store], Backend):
 
         return self._settle(deliveries, come_back)
 
-    def bury(self, deliveries: Sequence[Delivery], error: str) -> Sequence[Delivery]:
+    def bury(self, deliveries: Sequence[Delivery], error: str, more: int) -> Sequence[Delivery]:
+        store = self.store
+
         def bury(item: _Item) -> None:
             item.error = error
-            self.store.gone(item)
-            self.store.buried.append(item)
+            item.attempts += more
+            store.gone(item)
+            store.burials += 1
+            store.buried[store.burials] = item
 
         return self._settle(deliveries, bury)
+
+    def dead(self, most: int, after: Any) -> list[Delivery]:
+        store = self.store
+        with store.lock:
+            later = ((number, item) for number, item in store.buried.items() if number > (after or 0))
+            return [
+                Delivery(item.body, item.content_type, number, item.attempts, item.error, item.pid)
+                for number, item in itertools.islice(later, most)
+            ]
+
+    def forget(self, deliveries: Sequence[Delivery]) -> None:
+        store = self.store
+        with store.lock:
+            for delivery in deliveries:
+                store.buried.pop(delivery.tag, None)
 
     def _settle(self, deliveries: Sequence[Delivery], how: Callable[[_Item], None]) -> list[Delivery]:
         store = self.store

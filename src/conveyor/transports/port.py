@@ -20,9 +20,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 __all__ = [
+    "Aside",
     "Backend",
     "Capabilities",
     "Connection",
@@ -143,6 +144,8 @@ class Capabilities:
     again and again, as others would take who waits in them for somebody who has items."""
     counts_deliveries: bool = False
     """What comes back was an attempt, whatever `Backend.release` is told."""
+    forgets_any: bool = True
+    """`forget` can remove any; else only the oldest ones, in a row."""
     process_only: bool = False
     """It lives in one process: handles pickle within that alone."""
 
@@ -226,6 +229,30 @@ class Connection(ABC):
         return True
 
 
+class Aside(ABC):
+    """A look through what a queue has set aside, once at each, the oldest first; a context manager.
+
+    It is lost with the connection: `remove` raises `ConnectionLost` then, and the look begins anew.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def next(self, most: int) -> Sequence[Delivery]:
+        """The next ones, at most `most`; none: there are no more. They stay."""
+
+    @abstractmethod
+    def remove(self, deliveries: Sequence[Delivery]) -> None:
+        """Have these gone, which `next` has returned; that somebody else has removed them meanwhile is no error."""
+
+    def close(self) -> None:  # noqa: B027  (most have nothing to give back)
+        """Look no more. Never raises."""
+
+
 class Backend(Connection):
     """One queue, through one connection of one process."""
 
@@ -301,12 +328,34 @@ class Backend(Connection):
         """
 
     @abstractmethod
-    def bury(self, deliveries: Sequence[Delivery], error: str) -> Sequence[Delivery]:
-        """Set these aside: nobody gets them again, they can be found at the broker, and `figures` counts them as dead.
+    def bury(self, deliveries: Sequence[Delivery], error: str, more: int) -> Sequence[Delivery]:
+        """Set these aside: nobody gets them again, `dead` finds them, and `figures` counts them as dead.
+
+        Args:
+            deliveries: under lease.
+            error: why, for `Delivery.error`.
+            more: attempts that their count does not have yet.
 
         Returns:
             Those that are not ours any more.
         """
+
+    def dead(self, most: int, after: Any) -> Sequence[Delivery]:
+        """What `bury` has set aside, the oldest first, at most `most`; it stays.
+
+        Args:
+            most: at least 1.
+            after: the tag of the last one that was seen before; None: from the beginning.
+        """
+        raise NotImplementedError  # `aside` is this backend's own
+
+    def forget(self, deliveries: Sequence[Delivery]) -> None:
+        """Remove these from what was set aside; those that are gone already are no error."""
+        raise NotImplementedError
+
+    def aside(self) -> Aside:
+        """A look through what was set aside, by `dead` and `forget` unless the broker must hand out what it shows."""
+        return _AsideByTags(self)
 
     def extend(self, deliveries: Sequence[Delivery], seconds: float) -> Sequence[Delivery]:
         """Let these leases last so many seconds from now on; see `Capabilities.keep_alive`.
@@ -350,3 +399,20 @@ class Backend(Connection):
     def figures(self) -> Mapping[str, int]:
         """What the broker counts, over all processes: fields of `BrokerStatistics`, those that it knows."""
         return {}
+
+
+class _AsideByTags(Aside):
+    """By what the broker shows without handing it out."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._last: Any = None
+
+    def next(self, most: int) -> Sequence[Delivery]:
+        found = self._backend.dead(most, self._last)
+        if found:
+            self._last = found[-1].tag
+        return found
+
+    def remove(self, deliveries: Sequence[Delivery]) -> None:
+        self._backend.forget(deliveries)

@@ -141,7 +141,7 @@ class Settling(Sending[Backend], Settler):
         """Give up what is leased; `more`: attempts that its count does not have yet."""
         letters = self._options.dead_letters
         if letters is None:
-            return list(self._call(lambda backend: backend.bury(deliveries, error)))
+            return list(self._call(lambda backend: backend.bury(deliveries, error, more)))
         lost: list[Delivery] = []
         for delivery in deliveries:
             lost += self._call(partial(self._move, letters, delivery, error, more))
@@ -165,7 +165,7 @@ class Settling(Sending[Backend], Settler):
         except Exception as bad:
             # Dead letters that cannot take it are no reason to lose it, or to stop here.
             _tell(bad, f"the dead letters of {self!r} cannot take an item; it is set aside")
-            return backend.bury(one, error)
+            return backend.bury(one, error, more)
         return backend.acknowledge(one)
 
     def dropped(self, delivery: Delivery) -> None:

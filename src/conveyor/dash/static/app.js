@@ -117,13 +117,14 @@ async function peek(id) {
 async function move({ id, title, depth }, verb, words, button) {
   const [queues, brokers] = await Promise.all(["queues", "brokers"].map(async (name) => (await fetch(`/api/${name}`)).json()));
   const targets = [
+    ...(verb === "retry" && id.startsWith("broker-") ? [[id, "itself: what its broker has set aside"]] : []),
     ...queues.filter((each) => each.id !== id && !each.ended && !each.error).map((each) => [each.id, `${each.title} (${each.url || each.id})`]),
     ...brokers.filter((each) => each.may_act && `broker-${each.number}` !== id).map((each) => [`broker-${each.number}`, each.url]),
   ];
   if (!targets.length) return say("There is no other queue to move them to.");
   const chosen = h("select", { name: "to" }, targets.map(([value, text]) => h("option", { value }, text)));
   ask(`${words} ${title}?`, [
-    h("p", null, `${many(Number(depth), "item")} will be taken and put into another queue, each at least once.`),
+    h("p", null, `${verb === "move" ? many(Number(depth), "item") : "Dead letters"} will be taken and put into the queue that you choose, each at least once.`),
     h("label", null, "Into ", chosen),
   ], button, false, async () => say(`${many((await post(id, verb, { to: chosen.value })).moved, "item")} moved`));
 }

@@ -29,7 +29,7 @@ class KafkaConnection(Connection):
     go of nothing.
     """
 
-    capabilities = Capabilities(ends_leases=False, sees_end=True)
+    capabilities = Capabilities(ends_leases=False, sees_end=True, forgets_any=False)
 
     def __init__(self, url: Url) -> None:
         if not re.fullmatch(r"[A-Za-z0-9._-]+", url.name) or url.name in (".", ".."):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Mapping, Sequence
 from time import monotonic, time
-from typing import cast
+from typing import Any, cast
 
 from ...errors import NotSupported
 from ..port import Backend, ConnectionLost, Delivery, Depth, Message, Settings
@@ -22,6 +23,8 @@ __all__ = ["KafkaQueue"]
 
 # So long an item is held back here. What should wait longer has no place at the broker.
 _LONGEST_DELAY = 0.2
+# Headers of what was set aside.
+_WHY, _ATTEMPTS = "error", "attempts"
 # Whether what waits was dropped is looked at so often by who takes items.
 _LOOK_SECONDS = 0.25
 
@@ -98,7 +101,7 @@ class KafkaQueue(KafkaConnection, Backend):
         bounds = client.bounds(self._url.name, partitions)
         committed = client.committed(partitions)
         found: list[Delivery] = []
-        with Glance(client) as glance:
+        with Glance(client, self._url.name) as glance:
             for partition in partitions:
                 low, marks = self._marks(*committed[partition], bounds[partition][0])
                 first = max(low, bounds[partition][0])
@@ -128,7 +131,7 @@ class KafkaQueue(KafkaConnection, Backend):
             return [item for item in items if not item.window.is_ours]
         return self._group.put_back(items, counted, error)
 
-    def bury(self, deliveries: Sequence[Delivery], error: str) -> Sequence[Delivery]:
+    def bury(self, deliveries: Sequence[Delivery], error: str, more: int) -> Sequence[Delivery]:
         client = self._client
         items = _items(deliveries)
         mine = [item for item in items if item.window.is_ours]
@@ -137,12 +140,37 @@ class KafkaQueue(KafkaConnection, Backend):
         for item in mine:
             headers = [
                 (CONTENT_TYPE, item.content_type),
-                ("error", error[:10_000]),
-                ("attempts", str(item.attempts)),
+                (_WHY, error[:10_000]),
+                (_ATTEMPTS, str(item.attempts + more)),
             ]
             place = f"{self._dead}:{item.window.partition}:{item.offset}"
             client.put_one(self._dead, 0, item.body, headers, place)
         return self._group.settle(items)
+
+    def dead(self, most: int, after: Any) -> list[Delivery]:
+        client = self._client
+        if not client.partitions_of(self._dead):
+            return []
+        ((first, end),) = client.bounds(self._dead, (0,)).values()
+        if after is not None:
+            first = max(first, after + 1)
+        found: list[Delivery] = []
+        with (
+            Glance(client, self._dead) as glance,
+            contextlib.closing(glance.messages(0, first, end)) as messages,
+        ):
+            for message in itertools.islice(messages, most):
+                headers: dict[str, bytes] = dict(message.headers() or ())
+                kind, why = (
+                    headers.get(name, b"").decode("utf-8", "replace") for name in (CONTENT_TYPE, _WHY)
+                )
+                attempts = int(headers.get(_ATTEMPTS, b"1"))
+                found.append(Delivery(message.value() or b"", kind, message.offset(), attempts, why))
+        return found
+
+    def forget(self, deliveries: Sequence[Delivery]) -> None:
+        # The oldest ones in a row: see `Capabilities.forgets_any`.
+        self._client.delete_before(self._dead, {0: deliveries[-1].tag + 1}, wait=True)
 
     # -- state
 

@@ -289,7 +289,7 @@ class NatsQueue(NatsPutting):
                 each.tag.until = until
         return lost
 
-    def bury(self, deliveries: Sequence[Delivery], error: str) -> Sequence[Delivery]:
+    def bury(self, deliveries: Sequence[Delivery], error: str, more: int) -> Sequence[Delivery]:
         names = self._names
         now = monotonic()
         mine = [each for each in deliveries if self._is_mine(each.tag, now)]
@@ -302,13 +302,44 @@ class NatsQueue(NatsPutting):
                     "Content-Type": each.content_type,
                     "Nats-Msg-Id": f"{each.tag.stream}-{each.tag.number}",
                     "Conveyor-Error": error[:1000],
-                    "Conveyor-Attempts": str(each.attempts),
+                    "Conveyor-Attempts": str(each.attempts + more),
                 }
                 checked(await wire.ask(names.dead, each.body, headers))
 
         if mine:
             self._do(bury)
         return self._settle(deliveries, TERM)
+
+    def dead(self, most: int, after: Any) -> list[Delivery]:
+        async def look(wire: Wire) -> list[Delivery]:
+            number = 1 if after is None else after + 1
+            found: list[Delivery] = []
+            while len(found) < most:
+                stored = await wire.first_from(self._names.dead_stream, number)
+                if stored is None:
+                    break
+                number = stored.number + 1
+                kind = stored.headers.get("Content-Type", "")
+                attempts = int(stored.headers.get("Conveyor-Attempts", "1"))
+                why = stored.headers.get("Conveyor-Error", "")
+                found.append(Delivery(stored.body, kind, stored.number, attempts, why))
+            return found
+
+        return self._do(look)
+
+    def forget(self, deliveries: Sequence[Delivery]) -> None:
+        stream = self._names.dead_stream
+
+        async def forget(wire: Wire) -> None:
+            for each in deliveries:
+                try:
+                    await wire.api(f"STREAM.MSG.DELETE.{stream}", {"seq": each.tag})
+                except ApiError:
+                    stored = await wire.first_from(stream, each.tag)
+                    if stored is not None and stored.number == each.tag:
+                        raise
+
+        self._do(forget)
 
     # -- state
 
@@ -337,12 +368,12 @@ class NatsQueue(NatsPutting):
             if not here and not count:
                 return 0.0
             number = here[0].tag.number if here else stream["state"]["last_seq"] - count + 1
-            stored = await wire.stored_at(self._names.stream, number)
+            stored = await wire.first_from(self._names.stream, number)
             if stored is None:
                 return 0.0  # somebody has just taken it
             now = stream.get("ts")  # servers before 2.10 do not say
             at = datetime.now(UTC) if now is None else datetime.fromisoformat(now)
-            return max((at - datetime.fromisoformat(stored)).total_seconds(), 0.0)
+            return max((at - datetime.fromisoformat(stored.time)).total_seconds(), 0.0)
 
         return self._do(look)
 

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...errors import NotSupported
 from ..loop_connection import first_that_answers
@@ -36,6 +36,16 @@ _nats: Any = import_module("nats")
 _errors: Any = import_module("nats.errors")
 
 _DENIED = ("authorization violation", "authentication", "permissions violation")
+
+
+class Stored(NamedTuple):
+    """A message in a stream."""
+
+    number: int
+    headers: dict[str, str]
+    body: bytes
+    time: str
+    """When it was stored, in ISO 8601."""
 
 
 class _Direct:
@@ -350,15 +360,18 @@ class Wire:
             raise
         return found["seq"], found["subject"], base64.b64decode(found.get("data", ""))
 
-    async def stored_at(self, stream: str, number: int) -> str | None:
-        """When the first message of a stream from this number on was stored, in ISO 8601; None: there is none."""
+    async def first_from(self, stream: str, number: int) -> Stored | None:
+        """The first message of a stream from this number on; None: there is none."""
         try:
             found = await self.api(f"STREAM.MSG.GET.{stream}", {"seq": number, "next_by_subj": ">"})
         except ApiError as error:
-            if error.code != ApiError.NO_MESSAGE:
+            if error.code not in (ApiError.NO_MESSAGE, ApiError.NO_STREAM):
                 raise
             return None
-        return str(found["message"]["time"])
+        message = found["message"]
+        return Stored(
+            message["seq"], _headers(message), base64.b64decode(message.get("data", "")), message["time"]
+        )
 
     async def messages(self, stream: str, numbers: Iterable[int]) -> list[tuple[dict[str, str], bytes]]:
         """Those of a stream with these numbers that are there, as headers and body; they stay there."""
@@ -373,9 +386,7 @@ class Wire:
                 if error.code != ApiError.NO_MESSAGE:
                     raise
                 continue
-            lines = base64.b64decode(message.get("hdrs", "")).decode("utf-8", "replace").split("\r\n")
-            headers = {name: value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-            found.append((headers, base64.b64decode(message.get("data", ""))))
+            found.append((_headers(message), base64.b64decode(message.get("data", ""))))
         return found
 
     def _answered(self, message: Any) -> None:
@@ -407,3 +418,8 @@ class Wire:
         """Of the server."""
         words = str(self.info.get("version", "0")).partition("-")[0].split(".")
         return [int(word) if word.isdigit() else 0 for word in words]
+
+
+def _headers(message: Any) -> dict[str, str]:
+    lines = base64.b64decode(message.get("hdrs", "")).decode("utf-8", "replace").split("\r\n")
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}

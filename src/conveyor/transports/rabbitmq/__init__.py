@@ -8,7 +8,7 @@ lies the control record, a message in a queue that keeps one, which is changed u
 #
 #   topic_group
 #   queue, topic
-#   cursor
+#   cursor, handed_out
 #   connected, inbox, lease_marker, standing
 #   wire
 #   channel

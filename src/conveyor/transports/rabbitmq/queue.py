@@ -19,6 +19,7 @@ from ..url import Url
 from .channel import Channel, Got, Outgoing
 from .connected import RabbitConnection, new_name
 from .frames import properties_of
+from .handed_out import HandedOut
 from .inbox import Inbox, gather
 from .lease_marker import LeaseMarker, marker_queue
 from .standing import StandingConsumers
@@ -232,11 +233,11 @@ class RabbitQueue(RabbitConnection, Backend):
             self._do(release)
         return lost
 
-    def bury(self, deliveries: Sequence[Delivery], error: str) -> Sequence[Delivery]:
+    def bury(self, deliveries: Sequence[Delivery], error: str, more: int) -> Sequence[Delivery]:
         async def bury(wire: Wire) -> None:
             channel = await wire.kept("put")
             await channel.ask("queue_declare", self._dead_queue, durable=True)
-            letters = [self._letter(each, error) for each in mine]
+            letters = [self._letter(each, error, more) for each in mine]
             await channel.publish("", letters)
             leased = await wire.kept("lease")
             leased.settle([each.tag[1] for each in mine], True)
@@ -252,13 +253,16 @@ class RabbitQueue(RabbitConnection, Backend):
         if self._marker is not None:
             self._marker.settled(len(deliveries))
 
-    def _letter(self, delivery: Delivery, error: str) -> Outgoing:
+    def aside(self) -> HandedOut:
+        return HandedOut(self._do, self._dead_queue)
+
+    def _letter(self, delivery: Delivery, error: str, more: int) -> Outgoing:
         name = new_name()
         properties = _BasicProperties(
             content_type=delivery.content_type,
             delivery_mode=2,
             message_id=name,
-            headers={"error": error[:10_000], "attempts": delivery.attempts},
+            headers={"error": error[:10_000], "attempts": delivery.attempts + more},
         )
         return Outgoing(self._dead_queue, name, properties_of(properties), delivery.body)
 

@@ -122,8 +122,24 @@ class RedisQueue(RedisConnection, Backend):
     ) -> Sequence[Delivery]:
         return self._settle(deliveries, "release", delay, counted, error)
 
-    def bury(self, deliveries: Sequence[Delivery], error: str) -> Sequence[Delivery]:
-        return self._settle(deliveries, "bury", 0.0, False, error)
+    def bury(self, deliveries: Sequence[Delivery], error: str, more: int) -> Sequence[Delivery]:
+        return self._settle(deliveries, "bury", 0.0, bool(more), error)
+
+    def dead(self, most: int, after: Any) -> list[Delivery]:
+        start = b"-" if after is None else b"(" + after
+        entries = self._call("XRANGE", f"{self._base}:dead", start, "+", "COUNT", min(most, _MOST_TAKEN))
+        found: list[Delivery] = []
+        for name, fields in entries:
+            parts = dict(zip(fields[::2], fields[1::2], strict=True))
+            # Entries of before 0.3 have no attempts.
+            tries = b"%b:%b:%b" % (parts.get(b"attempts", b"1"), parts[b"pid"], parts[b"why"])
+            found.append(delivery(parts[b"item"], tries, name))
+        return found
+
+    def forget(self, deliveries: Sequence[Delivery]) -> None:
+        for start in range(0, len(deliveries), _MOST_SETTLED):
+            some = deliveries[start : start + _MOST_SETTLED]
+            self._call("XDEL", f"{self._base}:dead", *(each.tag for each in some))
 
     def _settle(
         self, deliveries: Sequence[Delivery], what: str, delay: float, counted: bool, error: str

@@ -215,7 +215,12 @@ for i = 7, #ARGV do
       end
       came = came + 1
     elseif item then
-      if what == 'bury' then call('XADD', key('dead'), '*', 'item', item, 'why', ARGV[6], 'pid', pid) end
+      if what == 'bury' then
+        local tries = call('HGET', key('tries'), number)
+        local attempts = (tries and tonumber(string.match(tries, '^%d+')) or 0) + tonumber(ARGV[5])
+        call('XADD', key('dead'), '*', 'item', item, 'why', ARGV[6], 'pid', pid,
+             'attempts', string.format('%d', attempts))
+      end
       call('HDEL', key('items'), number)
       call('HDEL', key('tries'), number)
       count('items_out', 1)

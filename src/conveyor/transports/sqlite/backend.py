@@ -145,14 +145,14 @@ class SqliteBackend(Putting, Taking):
         self._at.items._notify()
         return lost
 
-    def bury(self, deliveries: Sequence[Delivery], error: str) -> Sequence[Delivery]:
+    def bury(self, deliveries: Sequence[Delivery], error: str, more: int) -> Sequence[Delivery]:
         def settle(at: Coordination) -> tuple[list[Delivery], int]:
             lost, mine = self._sorted(at, deliveries)
             store = self._store
             pid = pid_of(at.region.owner)
             with store.transaction() as connection:
                 for delivery in mine:
-                    connection.execute(store.statements.bury, (error, pid, time(), delivery.tag[1]))
+                    connection.execute(store.statements.bury, (more, error, pid, time(), delivery.tag[1]))
                     connection.execute(store.statements.acknowledge, (delivery.tag[1],))
             for delivery in mine:
                 at.let_go(delivery.tag[0])
@@ -161,6 +161,23 @@ class SqliteBackend(Putting, Taking):
             return lost, store.committed(sum(len(delivery.body) for delivery in mine))
 
         return self._settled(settle)
+
+    def dead(self, most: int, after: Any) -> list[Delivery]:
+        def look(at: Coordination) -> list[Delivery]:
+            store = self._store
+            rows = store.cursor.execute(store.statements.dead, (after[0] if after else 0, most)).fetchall()
+            return [self._delivery(row[:6], (row[0], row[6])) for row in rows]
+
+        return self._section(look)
+
+    def forget(self, deliveries: Sequence[Delivery]) -> None:
+        def forget(at: Coordination) -> int:
+            store = self._store
+            with store.transaction() as connection:
+                connection.executemany(store.statements.forget, [delivery.tag for delivery in deliveries])
+            return store.committed(0)
+
+        self._store.make_durable(self._section(forget))
 
     def _sorted(
         self, at: Coordination, deliveries: Sequence[Delivery]

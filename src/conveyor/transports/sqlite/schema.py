@@ -78,6 +78,8 @@ class Statements:
     acknowledge_run: str
     fail: str
     bury: str
+    dead: str
+    forget: str
     come_due: str
     largest: str
     delayed: str
@@ -103,7 +105,10 @@ class Statements:
             acknowledge_run=f"DELETE FROM {items} WHERE id BETWEEN ? AND ?",
             fail=f"UPDATE {items} SET attempts = attempts + ?, error = ?, pid = ?, due = ? WHERE id = ?",
             bury=f"INSERT INTO conveyor_dead (queue, body, type, attempts, error, pid, at) "
-            f"SELECT {number}, body, type, attempts, ?, ?, ? FROM {items} WHERE id = ?",
+            f"SELECT {number}, body, type, attempts + ?, ?, ?, ? FROM {items} WHERE id = ?",
+            dead=f"SELECT {columns}, at FROM conveyor_dead WHERE queue = {number} AND id > ? ORDER BY id LIMIT ?",
+            # A number that is free is given to the next one: `at` tells them apart.
+            forget=f"DELETE FROM conveyor_dead WHERE queue = {number} AND id = ? AND at = ?",
             come_due=f"UPDATE {items} SET due = 0 WHERE id IN (SELECT id FROM {items} WHERE due > 0 AND due <= ? "
             "ORDER BY due LIMIT ?) RETURNING id, LENGTH(body)",
             largest=f"SELECT MAX(id) FROM {items}",
