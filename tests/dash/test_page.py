@@ -145,3 +145,16 @@ def test_a_person_peeks_and_purges(dashboard: Callable[..., Dashboard], browser:
     assert complaints(browser) == []
     assert browser.title != "owned"
     queue.close()
+
+
+def test_who_may_only_read_peeks(dashboard: Callable[..., Dashboard], browser: Any, url: str) -> None:
+    from selenium.webdriver.common.by import By
+
+    running = dashboard("--read-only")
+    browser.get(running.url + "#/queues")
+    until(browser, lambda: browser.find_elements(By.LINK_TEXT, url), "the queue")[0].click()
+    found = lambda act: browser.find_elements(By.CSS_SELECTOR, f"[data-act={act}]")  # noqa: E731
+    until(browser, lambda: found("peek"), "the button")[0].click()
+    until(browser, lambda: "The first 10 items" in text(browser), "the items")
+    assert not [act for act in ("purge", "move", "retry") if found(act)]
+    assert complaints(browser) == []

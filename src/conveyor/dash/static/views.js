@@ -113,7 +113,7 @@ function queues(rows, state) {
 }
 
 function tools(id, title, depth, state, mayAct) {
-  if (!mayAct) return null;
+  if (!mayAct && !state.readOnly) return null;  // to look is not to act
   const data = { "data-id": id, "data-title": title, "data-depth": depth, type: "button" };
   return h("div", { class: "tools" },
     h("button", { ...data, "data-act": "peek" }, "Peek"),
