@@ -137,9 +137,9 @@ def build_app() -> App:
     app.command(
         retry,
         usage="conveyor retry [OPTIONS] URL\n\nExamples:\n"
-        "  conveyor retry --error Timeout redis://localhost/0/jobs   what the broker has set aside\n"
-        "  conveyor retry --from shm://failed shm://jobs             what is in a queue of dead letters\n"
-        "  conveyor retry --from failed frames                       labels, as conveyor ls has them\n",
+        "  conveyor retry --error Timeout redis://localhost/0/jobs\n"
+        "  conveyor retry --from shm://failed shm://jobs      its dead letters are there\n"
+        "  conveyor retry --from failed frames  labels, as conveyor ls has them\n",
     )
     app.command(
         pause,
