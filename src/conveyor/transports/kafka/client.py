@@ -56,7 +56,6 @@ class Client:
 
     Attributes:
         down: why no server can be reached, as far as the client knows; None: one can.
-        producer: the client's.
         reports: of what it puts.
         log: the control record.
     """
@@ -71,8 +70,8 @@ class Client:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._topic = url.name
-        self.producer: Any = _kafka.Producer({**producer_settings(url), "error_cb": self.on_error})
-        self.reports = Reports(self.producer)
+        self._producer: Any = _kafka.Producer({**producer_settings(url), "error_cb": self.on_error})
+        self.reports = Reports(self._producer)
         self._administration: Any = None
         self.log = RecordLog(self, f"conveyor.record.{url.name}")
         self._partitions = 0
@@ -84,8 +83,20 @@ class Client:
         """What comes while nobody waits for a report: errors, and reports of what nobody waits for any more."""
         while not self._closing.wait(_POLL_SECONDS):
             self.reports.serve(0)
-        self.producer = None
+        self._producer = None
         self.reports.close()
+
+    @property
+    def producer(self) -> Any:
+        """The client's, for what is put; all connections go with it.
+
+        Raises:
+            ConnectionLost: this was closed.
+        """
+        producer = self._producer
+        if producer is None:
+            raise ConnectionLost(f"{self.url} is closed")
+        return producer
 
     def on_error(self, error: Any) -> None:
         """The client reports something; called in its threads."""
