@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Sequence
+from time import monotonic
 from typing import Any
 
 from ..port import Aside, Delivery
@@ -13,6 +15,8 @@ from .wire import Wire
 __all__ = ["HandedOut"]
 
 _NOT_THERE = 404
+# So long is waited at the end for the queue to have back what it has shown.
+_BACK_SECONDS = 2.0
 
 
 class HandedOut(Aside):
@@ -83,8 +87,16 @@ class HandedOut(Aside):
             return
 
         async def close(_: Wire) -> None:
+            channel.settle(self._held, False)
+            # The queue may count before it takes them back, and who counts next must not miss them. Somebody else may
+            # take them, though.
+            until = monotonic() + _BACK_SECONDS
+            while monotonic() < until:
+                frame = await channel.ask("queue_declare", self._name, passive=True)
+                if frame.method.message_count >= len(self._held):
+                    break
+                await asyncio.sleep(0.002)
             channel.close()
 
         with contextlib.suppress(Exception):  # it goes back with the connection as well
-            self._settle(self._held, False)
             self._do(close)
