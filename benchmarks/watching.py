@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from threading import Thread
 
 from watched import Served, many, processor_seconds
 
@@ -74,19 +73,20 @@ def top() -> Iterator[int]:
         os.environ["TERM"] = "xterm"
         os.execv(sys.executable, [sys.executable, "-m", "conveyor", "top", "-d", "0.2"])
 
-    def show() -> None:
+    if (reader := os.fork()) == 0:  # not a thread: it would take turns with what is measured
         try:
             while os.read(terminal, 65536):
                 pass
         except OSError:
             pass  # it has ended
-
-    Thread(target=show, daemon=True).start()
+        os._exit(0)
+    os.close(terminal)
     try:
         yield pid
     finally:
         os.kill(pid, signal.SIGTERM)
-        os.waitpid(pid, 0)
+        for each in (pid, reader):
+            os.waitpid(each, 0)
 
 
 def _nothing() -> float:
