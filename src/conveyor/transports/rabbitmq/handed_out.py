@@ -65,21 +65,18 @@ class HandedOut(Aside):
         return found
 
     def remove(self, deliveries: Sequence[Delivery]) -> None:
-        tags = [each.tag for each in deliveries]
-        self._settle(tags, True)
-        gone = set(tags)
-        self._held = [tag for tag in self._held if tag not in gone]
-
-    def _settle(self, tags: Sequence[int], acknowledge: bool) -> None:
         channel = self._channel
+        tags = [each.tag for each in deliveries]
         if channel is None or not tags:
             return
 
         async def settle(_: Wire) -> None:
-            channel.settle(tags, acknowledge)
+            channel.settle(tags, True)
             await channel.flush()
 
         self._do(settle)
+        gone = set(tags)
+        self._held = [tag for tag in self._held if tag not in gone]
 
     def close(self) -> None:
         channel = self._channel
