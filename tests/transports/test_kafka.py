@@ -15,11 +15,15 @@ from typing import Any
 
 import programs
 import pytest
-from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 import conveyor
 from conveyor import NotSupported, ShutDown
+from conveyor.transports.kafka.administration import Administration
+from conveyor.transports.kafka.client import Client
+from conveyor.transports.kafka.record_log import RecordLog
+from conveyor.transports.port import ConnectionLost
 from servers.kafka_server import Kafka
 from servers.registry import shared
 
@@ -153,6 +157,93 @@ class TestMembers:
         assert first.get(timeout=10) == 3
         first.close()
         second.close()
+
+    def test_who_could_not_be_told_where_its_partition_begins_joins_again(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The client takes an assignment that was not answered for one: its items would come to nobody."""
+        queue: Any = conveyor.connect(url)
+        queue.put("item")
+        committed = Client.committed
+        refused: list[bool] = []
+
+        def refuse_once(self: Client, partitions: Any) -> Any:
+            if threading.current_thread().name == "conveyor-kafka-group" and not refused:
+                refused.append(True)
+                raise OSError("not this time")
+            return committed(self, partitions)
+
+        monkeypatch.setattr(Client, "committed", refuse_once)
+        with pytest.raises(OSError, match="not this time"):
+            queue.get(timeout=30)
+        assert queue.get(timeout=30) == "item"
+        queue.close()
+
+
+class TestAdministration:
+    def test_who_goes_on_with_a_new_client_leaves_others_their_answers(
+        self, server: Kafka, url: str, name: str
+    ) -> None:
+        direct: Any = conveyor.connect(url)
+        direct.put(1)
+        with server.proxy() as proxy:
+            queue: Any = conveyor.connect(server.url(name, port=proxy.port))
+            assert queue.qsize() == 1
+            administration: Administration = queue._link.backend._client._administration
+            place, asked = TopicPartition(name, 0), threading.Event()
+            found: list[Any] = []
+
+            def ask(admin: Any) -> Any:
+                futures = admin.list_offsets({place: OffsetSpec.latest()}, request_timeout=60)
+                asked.set()
+                return futures
+
+            def fail(admin: Any) -> Any:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+            proxy.hold("to_client")
+            waiting = threading.Thread(target=lambda: found.append(administration.ask(ask)), daemon=True)
+            waiting.start()
+            assert asked.wait(30)
+            with pytest.raises(ConnectionLost):
+                administration.ask(fail)
+            proxy.release("to_client")
+            waiting.join(10)  # a client's answer that went with it is waited for twice as long
+            assert [answer.offset for answers in found for answer in answers.values()] == [1]
+            assert queue.qsize() == 1
+            queue.close()
+        direct.close()
+
+
+class TestRecord:
+    def test_a_handler_that_raises_takes_no_change_away(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The change has left the client, and was not looked at."""
+        queue: Any = conveyor.connect(url)
+        mine: Any = conveyor.connect(other(url))
+        apply = RecordLog._apply
+        torn: list[bool] = []
+
+        class Torn(Exception):
+            pass
+
+        def tear_once(self: RecordLog, message: Any) -> None:
+            if not torn:
+                torn.append(True)
+                raise Torn
+            apply(self, message)
+
+        queue.pause()
+        with monkeypatch.context() as patch:
+            patch.setattr(RecordLog, "_apply", tear_once)
+            with pytest.raises(Torn):
+                mine.is_paused  # noqa: B018
+        assert mine.is_paused
+        queue.shutdown()
+        assert mine.is_shutdown
+        queue.close()
+        mine.close()
 
 
 class TestEnd:

@@ -13,6 +13,7 @@ from typing import Any
 from ...errors import NotSupported
 from ..port import ConnectionLost
 from ..url import Url
+from .administration import Administration
 from .forks import outlive_all, outlives_forks
 from .group import Group
 from .record_log import END, RecordLog
@@ -27,7 +28,6 @@ from .settings import (
     meaning,
     producer_settings,
     raised,
-    shared_settings,
 )
 
 __all__ = ["Client", "forget", "release", "shared_client"]
@@ -40,14 +40,6 @@ _POLL_SECONDS = 0.1
 _ATTEMPT_SECONDS = 0.25
 # Until all servers of a cluster know of a topic that was just made.
 _SPREAD_SECONDS = 2.0
-# What a client says for ever that has not heard of a new leader, or that its connection is half closed.
-_STALE = (
-    KafkaError.FENCED_LEADER_EPOCH,
-    KafkaError.UNKNOWN_LEADER_EPOCH,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError._NOENT,
-    KafkaError._TIMED_OUT,
-)
 _BROKERS_GONE = (KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)
 
 
@@ -72,7 +64,7 @@ class Client:
         self._topic = url.name
         self._producer: Any = _kafka.Producer({**producer_settings(url), "error_cb": self.on_error})
         self.reports = Reports(self._producer)
-        self._administration: Any = None
+        self._administration = Administration(self)
         self.log = RecordLog(self, f"conveyor.record.{url.name}")
         self._partitions = 0
         self._sender: Sender | None = None
@@ -145,40 +137,6 @@ class Client:
 
     # -- topics of Kafka's
 
-    @property
-    def admin(self) -> Any:
-        """For what changes topics."""
-        with self._lock:
-            if self._administration is None:
-                self._administration = _admin.AdminClient(
-                    {**shared_settings(self.url), "error_cb": self.on_error}
-                )
-            return self._administration
-
-    def result(self, futures: Mapping[Any, Any], fine: Iterable[int] = ()) -> dict[Any, Any]:
-        """What came of each; an error that is among `fine` is None."""
-        results: dict[Any, Any] = {}
-        for key, future in futures.items():
-            try:
-                results[key] = future.result(2 * ANSWER_SECONDS)
-            except KafkaException as error:
-                code = error.args[0].code()
-                if code not in fine:
-                    self.check()
-                    if code in _STALE:
-                        self._renew_administration()
-                    raise raised(error, self.url) from error
-                results[key] = None
-            except TimeoutError as error:
-                self._renew_administration()
-                raise ConnectionLost("no answer") from error
-        return results
-
-    def _renew_administration(self) -> None:
-        """It goes on asking who cannot answer: a leader that is none any more, or by a half-closed connection."""
-        with self._lock:
-            self._administration = None
-
     def partitions_of(self, topic: str) -> int:
         """How many a topic has; 0: there is none of that name."""
         try:
@@ -203,45 +161,48 @@ class Client:
             replication_factor=-1 if replication is None else replication,
             config=dict(config),
         )
-        fine = (KafkaError.TOPIC_ALREADY_EXISTS,)
-        try:
-            # A client that asks for it afterwards, at another server of the cluster, must find it.
-            self.admin.create_topics([made], operation_timeout=ANSWER_SECONDS)[topic].result(
-                2 * ANSWER_SECONDS
-            )
-        except KafkaException as error:
-            if error.args[0].code() in fine:
-                return False
-            raise raised(error, self.url) from error
-        return True
+        # A client that asks for it afterwards, at another server of the cluster, must find it.
+        results = self._administration.ask(
+            lambda admin: admin.create_topics([made], operation_timeout=ANSWER_SECONDS),
+            fine=(KafkaError.TOPIC_ALREADY_EXISTS,),
+        )
+        return results[topic] is None
 
     def remove(self, topics: list[str]) -> None:
         """Delete topics; those that there are not are no error."""
-        fine = (KafkaError.UNKNOWN_TOPIC_OR_PART,)
-        self.result(self.admin.delete_topics(topics, operation_timeout=ANSWER_SECONDS), fine)
+        self._administration.ask(
+            lambda admin: admin.delete_topics(topics, operation_timeout=ANSWER_SECONDS),
+            fine=(KafkaError.UNKNOWN_TOPIC_OR_PART,),
+        )
 
     def bounds(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
         """The first offset and that behind the last, of each."""
         places = [_kafka.TopicPartition(topic, partition) for partition in partitions]
-        asked = [
-            self.admin.list_offsets(dict.fromkeys(places, spec), request_timeout=ANSWER_SECONDS)
-            for spec in (_admin.OffsetSpec.earliest(), _admin.OffsetSpec.latest())
-        ]
-        first, end = (
-            {place.partition: answer.offset for place, answer in self.result(each).items()} for each in asked
-        )
-        if min(*first.values(), *end.values()) < 0:
+
+        def ask(admin: Any) -> dict[tuple[int, int], Any]:
+            return {
+                (which, place.partition): future
+                for which, spec in enumerate((_admin.OffsetSpec.earliest(), _admin.OffsetSpec.latest()))
+                for place, future in admin.list_offsets(
+                    dict.fromkeys(places, spec), request_timeout=ANSWER_SECONDS
+                ).items()
+            }
+
+        offsets = {key: answer.offset for key, answer in self._administration.ask(ask).items()}
+        if min(offsets.values()) < 0:
             raise ConnectionLost(
                 f"no server tells the offsets of {topic}"
             )  # the client takes no answer for one
-        return {partition: (first[partition], end[partition]) for partition in first}
+        return {
+            place.partition: (offsets[0, place.partition], offsets[1, place.partition]) for place in places
+        }
 
     def delete_before(self, topic: str, offsets: Mapping[int, int], wait: bool = False) -> None:
         """Delete what lies before, of each partition; without `wait` nobody hears whether it could be done."""
         places = [_kafka.TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
-        asked = self.admin.delete_records(places, request_timeout=ANSWER_SECONDS)
-        if wait:
-            self.result(asked)
+        self._administration.ask(
+            lambda admin: admin.delete_records(places, request_timeout=ANSWER_SECONDS), wait=wait
+        )
 
     def extent(self, topic: str) -> tuple[int, int] | None:
         """The first offset and that behind the last, of a topic of one partition; None: there is none of that name."""
@@ -292,11 +253,13 @@ class Client:
         Raises:
             FileNotFoundError: it was removed.
         """
-        if self.log.read() is None:
+        found = self.log.read_ends()
+        if found is None:
             raise FileNotFoundError(f"{self.url} was removed")
-        if not self.log.is_ended:
+        is_ended, ends = found
+        if not is_ended:
             return None
-        return self.log.ends or self.log.write_ends(self._put_ends)
+        return ends or self.log.write_ends(self._put_ends)
 
     def _put_ends(self) -> dict[int, int]:
         return {
@@ -339,8 +302,10 @@ class Client:
         ]
         group = group_of(self.url)
         asked = _kafka.ConsumerGroupTopicPartitions(group, places)
-        answers = self.admin.alter_consumer_group_offsets([asked], request_timeout=ANSWER_SECONDS)
-        for place in self.result(answers)[group].topic_partitions:
+        answers = self._administration.ask(
+            lambda admin: admin.alter_consumer_group_offsets([asked], request_timeout=ANSWER_SECONDS)
+        )
+        for place in answers[group].topic_partitions:
             if place.error is not None and place.error.code() != KafkaError.UNKNOWN_MEMBER_ID:
                 raise meaning(place.error, self.url)
 
@@ -348,7 +313,9 @@ class Client:
         """Remove the group, which has no members any more."""
         if self._group is not None:
             self._group.close()
-        self.result(self.admin.delete_consumer_groups([group_of(self.url)], request_timeout=ANSWER_SECONDS))
+        self._administration.ask(
+            lambda admin: admin.delete_consumer_groups([group_of(self.url)], request_timeout=ANSWER_SECONDS)
+        )
 
     # -- its end
 
@@ -357,7 +324,7 @@ class Client:
         self._closing.set()
         with self._lock:
             group, self._group = self._group, None
-            self._administration = None
+        self._administration.close()
         if group is not None:
             group.close()
         self.log.close()

@@ -120,6 +120,7 @@ class Member:
         """The client says that this member is of no use any more: as another one."""
         self._let_go(set(self._windows))
         self._leave()
+        self._client.pause(_POLL_SECONDS)
         self._is_broken = self._is_member = False
         self._consumer = self._commits.consumer = self._make()
 
@@ -262,13 +263,18 @@ class Member:
     # -- what the group says; called by `poll`
 
     def _guarded(self, answer: Callable[[Any, list[Any]], None]) -> Callable[[Any, list[Any]], None]:
-        """The client cannot bear that one of these raises: the call that waits for an item does."""
+        """The client cannot bear that one of these raises: the call that waits for an item does.
+
+        The client takes what was not answered for agreed to, and this member would keep partitions of which it hands
+        out nothing. So it leaves, and joins again.
+        """
 
         def guarded(consumer: Any, places: list[Any]) -> None:
             try:
                 answer(consumer, places)
             except Exception as error:
                 self._fail(error)
+                self._is_broken = True
 
         return guarded
 

@@ -52,6 +52,8 @@ class RecordLog:
         self._reader: Any = None
         self._place = 0
         self._first = 0
+        # Between a message's leaving the client and its place: a signal's handler that raises there takes it away.
+        self._is_torn = False
         self._applied: deque[int] = deque(maxlen=1000)
         self.record: tuple[bytes, int] | None = None
         self.is_ended = self.is_dropped = False
@@ -70,6 +72,12 @@ class RecordLog:
         """The record as it is now, and its version; None: there is none."""
         with self._lock:
             return self._read(0)
+
+    def read_ends(self) -> tuple[bool, dict[int, int] | None] | None:
+        """Whether the record says now that the queue has ended, and where its partitions do; None: there is none."""
+        with self._lock:
+            # Under the lock until all is known: another thread may begin to read anew, and knows of no end meanwhile.
+            return None if self._read(0) is None else (self.is_ended, self.ends)
 
     def committed(self, places: list[Any]) -> list[Any]:
         """What the group has committed of these partitions, as its members' client would be told; it is none.
@@ -98,8 +106,8 @@ class RecordLog:
         first, end = extent
         try:
             if self._reader is None:
-                self._open(first)
-            if end < self._place or first > self._place:
+                self._open()
+            if self._is_torn or end < self._place or first > self._place:
                 self._start(first)  # it is another log of that name, or much has happened
             self._read_to(max(end, at_least))
         except KafkaException as error:
@@ -116,10 +124,10 @@ class RecordLog:
     def _where(self, offset: int = 0) -> Any:
         return _kafka.TopicPartition(self._topic, 0, offset)
 
-    def _open(self, first: int) -> None:
+    def _open(self) -> None:
         settings = consumer_settings(self._client.url)
+        self._is_torn = True
         self._reader = _kafka.Consumer({**settings, "error_cb": self._client.on_error})
-        self._start(first)
 
     def _forget(self) -> None:
         self.record, self.ends = None, None
@@ -127,27 +135,33 @@ class RecordLog:
         self._applied.clear()
 
     def _start(self, first: int) -> None:
+        self._is_torn = True
         self._forget()
         self._place = self._first = first
         self._reader.assign([self._where(first)])
+        self._is_torn = False
 
     def _read_to(self, end: int) -> None:
         until = monotonic() + ANSWER_SECONDS
         while self._place < end:
+            self._is_torn = True
             message = self._reader.poll(0.1)
             if message is None:
+                self._is_torn = False
                 self._client.check()
                 if monotonic() > until:
                     raise ConnectionLost("the control record is not sent")
                 continue
             error = message.error()
             if error is not None:
+                self._is_torn = False
                 if monotonic() > until:
                     raise KafkaException(error)
                 continue
             if message.offset() >= self._place:
                 self._apply(message)
                 self._place = message.offset() + 1
+            self._is_torn = False
 
     def _apply(self, message: Any) -> None:
         headers: dict[str, bytes] = dict(message.headers() or ())
