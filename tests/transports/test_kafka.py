@@ -271,6 +271,36 @@ class TestEnd:
         for queue in (first, *putters):
             queue.close()  # type: ignore[attr-defined]
 
+    @pytest.mark.parametrize("between", [[], ["between"]])
+    def test_of_several_ends_the_one_counts_that_the_record_knows(
+        self, url: str, monkeypatch: pytest.MonkeyPatch, between: list[str]
+    ) -> None:
+        """Two processes make one at a time, or one dies before it can say so: the other end is no item, and no end."""
+        queue: Any = conveyor.connect(url)
+        put_ends = Client._put_ends
+
+        def put_twice(self: Client) -> dict[int, int]:
+            put_ends(self)
+            for item in between:
+                queue.put(item)
+            return put_ends(self)
+
+        queue.put_many(range(3))
+        with monkeypatch.context() as patch:
+            patch.setattr(Client, "_put_ends", put_twice)
+            patch.setattr(RecordLog, "read_ends", lambda _: (False, None))  # of those who are not the ones
+            queue._link.backend._client.log.write_ends(queue._link.backend._client._put_ends)
+        queue.shutdown()
+        queue.close()
+        consumer: Any = conveyor.connect(other(url))
+        got: list[Any] = []
+        with pytest.raises(ShutDown):
+            while True:
+                got.append(consumer.get(timeout=20))
+        assert got == [*range(3), *between]
+        assert consumer.qsize() == 0
+        consumer.close()
+
 
 class TestPuts:
     def test_many_whose_answer_is_lost_are_there_once(self, server: Kafka, url: str, name: str) -> None:

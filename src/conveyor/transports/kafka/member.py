@@ -232,17 +232,38 @@ class Member:
             if kind is None:
                 ends.append(item)
             items.append(item)
+        for end in ends:
+            place = items.index(end)
+            self._add(items[:place])
+            self._pass_end(end)
+            del items[: place + 1]
+        self._add(items)
+
+    def _add(self, items: Sequence[Item]) -> None:
         with self._changed:
             for item in items:
-                if ends and item in ends:
-                    item.window.find_end(item.offset)
-                else:
-                    item.window.add(item)
+                item.window.add(item)
             self._changed.notify_all()
-        for item in ends:
-            told: dict[int, int] = self._sure(self._client.ends) or {}
-            with self._changed:
-                item.window.end = told.get(item.window.partition, item.offset)
+
+    def _pass_end(self, end: Item) -> None:
+        """Ask the record which end counts, before anything is made of what lies behind this one.
+
+        There are several if two processes made one at a time, or somebody died before the record knew of his.
+        """
+        window, told = end.window, None
+        if window.end is None:
+            try:
+                told = self._sure(self._client.ends)
+            except BaseException:
+                self._is_broken = True  # as another member it has once more what came behind
+                raise
+        with self._changed:
+            if told is not None:
+                window.end = told.get(window.partition)
+            if window.pass_end(end.offset):
+                self._commits.dirty.add(window)
+                self._commits.is_wanted = True
+            self._changed.notify_all()
 
     def _kind(self, headers: Sequence[tuple[str, bytes]]) -> str | None:
         """The content type; None: it is no item, but the end of its partition."""

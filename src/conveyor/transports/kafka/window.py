@@ -112,11 +112,15 @@ class Window:
         self.bytes += len(item.body)
         self.waiting.append(item)
 
-    def find_end(self, offset: int) -> None:
-        """No item, but an end: what comes behind does not wait here, until the record has been asked."""
-        if offset >= self.next:
-            self.skip_to(offset + 1)
-            self.end = offset if self.end is None else min(self.end, offset)
+    def pass_end(self, offset: int) -> bool:
+        """It is no item, but an end; whether the broker must be told, as one that counts for nothing seems an item."""
+        if offset < self.next:
+            return False
+        self.skip_to(offset + 1)
+        if self.end is not None and offset >= self.end:
+            return False
+        self.revision += 1
+        return True
 
     # -- what goes
 
