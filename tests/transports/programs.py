@@ -210,3 +210,38 @@ def lease_and_wait(queue: Any, count: int, told: Any) -> None:
     leases = [queue.lease(timeout=30) for _ in range(count)]
     told.put([lease.item for lease in leases])
     threading.Event().wait()
+
+
+def retry_and_die(url: str, portion: int, before: bool) -> None:
+    """Put back what was set aside, and be killed before or behind the putting of that portion."""
+    import conveyor
+
+    queue: Any = conveyor.connect(url)
+    _die_at(queue, "_send", portion, before)
+    queue.retry_dead()
+
+
+def move_and_die(url: str, other_url: str, portion: int, before: bool) -> None:
+    """Move items, and be killed before or behind the putting of that portion."""
+    import conveyor
+    from conveyor.transports.moving import move_items
+
+    target: Any = conveyor.connect(other_url)
+    _die_at(target, "put_many", portion, before)
+    move_items(conveyor.connect(url), target, 1000, None)
+
+
+def _die_at(queue: Any, name: str, turn: int, before: bool) -> None:
+    call = getattr(queue, name)
+    turns = 0
+
+    def dying(*args: Any, **options: Any) -> None:
+        nonlocal turns
+        turns += 1
+        if turns == turn and before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        call(*args, **options)
+        if turns == turn:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(queue, name, dying)

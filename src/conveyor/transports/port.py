@@ -235,6 +235,9 @@ class Aside(ABC):
     It is lost with the connection: `remove` raises `ConnectionLost` then, and the look begins anew.
     """
 
+    keeps_tags = False
+    """Whether a delivery has the same tag in every look, and no other ever has it."""
+
     def __enter__(self) -> Self:
         return self
 
@@ -403,6 +406,8 @@ class Backend(Connection):
 
 class _AsideByTags(Aside):
     """By what the broker shows without handing it out."""
+
+    keeps_tags = True
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from ..errors import BadMessage, NotSupported
 from ..queues.dead_letter import DeadLetter
 from .link import deadline_after
-from .port import Backend, Delivery, Message
+from .port import Aside, Backend, Delivery, Message
 from .settling import Settling
 
 __all__ = ["Retrying", "checked_most"]
@@ -54,8 +54,9 @@ class Retrying(Settling, Generic[T]):
     ) -> int:
         """Put back what failed too often or was rejected, and was set aside as there were no `dead_letters`.
 
-        Each is put as it was, byte for byte, behind what waits, and then removed from there: if this is killed in
-        between it is in both, never in none. Its attempts are counted anew. What is set aside meanwhile stays.
+        Each is put as it was, byte for byte, behind what waits, and then removed from there: of what is killed in
+        between at most 100 are in both, and none is in neither. Its attempts are counted anew. What is set aside
+        meanwhile stays.
 
         Args:
             choose: which of them; None: all.
@@ -83,17 +84,35 @@ class Retrying(Settling, Generic[T]):
         deadline = deadline_after(timeout)
         there = self._call(lambda backend: backend.figures())["dead"]
         retried = 0
+        # The tags of those that are in, and of which the connection was lost before it was known that they are removed.
+        owed: set[Any] = set()
+
+        def remove(aside: Aside, done: Sequence[Delivery]) -> None:
+            nonlocal retried
+            if not aside.keeps_tags:
+                aside.remove(done)
+                retried += len(done)
+                return
+            tags = {each.tag for each in done}
+            retried += len(tags - owed)
+            owed.update(tags)
+            aside.remove(done)
+            owed.difference_update(tags)
 
         def retry(backend: Backend) -> None:
-            nonlocal retried
-            left = there - retried
+            left = there - retried + len(owed)
             with backend.aside() as aside:
-                while left > 0 and retried < most:
-                    some = aside.next(min(left, most - retried, _AT_ONCE))
+                while left > 0 and (retried < most or owed):
+                    some = aside.next(min(left, most - retried + len(owed), _AT_ONCE))
                     if not some:
                         break
                     left -= len(some)
+                    known = [each for each in some if owed and each.tag in owed]
+                    if known:
+                        remove(aside, known)
+                        some = [each for each in some if each not in known]
                     meant = [each for each in some if choose is None or choose(self._letter(each))]
+                    meant = meant[: most - retried]
                     if not meant:
                         continue
                     put = 0
@@ -105,8 +124,7 @@ class Retrying(Settling, Generic[T]):
                         raise
                     finally:
                         if put:
-                            aside.remove(meant[:put])
-                            retried += put
+                            remove(aside, meant[:put])
 
         try:
             self._call(retry, deadline)
