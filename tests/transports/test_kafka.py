@@ -285,15 +285,15 @@ class TestEnd:
                 queue.put(item)
             return put_ends(self)
 
+        consumer: Any = conveyor.connect(other(url))
         queue.put_many(range(3))
+        got: list[Any] = [consumer.get(timeout=20) for _ in range(3)]  # and that is committed
         with monkeypatch.context() as patch:
             patch.setattr(Client, "_put_ends", put_twice)
             patch.setattr(RecordLog, "read_ends", lambda _: (False, None))  # of those who are not the ones
             queue._link.backend._client.log.write_ends(queue._link.backend._client._put_ends)
         queue.shutdown()
         queue.close()
-        consumer: Any = conveyor.connect(other(url))
-        got: list[Any] = []
         with pytest.raises(ShutDown):
             while True:
                 got.append(consumer.get(timeout=20))
