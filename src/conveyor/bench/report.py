@@ -124,8 +124,8 @@ def _topology_table(outcomes: list[Outcome]) -> Table:
     table = Table(
         title=f"{topology.name}: {topology.title}{beside}", title_justify="left", title_style="bold"
     )
-    table.add_column("payload")
-    table.add_column("queue", no_wrap=True)
+    table.add_column("payload", min_width=12)
+    table.add_column("queue")
     names = [
         "round trip" if topology.round_trip else "items/s",
         "worst",
