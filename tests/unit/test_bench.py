@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conveyor.bench.bars import needed_rivals
+from conveyor.bench.burners import burning
 from conveyor.bench.measurement import MeasurementFailed, Workload, measure
 from conveyor.bench.payloads import PAYLOADS
 from conveyor.bench.processes import FORK, run_together
@@ -97,14 +101,124 @@ def test_who_takes_part() -> None:
         key: {
             name for name, rival in RIVALS.items() if Workload(TOPOLOGIES[where], PAYLOADS[what]).suits(rival)
         }
-        for key in ("1:1/tuple", "4:4/tuple", "ping-pong/tuple", "1:1/numpy8m", "1:1/bytes1m")
+        for key in ("1:1/tuple", "4:4/tuple", "4:4/bytes40", "ping-pong/tuple", "1:1/numpy8m", "1:1/bytes1m")
         for where, what in [key.split("/")]
     }
     many = {"conveyor-many", "faster-fifo-many"}
-    assert suited["1:1/tuple"] == RIVALS.keys() - {"conveyor-allocate"}
+    bounded = {"conveyor-unbounded"}  # beside bounded queues only
+    assert suited["1:1/tuple"] == RIVALS.keys() - {"conveyor-allocate"} - bounded
     assert suited["4:4/tuple"] == suited["1:1/tuple"] - {"py-sharedmemory"}  # it has one producer
-    assert suited["ping-pong/tuple"] == suited["1:1/bytes1m"] == suited["1:1/tuple"] - many
-    assert suited["1:1/numpy8m"] == RIVALS.keys() - many
+    assert suited["4:4/bytes40"] == suited["4:4/tuple"] - {"subetha"}  # 55 bytes when pickled, of 52
+    assert suited["ping-pong/tuple"] == suited["1:1/tuple"] - many
+    assert suited["1:1/bytes1m"] == suited["1:1/tuple"] - many - {"subetha"}
+    assert suited["1:1/numpy8m"] == RIVALS.keys() - many - bounded - {"subetha"}
+
+
+def test_beside_a_bounded_queue_are_those_that_can_have_the_same_bound() -> None:
+    suited = {
+        maxsize: {name for name, rival in RIVALS.items() if replace(SMALL, maxsize=maxsize).suits(rival)}
+        for maxsize in (None, 0, 1, 8, 100)
+    }
+    assert suited[None] == suited[0]
+    assert suited[1] == suited[100]
+    assert suited[1] == {
+        *("conveyor", "conveyor-unbounded", "multiprocessing", "faster-fifo", "py-sharedmemory"),
+    }
+    assert suited[8] == suited[1] | {"subetha"}  # powers of two, from 2 on
+    assert replace(SMALL, maxsize=0).shape.bound == SMALL.shape.bound == 0
+    assert replace(SMALL, maxsize=8).shape.bound == 8
+    keys = {replace(SMALL, maxsize=maxsize, burners=2).key for maxsize in (None, 0, 1, 8)}
+    assert len(keys) == 4
+    assert SMALL.key not in keys
+
+
+@pytest.mark.parametrize("rival", ["conveyor", "conveyor-unbounded", "multiprocessing", "faster-fifo"])
+@pytest.mark.leaves("multiprocessing's heap keeps the arenas that faster-fifo's ring came from")
+def test_a_bounded_queue_is_measured(rival: str) -> None:
+    try:
+        RIVALS[rival].load()
+    except ImportError as error:
+        pytest.skip(str(error))
+    assert measure(RIVALS[rival], replace(SMALL, maxsize=1), 200, patience=20).items == 199
+
+
+def test_the_bound_is_the_queues() -> None:
+    queue: Any = RIVALS["conveyor"].open(replace(SMALL, maxsize=2).shape)
+    queue.queue.put(1)
+    queue.queue.put(2)
+    assert queue.queue.full()
+    queue.close()
+    queue = RIVALS["conveyor-unbounded"].open(replace(SMALL, maxsize=2).shape)
+    for number in range(3):
+        queue.queue.put(number)
+    assert not queue.queue.full()
+    queue.close()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_burners_compute_until_the_block_is_left() -> None:
+    with burning(2) as pids:
+        assert len(pids) == 2
+        deadline = time.monotonic() + 20
+        while any(time.clock_gettime((~pid << 3) | 2) < 0.02 for pid in pids):  # their processor time
+            assert time.monotonic() < deadline
+    assert not any(map(alive, pids))
+    with pytest.raises(KeyboardInterrupt), burning(1) as pids:
+        raise KeyboardInterrupt
+    assert not any(map(alive, pids))
+
+
+def test_a_burner_that_ended_early_fails_the_measurement() -> None:
+    with pytest.raises(MeasurementFailed, match="not kept busy"), burning(2) as pids:
+        os.kill(pids[0], signal.SIGKILL)
+        os.waitid(os.P_PID, pids[0], os.WEXITED | os.WNOWAIT)
+    assert not any(map(alive, pids))
+
+
+def test_burners_end_when_the_run_is_killed() -> None:
+    ours, theirs = FORK.Pipe(duplex=False)
+
+    def run() -> None:
+        with burning(2) as pids:
+            theirs.send(pids)
+            signal.pause()
+
+    process = FORK.Process(target=run)
+    process.start()
+    theirs.close()
+    pids = ours.recv()
+    assert all(map(alive, pids))
+    process.kill()
+    process.join()
+    ours.close()
+    deadline = time.monotonic() + 20
+    while any(map(alive, pids)):
+        assert time.monotonic() < deadline
+
+
+def test_a_busy_machine_is_busy_while_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    @contextmanager
+    def counted(count: int) -> Generator[list[int]]:
+        with burning(count) as pids:
+            seen.extend(pids)
+            yield pids
+            assert all(map(alive, pids))
+
+    monkeypatch.setattr("conveyor.bench.runner.burning", counted)
+    runner = Runner([RIVALS["conveyor"]], 2, quiet)
+    outcome = runner.run(replace(SMALL, maxsize=8, burners=1), 0.01, items=200)
+    assert len(outcome.rows["conveyor"].samples) == 2
+    assert outcome.rows["conveyor"].worst == min(outcome.rows["conveyor"].rates)
+    assert len(seen) == 1
+    assert not alive(seen[0])
 
 
 def test_a_run_without_time_for_all_has_who_the_bars_name() -> None:

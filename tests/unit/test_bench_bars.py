@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from conveyor.bench.backlog import Backlog, BacklogPoint, measure_backlog
-from conveyor.bench.bars import BARS
+from conveyor.bench.bars import BARS, BURNERS, Verdict, needed_rivals
 from conveyor.bench.codec import Codec, CodecPoint, measure_codec
 from conveyor.bench.codec_items import CODEC_ITEMS
+from conveyor.bench.creation import Created, Creation, measure_creation
 from conveyor.bench.extras import Extras
 from conveyor.bench.idle import Idle, measure_idle
 from conveyor.bench.measurement import MeasurementFailed, Sample, Workload
@@ -17,9 +18,10 @@ from conveyor.bench.memory import MAX_BYTES, TOTAL_BYTES, Memory, measure_memory
 from conveyor.bench.payloads import PAYLOADS
 from conveyor.bench.processes import FORK
 from conveyor.bench.roofline import measure_copies
+from conveyor.bench.start import Start, measure_start
 from conveyor.bench.summary import Outcome, Row, spread
 from conveyor.bench.topologies import TOPOLOGIES
-from conveyor.bench.verdicts import judge
+from conveyor.bench.verdicts import LIMITS, judge
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -112,7 +114,7 @@ def test_codec_and_memory_are_judged() -> None:
 
 def test_bars_are_met_or_not_or_not_judged() -> None:
     outcomes = {
-        "1:1/tuple": outcome("1:1/tuple", conveyor=[1300.0], multiprocessing=[100.0], cloudtoid=[700.0]),
+        "1:1/tuple": outcome("1:1/tuple", conveyor=[2600.0], multiprocessing=[100.0], cloudtoid=[1400.0]),
         "ping-pong/tuple": outcome("ping-pong/tuple", conveyor=[3100.0], multiprocessing=[100.0]),
     }
     outcomes["ping-pong/tuple"].others = 0.7
@@ -120,7 +122,7 @@ def test_bars_are_met_or_not_or_not_judged() -> None:
     idle = Idle(100, 10.0, 0.05, 0.01, 1000, 3)
     extras = Extras(backlog=backlog, idle=idle)
     verdicts = {verdict.name: verdict for verdict in judge(outcomes, extras, {})}
-    assert len(verdicts) == len(BARS) + 4
+    assert len(verdicts) == len(BARS) + 1 + len(LIMITS) + 4
     assert verdicts["tuple-1:1"].met is True
     assert verdicts["tuple-1:1-best"].met is False
     assert verdicts["ping-pong"].met is True
@@ -133,6 +135,87 @@ def test_bars_are_met_or_not_or_not_judged() -> None:
     shorter = judge({}, extras, {})
     assert shorter[-1].measured == "failed: no"
     assert [verdict.met for verdict in shorter] == [None] * len(shorter)
+
+
+def test_bounded_queues_are_judged_beside_their_like() -> None:
+    bounded = outcome(
+        "1:1/tuple",
+        conveyor=[700.0, 900.0, 400.0],
+        conveyor_unbounded=[1000.0, 1000.0, 1000.0],
+        multiprocessing=[50.0, 50.0, 40.0],
+    )
+    bounded.workload = replace(bounded.workload, maxsize=8)
+    busy = replace(bounded, workload=replace(bounded.workload, burners=BURNERS))
+    outcomes = {each.workload.key: each for each in (bounded, busy)}
+    verdicts = {verdict.name: verdict for verdict in judge(outcomes, Extras(), {})}
+    assert verdicts["tuple-8-unbounded"].met is True
+    assert verdicts["tuple-8-unbounded"].value == pytest.approx(0.7)
+    assert verdicts["tuple-8-unbounded"].measured.startswith("0.70x (0.40 to 0.90)")
+    assert verdicts["tuple-8"].met is False  # 14x of 15x
+    assert verdicts["tuple-8"].required == ">= 15x multiprocessing.Queue(8)"
+    assert verdicts["tuple-8-busy"].met is True
+    assert verdicts["tuple-1"].met is verdicts["numpy64k-8-unbounded"].met is None
+    assert needed_rivals(bounded.workload.key) == {
+        *("conveyor", "conveyor-many", "conveyor-unbounded", "multiprocessing"),
+    }
+
+
+def test_the_worst_round_is_judged_too() -> None:
+    def steady(*rates: float) -> Verdict:
+        outcomes = {"1:1/log": outcome("1:1/log", conveyor=list(rates), multiprocessing=[1.0, 1.0, 1.0])}
+        return next(verdict for verdict in judge(outcomes, Extras(), {}) if verdict.name == "steady")
+
+    assert steady(100.0, 40.0, 110.0).met is False
+    assert steady(100.0, 40.0, 110.0).measured == "log-1:1 0.40x"
+    assert steady(100.0, 60.0, 110.0).value == pytest.approx(0.6)
+    assert steady(100.0, 60.0, 110.0).met is None  # the other bars were not measured
+    every = {bar.key: outcome("1:1/log", conveyor=[9.0, 5.0, 9.0]) for bar in BARS}
+    for each in every.values():
+        each.rows |= {bar.rival: each.rows["conveyor"] for bar in BARS}
+    verdicts = {verdict.name: verdict for verdict in judge(every, Extras(), {})}
+    assert verdicts["steady"].met is True
+
+
+def test_creation_and_start_are_judged() -> None:
+    one, other = (
+        Created(20_000.0, 1.0, 14_000.0, 1 << 20, 1.0),
+        Created(80_000.0, 2.0, 7_000.0, 17_000.0, 3.0),
+    )
+    extras = Extras(creation=Creation((one, one), (other, other)), start=Start((0.02, 0.04), (0.02, 0.02)))
+
+    def verdicts(extras: Extras) -> dict[str, bool | None]:
+        return {verdict.name: verdict.met for verdict in judge({}, extras, {})}
+
+    met = verdicts(extras)
+    assert met["creation"] is met["creation-descriptors"] is met["creation-memory"] is True
+    assert met["start"] is False  # 1.5x
+    assert met["start-time"] is True  # 30 ms
+    worse = replace(one, nanoseconds=90_000.0, descriptors=3.0, touched_bytes=70_000.0)
+    met = verdicts(Extras(creation=Creation((worse,), (other,)), start=Start((0.031,), (0.04,))))
+    assert met["creation"] is met["creation-descriptors"] is met["creation-memory"] is False
+    assert met["start"] is True
+    assert met["start-time"] is False
+
+
+def test_creation_is_measured() -> None:
+    creation = measure_creation(quiet, rounds=2, queues=20)
+    assert len(creation.ours) == len(creation.theirs) == 2
+    for each in creation.ours + creation.theirs:
+        assert each.nanoseconds > 0
+        assert each.descriptors >= 1
+        assert each.touched_bytes > 0
+        assert each.mapped_bytes >= 4096
+    assert creation.ratio > 0
+
+
+def test_start_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = measure_start(quiet, rounds=2)
+    assert len(start.ours) == len(start.theirs) == 2
+    assert min(start.ours + start.theirs) > 0
+    assert start.seconds > 0
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(MeasurementFailed, match="exit code 1"):
+        measure_start(quiet, rounds=1)
 
 
 def test_backlog_is_measured() -> None:

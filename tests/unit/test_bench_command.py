@@ -30,7 +30,7 @@ def test_json_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert document["schema"] == SCHEMA
     assert set(document) == {
         *("schema", "machine", "options", "skipped", "unmeasured", "failures"),
-        *("workloads", "bars", "backlog", "idle", "codec", "memory", "elapsed_seconds"),
+        *("workloads", "bars", "backlog", "idle", "codec", "memory", "creation", "start", "elapsed_seconds"),
     }
     assert {"cpu", "cores", "kernel", "python", "packages", "commit", "load_before", "load_after"} <= set(
         document["machine"]
@@ -40,12 +40,14 @@ def test_json_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     for workload in document["workloads"]:
         assert set(workload) == {
             *("key", "topology", "producers", "consumers", "payload", "payload_bytes", "unit"),
+            *("maxsize", "burners"),
             *("others_cores", "partial", "memcpy_bytes_per_second", "rows"),
         }
         assert [row["rival"] for row in workload["rows"]] == ["conveyor", "multiprocessing"]
         for row in workload["rows"]:
             assert row["failure"] is None
             assert len(row["samples"]) == 2
+            assert row["rate_worst"] == min(each["items"] / each["seconds"] for each in row["samples"])
             assert row["rate_quartiles"][0] <= row["rate"] <= row["rate_quartiles"][1]
             assert set(row["to_multiprocessing"]) == {"value", "low", "high"}
         assert workload["rows"][1]["to_multiprocessing"]["value"] == 1
@@ -59,6 +61,24 @@ def test_json_on_stdout_leaves_it_to_the_json(capsys: pytest.CaptureFixture[str]
     assert "multiprocessing.Queue" in captured.err
 
 
+def test_bounds_and_a_busy_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "--topology 1:1 --payload tuple --rival conveyor,conveyor-unbounded,multiprocessing,simplequeue"
+    path = tmp_path / "run.json"
+    more = ["--maxsize", "1,8", "--burners", "1", "--repeats", "2", "--items", "200", "--json", str(path)]
+    assert main([*words.split(), *more]) == 0
+    out = capsys.readouterr().out
+    assert "CPU burners: 1" in out
+    workloads = json.loads(path.read_text())["workloads"]
+    assert [each["key"] for each in workloads] == [
+        f"1:1/tuple/maxsize={maxsize}/burners=1" for maxsize in (1, 8)
+    ]
+    assert [(each["maxsize"], each["burners"]) for each in workloads] == [(1, 1), (8, 1)]
+    for each in workloads:
+        names = [row["rival"] for row in each["rows"]]
+        assert names == ["conveyor", "conveyor-unbounded", "multiprocessing"]
+        assert each["rows"][0]["to_unbounded"]["value"] > 0
+
+
 @pytest.mark.leaves("matplotlib keeps its font files open")
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_chart(tmp_path: Path, suffix: str) -> None:
@@ -70,7 +90,15 @@ def test_chart(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--rival", "nobody"], ["--repeats", "0"], ["--nonsense"], ["--maxsize", "-1"]]
+    "words",
+    [
+        ["--rival", "nobody"],
+        ["--repeats", "0"],
+        ["--nonsense"],
+        ["--maxsize", "-1"],
+        ["--maxsize", "2,x"],
+        ["--burners", "-1"],
+    ],
 )
 def test_usage_errors(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2

@@ -52,7 +52,10 @@ void fail(const std::string& what, int error) {
   if (error == EEXIST) fault = Fault::exists;
   if (error == ENOENT) fault = Fault::missing;
   if (error == EACCES || error == EPERM) fault = Fault::denied;
-  const char* const limit = error == EFBIG && soft_limit(RLIMIT_FSIZE) != UINT64_MAX ? " (see ulimit -f)" : "";
+  const char* limit = "";
+  if (error == EFBIG && soft_limit(RLIMIT_FSIZE) != UINT64_MAX) limit = " (see ulimit -f)";
+  if (error == EMFILE) limit = " (see ulimit -n)";
+  if (error == ENFILE) limit = " (see sysctl fs.file-max)";
   throw SegmentError(fault, error, what + ": " + std::strerror(error) + limit);
 }
 

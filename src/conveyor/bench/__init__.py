@@ -6,10 +6,11 @@
     measurement     one measurement: fresh processes, a barrier, two checked phases
     roofline        what bare copies of the same arrays reach, beside the rivals
     bars, verdicts  the promises of the project, each with its bound, and whether they are met
-    extras          the bars that are not a transfer rate: codec, memory, backlog, idle
+    extras          the bars that are not a transfer rate: codec, memory, backlog, idle, creation, start
     report, plot, document          a table, a chart, JSON
     rivals/, payloads, arrays, codec_items topologies     what is measured
     machine, busy, summary          where it is measured, who else was at work; medians, ratios
+    burners         what makes a machine busy
     optional        packages that may be missing
 
 Nothing here is imported by the rest of conveyor but by the ``bench`` verb.
@@ -24,7 +25,7 @@ Nothing here is imported by the rest of conveyor but by the ``bench`` verb.
 #   run, verdicts
 #   bars, extras, runner
 #   codec, settings, summary
-#   backlog, codec_items, idle, measurement, roofline
+#   backlog, codec_items, creation, idle, measurement, roofline
 #   memory, payloads, rivals/
-#   arrays
+#   arrays, burners, start
 #   busy, machine, optional, processes, topologies

@@ -10,9 +10,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from conveyor.bench.summary import NOISY, YARDSTICK, Outcome, Ratio
+from conveyor.bench.measurement import Workload
+from conveyor.bench.payloads import PAYLOADS
+from conveyor.bench.summary import NOISY, UNBOUNDED, YARDSTICK, Outcome, Ratio
+from conveyor.bench.topologies import TOPOLOGIES
 
-__all__ = ["BARS", "Bar", "Verdict", "judge_ratio", "needed_rivals", "noise"]
+__all__ = [
+    "BARS",
+    "BOUNDS",
+    "BURNERS",
+    "STEADY_BOUND",
+    "Bar",
+    "Verdict",
+    "judge_ratio",
+    "judge_steadiness",
+    "needed_rivals",
+    "noise",
+]
+
+BOUNDS = (1, 2, 8, 64)
+"""The `maxsize` of the bounded queues."""
+BURNERS = 2
+"""Processes that compute all the time where the machine is busy."""
 
 _ALWAYS = frozenset({"conveyor", "conveyor-many", YARDSTICK})
 
@@ -25,24 +44,31 @@ class Bar:
     work: str
     topology: str
     payload: str
-    against: Literal["multiprocessing", "best", "memcpy"]
+    against: Literal["multiprocessing", "best", "memcpy", "unbounded"]
     factor: float
     rival: str = "conveyor"
+    maxsize: int | None = None
+    burners: int = 0
+
+    @property
+    def workload(self) -> Workload:
+        """What has to be measured for it."""
+        return Workload(TOPOLOGIES[self.topology], PAYLOADS[self.payload], self.maxsize, self.burners)
 
     @property
     def key(self) -> str:
         """The workload's key."""
-        return f"{self.topology}/{self.payload}"
+        return self.workload.key
 
 
 BARS = (
-    Bar("tuple-1:1", "small tuple, 1:1", "1:1", "tuple", "multiprocessing", 12.0),
-    Bar("tuple-1:1-best", "small tuple, 1:1", "1:1", "tuple", "best", 3.0),
+    Bar("tuple-1:1", "small tuple, 1:1", "1:1", "tuple", "multiprocessing", 25.0),
+    Bar("tuple-1:1-best", "small tuple, 1:1", "1:1", "tuple", "best", 3.5),
     Bar("tuple-many", "small tuple, 1:1, by 100", "1:1", "tuple", "multiprocessing", 25.0, "conveyor-many"),
     Bar("tuple-4:4", "small tuple, 4:4", "4:4", "tuple", "multiprocessing", 5.0),
-    Bar("int-1:1", "int, 1:1", "1:1", "int", "multiprocessing", 18.0),
+    Bar("int-1:1", "int, 1:1", "1:1", "int", "multiprocessing", 50.0),
     Bar("bytes40-1:1", "40-byte bytes, 1:1", "1:1", "bytes40", "multiprocessing", 20.0),
-    Bar("log-1:1", "log record, 1:1", "1:1", "log", "multiprocessing", 8.0),
+    Bar("log-1:1", "log record, 1:1", "1:1", "log", "multiprocessing", 14.0),
     Bar("ping-pong", "ping-pong, small tuple", "ping-pong", "tuple", "multiprocessing", 30.0),
     Bar("bytes1m-1:1", "1 MiB bytes, 1:1", "1:1", "bytes1m", "multiprocessing", 8.0),
     Bar("numpy64k-1:1", "NumPy 64 KiB, 1:1", "1:1", "numpy64k", "multiprocessing", 5.0),
@@ -58,7 +84,34 @@ BARS = (
         80.0,
         "conveyor-allocate",
     ),
+    Bar("bytes64k-1:1-best", "64 KiB bytes, unbounded, 1:1", "1:1", "bytes64k", "best", 1.1, maxsize=0),
+    Bar("bytes64k-4:4-best", "64 KiB bytes, unbounded, 4:4", "4:4", "bytes64k", "best", 1.1, maxsize=0),
+    *(
+        Bar(f"{payload}-8-unbounded", f"{title}, maxsize 8", "1:1", payload, "unbounded", 0.7, maxsize=8)
+        for payload, title in (
+            ("tuple", "small tuple"),
+            ("bytes4k", "4 KiB bytes"),
+            ("numpy64k", "NumPy 64 KiB"),
+        )
+    ),
+    *(
+        Bar(
+            f"tuple-{maxsize}{'-busy' if burners else ''}",
+            f"small tuple, maxsize {maxsize}{', busy machine' if burners else ''}",
+            "1:1",
+            "tuple",
+            "multiprocessing",
+            factor,
+            maxsize=maxsize,
+            burners=burners,
+        )
+        for burners, factors in ((0, (8.0, 10.0, 15.0, 20.0)), (BURNERS, (5.0, 8.0, 12.0, 15.0)))
+        for maxsize, factor in zip(BOUNDS, factors, strict=True)
+    ),
 )
+
+STEADY_BOUND = 0.5
+"""The worst round over the median of the rounds, at least, for every bar that is a ratio of rates."""
 
 
 def needed_rivals(key: str) -> frozenset[str] | None:
@@ -66,7 +119,8 @@ def needed_rivals(key: str) -> frozenset[str] | None:
     bars = [bar for bar in BARS if bar.key == key]
     if any(bar.against == "best" for bar in bars):
         return None
-    return _ALWAYS | {bar.rival for bar in bars}
+    others = {UNBOUNDED for bar in bars if bar.against == "unbounded"}
+    return _ALWAYS | {bar.rival for bar in bars} | others
 
 
 @dataclass(frozen=True)
@@ -85,7 +139,10 @@ class Verdict:
 def judge_ratio(bar: Bar, outcome: Outcome | None, skipped: Mapping[str, str]) -> Verdict:
     """A bar that is a ratio of rates; `skipped` says why a rival or a payload has none."""
     ratio: Ratio | None = None
-    whom = "multiprocessing.Queue" if bar.against == "multiprocessing" else "the best rival"
+    whom = {
+        "multiprocessing": f"multiprocessing.Queue{f'({bar.maxsize})' if bar.maxsize else ''}",
+        "unbounded": "the same queue unbounded",
+    }.get(bar.against, "the best rival")
     why = skipped.get(bar.payload) or skipped.get(bar.rival)
     reason = f"skipped: {why}" if why else "not measured"
     if outcome is not None:
@@ -98,6 +155,8 @@ def judge_ratio(bar: Bar, outcome: Outcome | None, skipped: Mapping[str, str]) -
                 whom = f"the best rival ({best.rival})"
         elif bar.against == "memcpy":
             ratio = outcome.to_memcpy(bar.rival)
+        elif bar.against == "unbounded":
+            ratio = outcome.to_unbounded(bar.rival)
         else:
             ratio = outcome.to_yardstick(bar.rival)
     if bar.topology == "ping-pong":
@@ -116,6 +175,29 @@ def judge_ratio(bar: Bar, outcome: Outcome | None, skipped: Mapping[str, str]) -
         measured = f"{ratio.value:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})"
     measured += noise(outcome.others if outcome is not None else 0.0)
     return Verdict(bar.name, bar.work, required, measured, ratio.value, bar.factor, ratio.value >= bar.factor)
+
+
+def judge_steadiness(outcomes: Mapping[str, Outcome]) -> Verdict:
+    """Whether no round of any bar's own row fell far below the median of its rounds."""
+    work, required = "the worst round of each of these", f">= {STEADY_BOUND:g}x of its median"
+    shares = {
+        bar.name: row.worst / row.rate
+        for bar in BARS
+        for outcome in [outcomes.get(bar.key)]
+        for row in [outcome.rows.get(bar.rival) if outcome is not None else None]
+        if row is not None and row.samples
+    }
+    if not shares:
+        return Verdict("steady", work, required, "not measured", None, STEADY_BOUND, None)
+    value = min(shares.values())
+    below = [f"{name} {share:.2f}x" for name, share in shares.items() if share < STEADY_BOUND]
+    worst = min(shares, key=lambda name: shares[name])
+    measured = f"{', '.join(below) or f'{worst} {value:.2f}x'}"
+    met: bool | None = not below
+    if met and len(shares) < len(BARS):
+        met = None
+        measured += f" ({len(shares)} of {len(BARS)} measured)"
+    return Verdict("steady", work, required, measured, value, STEADY_BOUND, met)
 
 
 def noise(others: float) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from time import monotonic
 from typing import Annotated
@@ -50,10 +51,23 @@ def _chosen(kind: str, known: Iterable[str], asked: list[str] | None) -> list[st
     return [name for name in names if name in wanted]
 
 
-def _workloads(topologies: Iterable[str], payloads: Iterable[str]) -> dict[str, Workload]:
-    payloads = list(payloads)
+def _bounds(asked: list[str] | None) -> list[int | None]:
+    """The bounds asked for; None is each payload's own."""
+    words = [part.strip() for text in asked or [] for part in text.split(",") if part.strip()]
+    if wrong := next((word for word in words if not word.isdecimal()), None):
+        raise _UsageError(f"--maxsize must be 0 (unbounded) or more, not {wrong}")
+    return [int(word) for word in words] or [None]
+
+
+def _workloads(
+    topologies: Iterable[str],
+    payloads: Iterable[str],
+    bounds: Iterable[int | None] = (None,),
+    burners: int = 0,
+) -> dict[str, Workload]:
     grid = [
-        Workload(TOPOLOGIES[topology], PAYLOADS[payload]) for topology in topologies for payload in payloads
+        Workload(TOPOLOGIES[topology], PAYLOADS[payload], maxsize, burners)
+        for topology, payload, maxsize in product(topologies, payloads, bounds)
     ]
     return {workload.key: workload for workload in grid}
 
@@ -156,11 +170,12 @@ def _bench(
     topology: list[str] | None = None,
     payload: list[str] | None = None,
     rival: list[str] | None = None,
-    repeats: int = 5,
+    repeats: int | None = None,
     seconds: float | None = None,
     items: int | None = None,
     budget: float | None = None,
-    maxsize: int | None = None,
+    maxsize: list[str] | None = None,
+    burners: int = 0,
     hot: bool = False,
     json: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     plot: Path | None = None,
@@ -172,8 +187,9 @@ def _bench(
 
         conveyor bench                          all of it, under 10 minutes
         conveyor bench --quick                  a first look, under 90 seconds
-        conveyor bench --bars                   only what the project promises: met or not
+        conveyor bench --bars                   only what the project promises, medians of nine: met or not
         conveyor bench --topology 4:4 --payload tuple,bytes1m --rival conveyor,multiprocessing
+        conveyor bench --payload tuple,bytes4k,numpy64k --topology 1:1 --maxsize 1,2,8,64 --burners 2
         conveyor bench --json out.json --plot out.svg
 
     Exit codes: 0 measured, 1 conveyor failed (or, with --strict, a bar was not met), 2 usage.
@@ -189,22 +205,27 @@ def _bench(
     topology
         Only these: 1:1 (producers:consumers), 1:4, 4:1, 4:4, ping-pong.
     payload
-        Only these: int, tuple, bytes40, log, dict1k, bytes64k, bytes1m, numpy64k, numpy8m. A run
+        Only these: int, tuple, bytes40, log, dict1k, bytes4k, bytes64k, bytes1m, numpy64k, numpy8m. A run
         without selection leaves out combinations that say little; naming one side gets all of them.
     rival
-        Only these: conveyor, conveyor-many, conveyor-allocate, multiprocessing, simplequeue,
-        faster-fifo, faster-fifo-many, cloudtoid, pyzmq, dejaq, py-sharedmemory.
+        Only these: conveyor, conveyor-many, conveyor-unbounded (beside bounded queues),
+        conveyor-allocate, multiprocessing, simplequeue, faster-fifo, faster-fifo-many, cloudtoid,
+        pyzmq, dejaq, py-sharedmemory, subetha.
     repeats
-        Rounds over the rivals; the figures are medians of them. 3 with --quick unless given.
+        Rounds over the rivals; the figures are medians of them. 5 unless given, 9 with --bars
+        alone, 3 with --quick.
     seconds
         How long one measurement lasts; by default what fits the budget, 0.1 to 1 s.
     items
         Exactly so many items a measurement, instead of as many as fill its time.
     budget
-        Seconds for the whole run: 540, 300 with --bars alone, or 75 with --quick.
+        Seconds for the whole run: 540, or 75 with --quick.
     maxsize
-        Bound on the items in flight, for every queue that takes one. Default: unbounded for small
-        items, 16 MiB in all for those of 64 KiB and 1 MiB, four items of 8 MiB.
+        Bounds on the items in flight, each a row of its own, for the queues that can have exactly that
+        bound; 0 is none. Default: unbounded for small items, 16 MiB in all for those of 64 KiB and 1 MiB,
+        four items of 8 MiB, and a ring's own size for the queues that have one.
+    burners
+        Processes that compute all the time beside what is measured: a busy machine.
     hot
         Send one and the same item instead of distinct ones: it stays in the cache, which flatters
         large items. Not how the bars are to be judged; for seeing how much the cache does.
@@ -215,22 +236,26 @@ def _bench(
     strict
         Exit with 1 if a bar is not met.
     """
-    repeats = 3 if quick and repeats == 5 else repeats
+    selected = bool(topology or payload or rival or maxsize or burners)
+    if repeats is None:
+        repeats = 3 if quick else 9 if bars and not selected else 5
     for name, value in (("repeats", repeats), ("seconds", seconds), ("items", items), ("budget", budget)):
         if value is not None and value <= 0:
             raise _UsageError(f"--{name} must be more than 0, not {value}")
-    if maxsize is not None and maxsize < 0:
-        raise _UsageError(f"--maxsize must be 0 (unbounded) or more, not {maxsize}")
-    selected = bool(topology or payload or rival)
-    if topology or payload or (rival and not bars):
-        chosen = _workloads(_chosen("topology", TOPOLOGIES, topology), _chosen("payload", PAYLOADS, payload))
+    if burners < 0:
+        raise _UsageError(f"--burners must be 0 or more, not {burners}")
+    bounds = _bounds(maxsize)
+    if topology or payload or maxsize or burners or (rival and not bars):
+        chosen = _workloads(
+            _chosen("topology", TOPOLOGIES, topology), _chosen("payload", PAYLOADS, payload), bounds, burners
+        )
     elif bars:
         chosen = {}
     else:
         chosen = _quick_workloads() if quick else _usual_workloads()
     with_bars = bars or not selected
     if with_bars:
-        chosen |= {bar.key: Workload(TOPOLOGIES[bar.topology], PAYLOADS[bar.payload]) for bar in BARS}
+        chosen |= {bar.key: bar.workload for bar in BARS if not quick or bar.maxsize is None}
     settings = Settings(
         workloads=chosen,
         bars=with_bars,
@@ -240,8 +265,7 @@ def _bench(
         repeats=repeats,
         seconds=seconds,
         items=items,
-        budget=budget or (75.0 if quick else 300.0 if bars and not selected else 540.0),
-        maxsize=maxsize,
+        budget=budget or (75.0 if quick else 540.0),
         hot=hot,
     )
     return _perform(settings, json, plot, strict)

@@ -38,12 +38,14 @@ def _row(outcome: Outcome, row: Row) -> dict[str, Any]:
         document |= {
             "rate": row.rate,
             "rate_quartiles": [low, high],
+            "rate_worst": row.worst,
             "bytes_per_second": row.rate * outcome.workload.payload.size,
             "cpu_seconds_per_item": row.cpu_per_item,
             "faults_per_item": row.faults_per_item,
             "producers_ahead": row.ahead,
             "to_multiprocessing": _ratio(outcome.to_yardstick(row.rival)),
             "to_best_rival": _ratio(outcome.to_best(row.rival)),
+            "to_unbounded": _ratio(outcome.to_unbounded(row.rival)),
         }
     return document
 
@@ -57,6 +59,8 @@ def _workload(outcome: Outcome) -> dict[str, Any]:
         "consumers": workload.topology.consumers,
         "payload": workload.payload.name,
         "payload_bytes": workload.payload.size,
+        "maxsize": workload.bound,
+        "burners": workload.burners,
         "unit": workload.topology.unit,
         "others_cores": outcome.others,
         "partial": outcome.partial,
@@ -101,6 +105,8 @@ def as_document(run: Run) -> dict[str, Any]:
         "backlog": _backlog(extras.backlog),
         "idle": None if extras.idle is None else asdict(extras.idle) | {"excess": extras.idle.excess},
         "codec": _codec(extras.codec),
+        "creation": None if extras.creation is None else asdict(extras.creation),
+        "start": None if extras.start is None else asdict(extras.start),
         "memory": None if extras.memory is None else asdict(extras.memory),
         "elapsed_seconds": run.elapsed_seconds,
     }

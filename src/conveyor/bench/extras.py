@@ -8,13 +8,18 @@ from typing import TypeVar
 
 from conveyor.bench.backlog import SIZES, Backlog, measure_backlog
 from conveyor.bench.codec import Codec, measure_codec
+from conveyor.bench.creation import Creation, measure_creation
 from conveyor.bench.idle import Idle, measure_idle
 from conveyor.bench.memory import TOTAL_BYTES, Memory, measure_memory
 from conveyor.bench.processes import MeasurementFailed
+from conveyor.bench.start import Start, measure_start
 
-__all__ = ["Extras"]
+__all__ = ["EXTRAS", "Extras"]
 
 T = TypeVar("T")
+
+EXTRAS = ("backlog", "idle", "codec", "memory", "creation", "start")
+"""The names of the readings."""
 
 
 @dataclass
@@ -25,6 +30,8 @@ class Extras:
     idle: Idle | None = None
     codec: Codec | None = None
     memory: Memory | None = None
+    creation: Creation | None = None
+    start: Start | None = None
     missing: dict[str, str] = field(default_factory=dict[str, str])
     """A text that begins with "failed" is a failure of conveyor's."""
 
@@ -35,6 +42,9 @@ class Extras:
     def measure(self, say: Callable[[str], None], *, quick: bool, repeats: int, arrays: str | None) -> None:
         """All of them, conveyor alone; `arrays` is why there can be none, if so."""
         rounds = min(3, repeats) if quick else repeats
+        self.start = self._try("start", lambda: measure_start(say, rounds=rounds))
+        self.creation = self._try("creation", lambda: measure_creation(say, rounds=rounds))
+        rounds = min(5, rounds)
         self.codec = self._try(
             "codec", lambda: measure_codec(say, rounds=rounds, slice_ms=5.0 if quick else 15.0)
         )

@@ -45,23 +45,51 @@ class Workload:
 
     topology: Topology
     payload: Payload
+    maxsize: int | None = None
+    """The bound on items in flight, 0 for none; None: the payload's own, for the rivals that take one."""
+    burners: int = 0
+    """Processes that compute all the time beside it."""
 
     @property
     def key(self) -> str:
-        return f"{self.topology.name}/{self.payload.name}"
+        words = [self.topology.name, self.payload.name]
+        if self.maxsize is not None:
+            words.append(f"maxsize={self.maxsize}")
+        if self.burners:
+            words.append(f"burners={self.burners}")
+        return "/".join(words)
+
+    @property
+    def title(self) -> str:
+        """What is carried, and the bound that this workload sets."""
+        if self.maxsize is None:
+            return self.payload.title
+        return f"{self.payload.title}, {f'maxsize {self.maxsize}' if self.maxsize else 'unbounded'}"
+
+    @property
+    def bound(self) -> int:
+        """The most items in flight; 0: no bound."""
+        return self.payload.bound if self.maxsize is None else self.maxsize
 
     def suits(self, rival: Rival) -> bool:
-        """Batches make no sense for a round trip, nor for items of 64 KiB and more."""
+        """Batches make no sense for a round trip, nor for items of 64 KiB and more, nor for a few places."""
+        if self.maxsize and not rival.takes_bound(self.maxsize):
+            return False
+        if rival.unbounded and not self.maxsize:
+            return False
         if rival.in_place:
             return self.payload.array and self.payload.size >= 1 << 20 and not self.topology.round_trip
         if rival.one_producer and self.topology.producers > 1:
             return False
-        return rival.style == "single" or not (self.topology.round_trip or self.payload.large)
+        most = rival.most_bytes(self.topology.consumers)
+        if most is not None and (self.payload.size > most or self.payload.pickled > most):
+            return False
+        return rival.style == "single" or not (self.topology.round_trip or self.payload.large or self.maxsize)
 
-    def shape(self, maxsize: int | None = None) -> Shape:
-        """What a channel needs to know of this workload; `maxsize` overrides the payload's own bound."""
-        bound = self.payload.bound if maxsize is None else maxsize
-        return Shape(self.topology.producers, self.topology.consumers, self.payload.size, bound)
+    @property
+    def shape(self) -> Shape:
+        """What a channel needs to know of this workload."""
+        return Shape(self.topology.producers, self.topology.consumers, self.payload.size, self.bound)
 
 
 @dataclass(frozen=True)
@@ -122,14 +150,13 @@ def measure(
     workload: Workload,
     items: int,
     *,
-    maxsize: int | None = None,
     hot: bool = False,
     patience: float = 60.0,
 ) -> Sample:
     """Carry about `items` items (at least one for each pair) and say how long that took.
 
-    `maxsize` overrides the payload's bound; `hot` sends one and the same item, which then stays in
-    the cache. `patience` is in seconds, for the whole measurement; a process that is not done by then is killed.
+    `hot` sends one and the same item, which then stays in the cache. `patience` is in seconds, for the
+    whole measurement; a process that is not done by then is killed.
     """
     topology, payload = workload.topology, workload.payload
     _ = payload.specimens  # made here, once, for all the children to come
@@ -137,11 +164,10 @@ def measure(
     fewest, most = _CHECKED_ITEMS
     checked = max(fewest, min(most, _CHECKED_BYTES // payload.size))
     plan = _Plan(workload, _multiple(checked, quantum), _multiple(items, quantum), hot)
-    shape = workload.shape(maxsize)
     with ExitStack() as stack:
         channels: list[Channel] = []
         for _ in range(1 + topology.round_trip):
-            channels.append(rival.open(shape))
+            channels.append(rival.open(workload.shape))
             stack.callback(channels[-1].close)
         if topology.round_trip:
             roles = [_ping(plan, *channels), _pong(plan, *channels)]

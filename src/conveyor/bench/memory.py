@@ -27,7 +27,7 @@ from conveyor.bench.arrays import ITEM_BYTES, marks, positions
 from conveyor.bench.optional import optional
 from conveyor.bench.processes import MeasurementFailed, run_together
 
-__all__ = ["MAX_BYTES", "TOTAL_BYTES", "Memory", "measure_memory"]
+__all__ = ["MAX_BYTES", "TOTAL_BYTES", "Memory", "measure_memory", "memory_of"]
 
 TOTAL_BYTES = 10 << 30
 MAX_BYTES = 256 << 20
@@ -67,7 +67,7 @@ class _Board:
 _PRODUCER, _CONSUMER, _OVER = range(3)
 
 
-def _taken(pid: int) -> tuple[int, int]:
+def memory_of(pid: int) -> tuple[int, int]:
     """Bytes of one process: its PSS, and the part of it that is not shared memory."""
     fields: dict[str, int] = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
@@ -78,7 +78,7 @@ def _taken(pid: int) -> tuple[int, int]:
 
 def _all_taken(pids: list[int], queue: Any) -> int:
     held: int = queue.statistics().memory_held
-    taken = [_taken(pid) for pid in pids]
+    taken = [memory_of(pid) for pid in pids]
     return max(sum(pss for pss, _ in taken), sum(own for _, own in taken) + held)
 
 
@@ -163,7 +163,7 @@ def _pass(total: int) -> Memory:
 
 def _lives(pid: int) -> bool:
     try:
-        _taken(pid)
+        memory_of(pid)
     except (OSError, KeyError):
         return False
     return True

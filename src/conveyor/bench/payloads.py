@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import pickle
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ _IN_FLIGHT = 16 << 20
 
 _WORKING_SET = 64 << 20
 """Bytes of distinct large items: more than the cache of most machines holds."""
+
+_FIRST_TAG = 1_000_003
+"""No int that CPython keeps cached."""
 
 _MOST = ("1:1", "4:4", "ping-pong")
 """Topologies of a run without selection, for most payloads: all in all would take too long."""
@@ -48,6 +52,11 @@ class Payload:
         """Import what the items need; ImportError when it is missing."""
         if self.array:
             optional("numpy")
+
+    @property
+    def pickled(self) -> int:
+        """Bytes that an item of the timed phase takes when pickled."""
+        return _pickled(self.name)
 
     @property
     def large(self) -> bool:
@@ -122,23 +131,29 @@ def _array_payload(name: str, title: str, size: int, bound: int, topologies: tup
     return Payload(name, title, size, make, tag_of, bound, same=same_array, array=True, topologies=topologies)
 
 
-def _bytes_payload(name: str, title: str, length: int, bound: int) -> Payload:
+def _bytes_payload(
+    name: str, title: str, length: int, bound: int, topologies: tuple[str, ...] = _MOST
+) -> Payload:
     def make(tag: int) -> bytes:
         return tag.to_bytes(8, "little") + _noise(length - 8)
 
     def tag(item: bytes) -> int:
         return int.from_bytes(item[:8], "little")
 
-    return Payload(name, title, length, make, tag, bound)
+    return Payload(name, title, length, make, tag, bound, topologies=topologies)
 
 
 @cache
 def _specimens(name: str) -> tuple[Any, ...]:
     payload = PAYLOADS[name]
-    # No int that CPython keeps cached; in the tuple, numbers as small as the 42 that names it.
-    first = 42 if name == "tuple" else 1_000_003
+    first = 42 if name == "tuple" else _FIRST_TAG  # in the tuple, numbers as small as the 42 that names it
     count = _WORKING_SET // payload.size if payload.large else 64
     return tuple(payload.make(tag) for tag in range(first, first + count))
+
+
+@cache
+def _pickled(name: str) -> int:
+    return len(pickle.dumps(PAYLOADS[name].make(_FIRST_TAG), pickle.HIGHEST_PROTOCOL))
 
 
 @cache
@@ -163,6 +178,7 @@ PAYLOADS: dict[str, Payload] = {
             "log", "log record", 190, _log_record, lambda item: item["request"], topologies=("1:1", "4:4")
         ),
         Payload("dict1k", "1 KiB dict", 1024, _record, lambda item: item["id"]),
+        _bytes_payload("bytes4k", "4 KiB bytes", 1 << 12, 0, ("1:1",)),
         _bytes_payload("bytes64k", "64 KiB bytes", 1 << 16, _IN_FLIGHT >> 16),
         _bytes_payload("bytes1m", "1 MiB bytes", 1 << 20, _IN_FLIGHT >> 20),
         _array_payload("numpy64k", "NumPy 64 KiB", 1 << 16, _IN_FLIGHT >> 16, ("1:1", "4:4")),

@@ -17,6 +17,7 @@ _COLOURS = {
     "conveyor": "#c2410c",
     "conveyor-many": "#fb923c",
     "conveyor-allocate": "#facc15",
+    "conveyor-unbounded": "#b45309",
     "multiprocessing": "#1e3a5f",
     "simplequeue": "#5b83ad",
     "faster-fifo": "#3f7d58",
@@ -25,6 +26,7 @@ _COLOURS = {
     "pyzmq": "#9ca3af",
     "dejaq": "#b8860b",
     "py-sharedmemory": "#be7c9b",
+    "subetha": "#0e7490",
 }
 
 
@@ -45,13 +47,15 @@ def _panel(axes: Any, outcomes: list[Outcome]) -> None:
                     quantity(row.rate), (x, high), (0, 3), textcoords="offset points", ha="center", fontsize=7
                 )
     axes.set_yscale("log")
-    axes.set_xticks(range(len(outcomes)), [outcome.workload.payload.title for outcome in outcomes])
+    axes.set_xticks(range(len(outcomes)), [outcome.workload.title for outcome in outcomes])
     axes.set_xlim(-0.6, max(len(outcomes), 3) - 0.4)  # a lone group is not stretched over the panel
     rates = [rate for outcome in outcomes for row in outcome.measured for rate in row.quartiles]
     if rates:
         axes.set_ylim(min(rates) / 2, max(rates) * 2.5)
     axes.set_ylabel(outcomes[0].workload.topology.unit)
-    axes.set_title(f"{outcomes[0].workload.topology.name}: {outcomes[0].workload.topology.title}", loc="left")
+    workload = outcomes[0].workload
+    beside = f"; CPU burners: {workload.burners}" if workload.burners else ""
+    axes.set_title(f"{workload.topology.name}: {workload.topology.title}{beside}", loc="left")
     axes.grid(axis="y", which="major", linewidth=0.4, color="#cccccc")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -77,10 +81,11 @@ def draw(run: Run, path: Path) -> None:
     """
     optional("matplotlib").use("Agg")
     pyplot = optional("matplotlib.pyplot")
-    groups: dict[str, list[Outcome]] = {}
+    groups: dict[tuple[str, int], list[Outcome]] = {}
     for outcome in run.outcomes.values():
         if outcome.measured:
-            groups.setdefault(outcome.workload.topology.name, []).append(outcome)
+            workload = outcome.workload
+            groups.setdefault((workload.topology.name, workload.burners), []).append(outcome)
     panels = len(groups) + (run.extras.backlog is not None)
     if not panels:
         return

@@ -77,6 +77,7 @@ def _cells(outcome: Outcome, row: Row) -> list[str | Text]:
     low, high = row.quartiles
     note = "!" if row.failure else "+" if row.ahead else ""
     shared: list[str | Text] = [
+        _duration(1 / row.worst) if outcome.workload.topology.round_trip else quantity(row.worst),
         f"{(high - low) / row.rate:.0%}",
         _ratio(outcome.to_yardstick(row.rival)),
         _ratio(outcome.to_best(row.rival)),
@@ -97,20 +98,39 @@ def _copies(outcome: Outcome) -> list[str]:
     ratio = f"{rate / yardstick.rate:.2f}x" if yardstick is not None and yardstick.samples else ""
     title = "(one memcpy each)"
     if outcome.workload.topology.round_trip:
-        return [title, _duration(2 / rate), f"{(high - low) / rate:.0%}"]
+        return [title, _duration(2 / rate), _duration(2 / min(outcome.copies)), f"{(high - low) / rate:.0%}"]
     volume = f"{rate * outcome.workload.payload.size / 1e9:.2f}"
-    return [title, quantity(rate), f"{(high - low) / rate:.0%}", ratio, "", _duration(1 / rate), volume]
+    worst = quantity(min(outcome.copies))
+    return [
+        title,
+        quantity(rate),
+        worst,
+        f"{(high - low) / rate:.0%}",
+        ratio,
+        "",
+        _duration(1 / rate),
+        volume,
+    ]
+
+
+def _table_of(outcome: Outcome) -> tuple[str, int]:
+    """What the workloads of a table have in common."""
+    return outcome.workload.topology.name, outcome.workload.burners
 
 
 def _topology_table(outcomes: list[Outcome]) -> Table:
-    topology = outcomes[0].workload.topology
-    table = Table(title=f"{topology.name}: {topology.title}", title_justify="left", title_style="bold")
-    table.add_column("payload")
-    table.add_column("queue", no_wrap=True)
+    topology, burners = outcomes[0].workload.topology, outcomes[0].workload.burners
+    beside = f"; CPU burners: {burners}" if burners else ""
+    table = Table(
+        title=f"{topology.name}: {topology.title}{beside}", title_justify="left", title_style="bold"
+    )
+    table.add_column("payload", min_width=12)
+    table.add_column("queue")
     names = [
         "round trip" if topology.round_trip else "items/s",
+        "worst",
         "spread",
-        "to mp.Queue",
+        "to mp",
         "to best",
         "CPU/item",
     ]
@@ -118,7 +138,7 @@ def _topology_table(outcomes: list[Outcome]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for outcome in outcomes:
         for number, row in enumerate(outcome.rows.values()):
-            table.add_row(outcome.workload.payload.title if not number else "", *_cells(outcome, row))
+            table.add_row(outcome.workload.title if not number else "", *_cells(outcome, row))
         if outcome.copies:
             table.add_row("", *_copies(outcome), style="dim")
         table.add_section()
@@ -182,11 +202,12 @@ def _codec_table(run: Run) -> Table | None:
 
 def print_run(console: Console, run: Run) -> None:
     """All tables; what was left out or failed is said, not passed over."""
-    for _, group in groupby(run.outcomes.values(), key=lambda outcome: outcome.workload.topology.name):
+    for _, group in groupby(run.outcomes.values(), key=_table_of):
         console.print(_topology_table(list(group)))
     if run.outcomes:
         console.print(
-            "Medians of the repeats; spread: interquartile range over median; ratios: above 1 is faster;\n"
+            "Medians of the repeats, the worst beside them; spread: interquartile range over median; ratios: above 1\n"
+            "is faster; to mp: to multiprocessing.Queue;\n"
             "to best: against the fastest rival that also moves one item a call (batches: against all).\n"
             "CPU/item: of all processes; faults: page faults an item. !: failed later.\n"
             "+: the producers had a head start of over 10% of the time.\n"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
+from conveyor.bench.burners import burning
 from conveyor.bench.busy import Bystander
 from conveyor.bench.measurement import MeasurementFailed, Sample, Workload, measure
 from conveyor.bench.rivals import Rival
@@ -33,8 +34,7 @@ class Runner:
     """Measures one workload at a time, all rivals side by side.
 
     `repeats` rounds are made over the rivals, A B C A B C ..., so that whatever else the machine
-    does in the meantime hits all alike. `maxsize` overrides every payload's own bound on items in
-    flight (0: unbounded); `hot` sends one item again and again. `say` is told what is being
+    does in the meantime hits all alike. `hot` sends one item again and again. `say` is told what is being
     measured; `deadline` is on the monotonic clock. `needed` names the rivals that a workload must
     have, by its key, for a run that has no time for the others; None, or its None: all.
     """
@@ -42,7 +42,6 @@ class Runner:
     rivals: Sequence[Rival]
     repeats: int
     say: Callable[[str], None]
-    maxsize: int | None = None
     hot: bool = False
     deadline: float = float("inf")
     needed: Callable[[str], frozenset[str] | None] | None = None
@@ -58,8 +57,19 @@ class Runner:
         rivals = self.entrants(workload)
         outcome = Outcome(workload, {rival.name: Row(rival.name) for rival in rivals})
         outcome.partial = len(rivals) < sum(map(workload.suits, self.rivals))
-        counts: dict[str, int] = {}
         bystander = Bystander()
+        try:
+            with burning(workload.burners):
+                self._fill(outcome, rivals, seconds, items)
+        except MeasurementFailed as error:  # of the burners: then no row is what it says
+            for row in outcome.rows.values():
+                row.samples, row.failure = [], str(error)
+        outcome.others = bystander.cores()  # what the burners used is this process's own, now that they ended
+        return outcome
+
+    def _fill(self, outcome: Outcome, rivals: Sequence[Rival], seconds: float, items: int | None) -> None:
+        workload = outcome.workload
+        counts: dict[str, int] = {}
         for rival in rivals:
             self.say(f"{workload.key}: {rival.name}, how many items")
             try:
@@ -80,10 +90,8 @@ class Runner:
                     row.failure = str(error)
             if workload.payload.array and rivals:
                 self.say(f"{workload.key}: bare copies, {repeat + 1} of {self.repeats}")
-                places = self.maxsize or workload.payload.bound
+                places = workload.bound or workload.payload.bound
                 outcome.copies.append(measure_copies(workload.payload, seconds / 2, places))
-        outcome.others = bystander.cores()
-        return outcome
 
     def _fit(self, rival: Rival, workload: Workload, seconds: float) -> int:
         """The item count that takes about `seconds`: grown until a trial is long enough to judge by."""
@@ -98,7 +106,7 @@ class Runner:
     def _measure(self, rival: Rival, workload: Workload, count: int, seconds: float) -> Sample:
         patience = 20 + 20 * seconds
         try:
-            return measure(rival, workload, count, maxsize=self.maxsize, hot=self.hot, patience=patience)
+            return measure(rival, workload, count, hot=self.hot, patience=patience)
         except MeasurementFailed:
             raise
         except Exception as error:  # what a rival raises when it is opened or closed, here

@@ -23,5 +23,4 @@ class Settings:
     seconds: float | None
     items: int | None
     budget: float
-    maxsize: int | None
     hot: bool

@@ -9,10 +9,13 @@ from statistics import median, quantiles
 from conveyor.bench.measurement import Sample, Workload
 from conveyor.bench.rivals import RIVALS
 
-__all__ = ["NOISY", "YARDSTICK", "Outcome", "Ratio", "Row", "spread"]
+__all__ = ["NOISY", "UNBOUNDED", "YARDSTICK", "Outcome", "Ratio", "Row", "spread"]
 
 YARDSTICK = "multiprocessing"
 """The rival to which ratios are taken."""
+
+UNBOUNDED = "conveyor-unbounded"
+"""The rival beside bounded queues that has no bound."""
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
@@ -57,6 +60,11 @@ class Row:
     def rate(self) -> float:
         """The median rate."""
         return median(self.rates)
+
+    @property
+    def worst(self) -> float:
+        """The lowest rate of the rounds."""
+        return min(self.rates)
 
     @property
     def quartiles(self) -> tuple[float, float]:
@@ -117,6 +125,10 @@ class Outcome:
     def to_best(self, rival: str) -> Ratio | None:
         """The row's rate over the best rival's: one item a call against the same, batches against all."""
         return self._ratio(rival, self.best_rival(single=RIVALS[rival].style == "single"))
+
+    def to_unbounded(self, rival: str) -> Ratio | None:
+        """The row's rate over that of conveyor's queue without a bound."""
+        return self._ratio(rival, self.rows.get(UNBOUNDED))
 
     def to_memcpy(self, rival: str) -> Ratio | None:
         """The row's rate over that of bare copies."""

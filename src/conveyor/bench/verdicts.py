@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Literal
 
 from conveyor.bench.backlog import SIZES
-from conveyor.bench.bars import BARS, Verdict, judge_ratio, noise
+from conveyor.bench.bars import BARS, Verdict, judge_ratio, judge_steadiness, noise
+from conveyor.bench.creation import Creation
 from conveyor.bench.extras import Extras
 from conveyor.bench.memory import MAX_BYTES, TOTAL_BYTES
+from conveyor.bench.start import ITEMS
 from conveyor.bench.summary import Outcome
 
-__all__ = ["BACKLOG_BOUND", "CODEC_BOUND", "IDLE_BOUND", "MEMORY_BOUND", "judge"]
+__all__ = ["BACKLOG_BOUND", "CODEC_BOUND", "IDLE_BOUND", "LIMITS", "MEMORY_BOUND", "judge"]
 
 BACKLOG_BOUND = 1.5
 """Cost at the dearest backlog over the cost at the smallest, at most."""
@@ -26,15 +31,110 @@ MEMORY_BOUND = 320 << 20
 """Bytes that all processes may take together while arrays pass through a queue of 256 MiB."""
 
 
+@dataclass(frozen=True)
+class Limit:
+    """A figure of one of the extras that may not pass `bound`; `shown` says it as a person reads it."""
+
+    name: str
+    work: str
+    required: str
+    bound: float
+    extra: Literal["creation", "start"]
+    value: Callable[[Any], float]
+    shown: Callable[[Any], str]
+
+
+def _times(ours: Sequence[float], theirs: Sequence[float], ratio: float, scale: float, unit: str) -> str:
+    pairs = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    return (
+        f"{ratio:.2f}x ({min(pairs):.2f} to {max(pairs):.2f}): "
+        f"{median(ours) * scale:.1f} against {median(theirs) * scale:.1f} {unit}"
+    )
+
+
+def _creation_times(creation: Creation) -> str:
+    ours, theirs = ([each.nanoseconds for each in side] for side in (creation.ours, creation.theirs))
+    return _times(ours, theirs, creation.ratio, 1e-3, "us")
+
+
+def _beside(value: float, theirs: float, unit: str) -> str:
+    return f"{value:.1f}{unit} ({theirs:.1f}{unit} of multiprocessing.Queue)"
+
+
+LIMITS = (
+    Limit(
+        "start",
+        f"pipeline of {ITEMS:,} empty calls, `run` to its return",
+        "<= 1x Pool(2) made, mapped, closed",
+        1.0,
+        "start",
+        lambda start: start.ratio,
+        lambda start: _times(start.ours, start.theirs, start.ratio, 1e3, "ms"),
+    ),
+    Limit(
+        "start-time",
+        f"pipeline of {ITEMS:,} empty calls, `run` to its return",
+        "<= 30 ms",
+        0.030,
+        "start",
+        lambda start: start.seconds,
+        lambda start: f"{start.seconds * 1e3:.1f} ms (worst {max(start.ours) * 1e3:.1f})",
+    ),
+    Limit(
+        "creation",
+        "creating a queue",
+        "<= 1x multiprocessing.Queue()",
+        1.0,
+        "creation",
+        lambda creation: creation.ratio,
+        _creation_times,
+    ),
+    Limit(
+        "creation-descriptors",
+        "a new queue's descriptors",
+        "<= 2",
+        2.0,
+        "creation",
+        lambda creation: creation.descriptors,
+        lambda creation: _beside(creation.descriptors, creation.theirs[0].descriptors, ""),
+    ),
+    Limit(
+        "creation-memory",
+        "a new queue's memory",
+        "<= 64 KiB touched",
+        65536.0,
+        "creation",
+        lambda creation: creation.touched_bytes,
+        lambda creation: _beside(
+            creation.touched_bytes / 1024,
+            median(each.touched_bytes for each in creation.theirs) / 1024,
+            " KiB",
+        ),
+    ),
+)
+"""The bars on creating a queue and starting a pipeline."""
+
+
 def judge(outcomes: Mapping[str, Outcome], extras: Extras, skipped: Mapping[str, str]) -> list[Verdict]:
     """Every bar against this run; `skipped` says why a rival or a payload was left out."""
     return [
         *(judge_ratio(bar, outcomes.get(bar.key), skipped) for bar in BARS),
+        judge_steadiness(outcomes),
+        *(_judge_limit(limit, extras) for limit in LIMITS),
         _judge_codec(extras),
         _judge_memory(extras),
         _judge_backlog(extras),
         _judge_idle(extras),
     ]
+
+
+def _judge_limit(limit: Limit, extras: Extras) -> Verdict:
+    found: Any = getattr(extras, limit.extra)
+    if found is None:
+        why = extras.why(limit.extra)
+        return Verdict(limit.name, limit.work, limit.required, why, None, limit.bound, None)
+    value, shown = limit.value(found), limit.shown(found)
+    return Verdict(limit.name, limit.work, limit.required, shown, value, limit.bound, value <= limit.bound)
 
 
 def _judge_codec(extras: Extras) -> Verdict:

@@ -18,6 +18,7 @@ from .graph.graph import UNNAMED, Acknowledge, Batch, Graph, Merge, Reduce, Spli
 from .graph.options import make_stage
 from .graph.stage import OnError, Stage
 from .worker.functions import Kind
+from .worker.main_module import being_spawned
 
 if TYPE_CHECKING:
     from .base.failure import Failure
@@ -435,6 +436,11 @@ def _name_of_target(target: Any) -> str:
         return str(target)
     return checks.name_of(target)
 
+
+if not being_spawned():
+    # What a run needs takes longer to import than a thousand quick items take: not between the call of `run` and its
+    # first result. A process that is being spawned imports the program's main module, and needs this class at most.
+    from . import pipeline_run as _pipeline_run  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
 _OPTIONS = frozenset(inspect.signature(Pipeline.map).parameters) - {"self", "function"}  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
 

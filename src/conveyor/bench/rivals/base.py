@@ -123,6 +123,16 @@ class Rival(ABC):
     """It can have a single producing process only."""
     in_place: bool = False
     """Its producer makes the item in the queue's own memory: for large arrays, one way only."""
+    unbounded: bool = False
+    """It has no bound where the others beside it have one, for comparison."""
+
+    def takes_bound(self, items: int) -> bool:
+        """Whether its queue can hold exactly so many items at most."""
+        return False
+
+    def most_bytes(self, consumers: int) -> int | None:
+        """The largest pickled item that it carries to so many consumers; None: any."""
+        return None
 
     @abstractmethod
     def load(self) -> None:

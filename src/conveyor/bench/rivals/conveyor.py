@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import cycle, islice, repeat
 from time import monotonic_ns
 from typing import Any
@@ -11,7 +12,7 @@ from conveyor.bench.optional import optional
 from conveyor.bench.rivals.base import Channel, Receiver, Rival, Sender, Shape, Tally
 from conveyor.bench.rivals.standard_library import QueueChannel
 
-__all__ = ["BATCH", "Conveyor", "ConveyorMany", "new_queue"]
+__all__ = ["BATCH", "Conveyor", "ConveyorMany", "ConveyorUnbounded", "new_queue"]
 
 BATCH = 100
 """Items a call for the rows that move many."""
@@ -35,6 +36,9 @@ class Conveyor(Rival):
 
     def load(self) -> None:
         optional("conveyor")
+
+    def takes_bound(self, items: int) -> bool:
+        return True
 
     def open(self, shape: Shape) -> Channel:
         return QueueChannel(new_queue(shape))
@@ -78,6 +82,17 @@ class _ManyChannel(QueueChannel):
 
     def receiver(self, index: int) -> Receiver:
         return _ManyReceiver(self.queue)
+
+
+class ConveyorUnbounded(Conveyor):
+    """The same without a bound, beside the bounded one: what the bound costs."""
+
+    name = "conveyor-unbounded"
+    title = "conveyor.Queue, unbounded"
+    unbounded = True
+
+    def open(self, shape: Shape) -> Channel:
+        return super().open(replace(shape, bound=0))
 
 
 class ConveyorMany(Conveyor):

@@ -24,6 +24,10 @@ _PATIENCE = 600.0
 """Seconds; longer than any measurement may last."""
 
 
+_NO_BOUND = 1_000_000_000
+"""Items; its own default."""
+
+
 class _Sender(Sender):
     def __init__(self, queue: Any) -> None:
         super().__init__(lambda item: queue.put(item, True, _PATIENCE))
@@ -104,17 +108,21 @@ class FasterFifo(Rival):
     title = "faster-fifo"
     distribution = "faster-fifo"
 
+    def takes_bound(self, items: int) -> bool:
+        return True
+
     def load(self) -> None:
         optional("faster_fifo")
 
     def open(self, shape: Shape) -> Channel:
         ring = shape.ring_bytes  # holds several batches: put_many is all or nothing
         make = optional("faster_fifo").Queue
+        places = shape.bound or _NO_BOUND
         if shape.item_bytes < 1 << 16:
             dumps = partial(pickle.dumps, protocol=pickle.HIGHEST_PROTOCOL)
-            queue = make(ring, loads=pickle.loads, dumps=dumps)
+            queue = make(ring, places, loads=pickle.loads, dumps=dumps)
         else:
-            queue = make(ring)
+            queue = make(ring, places)
         return _Channel(queue, self.style == "many")
 
 

@@ -70,6 +70,9 @@ class PySharedMemory(Rival):
     distribution = "py-sharedmemory"
     one_producer = True
 
+    def takes_bound(self, items: int) -> bool:
+        return True
+
     def load(self) -> None:
         optional("py_sharedmemory")
 

@@ -38,6 +38,9 @@ class StandardQueue(Rival):
     def load(self) -> None:
         """Always there."""
 
+    def takes_bound(self, items: int) -> bool:
+        return True
+
     def open(self, shape: Shape) -> Channel:
         return QueueChannel(multiprocessing.get_context("fork").Queue(shape.bound))
 

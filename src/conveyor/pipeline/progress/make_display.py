@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .callback import BarDisplay, FunctionDisplay, QuietDisplay
 from .display import Display
-from .lines import LineDisplay
-from .table import TableDisplay
 
 __all__ = ["make_display"]
 
@@ -27,17 +24,29 @@ def make_display(progress: Any, name: str, *, sums_up: bool = True, quiet: bool 
     if isinstance(progress, Display):
         return progress
     if progress is None or progress is False:
-        return QuietDisplay(name) if quiet else None
+        if not quiet:
+            return None
+
+        from .callback import QuietDisplay
+
+        return QuietDisplay(name)
     if progress is True:
+        from .lines import LineDisplay
+
         try:
             from rich.console import Console
         except ImportError:  # the extra `cli` is not installed
             return LineDisplay(name, sums_up)
 
+        from .table import TableDisplay
+
         console = Console(stderr=True)
         if (console.is_terminal and not console.is_dumb_terminal) or console.is_jupyter:
             return TableDisplay(name, console, sums_up)
         return LineDisplay(name, sums_up)
+
+    from .callback import BarDisplay, FunctionDisplay
+
     if isinstance(progress, type) and callable(getattr(progress, "update", None)):
         bar = progress.__name__
         raise TypeError(

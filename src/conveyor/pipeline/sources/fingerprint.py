@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -41,4 +40,6 @@ def identity_of_file(path: Path) -> str:
 
 
 def _digest(data: bytes) -> str:
+    import hashlib  # takes long, and most runs have no use for it
+
     return hashlib.sha256(data, usedforsecurity=False).hexdigest()[:12]

@@ -6,7 +6,6 @@ from multiprocessing.context import BaseContext
 
 from ..worker.serve import Job
 from .fork_starter import ForkStarter
-from .spawn_starter import SpawnStarter
 from .starter import Starter
 
 __all__ = ["make_starter"]
@@ -22,4 +21,7 @@ def make_starter(context: BaseContext, jobs: list[Job], stdout_to_stderr: bool) 
     """
     if context.get_start_method() == "fork":
         return ForkStarter(context, jobs, stdout_to_stderr)
+
+    from .spawn_starter import SpawnStarter  # takes long, and most runs have no use for it
+
     return SpawnStarter(context, stdout_to_stderr)

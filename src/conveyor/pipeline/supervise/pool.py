@@ -29,10 +29,10 @@ _REPLACE_MOST = 5.0
 _SLOWEST = 10
 # The first worker of forked ones is there so soon, and its first result should not wait for the second's start.
 _FIRST_SECONDS = 0.02
-# Once it is there, its results tell soon how long items take, and whether it needs help. Not the first: in a new
-# process, whatever is touched for the first time takes long.
+# Once it is there, its results tell soon how long items take, and whether it needs help. Not the first few: in a new
+# process, whatever is touched for the first time takes long, and on a busy machine one of two items is interrupted.
 _TELLING_SECONDS = 0.003
-_TELLING_ITEMS = 2
+_TELLING_ITEMS = 8
 # Starting one keeps the engine busy, too, and what it shares with a new process is slow to write to for a while:
 # help must save so many times what it takes to start.
 _WORTH = 4

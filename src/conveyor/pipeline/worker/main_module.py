@@ -13,7 +13,7 @@ from .stranded import Stranded
 if TYPE_CHECKING:
     from .sealed import Sealed
 
-__all__ = ["MainModule", "not_importable", "refuse_while_importing_main"]
+__all__ = ["MainModule", "being_spawned", "not_importable", "refuse_while_importing_main"]
 
 T = TypeVar("T")
 
@@ -26,15 +26,19 @@ class _Unguarded(PipelineError):
     """A run was begun by a main module that is only being imported."""
 
 
+def being_spawned() -> bool:
+    """Whether this process was started by spawn or a fork server, and is importing the program's main module."""
+    process: Any = sys.modules.get("multiprocessing.process")  # not there: nobody can have spawned this one
+    return process is not None and getattr(process.current_process(), "_inheriting", None) is not None
+
+
 def refuse_while_importing_main() -> None:
     """To be called before processes are started by spawn or a fork server.
 
     Raises:
         PipelineError: this process is such a one itself, and imports the program's main module.
     """
-    from multiprocessing import process
-
-    if getattr(process.current_process(), "_inheriting", False):
+    if being_spawned():
         raise _Unguarded(
             "a run was begun while a new process imports the program's main module; "
             f"put what runs the pipeline under {_GUARD}"
