@@ -8,6 +8,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include "codec/dict_layout.hpp"
 #include "queue/channel.hpp"
 #include "support/errors.hpp"
 #include "support/peek_words.hpp"
@@ -160,6 +161,7 @@ void bind_segment(nb::module_& module) {
 NB_MODULE(_native, module) {
   module.doc() = "The compiled core of conveyor. Private: use conveyor.Queue and its kin.";
   prepare_to_look();
+  find_dict_layout();
   bind_pickling(module);
   bind_blocks(module);
   bind_loans(module);
