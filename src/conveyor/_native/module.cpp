@@ -195,6 +195,16 @@ NB_MODULE(_native, module) {
         return nb::steal(decode(reinterpret_cast<const std::byte*>(data.c_str()), data.size()));
       },
       "data"_a);
+  // For the tests: as where CPython keeps a dict's entries otherwise. Gives what it was.
+  module.def(
+      "_use_dict_layout",
+      [](bool use) {
+        const bool before = dict_layout_is_known;
+        dict_layout_is_known = false;
+        if (use) find_dict_layout();
+        return before;
+      },
+      "use"_a);
   // Objects that live as long as the process (cached picklers) are no leak.
   nb::set_leak_warnings(false);
 }

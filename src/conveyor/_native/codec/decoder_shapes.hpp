@@ -16,9 +16,9 @@ namespace conveyor::python {
 struct DecoderShape {
   ~DecoderShape();
   std::vector<std::byte> block;  // what it is known by
-  std::vector<PyObject*> keys;   // held; of any two shapes that live, equal ones are one
-  PyObject* model = nullptr;     // a dict of these keys, all values None
-  std::uint32_t uses = 0;        // by the cache, and by items that are being decoded
+  std::vector<PyObject*> keys;  // held; of any two shapes that live, equal ones are one
+  PyObject* model = nullptr;  // a dict of these keys, all values None
+  std::uint32_t uses = 0;  // by the cache, and by items that are being decoded
 };
 
 inline void release(DecoderShape* shape) {

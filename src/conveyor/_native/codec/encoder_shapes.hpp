@@ -42,8 +42,9 @@ class EncoderShapes {
   // dicts are no records.
   [[gnu::always_inline]] EncoderShape* find(const DictEntry* entries, Py_ssize_t count) {
     if (count > most_keys || count < least_keys) return nullptr;
-    Place& place = places_[(mixed(entries[0].key) ^ mixed(entries[count - 1].key) * 3 ^
-                            static_cast<std::uint64_t>(count) << 57) >> (64 - place_bits)];
+    Place& place =
+        places_[(mixed(entries[0].key) ^ mixed(entries[count - 1].key) * 3 ^ static_cast<std::uint64_t>(count) << 57) >>
+                (64 - place_bits)];
     if (is(place.first.get(), entries, count)) return place.first.get();
     return find_further(place, entries, count);
   }

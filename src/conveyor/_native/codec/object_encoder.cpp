@@ -132,6 +132,19 @@ class Encoder {
     }
     return head32(narrow + 1, mark, length);
   }
+  // The op, the length and so many bytes.
+  [[gnu::always_inline]] bool counted(std::uint8_t narrow, std::uint8_t mark, const void* from, Py_ssize_t length) {
+    if (length < 256) [[likely]] {
+      std::byte* const at = out_.extend(2 + static_cast<std::size_t>(length));
+      at[0] = static_cast<std::byte>(narrow | mark);
+      at[1] = static_cast<std::byte>(length);
+      std::memcpy(at + 2, from, static_cast<std::size_t>(length));
+      return true;
+    }
+    if (!head32(narrow + 1, mark, length)) return false;
+    out_.put(from, static_cast<std::size_t>(length));
+    return true;
+  }
   bool head32(int op, std::uint8_t mark, Py_ssize_t length) {
     if (length > std::numeric_limits<std::int32_t>::max()) return false;
     const auto narrow = static_cast<std::uint32_t>(length);
@@ -147,8 +160,9 @@ class Encoder {
     if (overflow != 0) return large_integer(object);
     if (number >= 0 && number < 128) return out_.put(static_cast<std::uint8_t>(small_int + number)), true;
     if (number >= -128 && number < 128) {
-      out_.put(op_int8);
-      out_.put(static_cast<std::uint8_t>(number));
+      std::byte* const at = out_.extend(2);
+      at[0] = static_cast<std::byte>(op_int8);
+      at[1] = static_cast<std::byte>(number);
     } else if (number >= INT32_MIN && number <= INT32_MAX) {
       const auto narrow = static_cast<std::int32_t>(number);
       std::byte* const at = out_.extend(5);
@@ -194,11 +208,8 @@ class Encoder {
     if constexpr (!plain) {
       if (mark != 0) shapes_.note_text(object);
     }
-    if (PyUnicode_IS_ASCII(object)) {
-      if (!head(op_ascii8, mark, length)) return false;
-    } else if (!head32(width == 1 ? op_latin1 : width == 2 ? op_ucs2 : op_ucs4, mark, length)) {
-      return false;
-    }
+    if (PyUnicode_IS_ASCII(object)) return counted(op_ascii8, mark, PyUnicode_DATA(object), length);
+    if (!head32(width == 1 ? op_latin1 : width == 2 ? op_ucs2 : op_ucs4, mark, length)) return false;
     out_.put(PyUnicode_DATA(object), static_cast<std::size_t>(length * width));
     return true;
   }
@@ -208,9 +219,7 @@ class Encoder {
     if (length > most_leaf) return refuse(object, Refused::too_large);
     std::uint8_t mark;
     if (const Meeting meeting = meet(object, mark); meeting != Meeting::first) return meeting == Meeting::again;
-    if (!head(op_bytes8, mark, length)) return false;
-    out_.put(PyBytes_AS_STRING(object), static_cast<std::size_t>(length));
-    return true;
+    return counted(op_bytes8, mark, PyBytes_AS_STRING(object), length);
   }
 
   bool leaf(PyObject* object) {

@@ -55,9 +55,10 @@ enum Op : std::uint8_t {
   op_datetime_zone,  // a datetime's eleven bytes, and its zone
   op_foreign,        // what the preamble describes under this number
   // Of the native encoding only: dicts of one shape, see encoder_shapes.hpp. A shape is named once in an item.
-  op_shape = 48,    // the block's size (2 bytes), the block (how many keys, and of each its length and its letters), the values
-  op_shape_again,   // which of the item's shapes it is (1 byte), the values
-  op_shape_key,     // a str that is a key of one: which shape, which key (1 byte each)
+  op_shape =
+      48,  // the block's size (2 bytes), the block (how many keys, and of each its length and its letters), the values
+  op_shape_again,  // which of the item's shapes it is (1 byte), the values
+  op_shape_key,  // a str that is a key of one: which shape, which key (1 byte each)
   op_preamble = 0x3F,  // no value: the bytes begin with a preamble
   remembered = 0x40,
   small_int = 0x80,
