@@ -8,6 +8,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include "codec/dict_layout.hpp"
 #include "queue/channel.hpp"
 #include "support/errors.hpp"
 #include "support/peek_words.hpp"
@@ -160,6 +161,7 @@ void bind_segment(nb::module_& module) {
 NB_MODULE(_native, module) {
   module.doc() = "The compiled core of conveyor. Private: use conveyor.Queue and its kin.";
   prepare_to_look();
+  find_dict_layout();
   bind_pickling(module);
   bind_blocks(module);
   bind_loans(module);
@@ -193,6 +195,16 @@ NB_MODULE(_native, module) {
         return nb::steal(decode(reinterpret_cast<const std::byte*>(data.c_str()), data.size()));
       },
       "data"_a);
+  // For the tests: as where CPython keeps a dict's entries otherwise. Gives what it was.
+  module.def(
+      "_use_dict_layout",
+      [](bool use) {
+        const bool before = dict_layout_is_known;
+        dict_layout_is_known = false;
+        if (use) find_dict_layout();
+        return before;
+      },
+      "use"_a);
   // Objects that live as long as the process (cached picklers) are no leak.
   nb::set_leak_warnings(false);
 }

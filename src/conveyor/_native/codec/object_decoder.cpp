@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../support/errors.hpp"
+#include "decoder_shapes.hpp"
 #include "key_cache.hpp"
 #include "object_codec.hpp"
 #include "object_leaves.hpp"
@@ -25,6 +26,10 @@ class Decoder {
  public:
   Decoder(const std::byte* data, std::size_t size, Reading reading = {})
       : at_(data), end_(data + size), begin_(data), elements_left_(size), reading_(std::move(reading)) {}
+  Decoder(const Decoder&) = delete;
+  ~Decoder() {
+    for (int i = 0; i < shape_count_; ++i) release(shapes_[i]);
+  }
   bool at_end() const { return at_ == end_; }
 
   PyObject* value(int depth) {
@@ -66,7 +71,7 @@ class Decoder {
         return noted(leaf(leaf_of(static_cast<std::uint8_t>(byte & ~remembered))), remember);
       default:
         if constexpr (plain) return plain_value(byte & ~remembered, remember, depth);
-        return damaged();
+        return shape_value(byte & ~remembered, remember, depth);
     }
   }
 
@@ -251,6 +256,55 @@ class Decoder {
     return noted(Py_NewRef(known), remember);
   }
 
+  // The values that the native encoding alone has.
+  PyObject* shape_value(int op, bool remember, int depth) {
+    switch (op) {
+      case op_shape: return shaped(new_shape(), remember, depth);
+      case op_shape_again: return shaped(known_shape(), remember, depth);
+      case op_shape_key: {
+        const DecoderShape* const shape = known_shape();
+        if (shape == nullptr || at_ == end_) return damaged();
+        const auto key = static_cast<std::size_t>(*at_++);
+        return key < shape->keys.size() ? Py_NewRef(shape->keys[key]) : damaged();
+      }
+      default: return damaged();
+    }
+  }
+
+  // Both: null if there is none, for which `shaped` sets the error.
+  DecoderShape* new_shape() {
+    static DecoderShapes* const cache = new DecoderShapes;  // never destroyed: it would outlive the interpreter
+    const Py_ssize_t size = length<std::uint16_t>();
+    DecoderShape* const shape =
+        size < 0 || shape_count_ == most_shapes ? nullptr : cache->find(at_, static_cast<std::size_t>(size));
+    if (shape == nullptr) return nullptr;
+    at_ += size;
+    return shapes_[shape_count_++] = shape;
+  }
+  DecoderShape* known_shape() {
+    if (at_ == end_) return nullptr;
+    const auto number = static_cast<int>(*at_++);
+    return number < shape_count_ ? shapes_[number] : nullptr;
+  }
+
+  [[gnu::noinline]] PyObject* shaped(const DecoderShape* shape, bool remember, int depth) {
+    if (shape == nullptr) return damaged();
+    const std::size_t count = shape->keys.size();
+    if (count > elements_left_) return damaged();
+    elements_left_ -= count;
+    PyObject* made = nullptr;
+    if (remember && (made = noted(PyDict_Copy(shape->model), true)) == nullptr) return nullptr;
+    PyObject* values[most_keys];
+    for (std::size_t i = 0; i < count; ++i) {
+      values[i] = value(depth + 1);
+      if (values[i] != nullptr) continue;
+      while (i > 0) Py_DECREF(values[--i]);
+      Py_XDECREF(made);
+      return nullptr;
+    }
+    return fill_shape(*shape, made, values);
+  }
+
   PyObject* set(Py_ssize_t size, bool remember, bool is_mutable, int depth) {
     if (size < 0) return damaged();
     return container(is_mutable ? PySet_New(nullptr) : PyFrozenSet_New(nullptr), remember, depth, [&](PyObject* made) {
@@ -371,10 +425,12 @@ class Decoder {
   std::size_t count_ = 0;
   PyObject* open_[most_depth + 2];  // tuples and sets being filled
   int open_count_ = 0;
+  DecoderShape* shapes_[most_shapes];  // that the item has named, in that order
+  int shape_count_ = 0;
 };
 
 template <class Reading>
-PyObject* decode_all(Decoder<Reading> decoder) {
+PyObject* decode_all(Decoder<Reading>&& decoder) {
   PyObject* const object = decoder.value(0);
   if (object == nullptr) return nullptr;
   if (decoder.at_end()) return object;

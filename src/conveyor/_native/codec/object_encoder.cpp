@@ -1,8 +1,11 @@
+#include <algorithm>
+#include <cstring>
 #include <limits>
 #include <type_traits>
 #include <vector>
 
 #include "../support/gil.hpp"
+#include "encoder_shapes.hpp"
 #include "object_codec.hpp"
 #include "object_leaves.hpp"
 #include "object_memo.hpp"
@@ -23,7 +26,8 @@ class Encoder {
   static constexpr Py_ssize_t most_leaf = plain ? std::numeric_limits<std::int32_t>::max() : large_leaf;
 
  public:
-  Encoder(Buffer& into, Memo& memo, Kind kind = {}) : out_(into), memo_(memo), kind_(std::move(kind)) {}
+  Encoder(Buffer& into, Memo& memo, EncoderShapes& shapes, Kind kind = {})
+      : out_(into), memo_(memo), shapes_(shapes), kind_(std::move(kind)) {}
 
   bool run(PyObject* object) { return value(object, 0) && !recursive_; }
 
@@ -128,6 +132,19 @@ class Encoder {
     }
     return head32(narrow + 1, mark, length);
   }
+  // The op, the length and so many bytes.
+  [[gnu::always_inline]] bool counted(std::uint8_t narrow, std::uint8_t mark, const void* from, Py_ssize_t length) {
+    if (length < 256) [[likely]] {
+      std::byte* const at = out_.extend(2 + static_cast<std::size_t>(length));
+      at[0] = static_cast<std::byte>(narrow | mark);
+      at[1] = static_cast<std::byte>(length);
+      std::memcpy(at + 2, from, static_cast<std::size_t>(length));
+      return true;
+    }
+    if (!head32(narrow + 1, mark, length)) return false;
+    out_.put(from, static_cast<std::size_t>(length));
+    return true;
+  }
   bool head32(int op, std::uint8_t mark, Py_ssize_t length) {
     if (length > std::numeric_limits<std::int32_t>::max()) return false;
     const auto narrow = static_cast<std::uint32_t>(length);
@@ -143,8 +160,9 @@ class Encoder {
     if (overflow != 0) return large_integer(object);
     if (number >= 0 && number < 128) return out_.put(static_cast<std::uint8_t>(small_int + number)), true;
     if (number >= -128 && number < 128) {
-      out_.put(op_int8);
-      out_.put(static_cast<std::uint8_t>(number));
+      std::byte* const at = out_.extend(2);
+      at[0] = static_cast<std::byte>(op_int8);
+      at[1] = static_cast<std::byte>(number);
     } else if (number >= INT32_MIN && number <= INT32_MAX) {
       const auto narrow = static_cast<std::int32_t>(number);
       std::byte* const at = out_.extend(5);
@@ -183,12 +201,15 @@ class Encoder {
     const int width = PyUnicode_KIND(object);
     if (length * width > most_leaf) return refuse(object, Refused::too_large);
     std::uint8_t mark;
-    if (const Meeting meeting = meet(object, mark); meeting != Meeting::first) return meeting == Meeting::again;
-    if (PyUnicode_IS_ASCII(object)) {
-      if (!head(op_ascii8, mark, length)) return false;
-    } else if (!head32(width == 1 ? op_latin1 : width == 2 ? op_ucs2 : op_ucs4, mark, length)) {
-      return false;
+    if constexpr (!plain) {
+      if (shapes_.may_be_key(object) && shape_key(object)) return true;
     }
+    if (const Meeting meeting = meet(object, mark); meeting != Meeting::first) return meeting == Meeting::again;
+    if constexpr (!plain) {
+      if (mark != 0) shapes_.note_text(object);
+    }
+    if (PyUnicode_IS_ASCII(object)) return counted(op_ascii8, mark, PyUnicode_DATA(object), length);
+    if (!head32(width == 1 ? op_latin1 : width == 2 ? op_ucs2 : op_ucs4, mark, length)) return false;
     out_.put(PyUnicode_DATA(object), static_cast<std::size_t>(length * width));
     return true;
   }
@@ -198,9 +219,7 @@ class Encoder {
     if (length > most_leaf) return refuse(object, Refused::too_large);
     std::uint8_t mark;
     if (const Meeting meeting = meet(object, mark); meeting != Meeting::first) return meeting == Meeting::again;
-    if (!head(op_bytes8, mark, length)) return false;
-    out_.put(PyBytes_AS_STRING(object), static_cast<std::size_t>(length));
-    return true;
+    return counted(op_bytes8, mark, PyBytes_AS_STRING(object), length);
   }
 
   bool leaf(PyObject* object) {
@@ -294,6 +313,13 @@ class Encoder {
   }
 
   bool dict(PyObject* object, int depth) {
+    if constexpr (!plain) {
+      if (const DictEntry* const entries = entries_of(object); entries != nullptr) {
+        EncoderShape* const shape = shapes_.find(entries, PyDict_GET_SIZE(object));
+        if (shape != nullptr && (shapes_.in_item(*shape) || is_new_to_item(*shape)))
+          return shaped(object, *shape, entries, depth);
+      }
+    }
     return container(
         object, depth, [&](std::uint8_t mark) { return head(op_dict8, mark, PyDict_GET_SIZE(object)); },
         [&] {
@@ -303,6 +329,51 @@ class Encoder {
           }
           return true;
         });
+  }
+
+  // Its keys have no numbers yet: else they would have to be referred to, one by one.
+  bool is_new_to_item(const EncoderShape& shape) const {
+    return shapes_.has_room() &&
+           (!shapes_.may_have_numbers(shape) ||
+            std::none_of(shape.keys.begin(), shape.keys.end(), [&](PyObject* key) { return memo_.has(key); }));
+  }
+
+  bool shaped(PyObject* object, EncoderShape& shape, const DictEntry* entries, int depth) {
+    return container(
+        object, depth,
+        [&](std::uint8_t mark) {
+          std::byte* at;
+          if (shapes_.in_item(shape)) {
+            at = out_.extend(2);
+            at[0] = static_cast<std::byte>(op_shape_again);
+            at[1] = static_cast<std::byte>(shape.index);
+          } else {
+            at = out_.extend(shape.block.size());
+            std::memcpy(at, shape.block.data(), shape.block.size());
+            shapes_.use(shape);
+          }
+          at[0] |= static_cast<std::byte>(mark);
+          return true;
+        },
+        [&] {
+          const std::size_t count = shape.keys.size();
+          for (std::size_t i = 0; i < count; ++i) {
+            if (!value(entries[i].value, depth)) return false;
+          }
+          return true;
+        });
+  }
+
+  // Of a str that may be a key of one of the item's shapes. False: it is none.
+  bool shape_key(PyObject* object) {
+    std::uint8_t key;
+    const EncoderShape* const shape = shapes_.find_key(object, key);
+    if (shape == nullptr) return false;
+    std::byte* const at = out_.extend(3);
+    at[0] = static_cast<std::byte>(op_shape_key);
+    at[1] = static_cast<std::byte>(shape->index);
+    at[2] = static_cast<std::byte>(key);
+    return true;
   }
 
   static const PySetObject& table_of(PyObject* set) { return *reinterpret_cast<const PySetObject*>(set); }
@@ -334,6 +405,7 @@ class Encoder {
 
   Buffer& out_;
   Memo& memo_;
+  EncoderShapes& shapes_;
   Kind kind_;
   PyObject* open_[most_depth];  // tuples and sets being written
   int open_count_ = 0;
@@ -359,18 +431,23 @@ Memo& begin_memo() {
   memo->begin();
   return *memo;
 }
+EncoderShapes& begin_shapes() {
+  static EncoderShapes* const shapes = new EncoderShapes;  // as the memo
+  shapes->begin();
+  return *shapes;
+}
 
 }  // namespace
 
 bool encode(PyObject* object, Buffer& into) {
   const std::size_t before = into.size();
-  if (Encoder<Native>(into, begin_memo()).run(object)) return true;
+  if (Encoder<Native>(into, begin_memo(), begin_shapes()).run(object)) return true;
   into.cut(before);
   return false;
 }
 
 bool encode_plain(PyObject* object, Buffer& into, std::vector<PyObject*>& foreign, Refusal& refusal) {
-  return Encoder<Plain>(into, begin_memo(), {foreign, refusal, {}, {}}).run(object);
+  return Encoder<Plain>(into, begin_memo(), begin_shapes(), {foreign, refusal, {}, {}}).run(object);
 }
 
 }  // namespace conveyor::python

@@ -32,6 +32,7 @@ class Memo {
     ++count_;
     return -1;
   }
+  bool has(PyObject* object) { return slot_of(object).round == round_; }
 
  private:
   struct Slot {

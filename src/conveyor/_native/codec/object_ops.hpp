@@ -1,6 +1,7 @@
 // The words of the object encoding: what encoder and decoder agree on.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace conveyor::python {
@@ -53,6 +54,11 @@ enum Op : std::uint8_t {
   op_time_zone,      // a time's seven bytes, and its zone
   op_datetime_zone,  // a datetime's eleven bytes, and its zone
   op_foreign,        // what the preamble describes under this number
+  // Of the native encoding only: dicts of one shape, see encoder_shapes.hpp. A shape is named once in an item.
+  op_shape =
+      48,  // the block's size (2 bytes), the block (how many keys, and of each its length and its letters), the values
+  op_shape_again,  // which of the item's shapes it is (1 byte), the values
+  op_shape_key,  // a str that is a key of one: which shape, which key (1 byte each)
   op_preamble = 0x3F,  // no value: the bytes begin with a preamble
   remembered = 0x40,
   small_int = 0x80,
@@ -60,6 +66,15 @@ enum Op : std::uint8_t {
 
 // What was written stays readable.
 static_assert(op_reference == 23 && op_bytearray == 31 && op_foreign == 35);
+
+// Of dicts that go by their shape: how many keys they have, how long the block of these is, and how many shapes an item has.
+constexpr int least_keys = 1;
+constexpr int most_keys = 64;
+constexpr std::size_t most_block = 1024;
+constexpr int most_shapes = 32;
+// Where in what is written of a shape its block begins, and the first of its keys.
+constexpr std::size_t shape_size = 3;
+constexpr std::size_t shape_head = shape_size + 1;
 
 // Deeper nesting goes to pickle, which has its own limit and its own error.
 constexpr int deepest = 64;

@@ -5,16 +5,30 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <vector>
 
 namespace conveyor::python {
 
+[[gnu::always_inline]] inline bool is_ascii(const unsigned char* from, std::size_t size) {
+  std::uint64_t all = 0, word;
+  if (size >= sizeof word) {
+    std::memcpy(&word, from + size - sizeof word, sizeof word);  // the last ones, some of them twice
+    all = word;
+    for (; size > sizeof word; size -= sizeof word, from += sizeof word) {
+      std::memcpy(&word, from, sizeof word);
+      all |= word;
+    }
+  } else {
+    for (; size > 0; --size) all |= *from++;
+  }
+  return (all & 0x8080808080808080) == 0;
+}
+
 [[gnu::always_inline]] inline PyObject* make_ascii(const std::byte* data, Py_ssize_t size) {
   const auto* const from = reinterpret_cast<const unsigned char*>(data);
-  unsigned char all = 0;
-  for (Py_ssize_t i = 0; i < size; ++i) all |= from[i];
-  if (all >= 0x80) return nullptr;
+  if (!is_ascii(from, static_cast<std::size_t>(size))) return nullptr;
   if (size == 1) return PyUnicode_FromOrdinal(*from);  // as unpickling does: there is one of each
   PyObject* const made = PyUnicode_New(size, 127);
   if (made != nullptr && size > 0) std::memcpy(PyUnicode_DATA(made), from, static_cast<std::size_t>(size));
