@@ -53,13 +53,15 @@ enum Op : std::uint8_t {
   op_time_zone,      // a time's seven bytes, and its zone
   op_datetime_zone,  // a datetime's eleven bytes, and its zone
   op_foreign,        // what the preamble describes under this number
+  // Never of plain data: reading it imports, and runs the class's code. See instance_class.hpp.
+  op_instance = 40,
   op_preamble = 0x3F,  // no value: the bytes begin with a preamble
   remembered = 0x40,
   small_int = 0x80,
 };
 
 // What was written stays readable.
-static_assert(op_reference == 23 && op_bytearray == 31 && op_foreign == 35);
+static_assert(op_reference == 23 && op_bytearray == 31 && op_foreign == 35 && op_instance == 40);
 
 // Deeper nesting goes to pickle, which has its own limit and its own error.
 constexpr int deepest = 64;
