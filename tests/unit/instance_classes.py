@@ -52,6 +52,9 @@ class Free:
     def __init__(self, **attributes: Any) -> None:
         vars(self).update(attributes)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} of {sorted(map(str, vars(self)))}"
+
 
 class Child(Free):
     def method(self) -> str:
@@ -313,3 +316,29 @@ class HidesSlot(SlotAsProperty):
     @value.setter
     def value(self, value: Any) -> None:
         pass
+
+
+# ---- code that runs while an item is read
+
+
+class Watcher:
+    """Calls what the test has set, with itself and its state, while it is being made."""
+
+    def __init__(self, *things: Any) -> None:
+        self.things = things
+
+    seen: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        if Watcher.seen is not None:
+            Watcher.seen(self, state)
+
+
+class SlowHash(Free):
+    """Hashed by what it has, in a cycle too."""
+
+    def __hash__(self) -> int:
+        return hash(self.key)  # type: ignore[attr-defined]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
