@@ -6,6 +6,8 @@ import abc
 import collections
 import dataclasses
 import enum
+import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -222,6 +224,17 @@ class Careful:
         object.__setattr__(self, name, value)
 
 
+class HiddenDict:
+    """`__dict__` is not where its attributes are."""
+
+    def __init__(self, value: Any) -> None:
+        object.__setattr__(self, "value", value)
+
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        return {"shown": getattr(self, "value", None)}
+
+
 # ---- what pickle has to look at itself
 
 
@@ -342,3 +355,18 @@ class SlowHash(Free):
 
     def __eq__(self, other: object) -> bool:
         return self is other
+
+
+# ---- what pickle refuses, for what it holds in C
+
+
+class Property(property):
+    pass
+
+
+class Local(threading.local):
+    pass
+
+
+class Weak(weakref.ref):  # type: ignore[type-arg]
+    pass

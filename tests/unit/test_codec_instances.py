@@ -151,6 +151,18 @@ def test_what_lies_about_its_class_raises_what_pickle_raises() -> None:
     assert queue.empty()
 
 
+@pytest.mark.parametrize("make", [classes.Property, classes.Local, lambda: classes.Weak(Free)])
+def test_what_holds_more_than_attributes_raises_what_pickle_raises(make: Callable[[], Any]) -> None:
+    queue: conveyor.Queue[Any] = conveyor.Queue()
+    item = make()
+    with pytest.raises(TypeError, match="cannot pickle"):
+        pickle.dumps(item)
+    for _ in range(2):
+        with pytest.raises(TypeError, match="cannot pickle"):
+            queue.put(item)
+    assert queue.empty()
+
+
 def test_attributes_keep_their_order_and_have_interned_names() -> None:
     item = Free(zebra=1, apple=2)
     del item.zebra
@@ -368,6 +380,16 @@ def test_a_class_in_a_function_raises_what_pickle_raises() -> None:
     with pytest.raises((AttributeError, pickle.PicklingError), match="local object"):
         queue.put(Local())
     assert queue.empty()
+
+
+def test_a_dict_that_is_shown_in_place_of_another() -> None:
+    """Pickle takes the attributes themselves, and puts them into what `__dict__` gives."""
+    item = classes.HiddenDict([1])
+    assert is_native(item)
+    assert item.value == [1]  # type: ignore[attr-defined]
+    for received in (through_pickle(item), through_queue(item)):
+        with pytest.raises(AttributeError):
+            _ = received.value
 
 
 def test_an_instance_whose_class_is_assigned() -> None:

@@ -26,7 +26,7 @@
 
 namespace conveyor {
 
-inline constexpr std::uint32_t layout_version = 4;
+inline constexpr std::uint32_t layout_version = 5;
 inline constexpr std::size_t page_size = 64 * 1024;
 inline constexpr std::uint32_t no_page = UINT32_MAX;
 inline constexpr std::uint64_t unbounded = UINT64_MAX;

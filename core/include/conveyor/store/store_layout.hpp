@@ -16,7 +16,7 @@
 
 namespace conveyor {
 
-inline constexpr std::uint32_t store_layout_version = 1;
+inline constexpr std::uint32_t store_layout_version = 2;
 inline constexpr std::uint32_t size_classes = 160;
 inline constexpr std::uint32_t journal_capacity = 256;
 inline constexpr std::uint32_t claim_capacity = 256;

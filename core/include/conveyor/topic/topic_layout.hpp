@@ -20,7 +20,7 @@
 
 namespace conveyor {
 
-inline constexpr std::uint32_t topic_layout_version = 3;
+inline constexpr std::uint32_t topic_layout_version = 4;
 inline constexpr std::uint64_t record_unit = 64;
 inline constexpr std::uint64_t least_capacity = 64 * 1024;
 inline constexpr std::uint64_t most_capacity = std::uint64_t{1} << 37;

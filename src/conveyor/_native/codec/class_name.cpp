@@ -19,9 +19,8 @@ bool ClassName::set(PyObject* module, PyObject* qualname) {
   for (Py_ssize_t from = 0; from <= length;) {
     Py_ssize_t dot = PyUnicode_FindChar(qualname, '.', from, length, 1);
     if (dot < 0) dot = length;
-    PyObject* part = PyUnicode_Substring(qualname, from, dot);
+    PyObject* const part = PyUnicode_Substring(qualname, from, dot);
     if (part == nullptr) return PyErr_Clear(), false;
-    PyUnicode_InternInPlace(&part);
     path_.push_back(part);
     from = dot + 1;
   }

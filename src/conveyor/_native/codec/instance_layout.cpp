@@ -24,11 +24,21 @@ PyObject* read_name(const char*& at, const char* end) {
   if (at == end) return nullptr;
   const auto size = static_cast<unsigned char>(*at++);
   if (end - at < size) return nullptr;
-  PyObject* name = PyUnicode_DecodeUTF8(at, size, "strict");
+  PyObject* const name = PyUnicode_DecodeUTF8(at, size, "strict");
   if (name == nullptr) return PyErr_Clear(), nullptr;
   at += size;
+  return name;
+}
+
+// As pickle interns them: for ever in 3.12, and by this function also later; by sys.intern as long as somebody has them.
+PyObject* intern(PyObject* name) {
+#if PY_VERSION_HEX >= 0x030D0000
+  const nb::object own = nb::steal(name);
+  return call(nb::handle(PySys_GetObject("intern")), own).release().ptr();
+#else
   PyUnicode_InternInPlace(&name);
   return name;
+#endif
 }
 
 bool parse(InstanceLayout& into) {
@@ -44,8 +54,9 @@ bool parse(InstanceLayout& into) {
   const nb::object qualname = module.is_valid() ? nb::steal(read_name(at, end)) : nb::object();
   if (!qualname.is_valid() || !into.name.set(module.ptr(), qualname.ptr())) return false;
   for (std::size_t i = 0; i < count; ++i) {
-    PyObject* const name = read_name(at, end);
-    if (name == nullptr) return false;
+    PyObject* name = read_name(at, end);
+    if (name != nullptr) name = intern(name);
+    if (name == nullptr) return PyErr_Clear(), false;
     into.names.push_back(name);
   }
   return at == end;
