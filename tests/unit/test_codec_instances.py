@@ -276,7 +276,10 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "__reduce_ex__": ("__reduce_ex__", lambda self, protocol: (str, ("reduced",))),
     "__getstate__": ("__getstate__", lambda self: {"value": "of getstate"}),
     "__getattribute__": ("__getattribute__", lambda self, name: object.__getattribute__(self, name)),
-    "__getattr__": ("__getattr__", lambda self, name: 1 if name == "x" else object.__getattribute__(self, name)),
+    "__getattr__": (
+        "__getattr__",
+        lambda self, name: 1 if name == "x" else object.__getattribute__(self, name),
+    ),
 }
 
 
@@ -403,7 +406,9 @@ def test_an_instance_whose_class_is_assigned() -> None:
 
 def test_a_class_of_a_module_with_getattr() -> None:
     text = "Hidden = type('Hidden', (), {})\nhidden = Hidden\ndel Hidden\ndef __getattr__(name):\n"
-    with new_module("asks", text + "    if name == 'Hidden': return hidden\n    raise AttributeError(name)\n") as module:
+    with new_module(
+        "asks", text + "    if name == 'Hidden': return hidden\n    raise AttributeError(name)\n"
+    ) as module:
         item = module.Hidden()
         item.value = 1
         assert is_pickled(item)

@@ -54,7 +54,11 @@ def samples() -> list[bytes]:
         [Point(shared, 2), Pair(shared, "x"), classes.Several([shared, 1]), shared],
         cycle,
         slots,
-        {Hashed("k"): Restored([1, shared]), "x": {Hashed(1), Hashed(2)}, (1, shared): frozenset([Hashed(3)])},
+        {
+            Hashed("k"): Restored([1, shared]),
+            "x": {Hashed(1), Hashed(2)},
+            (1, shared): frozenset([Hashed(3)]),
+        },
         [Free(**{f"name{i}": i}) for i in range(5)],
     ]
     made = [_encode_instances(item) for item in items]
@@ -200,7 +204,9 @@ def test_classes_that_hold_more_than_attributes() -> None:
         ("conveyor", "Queue"),
     ]:
         for form in (0, 1, 2):
-            bad = instance(["attribute"], form=form, module=module, kind=kind, values=b"\x00\x81" if form else b"\x81")
+            bad = instance(
+                ["attribute"], form=form, module=module, kind=kind, values=b"\x00\x81" if form else b"\x81"
+            )
             try:
                 value = _decode_instances(bad)
             except Exception:

@@ -101,7 +101,10 @@ def test_slots_are_seen_empty() -> None:
 def test_a_named_tuple_is_seen_whole() -> None:
     item = classes.Marked(1, [2])
     item.watcher = Watcher(item)
-    watched(item, lambda self, state, told: told.append((list(state["things"][0]), dict(vars(state["things"][0])))))
+    watched(
+        item,
+        lambda self, state, told: told.append((list(state["things"][0]), dict(vars(state["things"][0])))),
+    )
 
 
 @pytest.mark.parametrize("holder", ["dict", "set", "frozenset", "after"])
@@ -203,7 +206,11 @@ def test_a_class_that_changes_while_an_item_is_read() -> None:
 
 
 def test_the_garbage_collector_shows_nothing_that_is_half_made() -> None:
-    item = [[Watcher(), "mark", (Watcher(), "mark")], Pair(Watcher(), {"k": Watcher()}), frozenset([Watcher()])]
+    item = [
+        [Watcher(), "mark", (Watcher(), "mark")],
+        Pair(Watcher(), {"k": Watcher()}),
+        frozenset([Watcher()]),
+    ]
     looks = 0
 
     def look(self: Any, state: Any) -> None:
@@ -323,7 +330,13 @@ class TestUnreadable:
         def fail(self: Any, state: Any) -> None:
             raise LookupError("not today")
 
-        for item in ([1, Watcher()], {"k": (1, Watcher())}, {Watcher()}, frozenset([Watcher()]), Pair(Watcher(), 1)):
+        for item in (
+            [1, Watcher()],
+            {"k": (1, Watcher())},
+            {Watcher()},
+            frozenset([Watcher()]),
+            Pair(Watcher(), 1),
+        ):
             queue.put(item)
             queue.put("next")
             Watcher.seen = fail

@@ -225,8 +225,8 @@ std::unique_ptr<WrittenLayout> InstanceClass::make_layout(PyObject* object, PyOb
     for (Py_ssize_t at = 0; PyDict_Next(dict, &at, &key, &value) != 0;) {
       if (!PyUnicode_CheckExact(key)) return nullptr;
       // `__reduce_ex__` and `__getstate__` are asked of the instance.
-      const bool special = PyUnicode_GET_LENGTH(key) > 1 && PyUnicode_READ_CHAR(key, 0) == '_' &&
-                           PyUnicode_READ_CHAR(key, 1) == '_';
+      const bool special =
+          PyUnicode_GET_LENGTH(key) > 1 && PyUnicode_READ_CHAR(key, 0) == '_' && PyUnicode_READ_CHAR(key, 1) == '_';
       if (special || !add_name(names, key)) return nullptr;
       made->names.push_back(Py_NewRef(key));
     }
@@ -276,8 +276,8 @@ InstanceClass* InstanceClasses::look(PyTypeObject* type) {
       found.inspect(type);
     }
     found.item_ = item_;
-    found.taken_ = found.simple_ && found.name_.find_loaded() == reinterpret_cast<PyObject*>(type) &&
-                   !has_reducer(type);
+    found.taken_ =
+        found.simple_ && found.name_.find_loaded() == reinterpret_cast<PyObject*>(type) && !has_reducer(type);
   }
   last_type_ = type;
   last_ = found.taken_ ? &found : nullptr;

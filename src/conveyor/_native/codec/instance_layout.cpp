@@ -77,8 +77,7 @@ nb::object find_by_pickle(const ClassName& name) {
   text += "\x93.";
   const nb::object module = import_module("pickle");
   const nb::object loads = module.is_valid() ? attribute(module, "loads") : nb::object();
-  const nb::object pickled =
-      nb::steal(PyBytes_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size())));
+  const nb::object pickled = nb::steal(PyBytes_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size())));
   return loads.is_valid() && pickled.is_valid() ? call(loads, pickled) : nb::object();
 }
 
@@ -139,8 +138,7 @@ SharedLayout read_layout(const std::byte* data, std::size_t size) {
 }
 
 PyTypeObject* find_class(const ClassName& name) {
-  const int heard =
-      foreign([&] { return PySys_Audit("pickle.find_class", "OO", name.module(), name.qualname()); });
+  const int heard = foreign([&] { return PySys_Audit("pickle.find_class", "OO", name.module(), name.qualname()); });
   if (heard != 0) return nullptr;
   nb::object found = nb::borrow(name.find_loaded());
   if (!found.is_valid()) found = find_by_pickle(name);
@@ -161,8 +159,9 @@ PyObject* make_instance(PyTypeObject* type, PyObject* arguments) {
 }
 
 bool set_state(PyObject* object, const InstanceLayout& layout, PyObject* const* values) {
-  static PyObject *const setstate = PyUnicode_InternFromString("__setstate__"),
-                         *const its_dict = PyUnicode_InternFromString("__dict__");
+  static PyObject *const setstate = PyUnicode_InternFromString("__setstate__"), *const its_dict =
+                                                                                    PyUnicode_InternFromString(
+                                                                                        "__dict__");
   if (setstate == nullptr || its_dict == nullptr) return false;
   nb::object own = nb::steal(optional_attribute(object, setstate));
   const Last own_gone(own);
@@ -175,8 +174,8 @@ bool set_state(PyObject* object, const InstanceLayout& layout, PyObject* const* 
     if (!dict.is_valid()) return false;
     const bool stored = foreign([&, to = dict.ptr()] {
       for (std::size_t i = 0; i < layout.in_dict; ++i) {
-        const int failed = PyDict_CheckExact(to) ? PyDict_SetItem(to, names[i], values[i])
-                                                 : PyObject_SetItem(to, names[i], values[i]);
+        const int failed =
+            PyDict_CheckExact(to) ? PyDict_SetItem(to, names[i], values[i]) : PyObject_SetItem(to, names[i], values[i]);
         if (failed != 0) return false;
       }
       return true;

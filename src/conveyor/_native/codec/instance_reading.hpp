@@ -47,7 +47,8 @@ class InstanceReading {
   template <class Bytes>
   PyObject* list(Bytes& in, Py_ssize_t size, bool remember, int depth) {
     return batches(in, hold(PyList_New(0), remember), size, [&](PyObject* made, Py_ssize_t some) {
-      return gather(in, some, depth) && put(some, [made](PyObject* const* value) { return PyList_Append(made, *value); });
+      return gather(in, some, depth) &&
+             put(some, [made](PyObject* const* value) { return PyList_Append(made, *value); });
     });
   }
 

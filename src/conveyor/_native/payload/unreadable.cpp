@@ -17,7 +17,9 @@ nb::object bytes_of(const Piece& piece) {
 nb::object pickle_of_instances(const Piece& piece) {
   const auto size = static_cast<std::uint32_t>(piece.size);
   if (size != piece.size) return bytes_of(piece);
-  std::string text("\x80\x04" "cconveyor._native\n_decode_instances\nB");  // GLOBAL, BINBYTES
+  std::string text(
+      "\x80\x04"
+      "cconveyor._native\n_decode_instances\nB");  // GLOBAL, BINBYTES
   text.append(reinterpret_cast<const char*>(&size), sizeof size);
   text.append(reinterpret_cast<const char*>(piece.data), piece.size);
   text += "\x85R.";  // TUPLE1, REDUCE, STOP

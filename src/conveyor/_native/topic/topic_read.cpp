@@ -122,7 +122,8 @@ nb::object decode_event(const EventSink& sink, const std::shared_ptr<PinnedRecor
 void keep_event(const EventSink& sink) {
   const Piece whole{sink.data, sink.size};
   Index index;
-  if (sink.kind != Kind::buffers || !read_index(sink.data, sink.size, index)) return keep_bytes(sink.sender, sink.kind, whole);
+  if (sink.kind != Kind::buffers || !read_index(sink.data, sink.size, index))
+    return keep_bytes(sink.sender, sink.kind, whole);
   std::vector<Piece> buffers;
   for (const PayloadBuffer& each : index.buffers) buffers.push_back({sink.data + each.offset, each.size});
   const std::uint64_t front = sizeof(PayloadHead) + index.buffers.size() * sizeof(PayloadBuffer);
