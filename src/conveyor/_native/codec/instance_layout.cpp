@@ -30,17 +30,6 @@ PyObject* read_name(const char*& at, const char* end) {
   return name;
 }
 
-// As pickle interns them: for ever in 3.12, and by this function also later; by sys.intern as long as somebody has them.
-PyObject* intern(PyObject* name) {
-#if PY_VERSION_HEX >= 0x030D0000
-  const nb::object own = nb::steal(name);
-  return call(nb::handle(PySys_GetObject("intern")), own).release().ptr();
-#else
-  PyUnicode_InternInPlace(&name);
-  return name;
-#endif
-}
-
 bool parse(InstanceLayout& into) {
   const char* at = into.definition.data();
   const char* const end = at + into.definition.size();
@@ -55,8 +44,8 @@ bool parse(InstanceLayout& into) {
   if (!qualname.is_valid() || !into.name.set(module.ptr(), qualname.ptr())) return false;
   for (std::size_t i = 0; i < count; ++i) {
     PyObject* name = read_name(at, end);
-    if (name != nullptr) name = intern(name);
-    if (name == nullptr) return PyErr_Clear(), false;
+    if (name == nullptr) return false;
+    PyUnicode_InternInPlace(&name);
     into.names.push_back(name);
   }
   return at == end;
