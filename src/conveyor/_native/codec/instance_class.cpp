@@ -105,7 +105,7 @@ void InstanceClass::clear() {
 
 bool InstanceClass::is_known(PyTypeObject* type) const {
   return version_ != 0 && type->tp_version_tag == version_ &&
-         // An assignment to `__qualname__` takes no tag away.
+         // Nobody promises that an assignment to `__qualname__` takes the tag away.
          (!simple_ || reinterpret_cast<PyHeapTypeObject*>(type)->ht_qualname == name_.qualname());
 }
 

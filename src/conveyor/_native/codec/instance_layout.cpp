@@ -3,20 +3,20 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string_view>
+#include <utility>
 
 #include "../support/errors.hpp"
 
 namespace conveyor::python {
 namespace {
 
-using SharedLayout = std::shared_ptr<const InstanceLayout>;
-
 // Guarded by the GIL.
 struct KeptLayouts {
   static constexpr std::size_t slots = 256;
   static constexpr std::size_t longest = 2048;
-  SharedLayout at[slots];
+  InstanceLayout* at[slots] = {};
 };
 
 // A name in UTF-8 with its length before it: new reference; null, and no error, for bytes that are none.
@@ -100,6 +100,11 @@ bool call_setstate(const nb::object& setstate, const InstanceLayout& layout, PyO
   return done;
 }
 
+PyObject* setstate_name() {
+  static PyObject* const name = PyUnicode_InternFromString("__setstate__");
+  return name;
+}
+
 // New reference; null: there is none, or with a Python error set.
 PyObject* optional_attribute(PyObject* object, PyObject* name) {
   PyObject* found = nullptr;
@@ -111,19 +116,82 @@ PyObject* optional_attribute(PyObject* object, PyObject* name) {
   return found;
 }
 
+// Within `foreign`.
+bool set_slots(PyObject* object, const InstanceLayout& layout, PyObject* const* values) {
+  for (std::size_t i = layout.in_dict; i < layout.names.size(); ++i) {
+    if (PyObject_SetAttr(object, layout.names[i], values[i]) != 0) return false;
+  }
+  return true;
+}
+
+bool set_as_pickle(PyObject* object, const InstanceLayout& layout, PyObject* const* values) {
+  nb::object own = nb::steal(optional_attribute(object, setstate_name()));
+  const Last own_gone(own);
+  if (own.is_valid()) return call_setstate(own, layout, values);
+  if (PyErr_Occurred() != nullptr) return false;
+  nb::object dict;
+  const Last dict_gone(dict);
+  if (layout.in_dict != 0) {
+    dict = attribute(object, "__dict__");
+    if (!dict.is_valid()) return false;
+  }
+  return foreign([&, to = dict.ptr()] {
+    for (std::size_t i = 0; i < layout.in_dict; ++i) {
+      const int failed = PyDict_CheckExact(to) ? PyDict_SetItem(to, layout.names[i], values[i])
+                                               : PyObject_SetItem(to, layout.names[i], values[i]);
+      if (failed != 0) return false;
+    }
+    return set_slots(object, layout, values);
+  });
+}
+
+// Without Python code. So that a new instance gets no `__dict__` made before somebody asks for it.
+bool can_be_direct(PyTypeObject* type, const InstanceLayout& layout) {
+  static PyObject* const its_dict = PyUnicode_InternFromString("__dict__");
+  // `__new__` of object's own: the instance has nothing yet.
+  if (type->tp_new != PyBaseObject_Type.tp_new || type->tp_getattro != PyObject_GenericGetAttr ||
+      _PyType_Lookup(type, setstate_name()) != nullptr)
+    return false;
+  if (layout.in_dict == 0) return true;
+  PyObject* const place = _PyType_Lookup(type, its_dict);
+  if (place == nullptr || !Py_IS_TYPE(place, &PyGetSetDescr_Type)) return false;
+  for (std::size_t i = 0; i < layout.in_dict; ++i) {
+    PyObject* const found = _PyType_Lookup(type, layout.names[i]);
+    if (found != nullptr && Py_TYPE(found)->tp_descr_set != nullptr) return false;
+  }
+  return true;
+}
+
+bool is_direct(PyTypeObject* type, const InstanceLayout& layout) {
+  if (layout.known != type || layout.version == 0 || layout.version != type->tp_version_tag) {
+    layout.direct = can_be_direct(type, layout);
+    layout.known = type;
+    layout.version = type->tp_version_tag;
+  }
+  return layout.direct;
+}
+
 }  // namespace
 
-SharedLayout read_layout(const std::byte* data, std::size_t size) {
+void let_go(InstanceLayout* layout) {
+  if (layout != nullptr && --layout->users == 0) delete layout;
+}
+
+InstanceLayout* read_layout(const std::byte* data, std::size_t size) {
   static KeptLayouts* const kept = new KeptLayouts;  // never destroyed: it would outlive the interpreter
   const std::string_view seen(reinterpret_cast<const char*>(data), size);
   const bool keeps = size <= KeptLayouts::longest;
-  SharedLayout* const place = keeps ? &kept->at[std::hash<std::string_view>{}(seen) % KeptLayouts::slots] : nullptr;
-  if (keeps && *place != nullptr && (*place)->definition == seen) return *place;
-  const auto made = std::make_shared<InstanceLayout>();
+  InstanceLayout** const place = keeps ? &kept->at[std::hash<std::string_view>{}(seen) % KeptLayouts::slots] : nullptr;
+  if (keeps && *place != nullptr && (*place)->definition == seen) {
+    ++(*place)->users;
+    return *place;
+  }
+  auto made = std::make_unique<InstanceLayout>();
   made->definition = seen;
   if (!parse(*made)) return nullptr;
-  if (keeps) *place = made;
-  return made;
+  made->users = keeps ? 2 : 1;
+  if (keeps) let_go(std::exchange(*place, made.get()));
+  return made.release();
 }
 
 PyTypeObject* find_class(const ClassName& name) {
@@ -148,34 +216,12 @@ PyObject* make_instance(PyTypeObject* type, PyObject* arguments) {
 }
 
 bool set_state(PyObject* object, const InstanceLayout& layout, PyObject* const* values) {
-  static PyObject *const setstate = PyUnicode_InternFromString("__setstate__"), *const its_dict =
-                                                                                    PyUnicode_InternFromString(
-                                                                                        "__dict__");
-  if (setstate == nullptr || its_dict == nullptr) return false;
-  nb::object own = nb::steal(optional_attribute(object, setstate));
-  const Last own_gone(own);
-  if (own.is_valid()) return call_setstate(own, layout, values);
-  if (PyErr_Occurred() != nullptr) return false;
-  PyObject* const* const names = layout.names.data();
-  if (layout.in_dict != 0) {
-    nb::object dict = nb::steal(foreign([&] { return PyObject_GetAttr(object, its_dict); }));
-    const Last dict_gone(dict);
-    if (!dict.is_valid()) return false;
-    const bool stored = foreign([&, to = dict.ptr()] {
-      for (std::size_t i = 0; i < layout.in_dict; ++i) {
-        const int failed =
-            PyDict_CheckExact(to) ? PyDict_SetItem(to, names[i], values[i]) : PyObject_SetItem(to, names[i], values[i]);
-        if (failed != 0) return false;
-      }
-      return true;
-    });
-    if (!stored) return false;
-  }
+  if (!is_direct(Py_TYPE(object), layout)) return set_as_pickle(object, layout, values);
   return foreign([&] {
-    for (std::size_t i = layout.in_dict; i < layout.names.size(); ++i) {
-      if (PyObject_SetAttr(object, names[i], values[i]) != 0) return false;
+    for (std::size_t i = 0; i < layout.in_dict; ++i) {
+      if (PyObject_GenericSetAttr(object, layout.names[i], values[i]) != 0) return false;
     }
-    return true;
+    return set_slots(object, layout, values);
   });
 }
 

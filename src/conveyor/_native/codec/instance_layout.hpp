@@ -7,7 +7,6 @@
 #include <nanobind/nanobind.h>
 
 #include <cstddef>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,10 +27,19 @@ struct InstanceLayout {
   std::size_t in_dict = 0;
   ClassName name;
   std::vector<PyObject*> names;  // interned; those in `__dict__`, then those of slots
+  unsigned users = 0;            // guarded by the GIL
+  // The class that the attributes were set of last, never followed; its version tag; and whether they can be set one by
+  // one: no `__setstate__`, no data descriptor under one of the names, and `__dict__` is what it says.
+  mutable PyTypeObject* known = nullptr;
+  mutable unsigned version = 0;
+  mutable bool direct = false;
 };
 
-// Null, and no error: damaged bytes, or no memory. `data` may change meanwhile: it is looked at once.
-std::shared_ptr<const InstanceLayout> read_layout(const std::byte* data, std::size_t size);
+// A use of it counts; the last one frees it.
+void let_go(InstanceLayout* layout);
+
+// A new use; null, and no error: damaged bytes, or no memory. `data` may change meanwhile: what it says is copied first.
+InstanceLayout* read_layout(const std::byte* data, std::size_t size);
 
 // What pickle's find_class gives, by importing the module if need be, which must be something that NEWOBJ takes. New
 // reference; null with a Python error set. Runs Python code.

@@ -11,27 +11,62 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
-#include <vector>
+#include <type_traits>
 
 #include "../support/gil.hpp"
 #include "instance_layout.hpp"
 
 namespace conveyor::python {
 
+// A row that lies inside as long as it is short.
+template <class Value, std::size_t few>
+class Row {
+  static_assert(std::is_trivially_copyable_v<Value>);
+
+ public:
+  Row() = default;
+  Row(const Row&) = delete;
+  Row& operator=(const Row&) = delete;
+
+  void push(Value value) {
+    if (size_ == capacity_) grow();
+    data_[size_++] = value;
+  }
+  void cut(std::size_t size) { size_ = size; }
+  std::size_t size() const { return size_; }
+  Value* data() { return data_; }
+  Value& operator[](std::size_t at) { return data_[at]; }
+  const Value& operator[](std::size_t at) const { return data_[at]; }
+
+ private:
+  void grow() {
+    std::unique_ptr<Value[]> larger(new Value[capacity_ * 2]);
+    std::memcpy(larger.get(), data_, size_ * sizeof(Value));
+    heap_ = std::move(larger);
+    data_ = heap_.get();
+    capacity_ *= 2;
+  }
+
+  std::unique_ptr<Value[]> heap_;
+  std::size_t size_ = 0, capacity_ = few;
+  Value small_[few];
+  Value* data_ = small_;
+};
+
 class InstanceReading {
  public:
   InstanceReading() = default;
-  InstanceReading(InstanceReading&&) = default;
   ~InstanceReading() {
-    drop(0);
     foreign([this] {
-      for (PyObject* const each : held_) Py_XDECREF(each);
-      for (const Known& each : known_) Py_XDECREF(reinterpret_cast<PyObject*>(each.type));
+      for (std::size_t i = stack_.size(); i > 0; --i) Py_DECREF(stack_[i - 1]);
+      for (std::size_t i = 0; i < held_.size(); ++i) Py_XDECREF(held_[i]);
+      for (std::size_t i = 0; i < known_.size(); ++i) Py_DECREF(reinterpret_cast<PyObject*>(known_[i].type));
     });
+    for (std::size_t i = 0; i < known_.size(); ++i) let_go(known_[i].layout);
   }
 
   PyObject* hold(PyObject* made, bool remember) {
-    if (remember && made != nullptr) held_.push_back(Py_NewRef(made));
+    if (remember && made != nullptr) held_.push(Py_NewRef(made));
     return made;
   }
   // Borrowed; null: there is none of this number, or it is not whole yet.
@@ -108,7 +143,7 @@ class InstanceReading {
 
  private:
   struct Known {
-    std::shared_ptr<const InstanceLayout> layout;
+    InstanceLayout* layout;
     PyTypeObject* type;
   };
   // So many are put in at a time, as pickle does: code that runs meanwhile sees the container with those before.
@@ -116,14 +151,14 @@ class InstanceReading {
 
   bool push(PyObject* value) {
     if (value == nullptr) return false;
-    stack_.push_back(value);
+    stack_.push(value);
     return true;
   }
   void drop(std::size_t size) {
     foreign([this, size] {
       while (stack_.size() > size) {
-        PyObject* const gone = stack_.back();
-        stack_.pop_back();
+        PyObject* const gone = stack_[stack_.size() - 1];
+        stack_.cut(stack_.size() - 1);
         Py_DECREF(gone);
       }
     });
@@ -167,13 +202,13 @@ class InstanceReading {
     if (made == nullptr) return nullptr;
     const std::size_t first = stack_.size() - static_cast<std::size_t>(size);
     for (Py_ssize_t i = 0; i < size; ++i) PyTuple_SET_ITEM(made, i, stack_[first + static_cast<std::size_t>(i)]);
-    stack_.resize(first);
+    stack_.cut(first);
     return made;
   }
 
   // The number that a value gets before it is there, as the encoder has it.
   std::size_t reserve(bool remember) {
-    if (remember) held_.push_back(nullptr);
+    if (remember) held_.push(nullptr);
     return held_.size() - 1;
   }
   PyObject* fill(std::size_t number, bool remember, PyObject* made) {
@@ -199,17 +234,16 @@ class InstanceReading {
     if (in.left() < sizeof size) return false;
     std::memcpy(&size, in.skip(sizeof size), sizeof size);
     if (in.left() < size) return false;
-    auto layout = read_layout(in.skip(size), size);
+    InstanceLayout* const layout = read_layout(in.skip(size), size);
     if (layout == nullptr) return false;
     PyTypeObject* const type = find_class(layout->name);
-    if (type == nullptr) return false;
-    known_.push_back({std::move(layout), type});
-    return true;
+    if (type == nullptr) return let_go(layout), false;
+    return known_.push({layout, type}), true;
   }
 
-  std::vector<PyObject*> stack_;  // values that are not yet where they belong
-  std::vector<PyObject*> held_;   // by number; null: being made
-  std::vector<Known> known_;
+  Row<PyObject*, 64> stack_;  // values that are not yet where they belong
+  Row<PyObject*, 32> held_;   // by number; null: being made
+  Row<Known, 4> known_;
 };
 
 }  // namespace conveyor::python

@@ -26,8 +26,9 @@ class Decoder {
   static constexpr int most_depth = plain ? deepest_plain : deepest;
 
  public:
-  Decoder(const std::byte* data, std::size_t size, Reading reading = {})
-      : at_(data), end_(data + size), begin_(data), elements_left_(size), reading_(std::move(reading)) {}
+  template <class... Given>
+  Decoder(const std::byte* data, std::size_t size, Given&&... given)
+      : at_(data), end_(data + size), begin_(data), elements_left_(size), reading_{std::forward<Given>(given)...} {}
   bool at_end() const { return at_ == end_; }
 
   PyObject* value(int depth) {
@@ -410,7 +411,7 @@ PyObject* decode_instances(const std::byte* data, std::size_t size) {
 }
 
 PyObject* decode_plain(const std::byte* data, std::size_t size, PyObject* foreign) {
-  return decode_all(Decoder<PlainReading>(data, size, {foreign, {}}));
+  return decode_all(Decoder<PlainReading>(data, size, foreign, std::vector<std::uint16_t>()));
 }
 
 }  // namespace conveyor::python
