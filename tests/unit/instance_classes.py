@@ -235,6 +235,21 @@ class HiddenDict:
         return {"shown": getattr(self, "value", None)}
 
 
+class OfProperty:
+    """What is in `__dict__` under the name of a property is not given to the property."""
+
+    def __init__(self, value: Any) -> None:
+        vars(self).update(value=value, other=1)
+
+    @property
+    def value(self) -> Any:
+        return "of the property"
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        raise AssertionError("pickle does not call it")
+
+
 # ---- what pickle has to look at itself
 
 

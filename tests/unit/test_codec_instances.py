@@ -82,6 +82,7 @@ NATIVE: dict[str, Callable[[], Any]] = {
     "__setstate__ of slots": lambda: with_attributes(classes.RestoredSlots(), value=[1]),
     "__setstate__ of both": lambda: classes.RestoredBoth(outer=1, free=2),
     "__setstate__ of slots, an empty dict": lambda: classes.RestoredBoth(outer=1),
+    "a property of the name": lambda: classes.OfProperty([1]),
     "__new__ of another": lambda: object.__new__(classes.Other),
     "own __setattr__": lambda: with_attributes(classes.Careful(), value=1),
     "many of one class": lambda: [Record(number, str(number) * 3, 0.1, False) for number in range(300)],

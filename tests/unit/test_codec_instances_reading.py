@@ -192,6 +192,25 @@ def test_a_reader_in_a_reader() -> None:
     assert [received[0], received[2].number, received[2].place[0].a] == [item[0], 2, 1]
 
 
+def test_a_class_that_changes_between_items_that_are_read() -> None:
+    """What was known of it for the last one holds no longer: a property, then none, then another class of the name."""
+    made = encoded(Free(a=1))
+    for _ in range(3):
+        assert vars(_decode_instances(made)) == {"a": 1}
+        Free.a = property(lambda self: "of the property")  # type: ignore[attr-defined]
+        try:
+            received = _decode_instances(made)
+        finally:
+            del Free.a  # type: ignore[attr-defined]
+        assert received.a == 1
+        kept = classes.Free
+        classes.Free = classes.RestoredBoth  # type: ignore[assignment, misc]
+        try:
+            assert _decode_instances(made).restored == ["of a", 1]
+        finally:
+            classes.Free = kept  # type: ignore[misc]
+
+
 def test_a_class_that_changes_while_an_item_is_read() -> None:
     def set_late(self: Any, state: Any) -> None:
         Free.__setstate__ = lambda self, state: vars(self).update(late=state)  # type: ignore[attr-defined]
