@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import dataclasses
 import datetime
 import decimal
@@ -74,15 +75,25 @@ def same(one: Any, other: Any, *, plain: bool = False) -> None:
         elif isinstance(a, (set, frozenset)):
             assert len(a) == len(b), path
             assert sorted(map(canonical, a)) == sorted(map(canonical, b)), path
-        elif not (hasattr(a, "__dict__") or dataclasses.is_dataclass(a)):
+        elif not (hasattr(a, "__dict__") or dataclasses.is_dataclass(a) or slots_of(a)):
             assert repr(a) == repr(b), path  # tells NaNs and zeros apart better than ==
         if hasattr(a, "__dict__"):
             compare(vars(a), vars(b), f"{path}.__dict__")
         elif dataclasses.is_dataclass(a):
             for field in dataclasses.fields(a):
                 compare(getattr(a, field.name), getattr(b, field.name), f"{path}.{field.name}")
+        for name in slots_of(a):
+            assert hasattr(a, name) == hasattr(b, name), f"{path}.{name}"
+            compare(getattr(a, name, None), getattr(b, name, None), f"{path}.{name}")
 
     compare(one, other, "item")
+
+
+def slots_of(value: Any) -> list[str]:
+    if type(value).__module__ != "instance_classes":
+        return []
+    names: list[str] = copyreg._slotnames(type(value))  # type: ignore[attr-defined]
+    return names
 
 
 def canonical(value: Any) -> str:

@@ -185,10 +185,25 @@ NB_MODULE(_native, module) {
       "_encode",
       [](nb::handle object) -> nb::object {
         Buffer buffer;
-        if (!encode(object.ptr(), buffer)) return nb::none();
+        if (encode(object.ptr(), buffer) != Kind::native) return nb::none();
         return nb::bytes(reinterpret_cast<const char*>(buffer.data()), buffer.size());
       },
       "obj"_a.none());
+  module.def(
+      "_encode_instances",
+      [](nb::handle object) -> nb::object {
+        Buffer buffer;
+        if (encode(object.ptr(), buffer) != Kind::instances) return nb::none();
+        return nb::bytes(reinterpret_cast<const char*>(buffer.data()), buffer.size());
+      },
+      "obj"_a.none());
+  // Named in the pickles of items that could not be read: payload/unreadable.cpp.
+  module.def(
+      "_decode_instances",
+      [](const nb::bytes& data) {
+        return nb::steal(decode_instances(reinterpret_cast<const std::byte*>(data.c_str()), data.size()));
+      },
+      "data"_a);
   module.def(
       "_decode",
       [](const nb::bytes& data) {

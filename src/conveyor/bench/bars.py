@@ -69,6 +69,7 @@ BARS = (
     Bar("int-1:1", "int, 1:1", "1:1", "int", "multiprocessing", 50.0),
     Bar("bytes40-1:1", "40-byte bytes, 1:1", "1:1", "bytes40", "multiprocessing", 20.0),
     Bar("log-1:1", "log record, 1:1", "1:1", "log", "multiprocessing", 14.0),
+    Bar("dataclass-1:1", "dataclass of 6 fields, 1:1", "1:1", "dataclass", "multiprocessing", 10.0),
     Bar("ping-pong", "ping-pong, small tuple", "ping-pong", "tuple", "multiprocessing", 30.0),
     Bar("bytes1m-1:1", "1 MiB bytes, 1:1", "1:1", "bytes1m", "multiprocessing", 8.0),
     Bar("numpy64k-1:1", "NumPy 64 KiB, 1:1", "1:1", "numpy64k", "multiprocessing", 5.0),

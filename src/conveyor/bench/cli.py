@@ -205,7 +205,7 @@ def _bench(
     topology
         Only these: 1:1 (producers:consumers), 1:4, 4:1, 4:4, ping-pong.
     payload
-        Only these: int, tuple, bytes40, log, dict1k, bytes4k, bytes64k, bytes1m, numpy64k, numpy8m. A run
+        Only these: int, tuple, bytes40, log, dataclass, dict1k, bytes4k, bytes64k, bytes1m, numpy64k, numpy8m. A run
         without selection leaves out combinations that say little; naming one side gets all of them.
     rival
         Only these: conveyor, conveyor-many, conveyor-unbounded (beside bounded queues),

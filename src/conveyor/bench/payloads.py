@@ -124,6 +124,20 @@ def _log_record(tag: int) -> dict[str, object]:
     }
 
 
+@dataclass
+class _Order:
+    number: int
+    customer: str
+    amount: float
+    paid: bool
+    city: str
+    remark: str | None
+
+
+def _order(tag: int) -> _Order:
+    return _Order(tag, "Ada Lovelace", 19.75, True, "London", None)
+
+
 def _array_payload(name: str, title: str, size: int, bound: int, topologies: tuple[str, ...]) -> Payload:
     def make(tag: int) -> Any:
         return make_array(tag, size // ITEM_BYTES)
@@ -176,6 +190,9 @@ PAYLOADS: dict[str, Payload] = {
         _bytes_payload("bytes40", "40-byte bytes", 40, 0),
         Payload(
             "log", "log record", 190, _log_record, lambda item: item["request"], topologies=("1:1", "4:4")
+        ),
+        Payload(
+            "dataclass", "dataclass of 6", 150, _order, lambda item: item.number, topologies=("1:1", "4:4")
         ),
         Payload("dict1k", "1 KiB dict", 1024, _record, lambda item: item["id"]),
         _bytes_payload("bytes4k", "4 KiB bytes", 1 << 12, 0, ("1:1",)),

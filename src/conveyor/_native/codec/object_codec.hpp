@@ -1,15 +1,15 @@
 // A compact encoding for trees of None, bool, int, float, str, bytes, tuple, list, dict, set and
 // frozenset, and of complex, datetime, date, time, timedelta, Decimal and UUID, several times faster
-// than pickle.
+// than pickle. And of instances of simple classes, as instance_class.hpp says.
 //
-// It carries exactly what it can carry exactly: only those very types, no subclasses. Anything else
+// It carries exactly what it can carry exactly: of the former only those very types. Anything else
 // in an object makes `encode` decline, and the whole object goes to pickle. Aliasing is kept as
 // pickle keeps it: an object met a second time becomes a reference to the first. Only an object with
 // more than one reference can be met twice, so only those are remembered.
 //
 // Encoding runs no Python code: it makes no object that the garbage collector would look at, so that
 // no finalizer can put on a queue, or change what is being encoded, in the middle. Decoding makes such
-// objects; its state is its own. The GIL is held throughout.
+// objects; its state is its own. Encoding never gives up the GIL.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -28,6 +28,7 @@ enum class Kind : std::uint8_t {
   bytes = 2,   // the content of one bytes object
   buffers = 3,  // a pickle and the buffers that it left out
   custom = 4,   // what a user's codec made
+  instances = 5,  // this encoding, with instances of classes in it: reading it imports, and runs their code
 };
 
 // An empty buffer may be null, which memcpy must not get.
@@ -63,10 +64,13 @@ class Buffer {
   std::byte small_[small_size];
 };
 
-// Appends. False: not ours, `into` is as before; send it to pickle. Never sets a Python error.
-bool encode(PyObject* object, Buffer& into);
+// Appends, and says what it has become: native, or instances. Pickle: not ours, `into` is as before; send it to pickle.
+// Never sets a Python error.
+Kind encode(PyObject* object, Buffer& into);
 
 // New reference, or null with a Python error set: CorruptSegment for damaged bytes.
 PyObject* decode(const std::byte* data, std::size_t size);
+// The same of what has instances in it. Runs Python code, whose errors it passes on.
+PyObject* decode_instances(const std::byte* data, std::size_t size);
 
 }  // namespace conveyor::python

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "../support/errors.hpp"
 #include "decoder_shapes.hpp"
+#include "instance_reading.hpp"
 #include "key_cache.hpp"
 #include "object_codec.hpp"
 #include "object_leaves.hpp"
@@ -21,11 +23,13 @@ namespace {
 template <class Reading>
 class Decoder {
   static constexpr bool plain = std::is_same_v<Reading, PlainReading>;
+  static constexpr bool instances = std::is_same_v<Reading, InstanceReading>;
   static constexpr int most_depth = plain ? deepest_plain : deepest;
 
  public:
-  Decoder(const std::byte* data, std::size_t size, Reading reading = {})
-      : at_(data), end_(data + size), begin_(data), elements_left_(size), reading_(std::move(reading)) {}
+  template <class... Given>
+  Decoder(const std::byte* data, std::size_t size, Given&&... given)
+      : at_(data), end_(data + size), begin_(data), elements_left_(size), reading_{std::forward<Given>(given)...} {}
   Decoder(const Decoder&) = delete;
   ~Decoder() {
     for (int i = 0; i < shape_count_; ++i) release(shapes_[i]);
@@ -71,6 +75,9 @@ class Decoder {
         return noted(leaf(leaf_of(static_cast<std::uint8_t>(byte & ~remembered))), remember);
       default:
         if constexpr (plain) return plain_value(byte & ~remembered, remember, depth);
+        if constexpr (instances) {
+          if ((byte & ~remembered) == op_instance) return reading_.instance(*this, remember, depth);
+        }
         return shape_value(byte & ~remembered, remember, depth);
     }
   }
@@ -88,7 +95,11 @@ class Decoder {
   }
 
  private:
+  friend InstanceReading;
+
   std::size_t left() const { return static_cast<std::size_t>(end_ - at_); }
+  // No further than what is left.
+  const std::byte* skip(std::size_t size) { return std::exchange(at_, at_ + size); }
 
   // A length that at least as many bytes follow; -1: damaged. Each element takes a byte or more.
   template <class Number>
@@ -195,6 +206,7 @@ class Decoder {
 
   PyObject* tuple(Py_ssize_t size, bool remember, int depth) {
     if (size < 0) return damaged();
+    if constexpr (instances) return reading_.tuple(*this, size, remember, depth);
     return container(PyTuple_New(size), remember, depth, [&](PyObject* made) {
       open_[open_count_++] = made;
       for (Py_ssize_t i = 0; i < size; ++i) {
@@ -209,6 +221,7 @@ class Decoder {
 
   PyObject* list(Py_ssize_t size, bool remember, int depth) {
     if (size < 0) return damaged();
+    if constexpr (instances) return reading_.list(*this, size, remember, depth);
     return container(PyList_New(size), remember, depth, [&](PyObject* made) {
       for (Py_ssize_t i = 0; i < size; ++i) {
         PyObject* const item = value(depth + 1);
@@ -221,6 +234,7 @@ class Decoder {
 
   PyObject* dict(Py_ssize_t size, bool remember, int depth) {
     if (size < 0) return damaged();
+    if constexpr (instances) return reading_.dict(*this, size, remember, depth);
     return container(PyDict_New(), remember, depth, [&](PyObject* made) {
       for (Py_ssize_t i = 0; i < size; ++i) {
         if constexpr (plain) ++reading_.in_keys;
@@ -307,6 +321,7 @@ class Decoder {
 
   PyObject* set(Py_ssize_t size, bool remember, bool is_mutable, int depth) {
     if (size < 0) return damaged();
+    if constexpr (instances) return reading_.set(*this, size, remember, is_mutable, depth);
     return container(is_mutable ? PySet_New(nullptr) : PyFrozenSet_New(nullptr), remember, depth, [&](PyObject* made) {
       open_[open_count_++] = made;
       if constexpr (plain) ++reading_.in_keys;
@@ -336,6 +351,10 @@ class Decoder {
     if (left() < sizeof number) return damaged();
     std::memcpy(&number, at_, sizeof number);
     at_ += sizeof number;
+    if constexpr (instances) {
+      PyObject* const whole = reading_.held(number);
+      return whole != nullptr ? Py_NewRef(whole) : damaged();
+    }
     if (number >= count_) return damaged();
     PyObject* const known = number < few ? first_[number] : more_[number - few];
     // A tuple that is not filled yet must not be seen, and the encoder never writes such a reference.
@@ -402,6 +421,7 @@ class Decoder {
   }
 
   PyObject* noted(PyObject* made, bool remember) {
+    if constexpr (instances) return reading_.hold(made, remember);
     if (!remember || made == nullptr) return made;
     if (count_ < few) {
       first_[count_] = made;
@@ -434,7 +454,7 @@ PyObject* decode_all(Decoder<Reading>&& decoder) {
   PyObject* const object = decoder.value(0);
   if (object == nullptr) return nullptr;
   if (decoder.at_end()) return object;
-  Py_DECREF(object);
+  foreign([object] { Py_DECREF(object); });
   return decoder.damaged();
 }
 
@@ -442,8 +462,12 @@ PyObject* decode_all(Decoder<Reading>&& decoder) {
 
 PyObject* decode(const std::byte* data, std::size_t size) { return decode_all(Decoder<NativeReading>(data, size)); }
 
+PyObject* decode_instances(const std::byte* data, std::size_t size) {
+  return decode_all(Decoder<InstanceReading>(data, size));
+}
+
 PyObject* decode_plain(const std::byte* data, std::size_t size, PyObject* foreign) {
-  return decode_all(Decoder<PlainReading>(data, size, {foreign, {}}));
+  return decode_all(Decoder<PlainReading>(data, size, foreign, std::vector<std::uint16_t>()));
 }
 
 }  // namespace conveyor::python

@@ -6,6 +6,7 @@
 
 #include "../support/gil.hpp"
 #include "encoder_shapes.hpp"
+#include "instance_class.hpp"
 #include "object_codec.hpp"
 #include "object_leaves.hpp"
 #include "object_memo.hpp"
@@ -30,6 +31,7 @@ class Encoder {
       : out_(into), memo_(memo), shapes_(shapes), kind_(std::move(kind)) {}
 
   bool run(PyObject* object) { return value(object, 0) && !recursive_; }
+  bool has_instances() const { return has_instances_; }
 
  private:
   bool refuse([[maybe_unused]] PyObject* object, [[maybe_unused]] Refused why) {
@@ -59,6 +61,12 @@ class Encoder {
     } else if (plain && (type == &PyTuple_Type || type == &PyDict_Type || type == &PyList_Type || type == &PySet_Type ||
                          type == &PyFrozenSet_Type)) {
       return refuse(object, Refused::too_deep);
+    }
+    if constexpr (!plain) {
+      if ((type->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0) {
+        if (InstanceClass* const found = class_of(type); found != nullptr)
+          return depth < most_depth && instance(object, *found, depth + 1);
+      }
     }
     return leaf(object);
   }
@@ -396,6 +404,60 @@ class Encoder {
         });
   }
 
+  static InstanceClasses& classes() {
+    static InstanceClasses* const known = new InstanceClasses;  // guarded by the GIL, as the memo
+    return *known;
+  }
+
+  InstanceClass* class_of(PyTypeObject* type) {
+    if (!looks_at_classes_) classes().begin();
+    looks_at_classes_ = true;
+    return classes().find(type);
+  }
+
+  // The class and the names of the attributes, the first time; the elements of a tuple; the attributes.
+  bool instance(PyObject* object, InstanceClass& its, int depth) {
+    std::uint8_t mark;
+    if (const Meeting meeting = meet(object, mark); meeting != Meeting::first) return meeting == Meeting::again;
+    PyObject* dict;
+    if (!its.attributes(object, dict)) return false;
+    WrittenLayout* const layout = its.layout(object, dict);
+    if (layout == nullptr) return false;
+    has_instances_ = true;
+    bool is_new;
+    const std::uint32_t number = classes().number(*layout, is_new);
+    out_.put(op_instance | mark);
+    short_number(number);
+    if (is_new) out_.put(layout->definition.data(), layout->definition.size());
+    if (its.form() != InstanceForm::plain && !elements(object, depth)) return false;
+    PyObject *key, *item;
+    for (Py_ssize_t at = 0; dict != nullptr && PyDict_Next(dict, &at, &key, &item) != 0;) {
+      if (!value(item, depth)) return false;
+    }
+    for (const InstanceClass::Slot& slot : its.slots()) {
+      PyObject* const in_slot = *reinterpret_cast<PyObject**>(reinterpret_cast<char*>(object) + slot.offset);
+      if (in_slot != nullptr && !value(in_slot, depth)) return false;
+    }
+    return true;
+  }
+
+  bool elements(PyObject* object, int depth) {
+    const Py_ssize_t length = PyTuple_GET_SIZE(object);
+    if (length > std::numeric_limits<std::int32_t>::max()) return false;
+    short_number(static_cast<std::uint32_t>(length));
+    open_[open_count_++] = object;
+    for (Py_ssize_t i = 0; i < length; ++i) {
+      if (!value(PyTuple_GET_ITEM(object, i), depth)) return false;
+    }
+    --open_count_;
+    return true;
+  }
+
+  void short_number(std::uint32_t number) {
+    out_.put(static_cast<std::uint8_t>(number < 255 ? number : 255));
+    if (number >= 255) out_.put(&number, sizeof number);
+  }
+
   [[gnu::always_inline]] bool hashed(PyObject* object, int depth) {
     if constexpr (plain) ++kind_.in_keys;
     const bool done = value(object, depth);
@@ -411,6 +473,8 @@ class Encoder {
   int open_count_ = 0;
   unsigned usual_ = 0;  // leaf types that are known to be pickled as usual, a bit each
   bool recursive_ = false;
+  bool looks_at_classes_ = false;
+  bool has_instances_ = false;
 };
 
 }  // namespace
@@ -439,11 +503,12 @@ EncoderShapes& begin_shapes() {
 
 }  // namespace
 
-bool encode(PyObject* object, Buffer& into) {
+Kind encode(PyObject* object, Buffer& into) {
   const std::size_t before = into.size();
-  if (Encoder<Native>(into, begin_memo(), begin_shapes()).run(object)) return true;
+  Encoder<Native> encoder(into, begin_memo(), begin_shapes());
+  if (encoder.run(object)) return encoder.has_instances() ? Kind::instances : Kind::native;
   into.cut(before);
-  return false;
+  return Kind::pickle;
 }
 
 bool encode_plain(PyObject* object, Buffer& into, std::vector<PyObject*>& foreign, Refusal& refusal) {

@@ -54,6 +54,8 @@ enum Op : std::uint8_t {
   op_time_zone,      // a time's seven bytes, and its zone
   op_datetime_zone,  // a datetime's eleven bytes, and its zone
   op_foreign,        // what the preamble describes under this number
+  // Never of plain data: reading it imports, and runs the class's code. See instance_class.hpp.
+  op_instance = 40,
   // Of the native encoding only: dicts of one shape, see encoder_shapes.hpp. A shape is named once in an item.
   op_shape =
       48,  // the block's size (2 bytes), the block (how many keys, and of each its length and its letters), the values
@@ -65,7 +67,7 @@ enum Op : std::uint8_t {
 };
 
 // What was written stays readable.
-static_assert(op_reference == 23 && op_bytearray == 31 && op_foreign == 35);
+static_assert(op_reference == 23 && op_bytearray == 31 && op_foreign == 35 && op_instance == 40);
 
 // Of dicts that go by their shape: how many keys they have, how long the block of these is, and how many shapes an item has.
 constexpr int least_keys = 1;

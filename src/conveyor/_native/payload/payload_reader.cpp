@@ -130,17 +130,18 @@ nb::object unpack(Stream& stream, const Taken& taken, nb::handle codec) {
 void keep_bytes(const Stream& stream, const Taken& taken) {
   const Piece whole{taken.data, taken.size};
   if (taken.kind != Kind::buffers && taken.kind != Kind::custom) {
-    keep_bytes(taken.sender, taken.run_count == 0 ? whole : Piece{taken.run_data(stream, 0), taken.runs[0].size}, {});
+    keep_bytes(taken.sender, taken.kind,
+               taken.run_count == 0 ? whole : Piece{taken.run_data(stream, 0), taken.runs[0].size});
     return;
   }
   Index index;
   std::vector<Piece> buffers;
-  if (!read_index(stream, taken, index)) return keep_bytes(taken.sender, whole, {});
+  if (!read_index(stream, taken, index)) return keep_bytes(taken.sender, taken.kind, whole);
   for (const PayloadBuffer& each : index.buffers) {
     const std::byte* const from = each.run == in_message ? taken.data : taken.run_data(stream, each.run);
     buffers.push_back({from + each.offset, each.size});
   }
-  keep_bytes(taken.sender, {index.content, index.head.head_size}, buffers);
+  keep_bytes(taken.sender, taken.kind, {index.content, index.head.head_size}, buffers);
 }
 
 }  // namespace conveyor::python

@@ -1,5 +1,6 @@
 #include "unreadable.hpp"
 
+#include <string>
 #include <utility>
 
 #include "../support/errors.hpp"
@@ -10,6 +11,19 @@ namespace {
 nb::object bytes_of(const Piece& piece) {
   return nb::steal(
       PyBytes_FromStringAndSize(reinterpret_cast<const char*>(piece.data), static_cast<Py_ssize_t>(piece.size)));
+}
+
+// A pickle that calls `conveyor._native._decode_instances` with the bytes: so they can be read where the classes are.
+nb::object pickle_of_instances(const Piece& piece) {
+  const auto size = static_cast<std::uint32_t>(piece.size);
+  if (size != piece.size) return bytes_of(piece);
+  std::string text(
+      "\x80\x04"
+      "cconveyor._native\n_decode_instances\nB");  // GLOBAL, BINBYTES
+  text.append(reinterpret_cast<const char*>(&size), sizeof size);
+  text.append(reinterpret_cast<const char*>(piece.data), piece.size);
+  text += "\x85R.";  // TUPLE1, REDUCE, STOP
+  return nb::steal(PyBytes_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size())));
 }
 
 // Some exceptions take no attributes; then they go without.
@@ -56,10 +70,10 @@ nb::object outspoken(nb::object error) {
 
 }  // namespace
 
-void keep_bytes(std::uint32_t sender, const Piece& head, const std::vector<Piece>& buffers) {
+void keep_bytes(std::uint32_t sender, Kind kind, const Piece& head, const std::vector<Piece>& buffers) {
   const nb::object error = outspoken(take_exception());
   std::uint64_t size = head.size;
-  nb::object raw = bytes_of(head);
+  nb::object raw = kind == Kind::instances ? pickle_of_instances(head) : bytes_of(head);
   nb::object beside = nb::steal(PyList_New(0));
   for (const Piece& each : buffers) {
     size += each.size;

@@ -20,8 +20,9 @@ struct Piece {
 };
 
 // Gives the pending Python error `raw` (bytes), `buffers` (a list of bytes, which `pickle.loads(raw, buffers=buffers)`
-// takes), and `producer_pid` (None: not known). Without memory for a copy, `raw` is None.
-void keep_bytes(std::uint32_t sender, const Piece& head, const std::vector<Piece>& buffers);
+// takes), and `producer_pid` (None: not known). Without memory for a copy, `raw` is None. Of an item with instances in it
+// `raw` is a pickle that reads it by this package.
+void keep_bytes(std::uint32_t sender, Kind kind, const Piece& head, const std::vector<Piece>& buffers = {});
 // The same, of an item that was taken, before its runs are released.
 void keep_bytes(const Stream& stream, const Taken& taken);
 

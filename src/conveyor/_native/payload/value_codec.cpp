@@ -37,9 +37,11 @@ bool ValueCodec::encode(nb::handle object, Encoded& into) const {
              Kind::bytes);
     return true;
   }
-  if (choice_.native() && python::encode(object.ptr(), into.buffer)) {
-    point_at(into, into.buffer.data(), into.buffer.size(), Kind::native);
-    return true;
+  if (choice_.native()) {
+    if (const Kind kind = python::encode(object.ptr(), into.buffer); kind != Kind::pickle) {
+      point_at(into, into.buffer.data(), into.buffer.size(), kind);
+      return true;
+    }
   }
   if (!choice_.pack(object, into.payload)) return false;
   point_at(into, into.payload.contiguous(), into.payload.head_size(), Kind::pickle);
@@ -85,6 +87,7 @@ nb::object ValueCodec::decode(std::uint8_t kind, const std::byte* data, std::siz
                  "the value was stored with another codec than this handle has; open it with the writer's codec=");
   }
   if (its == Kind::native) return nb::steal(python::decode(data, size));
+  if (its == Kind::instances) return nb::steal(decode_instances(data, size));
   if (its != Kind::bytes && its != Kind::pickle)
     return raise("CorruptSegment", "a value in the shared memory is damaged: it is of no known kind");
   nb::object bytes =

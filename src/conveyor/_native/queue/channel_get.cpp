@@ -186,10 +186,11 @@ Nanoseconds after(Nanoseconds time) {
   return time > forever - now ? forever : now + std::max<Nanoseconds>(time, 0);
 }
 
-bool is_known(Kind kind) { return kind <= Kind::custom; }
+bool is_known(Kind kind) { return kind <= Kind::instances; }
 
 nb::object decode_inline(Kind kind, const std::byte* data, std::size_t size) {
   if (kind == Kind::native) return nb::steal(decode(data, size));
+  if (kind == Kind::instances) return nb::steal(decode_instances(data, size));
   nb::object bytes =
       nb::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(data), static_cast<Py_ssize_t>(size)));
   if (kind == Kind::bytes || !bytes.is_valid()) return bytes;
@@ -295,6 +296,8 @@ nb::object Channel::decode_run(const Taken& taken, nb::object prepared) {
     std::memcpy(PyBytes_AS_STRING(result.ptr()), data, bytes);
   } else if (taken.kind == Kind::native) {
     result = nb::steal(decode(data, bytes));
+  } else if (taken.kind == Kind::instances) {
+    result = nb::steal(decode_instances(data, bytes));
   } else if (const nb::object view = nb::steal(
                  PyMemoryView_FromMemory(const_cast<char*>(reinterpret_cast<const char*>(data)), size, PyBUF_READ));
              view.is_valid()) {

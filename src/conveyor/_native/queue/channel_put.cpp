@@ -220,10 +220,10 @@ nb::object Channel::put_item(nb::handle self, nb::handle item, const Deadline& d
     outgoing.data = reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(item.ptr()));
     outgoing.size = static_cast<std::size_t>(PyBytes_GET_SIZE(item.ptr()));
     outgoing.kind = static_cast<std::uint8_t>(Kind::bytes);
-  } else if (encode(item.ptr(), encoded)) {
+  } else if (const Kind kind = encode(item.ptr(), encoded); kind != Kind::pickle) {
     outgoing.data = encoded.data();
     outgoing.size = encoded.size();
-    outgoing.kind = static_cast<std::uint8_t>(Kind::native);
+    outgoing.kind = static_cast<std::uint8_t>(kind);
   } else {
     Payload payload;
     if (!pack(item, payload)) return handle_pickling_error(self, item) ? nb::none() : nb::object();
@@ -274,8 +274,9 @@ nb::object Channel::put_many(nb::handle self, nb::handle items, const Deadline& 
       entries.push_back({offset, encoded.size() - offset, none, Kind::bytes});
       continue;
     }
-    if (!raw && choice_.native() && encode(next, encoded) && encoded.size() - offset <= inline_limit) {
-      entries.push_back({offset, encoded.size() - offset, none, Kind::native});
+    const Kind kind = !raw && choice_.native() ? encode(next, encoded) : Kind::pickle;
+    if (kind != Kind::pickle && encoded.size() - offset <= inline_limit) {
+      entries.push_back({offset, encoded.size() - offset, none, kind});
       continue;
     }
     encoded.cut(offset);

@@ -33,7 +33,7 @@ class Canonical {
   // One object by itself has no references, but may be marked as one that could be referred to.
   bool scalar(PyObject* object) {
     const std::size_t at = out_.size();
-    if (!encode(object, out_)) return other(object, 0);  // a very long one
+    if (encode(object, out_) == Kind::pickle) return other(object, 0);  // a very long one
     auto& op = reinterpret_cast<std::uint8_t&>(out_.data()[at]);
     if (op < small_int) op &= static_cast<std::uint8_t>(~remembered);
     return true;
@@ -99,7 +99,8 @@ bool encode_key(const DictStore& store, const ValueCodec& codec, nb::handle key,
   if (to_store && !canonical.exact) {
     static const ValueCodec* const plain = new ValueCodec(nb::str("auto"));  // never destroyed
     if (!plain->encode(key, into.original)) return false;
-    if (codec.is_users() && into.original.bytes.kind == static_cast<std::uint8_t>(Kind::pickle)) {
+    const auto kind = static_cast<Kind>(into.original.bytes.kind);
+    if (codec.is_users() && (kind == Kind::pickle || kind == Kind::instances)) {
       raise_format(PyExc_TypeError,
                    "key is %R, a %s, which only pickle can carry, and this dict has a codec that does without; "
                    "use a str, bytes, number or tuple of them",

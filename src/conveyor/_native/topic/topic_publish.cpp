@@ -190,9 +190,9 @@ nb::object TopicChannel::publish(nb::handle event, nb::handle key, const Deadlin
   if (PyBytes_CheckExact(event.ptr())) {
     piece = {PyBytes_AS_STRING(event.ptr()), 0, static_cast<std::uint64_t>(PyBytes_GET_SIZE(event.ptr()))};
     publication.kind = static_cast<std::uint8_t>(Kind::bytes);
-  } else if (encode(event.ptr(), encoded)) {
+  } else if (const Kind kind = encode(event.ptr(), encoded); kind != Kind::pickle) {
     piece = {encoded.data(), 0, encoded.size()};
-    publication.kind = static_cast<std::uint8_t>(Kind::native);
+    publication.kind = static_cast<std::uint8_t>(kind);
   } else {
     return publish_payload(event, publication.key, deadline) ? nb::none() : nb::object();
   }
@@ -223,14 +223,15 @@ bool TopicChannel::publish_batch(nb::handle iterator, std::string_view key, cons
     }
     const std::size_t offset = encoded.size();
     const bool raw = PyBytes_CheckExact(event.ptr()) != 0;
+    Kind kind = Kind::bytes;
     if (raw && PyBytes_GET_SIZE(event.ptr()) <= static_cast<Py_ssize_t>(inline_limit)) {
       encoded.put(PyBytes_AS_STRING(event.ptr()), static_cast<std::size_t>(PyBytes_GET_SIZE(event.ptr())));
-    } else if (raw || !encode(event.ptr(), encoded) || encoded.size() - offset > inline_limit) {
+    } else if (raw || (kind = encode(event.ptr(), encoded)) == Kind::pickle || encoded.size() - offset > inline_limit) {
       encoded.cut(offset);
       alone = std::move(event);
       break;
     }
-    entries.push_back({offset, encoded.size() - offset, raw ? Kind::bytes : Kind::native});
+    entries.push_back({offset, encoded.size() - offset, kind});
   }
   const nb::object failure = PyErr_Occurred() != nullptr ? take_exception() : nb::object();
   std::vector<EventPiece> pieces;

@@ -107,6 +107,7 @@ nb::object decode_event(const EventSink& sink, const std::shared_ptr<PinnedRecor
   const char* const text = reinterpret_cast<const char*>(sink.data);
   switch (sink.kind) {
     case Kind::native: return nb::steal(decode(sink.data, sink.size));
+    case Kind::instances: return nb::steal(decode_instances(sink.data, sink.size));
     case Kind::bytes: return sink.copy.is_valid() ? sink.copy : nb::steal(PyBytes_FromStringAndSize(text, size));
     case Kind::buffers: return unpack_event(sink, pinned);
     case Kind::pickle: {
@@ -121,11 +122,12 @@ nb::object decode_event(const EventSink& sink, const std::shared_ptr<PinnedRecor
 void keep_event(const EventSink& sink) {
   const Piece whole{sink.data, sink.size};
   Index index;
-  if (sink.kind != Kind::buffers || !read_index(sink.data, sink.size, index)) return keep_bytes(sink.sender, whole, {});
+  if (sink.kind != Kind::buffers || !read_index(sink.data, sink.size, index))
+    return keep_bytes(sink.sender, sink.kind, whole);
   std::vector<Piece> buffers;
   for (const PayloadBuffer& each : index.buffers) buffers.push_back({sink.data + each.offset, each.size});
   const std::uint64_t front = sizeof(PayloadHead) + index.buffers.size() * sizeof(PayloadBuffer);
-  keep_bytes(sink.sender, {sink.data + front, index.head.head_size}, buffers);
+  keep_bytes(sink.sender, sink.kind, {sink.data + front, index.head.head_size}, buffers);
 }
 
 // What was read before the error that is set must not be lost.
