@@ -251,6 +251,7 @@ TEST_CASE("a pool whose numbers are damaged hands out nothing outside of the seg
     }
   };
   SUBCASE("more warm runs than fit") { state.warm_count = UINT32_MAX; }
+  SUBCASE("more missed than there is") { state.missed = state.least_warm = state.frees = UINT32_MAX; }
   SUBCASE("a warm run past the end") { state.warm[0] = {UINT32_MAX - 2, 3}; }
   SUBCASE("a warm run without end") { state.warm[0] = {1, UINT32_MAX}; }
   SUBCASE("a mark past the end") { state.high_water = UINT32_MAX; }

@@ -64,6 +64,42 @@ TEST_CASE("runs never overlap, whatever comes and goes") {
   CHECK(in_use(pool) == pages);
 }
 
+TEST_CASE("what was given back and then needed again stays the next time, until nobody needs it") {
+  constexpr unsigned count = 200;
+  const auto segment = Segment::create({});
+  Pool pool(*segment);
+  const auto rise_and_fall = [&](unsigned pages) {
+    std::vector<std::uint32_t> firsts;
+    for (unsigned i = 0; i < pages; ++i) firsts.push_back(pool.allocate(1, PageUse::run).first);
+    for (const std::uint32_t first : firsts) pool.free(first, 1);
+  };
+  rise_and_fall(count);
+  const std::uint64_t first_time = segment->memory_held();
+  CHECK(first_time < count / 4 * page_size);
+  rise_and_fall(count);
+  CHECK(segment->memory_held() > count * 3 / 4 * page_size);
+  rise_and_fall(count);
+  const std::uint64_t kept = segment->memory_held();
+  // Nothing is taken from the system any more, so nothing is given back either.
+  for (int i = 0; i < 20; ++i) rise_and_fall(count);
+  CHECK(segment->memory_held() == kept);
+  // A small backlog needs few of them.
+  for (int i = 0; i < 100'000; ++i) rise_and_fall(8);
+  CHECK(segment->memory_held() < kept / 4);
+}
+
+TEST_CASE("what stays for having been missed has a bound") {
+  constexpr unsigned count = 3'000;
+  const auto segment = Segment::create({});
+  Pool pool(*segment);
+  for (int i = 0; i < 4; ++i) {
+    std::vector<std::uint32_t> firsts;
+    for (unsigned page = 0; page < count; ++page) firsts.push_back(pool.allocate(1, PageUse::run).first);
+    for (const std::uint32_t first : firsts) pool.free(first, 1);
+  }
+  CHECK(segment->memory_held() < 1'100 * page_size);
+}
+
 TEST_CASE("memory is given back when much is freed") {
   const auto segment = Segment::create({});
   Pool pool(*segment);

@@ -16,6 +16,9 @@ constexpr std::uint64_t warm_most = 1024;   // 64 MiB
 // Beyond that, what was in use lately: a backlog that comes and goes should find its memory again,
 // for a fresh page costs ten times a warm one. Each free forgets this fraction of it.
 constexpr std::uint32_t fading = 32;
+// What was given back and then needed again stays the next time: a backlog may rise and fall with the turns that
+// producers and consumers have on the processors. Of what so many frees have not needed, half is forgotten.
+constexpr std::uint32_t frees_at_a_time = 65536;
 constexpr std::uint32_t table_at_a_time = 4096 / sizeof(Descriptor);
 
 }  // namespace
@@ -54,13 +57,19 @@ std::uint32_t Pool::in_use() const {
   return high - static_cast<std::uint32_t>(std::min<std::uint64_t>(free_pages, high));
 }
 
-// How many pages may be warm: never more than were in use at the recent peak, or the least.
+// How many pages may be warm: never more than were in use at the recent peak, or were missed, or the least.
 std::uint64_t Pool::warm_limit() {
+  if (++state_.frees >= frees_at_a_time) {
+    state_.missed -= std::min(state_.missed, (state_.least_warm + 1) / 2);
+    state_.least_warm = static_cast<std::uint32_t>(state_.warm_pages);
+    state_.frees = 0;
+  }
+  const std::uint64_t missed = std::min<std::uint64_t>(state_.missed, warm_most);
   const std::uint32_t now = in_use();
   state_.recent_peak -= std::min(state_.recent_peak, state_.recent_peak / fading + 1);
   state_.recent_peak = std::max(state_.recent_peak, now);
-  return std::max<std::uint64_t>(state_.recent_peak - now,
-                                 std::clamp<std::uint64_t>(8ULL * state_.recent_run, warm_least, warm_most));
+  return std::max({std::uint64_t{state_.recent_peak} - now, missed,
+                   std::clamp<std::uint64_t>(8ULL * state_.recent_run, warm_least, warm_most)});
 }
 
 Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {
@@ -224,6 +233,7 @@ std::uint32_t Pool::take_warm(std::uint32_t pages) {
       state_.warm_count = count - 1;
     }
     state_.warm_pages -= std::min<std::uint64_t>(pages, state_.warm_pages);
+    state_.least_warm = std::min(state_.least_warm, static_cast<std::uint32_t>(state_.warm_pages));
     return run.first;
   }
   return no_page;
@@ -288,6 +298,9 @@ std::uint32_t Pool::take_cold(std::uint32_t pages) {
       segment_.cold_word(taken / 64).fetch_and(~(std::uint64_t{1} << (taken % 64)), relaxed);
     }
     state_.cold_count -= pages;
+    state_.least_warm = 0;
+    state_.missed =
+        static_cast<std::uint32_t>(std::min<std::uint64_t>(std::uint64_t{state_.missed} + pages, warm_most));
     state_.cold_hint = first_seen == first ? page : first_seen;
     return first;
   }

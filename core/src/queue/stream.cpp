@@ -13,7 +13,7 @@ Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, 
   done = 0;
   sweep_if_wanted();
   Side& side = header_.producers;
-  if (const Status locked = lock(side, patience); locked != Status::ok) return locked;
+  if (const Status locked = patience == 0 ? lock(side) : lock(side, patience); locked != Status::ok) return locked;
   CONVEYOR_KILL_POINT("put.locked");
   if (header_.ended.load(relaxed) != static_cast<std::uint32_t>(End::none)) [[unlikely]] {
     side.lock.unlock();
@@ -129,8 +129,7 @@ Status Stream::append(SideState& state, std::uint64_t number, const Outgoing& it
   return Status::ok;
 }
 
-// Moves `state` to the next message, over the end of a page if need be. The page where it stands is mapped.
-Status Stream::next_message(SideState& state, MessageHeader& message) const {
+Status Stream::find_next_message(SideState& state, MessageHeader& message) const {
   for (int hops = 0; hops < 2; ++hops) {
     if (page_size - state.offset >= sizeof(MessageHeader)) {
       message = snapshot(*reinterpret_cast<const MessageHeader*>(segment_->page(state.page) + state.offset));
@@ -364,6 +363,10 @@ Status Stream::lock(Side& side, Nanoseconds patience) {
   }
   if (got == Locked::busy) return Status::busy;
   if (got == Locked::interrupted) return Status::interrupted;
+  return put_in_order(side, got);
+}
+
+Status Stream::put_in_order(Side& side, Locked got) {
   if (!enter(side, got)) {
     side.lock.unlock();
     return Status::no_memory;

@@ -71,7 +71,7 @@ struct WarmRun {
 
 static_assert(sizeof(WarmRun) == 8);
 
-inline constexpr std::uint32_t warm_capacity = 64;
+inline constexpr std::uint32_t warm_capacity = 1024;
 
 struct alignas(cache_line) PoolState {
   Lock lock;
@@ -85,9 +85,15 @@ struct alignas(cache_line) PoolState {
   std::uint32_t recent_peak;  // most pages lately in use
   Atomic<std::uint32_t> lent_pages;  // in runs of use `lent`; written under the lock, read by anybody
   std::uint32_t tabled;  // there is memory behind what the table says of the pages below
+  // Pages that stay warm because as many were given back and then needed again.
+  std::uint32_t missed;
+  // The fewest warm pages since then, and how many frees ago that was: what nobody needed in all that time.
+  std::uint32_t least_warm;
+  std::uint32_t frees;
+  std::uint32_t reserved;
   WarmRun warm[warm_capacity];
 };
-static_assert(sizeof(PoolState) == 9 * cache_line);
+static_assert(sizeof(PoolState) == 129 * cache_line);
 
 enum class LeaseStage : std::uint8_t {
   free = 0,
@@ -238,7 +244,7 @@ struct alignas(4096) Header {
   Label label;
   Waiters waiters;
 };
-static_assert(sizeof(Header) == 3 * 4096);
+static_assert(sizeof(Header) == 5 * 4096);
 
 // A message in a stream page, aligned to 8 bytes; the payload follows.
 struct MessageHeader {

@@ -88,6 +88,11 @@ class LeaseTable {
   // The first thing to do under the lock, which was got as `got`: puts in order what a dead holder left. False: for
   // want of address space `high` is not all of them; what is to be done is still to be done, and the lock to be let go of.
   bool enter(Locked got);
+  // Whether all records are mapped here.
+  bool is_reached() const {
+    // acquire: as in `shared_high`
+    return state_.high.load(acquire) <= leases_in_front || shared_high() <= segment_.leases_reached();
+  }
   // Whether the next record can be had: 0, ENOSPC when all are taken, or another errno.
   int make_room();
   // A lease of this process on an item of the stream, valid once the head's word says that it was taken.

@@ -203,6 +203,25 @@ class Stream {
  private:
   static std::uint64_t count_of(std::uint64_t word) { return word >> 1; }
   Status lock(Side& side, Nanoseconds patience);
+  // The same without patience, for who looks at the state of the side by `stands`. Mostly nobody has the lock.
+  Status lock(Side& side) {
+    if (side.lock.take(self()) != Locked::clean) [[unlikely]]
+      return lock(side, 0);
+    return in_order(side) ? Status::ok : put_in_order(side, Locked::clean);
+  }
+  // Under the lock: whether a dead holder left nothing to be done, and the lease records are mapped.
+  bool in_order(const Side& side) const {
+    // relaxed: under the lock
+    if (&side == &header_.consumers) return header_.consumers_owed.load(relaxed) == 0 && table_.is_reached();
+    return header_.producers_owed.load(relaxed) == 0;
+  }
+  // The first thing to be done under the lock. Not ok: it is let go of.
+  Status put_in_order(Side& side, Locked got);
+  // Whether there is nothing but items: no lost pages, no pause, nothing given back. One cache line says it.
+  bool undisturbed() const {
+    // relaxed: hints, as where each is looked at by itself
+    return (header_.sweep_wanted.load(relaxed) | header_.returned.load(relaxed) | header_.paused.load(relaxed)) == 0;
+  }
   template <class IsEmpty>
   bool settled(IsEmpty is_empty);
   // Under a side's lock, which was got as `got`: puts in order what a dead holder left. False: it cannot, for want of
@@ -251,8 +270,21 @@ class Stream {
   bool fits(std::uint64_t waiting, std::uint64_t payload, bool alone) const;
   bool counts_lent() const { return header_.max_bytes != unbounded && header_.soft_bound != 1; }
   Status append(SideState& state, std::uint64_t number, const Outgoing& item);
-  // ok, corrupt or no_memory, as the next two.
-  Status next_message(SideState& state, MessageHeader& message) const;
+  // Moves `state` to the next message, over the end of a page if need be. The page where it stands is mapped. ok, corrupt
+  // or no_memory, as the next two.
+  Status next_message(SideState& state, MessageHeader& message) const {
+    const std::size_t left = page_size - state.offset;
+    if (left >= sizeof message) [[likely]] {
+      message = snapshot(*reinterpret_cast<const MessageHeader*>(segment_->page(state.page) + state.offset));
+      const bool plain = message.check == message_check &&
+                         message.form == static_cast<std::uint64_t>(MessageForm::inline_payload) &&
+                         message.size <= inline_limit && message.size <= left - sizeof message;
+      if (plain) [[likely]]
+        return Status::ok;
+    }
+    return find_next_message(state, message);
+  }
+  Status find_next_message(SideState& state, MessageHeader& message) const;
   // What a message of form `run` says, checked; its head lies behind the references.
   struct Runs {
     RunTable table;
@@ -262,6 +294,8 @@ class Stream {
   // `number`: of the item.
   Status read_runs(const std::byte* payload, std::size_t size, std::uint64_t number, Runs& into) const;
 
+  template <class Sink>
+  Status take_with_care(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases);
   template <class Sink>
   Status take_fresh(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases);
   template <class Sink>
@@ -299,15 +333,22 @@ class Stream {
   Spin spin_;
 };
 
-// What was given back comes first.
 template <class Sink>
 Status Stream::take(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases) {
-  if (table_.any_out()) [[unlikely]]
-    look_after(monotonic_coarse());
+  if (undisturbed() && !table_.any_out()) [[likely]]
+    return take_fresh(count, sink, done, leases);
+  return take_with_care(count, sink, done, leases);
+}
+
+// What was given back comes first.
+template <class Sink>
+[[gnu::noinline, gnu::cold]] Status Stream::take_with_care(std::size_t count, Sink& sink, std::size_t& done,
+                                                           LeaseId* leases) {
+  if (table_.any_out()) look_after(monotonic_coarse());
   done = 0;
-  if (held_back()) [[unlikely]]
-    return Status::empty;
-  if (header_.returned.load(acquire) != 0) [[unlikely]] {  // acquire: with `depth`, a hint; the lock orders the rest
+  if (held_back()) return Status::empty;
+  sweep_if_wanted();
+  if (header_.returned.load(acquire) != 0) {  // acquire: with `depth`, a hint; the lock orders the rest
     const Status status = take_returned(count, sink, done, leases);
     if (status != Status::ok || done == count) return done > 0 ? Status::ok : status;
   }
@@ -324,9 +365,8 @@ Status Stream::take(std::size_t count, Sink& sink, std::size_t& done, LeaseId* l
 template <class Sink>
 Status Stream::take_fresh(std::size_t count, Sink& sink, std::size_t& done, LeaseId* leases) {
   done = 0;
-  sweep_if_wanted();
   Side& side = header_.consumers;
-  if (const Status status = lock(side, 0); status != Status::ok) return status;
+  if (const Status status = lock(side); status != Status::ok) return status;
   // relaxed: it was stored under this lock
   if (header_.ended.load(relaxed) == static_cast<std::uint32_t>(End::drop)) [[unlikely]] {
     drop_locked();

@@ -182,6 +182,9 @@ class Channel {
   template <class Sink>
   bool take(std::size_t most, const Deadline& deadline, Sink& sink, LeaseId* leases = nullptr,
             std::size_t* taken = nullptr);
+  template <class Sink>
+  bool take_with_care(Status status, std::size_t most, const Deadline& deadline, Sink& sink, LeaseId* leases,
+                      std::size_t* taken);
   struct Leased {
     nb::object item;
     LeaseId lease;
@@ -193,6 +196,8 @@ class Channel {
   bool parse_lease_time(nb::handle seconds, Nanoseconds& time);
   Next after_failed_take(Status status, const Deadline& deadline, Slices& slices);
   bool deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline);
+  bool deliver_with_care(Status status, const Outgoing* items, std::size_t count, std::size_t& done,
+                         const Deadline& deadline);
   bool deliver_payload(Payload& payload, const Deadline& deadline);
   bool deliver_placed(Payload& payload, const Deadline& deadline);
   bool await_room(std::uint64_t payload, const Deadline& deadline, Slices& slices);

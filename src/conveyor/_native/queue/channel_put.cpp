@@ -56,13 +56,21 @@ Channel::Next Channel::after_failed_allocation(int error, std::uint64_t payload,
   return look_for_signals() ? Next::retry : Next::stop;
 }
 
+// Mostly the lock is free, and there is room.
 bool Channel::deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline) {
   stream_->segment().note_putting();
+  const Status status = stream_->put(items, count, done, 0);
+  return status == Status::ok || deliver_with_care(status, items, count, done, deadline);
+}
+
+// `status`: of the first try.
+[[gnu::noinline]] bool Channel::deliver_with_care(Status status, const Outgoing* items, std::size_t count,
+                                                  std::size_t& done, const Deadline& deadline) {
   RetrySlices patience(deadline);
   Slices slices(waiters(), WaitsFor::room);
-  while (done < count) {
+  for (bool tried = true; done < count; tried = false) {
     std::size_t more = 0;
-    Status status = stream_->put(items + done, count - done, more, 0);
+    if (!tried) status = stream_->put(items + done, count - done, more, 0);
     if (status == Status::busy) {
       const Nanoseconds slice = patience.slice();
       if (slice == 0) {

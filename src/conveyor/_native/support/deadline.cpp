@@ -11,7 +11,7 @@ Nanoseconds RetrySlices::slice() {
   return ends_ == forever ? longest_slice : std::clamp<Nanoseconds>(ends_ - now, 0, longest_slice);
 }
 
-bool parse_deadline(nb::handle block, nb::handle timeout, Deadline& deadline) {
+bool parse_any_deadline(nb::handle block, nb::handle timeout, Deadline& deadline) {
   const int blocking = block.ptr() == Py_True ? 1 : foreign([&] { return PyObject_IsTrue(block.ptr()); });
   if (blocking < 0) return false;
   if (blocking == 0) {

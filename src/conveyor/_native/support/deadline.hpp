@@ -19,7 +19,12 @@ struct Deadline {
 };
 
 // From multiprocessing's (block, timeout); false with a Python error set.
-bool parse_deadline(nb::handle block, nb::handle timeout, Deadline& deadline);
+bool parse_any_deadline(nb::handle block, nb::handle timeout, Deadline& deadline);
+inline bool parse_deadline(nb::handle block, nb::handle timeout, Deadline& deadline) {
+  if (block.ptr() == Py_True && timeout.is_none()) [[likely]]
+    return true;
+  return parse_any_deadline(block, timeout, deadline);
+}
 
 // For how long a call goes on asking for a lock that it does not get. In portions: between them it
 // looks for signals.
