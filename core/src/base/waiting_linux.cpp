@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "conveyor/base/patience.hpp"
 #include "conveyor/base/wait.hpp"
 
 namespace conveyor {
@@ -55,6 +56,11 @@ unsigned usable_cpus() {
   if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
   const int count = CPU_COUNT(&set);
   return count < 1 ? 1U : static_cast<unsigned>(count);
+}
+
+std::uint32_t current_processor() {
+  const int number = sched_getcpu();
+  return number < 0 ? 0 : static_cast<std::uint32_t>(number) + 1;
 }
 
 }  // namespace conveyor

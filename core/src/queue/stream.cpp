@@ -84,7 +84,7 @@ Status Stream::put(const Outgoing* items, std::size_t count, std::size_t& done, 
   }
   side.lock.unlock();
   CONVEYOR_KILL_POINT("put.unlocked");
-  if (done > 0) header_.not_empty.notify_after_exchange(done > INT_MAX ? INT_MAX : static_cast<int>(done));
+  if (done > 0) tell_consumers(done > INT_MAX ? INT_MAX : static_cast<int>(done));
   // A put that leaves room wakes the next that may use it.
   if (header_.not_full.has_sleepers() && !full()) header_.not_full.notify(1);
   return status;
@@ -234,34 +234,82 @@ void Stream::sweep() {
   if (freed) header_.not_full.notify(INT_MAX);
 }
 
-template <class Ready_>
-Waited Stream::wait(EventCount& event, Side& side, Nanoseconds deadline, Slices& slices, Ready_ is_ready) {
+template <class Ready_, class Several>
+Waited Stream::wait(Waiting waiting, Nanoseconds deadline, Slices& slices, Ready_ is_ready, Several several) {
+  const auto [event, ours, others, side, patience] = waiting;
   if (slices.first()) {
-    if (!event.spin(spin_, is_ready)) side.waits.fetch_add(1, relaxed);  // relaxed: a statistic
+    ours.note_processor();
+    Spin& spin = has_woken_.exchange(false, relaxed) ? spin_after_wake_ : spin_;
+    // Where the other side was last seen on this very processor, it does not run before this one sleeps.
+    if (others.is_on(current_processor()) || !event.spin(spin, is_ready))
+      side.waits.fetch_add(1, relaxed);  // relaxed: a statistic
     return Waited::again;
   }
   const std::uint32_t epoch = event.announce();
   if (is_ready()) return Waited::again;
   const Nanoseconds start = monotonic_now();
   // Somebody must look whether the producers are alive.
-  const bool short_sleep = &side == &header_.consumers && producers_.armed() && start < deadline - look_every;
-  Waited result = event.sleep(epoch, short_sleep ? start + look_every : deadline, slices);
-  if (short_sleep && result == Waited::timed_out) result = Waited::again;
-  side.blocked_nanoseconds.fetch_add(static_cast<std::uint64_t>(monotonic_now() - start), relaxed);
+  Nanoseconds until = deadline;
+  if (&side == &header_.consumers && producers_.armed() && until - look_every > start) until = start + look_every;
+  const bool patient = many() >= least_many && until - Patience::most > start && patience.begin(start);
+  if (patient) {
+    until = start + Patience::most;
+    ours.patient_until.store(until, relaxed);
+  }
+  Waited result = event.sleep(epoch, until, slices);
+  const Nanoseconds end = monotonic_now();
+  if (patient) {
+    ours.patient_until.store(0, relaxed);
+    patience.learn(several());
+  }
+  patience.woken(end);
+  ours.note_processor();
+  if (until != deadline && result == Waited::timed_out) result = Waited::again;
+  side.blocked_nanoseconds.fetch_add(static_cast<std::uint64_t>(end - start), relaxed);
   return result;
+}
+
+std::uint64_t Stream::many() const { return std::min<std::uint64_t>(header_.max_items, most_many); }
+
+void Stream::tell_consumers(int count) {
+  if (header_.not_empty.notify_after_exchange_unless(
+          count, [this] { return header_.waiting_consumers.is_patient(monotonic_now()) && depth() < many(); }))
+    note_wake(header_.waiting_producers);
+}
+
+void Stream::tell_producers(int count) {
+  if (header_.not_full.notify_after_exchange_unless(count, [this] {
+        if (header_.max_bytes != unbounded || !header_.waiting_producers.is_patient(monotonic_now())) return false;
+        const std::uint64_t waiting = depth();
+        return waiting < header_.max_items && header_.max_items - waiting < many();
+      }))
+    note_wake(header_.waiting_consumers);
+}
+
+void Stream::note_wake(WaitingSide& ours) {
+  ours.note_processor();
+  has_woken_.store(true, relaxed);  // relaxed: a guess, shared by threads
 }
 
 Waited Stream::wait_not_empty(Nanoseconds deadline, Slices& slices) {
   // What the dead held is found by those who wait.
   const Nanoseconds until = std::min(deadline, wake_for_leases());
+  // Who waits goes on with nothing: what was left asleep is told now.
+  if (header_.not_full.has_sleepers() && !full()) header_.not_full.notify(1);
+  const Waiting waiting{header_.not_empty, header_.waiting_consumers, header_.waiting_producers, header_.consumers,
+                        patience_to_get_};
   const Waited result =
-      wait(header_.not_empty, header_.consumers, until, slices, [this] { return something_to_tell(); });
+      wait(waiting, until, slices, [this] { return something_to_tell(); }, [this] { return depth() > 1; });
   return result == Waited::timed_out && until != deadline ? Waited::again : result;
 }
 
 Waited Stream::wait_not_full(std::uint64_t payload, Nanoseconds deadline, Slices& slices) {
-  const Waited result = wait(header_.not_full, header_.producers, deadline, slices,
-                             [this, payload] { return has_room(payload) || ended(); });
+  if (header_.not_empty.has_sleepers() && !empty()) header_.not_empty.notify(1);
+  const Waiting waiting{header_.not_full, header_.waiting_producers, header_.waiting_consumers, header_.producers,
+                        patience_to_put_};
+  const Waited result = wait(
+      waiting, deadline, slices, [this, payload] { return has_room(payload) || ended(); },
+      [this] { return depth() + 1 < header_.max_items; });
   // What the dead were lent comes back by the sweep alone.
   if (counts_lent() && pool_.lent_bytes() != 0 && !has_room(payload)) {
     segment_->count_attached();

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "conveyor/base/owner.hpp"
+#include "conveyor/base/patience.hpp"
 #include "conveyor/base/wait.hpp"
 #include "world.hpp"
 

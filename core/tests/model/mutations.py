@@ -41,9 +41,16 @@ MUTATIONS = [
     Mutation(
         "notify-without-fence",
         WAIT,
-        "    full_fence();\n    notify_fenced(count);",
-        "    notify_fenced(count);",
+        "    full_fence();\n    notify_fenced(count, [] { return false; });",
+        "    notify_fenced(count, [] { return false; });",
         "the event count",
+    ),
+    Mutation(
+        "patience-for-a-whole-slice",
+        STREAM,
+        "    until = start + Patience::most;\n    ours.patient_until.store(until, relaxed);",
+        "    ours.patient_until.store(start + Patience::most, relaxed);",
+        "the stream",
     ),
     Mutation(
         "announce-without-fence",

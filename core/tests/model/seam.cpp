@@ -67,6 +67,10 @@ Nanoseconds monotonic_now() { return explorer::world == nullptr ? 1 : explorer::
 Nanoseconds monotonic_coarse() { return monotonic_now(); }
 unsigned usable_cpus() { return explorer::processors; }
 int futex_error() { return 0; }
+// Each process has one of its own.
+std::uint32_t current_processor() {
+  return 1 + static_cast<std::uint32_t>(explorer::world == nullptr ? 0 : explorer::world->running);
+}
 
 FutexWait futex_wait(Atomic<std::uint32_t>* word, std::uint32_t expected, Nanoseconds at_most) {
   namespace m = explorer;

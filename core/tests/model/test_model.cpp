@@ -381,6 +381,7 @@ TEST_CASE("the spinner") {
 TEST_CASE("the stream") {
   passes("1:1, unbounded", {1, 0, 1}, [] { return belt(1, 1, 2, unbounded, false); });
   passes("1:1, one at a time", {deeper(1), 0, 1}, [] { return belt(1, 1, 2, 1, false); });
+  passes("1:1, four at a time", {deeper(1), 0, 1}, [] { return belt(1, 1, 2, 4, false); });  // who was woken is patient
   passes("2:1, one at a time", {deeper(1), 0, 1}, [] { return belt(2, 1, 1, 1, false); });
   passes("1:2", {deeper(1), 0, 0}, [] { return belt(1, 2, 2, unbounded, false); });
   passes("1:2, late", {deeper(0), 0, 2}, [] { return belt(1, 2, 2, unbounded, false); });

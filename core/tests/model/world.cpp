@@ -67,8 +67,10 @@ void yield_for_good() {
       if (world->processes[i].state != State::asleep) continue;
       if (first == 0 || world->processes[i].until < world->processes[first].until) first = i;
     }
-    if (first != 0 && !world->died) say("all sleep, and nobody will wake them");
-    if (first != 0 && world->died) {
+    // A patient sleeper counts on itself: no other sleep is that short.
+    const bool by_itself = first != 0 && world->processes[first].until - world->now <= conveyor::Patience::most;
+    if (first != 0 && !world->died && !by_itself) say("all sleep, and nobody will wake them");
+    if (first != 0 && (world->died || by_itself)) {
       Process& sleeper = world->processes[first];
       world->now = std::max(world->now, sleeper.until);
       sleeper.woken = conveyor::FutexWait::timed_out;

@@ -117,12 +117,18 @@ class EventCount {
   // N2..N5 of sync point "event-count"; the caller has done N1.
   void notify(int count) {
     full_fence();
-    notify_fenced(count);
+    notify_fenced(count, [] { return false; });
   }
   // The same after a locked exchange, which orders like a fence where the processor says so.
   void notify_after_exchange(int count) {
+    notify_after_exchange_unless(count, [] { return false; });
+  }
+  // `leave_asleep` is asked only if somebody may sleep. True: whoever sleeps looks by itself soon (patience.hpp). Returns
+  // whether somebody may have been woken.
+  template <class LeaveAsleep>
+  bool notify_after_exchange_unless(int count, LeaveAsleep leave_asleep) {
     fence_after_exchange();
-    notify_fenced(count);
+    return notify_fenced(count, leave_asleep);
   }
 
   bool has_sleepers() const { return sleepers_.load(relaxed) != served_.load(relaxed); }
@@ -150,12 +156,15 @@ class EventCount {
   }
 
  private:
-  void notify_fenced(int count) {
+  template <class LeaveAsleep>
+  bool notify_fenced(int count, LeaveAsleep leave_asleep) {
     const std::uint32_t seen = sleepers_.load(relaxed);  // relaxed: the caller's fence orders both
-    if (seen == served_.load(relaxed)) return;
+    if (seen == served_.load(relaxed)) return false;
     // A spinner sees the change by itself; what it leaves, it tells of (Stream::take, Stream::put).
-    if (count == 1 && is_spun()) return;
+    if (count == 1 && is_spun()) return false;
+    if (leave_asleep()) return false;
     wake(seen, count);
+    return true;
   }
   bool is_spun() const {
     const Nanoseconds end = spinner_.load(relaxed);

@@ -19,6 +19,7 @@
 #include "conveyor/base/atomic.hpp"
 #include "conveyor/base/lock.hpp"
 #include "conveyor/base/owner.hpp"
+#include "conveyor/base/patience.hpp"
 #include "conveyor/base/wait.hpp"
 #include "conveyor/base/waiters_layout.hpp"
 #include "conveyor/memory/ending_layout.hpp"
@@ -217,7 +218,9 @@ struct alignas(4096) Header {
   Atomic<std::uint32_t> paused;  // 1: nothing can be taken, until somebody says otherwise
 
   EventCount not_empty alignas(cache_line);
+  WaitingSide waiting_consumers;
   EventCount not_full alignas(cache_line);
+  WaitingSide waiting_producers;
   EventCount all_done alignas(cache_line);
 
   Published tail;  // the producers' side

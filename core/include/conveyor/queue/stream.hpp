@@ -320,8 +320,24 @@ class Stream {
   std::uint64_t unfinished() const;
   std::string check_leases();
   void free_passed_pages(std::uint32_t from, std::uint32_t to);
-  template <class Ready_>
-  Waited wait(EventCount& event, Side& side, Nanoseconds deadline, Slices& slices, Ready_ is_ready);
+  // One side's waiting.
+  struct Waiting {
+    EventCount& event;
+    WaitingSide& ours;
+    const WaitingSide& others;
+    Side& side;
+    Patience& patience;
+  };
+  template <class Ready_, class Several>
+  Waited wait(Waiting waiting, Nanoseconds deadline, Slices& slices, Ready_ is_ready, Several several);
+  // After a put, or a take, whose unlocking was an exchange.
+  void tell_consumers(int count);
+  void tell_producers(int count);
+  void note_wake(WaitingSide& ours);
+  // As many items, or places, end the patience of those who wait for them. For fewer than `least_many` the timer of a
+  // patient sleep costs more than the switches that it saves.
+  std::uint64_t many() const;
+  static constexpr std::uint64_t least_many = 4, most_many = 64;
 
   std::shared_ptr<Segment> segment_;
   Header& header_;
@@ -331,6 +347,10 @@ class Stream {
   LeaseTable table_;
   Atomic<Nanoseconds> looked_{0};
   Spin spin_;
+  // Whom we have just woken needs some time to come, and is worth waiting for if it is on another processor.
+  Spin spin_after_wake_;
+  Atomic<bool> has_woken_{false};
+  Patience patience_to_get_, patience_to_put_;
 };
 
 template <class Sink>
@@ -442,8 +462,7 @@ Status Stream::take_locked(std::size_t count, Sink& sink, std::size_t& done, Lea
   CONVEYOR_KILL_POINT("take.unlocked");
   if (done > 0 && (header_.max_items != unbounded || header_.max_bytes != unbounded)) {
     // Producers may wait for room of different sizes: one wake-up could reach the one that it does not help.
-    header_.not_full.notify_after_exchange(header_.max_bytes == unbounded ? static_cast<int>(done < 1024 ? done : 1024)
-                                                                          : INT32_MAX);
+    tell_producers(header_.max_bytes == unbounded ? static_cast<int>(done < 1024 ? done : 1024) : INT32_MAX);
   }
   // A take that leaves items behind wakes the next that may take them.
   if (header_.not_empty.has_sleepers() && !empty()) header_.not_empty.notify(1);
@@ -489,7 +508,7 @@ template <class Sink>
   if (ready_.watched()) ready_.settle([this] { return nothing_to_tell(); });
   header_.consumers.lock.unlock();
   if (done > 0 && header_.max_items != unbounded) {
-    header_.not_full.notify_after_exchange(static_cast<int>(done < 1024 ? done : 1024));
+    tell_producers(static_cast<int>(done < 1024 ? done : 1024));
   }
   return status;
 }

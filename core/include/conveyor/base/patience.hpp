@@ -1,0 +1,71 @@
+// Waiting for more than one: who sleeps and wakes for each item asks, for a moment, to be woken for many.
+//
+// On a processor that both sides share, or that others want, each wake-up is a switch of processes: a consumer woken by
+// the first of eight items pre-empts the producer, takes the one and sleeps again. A patient sleeper publishes a time,
+// not longer than `Patience::most` away, when it will look by itself. Until then a notifier may leave it asleep while
+// there is less than it hopes for. Nothing depends on that time but this: a sleeper that publishes it does not sleep
+// longer. So a notifier that dies, or has nothing more to do, delays its peer by so much at most.
+//
+// Only who was woken a moment ago is patient, so that an item that comes to an idle queue wakes its consumer at once;
+// and only as long as it finds several when it wakes up: one that did not is not patient again for the next 1, 3, 7 ... sleeps.
+#pragma once
+
+#include <cstdint>
+
+#include "conveyor/base/atomic.hpp"
+#include "conveyor/base/wait.hpp"
+
+namespace conveyor {
+
+// The number of the processor that the caller runs on, plus one; it may be another one by now.
+std::uint32_t current_processor();
+
+// In shared memory, beside the event count of those who wait.
+struct WaitingSide {
+  // Until then a sleeper would rather not be woken for little; 0 or the past: nobody says so.
+  Atomic<Nanoseconds> patient_until;
+  // Where one of them was seen last (`current_processor`); 0: not yet.
+  Atomic<std::uint32_t> processor;
+  std::uint32_t reserved;
+
+  // relaxed, all of it: guesses. A sleeper looks by itself.
+  bool is_patient(Nanoseconds now) const;
+  void note_processor() { processor.store(current_processor(), relaxed); }
+  // Then it cannot run while we spin.
+  bool is_on(std::uint32_t here) const { return processor.load(relaxed) == here; }
+};
+static_assert(sizeof(WaitingSide) == 16);
+
+// What a process has learned of its waits on one side.
+class Patience {
+ public:
+  static constexpr Nanoseconds most = 50'000;
+
+  // Whether the sleep that begins now is to be a patient one. relaxed here and below: guesses, shared by threads
+  bool begin(Nanoseconds now) {
+    if (now - woken_.load(relaxed) > most) return false;
+    const std::uint32_t left = left_out_.load(relaxed);
+    if (left == 0) return true;
+    left_out_.store(left - 1, relaxed);
+    return false;
+  }
+  void woken(Nanoseconds now) { woken_.store(now, relaxed); }
+  void learn(bool several) {
+    const std::uint32_t next = several ? 0 : next_.load(relaxed) * 2 + 1;
+    next_.store(next < most_left_out ? next : most_left_out, relaxed);
+    left_out_.store(next_.load(relaxed), relaxed);
+  }
+
+ private:
+  static constexpr std::uint32_t most_left_out = 1023;
+  Atomic<Nanoseconds> woken_{0};
+  Atomic<std::uint32_t> left_out_{0}, next_{0};
+};
+
+inline bool WaitingSide::is_patient(Nanoseconds now) const {
+  // A time that no sleeper can have set is damage. Unsigned: the difference may be of any size.
+  const auto left = static_cast<std::uint64_t>(patient_until.load(relaxed)) - static_cast<std::uint64_t>(now);
+  return left - 1 < static_cast<std::uint64_t>(Patience::most);
+}
+
+}  // namespace conveyor

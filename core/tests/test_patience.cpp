@@ -1,0 +1,162 @@
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <limits>
+
+#include "conveyor/base/patience.hpp"
+#include "conveyor/queue/stream.hpp"
+
+using namespace conveyor;
+
+namespace {
+
+struct Drop {
+  bool message(std::uint8_t, const std::byte*, std::size_t) { return true; }
+  bool runs(std::uint8_t, const RunReference*, std::uint32_t, const std::byte*, std::size_t) { return true; }
+};
+
+// A bounded queue with somebody who sleeps on one side, or seems to.
+struct Bounded {
+  std::shared_ptr<Segment> segment;
+  Stream stream;
+  Header& header;
+
+  explicit Bounded(std::uint64_t items) : Bounded(Segment::create(bounds(items))) {}
+  explicit Bounded(std::shared_ptr<Segment> its_segment)
+      : segment(its_segment), stream(its_segment), header(its_segment->header()) {}
+  static Bounds bounds(std::uint64_t items) {
+    Bounds bounds;
+    bounds.items = items;
+    return bounds;
+  }
+  void put() {
+    const std::uint32_t value = 7;
+    Outgoing item;
+    item.data = reinterpret_cast<const std::byte*>(&value);
+    item.size = sizeof value;
+    std::size_t done = 0;
+    REQUIRE(stream.put(&item, 1, done, forever) == Status::ok);
+  }
+  void take() {
+    Drop sink;
+    std::size_t done = 0;
+    REQUIRE(stream.take(1, sink, done) == Status::ok);
+  }
+  // `act` is done while the sleeper is patient; again, if this process was held up for so long that it may not have been.
+  template <class Act>
+  static void while_patient(EventCount& event, WaitingSide& side, Act act) {
+    for (;;) {
+      if (!event.has_sleepers()) event.announce();
+      const Nanoseconds until = monotonic_now() + Patience::most;
+      side.patient_until.store(until, relaxed);
+      act();
+      if (monotonic_now() < until) return;
+    }
+  }
+};
+
+}  // namespace
+
+TEST_CASE("only who was woken a moment ago is patient") {
+  Patience patience;
+  const Nanoseconds now = 1'000'000'000;
+  CHECK_FALSE(patience.begin(now));
+  patience.woken(now);
+  CHECK(patience.begin(now + Patience::most));
+  CHECK_FALSE(patience.begin(now + Patience::most + 1));
+}
+
+TEST_CASE("patience that found little is tried less and less often, and one success brings it back") {
+  Patience patience;
+  const Nanoseconds now = 1'000'000'000;
+  patience.woken(now);
+  const auto left_out = [&] {
+    int sleeps = 0;
+    while (!patience.begin(now)) ++sleeps;
+    return sleeps;
+  };
+  for (const int expected : {1, 3, 7, 15, 31, 63, 127, 255, 511, 1023, 1023}) {
+    patience.learn(false);
+    CHECK(left_out() == expected);
+  }
+  patience.learn(true);
+  CHECK(left_out() == 0);
+  CHECK(left_out() == 0);
+}
+
+TEST_CASE("a patient sleeper's time counts only if it can be one") {
+  WaitingSide side{};
+  const Nanoseconds now = 1'000'000'000;
+  CHECK_FALSE(side.is_patient(now));
+  for (const Nanoseconds until : {now + 1, now + Patience::most}) {
+    side.patient_until.store(until, relaxed);
+    CHECK(side.is_patient(now));
+  }
+  for (const Nanoseconds until : {now, now - 1, now + Patience::most + 1, std::numeric_limits<Nanoseconds>::max(),
+                                  Nanoseconds{-1}, std::numeric_limits<Nanoseconds>::min()}) {
+    side.patient_until.store(until, relaxed);
+    CHECK_FALSE(side.is_patient(now));
+  }
+}
+
+TEST_CASE("a patient consumer is woken when the queue is full, an impatient one by the first item") {
+  Bounded queue(4);
+  EventCount& event = queue.header.not_empty;
+  Bounded::while_patient(event, queue.header.waiting_consumers, [&] {
+    while (queue.stream.depth() != 0) queue.take();
+    if (!event.has_sleepers()) event.announce();
+    for (int i = 0; i < 3; ++i) queue.put();
+  });
+  CHECK(event.has_sleepers());
+  queue.put();
+  CHECK_FALSE(event.has_sleepers());
+
+  while (queue.stream.depth() != 0) queue.take();
+  event.announce();
+  queue.header.waiting_consumers.patient_until.store(monotonic_now() - 1, relaxed);  // it died, or is about to look
+  queue.put();
+  CHECK_FALSE(event.has_sleepers());
+}
+
+TEST_CASE("a patient producer is woken when the queue is empty, an impatient one by the first place") {
+  Bounded queue(4);
+  EventCount& event = queue.header.not_full;
+  Bounded::while_patient(event, queue.header.waiting_producers, [&] {
+    while (queue.stream.depth() < 4) queue.put();
+    if (!event.has_sleepers()) event.announce();
+    for (int i = 0; i < 3; ++i) queue.take();
+  });
+  CHECK(event.has_sleepers());
+  queue.take();
+  CHECK_FALSE(event.has_sleepers());
+
+  for (int i = 0; i < 4; ++i) queue.put();
+  event.announce();
+  queue.header.waiting_producers.patient_until.store(0, relaxed);
+  queue.take();
+  CHECK_FALSE(event.has_sleepers());
+}
+
+TEST_CASE("who waits lets nobody sleep on the other side") {
+  Bounded queue(4);
+  Slices slices;
+  EventCount& consumers = queue.header.not_empty;
+  Bounded::while_patient(consumers, queue.header.waiting_consumers, [&] {
+    while (queue.stream.depth() != 0) queue.take();
+    if (!consumers.has_sleepers()) consumers.announce();
+    queue.put();
+  });
+  CHECK(consumers.has_sleepers());
+  queue.stream.wait_not_full(4, monotonic_now(), slices);
+  CHECK_FALSE(consumers.has_sleepers());
+
+  EventCount& producers = queue.header.not_full;
+  Bounded::while_patient(producers, queue.header.waiting_producers, [&] {
+    while (queue.stream.depth() < 4) queue.put();
+    if (!producers.has_sleepers()) producers.announce();
+    queue.take();
+  });
+  CHECK(producers.has_sleepers());
+  queue.stream.wait_not_empty(monotonic_now(), slices);
+  CHECK_FALSE(producers.has_sleepers());
+}
