@@ -251,7 +251,7 @@ Waited Stream::wait(Waiting waiting, Nanoseconds deadline, Slices& slices, Ready
   // Somebody must look whether the producers are alive.
   Nanoseconds until = deadline;
   if (&side == &header_.consumers && producers_.armed() && until - look_every > start) until = start + look_every;
-  const bool patient = many() >= least_many && until - Patience::most > start && patience.begin(start);
+  const bool patient = many() >= Patience::least_many && until - Patience::most > start && patience.begin(start);
   if (patient) {
     until = start + Patience::most;
     ours.patient_until.store(until, relaxed);
@@ -269,7 +269,7 @@ Waited Stream::wait(Waiting waiting, Nanoseconds deadline, Slices& slices, Ready
   return result;
 }
 
-std::uint64_t Stream::many() const { return std::min<std::uint64_t>(header_.max_items, most_many); }
+std::uint64_t Stream::many() const { return std::min<std::uint64_t>(header_.max_items, Patience::most_many); }
 
 void Stream::tell_consumers(int count) {
   if (header_.not_empty.notify_after_exchange_unless(

@@ -40,6 +40,9 @@ static_assert(sizeof(WaitingSide) == 16);
 class Patience {
  public:
   static constexpr Nanoseconds most = 50'000;
+  // How many items, or places, end a patient sleep at the latest. Where a queue has room for less than `least_many`, the
+  // timer of such a sleep costs more than the switches that it saves.
+  static constexpr std::uint64_t least_many = 4, most_many = 64;
 
   // Whether the sleep that begins now is to be a patient one. relaxed here and below: guesses, shared by threads
   bool begin(Nanoseconds now) {

@@ -334,10 +334,7 @@ class Stream {
   void tell_consumers(int count);
   void tell_producers(int count);
   void note_wake(WaitingSide& ours);
-  // As many items, or places, end the patience of those who wait for them. For fewer than `least_many` the timer of a
-  // patient sleep costs more than the switches that it saves.
-  std::uint64_t many() const;
-  static constexpr std::uint64_t least_many = 4, most_many = 64;
+  std::uint64_t many() const;  // items, or places, that end a patient sleep
 
   std::shared_ptr<Segment> segment_;
   Header& header_;
