@@ -396,6 +396,14 @@ def test_a_dict_that_is_shown_in_place_of_another() -> None:
             _ = received.value
 
 
+def test_an_instance_of_another_class_that_has_its_own_setstate() -> None:
+    item = with_attributes(object.__new__(classes.Prepared), value=[1])
+    assert is_native(item)
+    assert is_native(Free(value=[1]))
+    for received in (through_pickle(item), through_queue(item)):
+        assert received.told == ["of value", [1]]
+
+
 def test_an_instance_whose_class_is_assigned() -> None:
     item = Free(value=1)
     assert is_native(item)

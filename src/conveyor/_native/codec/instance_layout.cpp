@@ -148,7 +148,7 @@ bool set_as_pickle(PyObject* object, const InstanceLayout& layout, PyObject* con
 // Without Python code. So that a new instance gets no `__dict__` made before somebody asks for it.
 bool can_be_direct(PyTypeObject* type, const InstanceLayout& layout) {
   static PyObject* const its_dict = PyUnicode_InternFromString("__dict__");
-  // `__new__` of object's own: the instance has nothing yet.
+  // With object's own `__new__` it is an instance of this class, and has nothing yet.
   if (type->tp_new != PyBaseObject_Type.tp_new || type->tp_getattro != PyObject_GenericGetAttr ||
       _PyType_Lookup(type, setstate_name()) != nullptr)
     return false;
@@ -215,8 +215,8 @@ PyObject* make_instance(PyTypeObject* type, PyObject* arguments) {
   return foreign([&] { return type->tp_new(type, arguments, nullptr); });
 }
 
-bool set_state(PyObject* object, const InstanceLayout& layout, PyObject* const* values) {
-  if (!is_direct(Py_TYPE(object), layout)) return set_as_pickle(object, layout, values);
+bool set_state(PyObject* object, PyTypeObject* type, const InstanceLayout& layout, PyObject* const* values) {
+  if (!is_direct(type, layout)) return set_as_pickle(object, layout, values);
   return foreign([&] {
     for (std::size_t i = 0; i < layout.in_dict; ++i) {
       if (PyObject_GenericSetAttr(object, layout.names[i], values[i]) != 0) return false;

@@ -46,8 +46,8 @@ InstanceLayout* read_layout(const std::byte* data, std::size_t size);
 PyTypeObject* find_class(const ClassName& name);
 
 // As pickle's BUILD: to `__setstate__` if there is one, else into `__dict__` and the slots. `values`: one for each name.
-// False with a Python error set. Runs Python code.
-bool set_state(PyObject* object, const InstanceLayout& layout, PyObject* const* values);
+// False with a Python error set. Runs Python code. `type`: that `object` was made as by `make_instance`.
+bool set_state(PyObject* object, PyTypeObject* type, const InstanceLayout& layout, PyObject* const* values);
 
 // `cls.__new__(cls, *arguments)`: new reference; null with a Python error set. Runs Python code.
 PyObject* make_instance(PyTypeObject* type, PyObject* arguments);

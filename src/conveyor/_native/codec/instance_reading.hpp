@@ -136,7 +136,7 @@ class InstanceReading {
     }
     if (made == nullptr || layout.names.empty()) return made;
     const auto count = static_cast<Py_ssize_t>(layout.names.size());
-    if (gather(in, count, depth) && set_state(made, layout, stack_.data() + stack_.size() - count))
+    if (gather(in, count, depth) && set_state(made, type, layout, stack_.data() + stack_.size() - count))
       return drop(stack_.size() - layout.names.size()), made;
     return release(made);
   }
