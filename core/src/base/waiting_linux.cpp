@@ -6,8 +6,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "conveyor/base/patience.hpp"
 #include "conveyor/base/wait.hpp"
+#include "conveyor/base/waiting_side_layout.hpp"
 
 namespace conveyor {
 namespace {

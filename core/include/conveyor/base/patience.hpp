@@ -13,33 +13,14 @@
 #include <cstdint>
 
 #include "conveyor/base/atomic.hpp"
-#include "conveyor/base/wait.hpp"
+#include "conveyor/base/waiting_side_layout.hpp"
 
 namespace conveyor {
-
-// The number of the processor that the caller runs on, plus one; it may be another one by now.
-std::uint32_t current_processor();
-
-// In shared memory, beside the event count of those who wait.
-struct WaitingSide {
-  // Until then a sleeper would rather not be woken for little; 0 or the past: nobody says so.
-  Atomic<Nanoseconds> patient_until;
-  // Where one of them was seen last (`current_processor`); 0: not yet.
-  Atomic<std::uint32_t> processor;
-  std::uint32_t reserved;
-
-  // relaxed, all of it: guesses. A sleeper looks by itself.
-  bool is_patient(Nanoseconds now) const;
-  void note_processor() { processor.store(current_processor(), relaxed); }
-  // Then it cannot run while we spin.
-  bool is_on(std::uint32_t here) const { return processor.load(relaxed) == here; }
-};
-static_assert(sizeof(WaitingSide) == 16);
 
 // What a process has learned of its waits on one side.
 class Patience {
  public:
-  static constexpr Nanoseconds most = 50'000;
+  static constexpr Nanoseconds most = longest_patience;
   // How many items, or places, end a patient sleep at the latest. Where a queue has room for less than `least_many`, the
   // timer of such a sleep costs more than the switches that it saves.
   static constexpr std::uint64_t least_many = 4, most_many = 64;
@@ -64,11 +45,5 @@ class Patience {
   Atomic<Nanoseconds> woken_{0};
   Atomic<std::uint32_t> left_out_{0}, next_{0};
 };
-
-inline bool WaitingSide::is_patient(Nanoseconds now) const {
-  // A time that no sleeper can have set is damage. Unsigned: the difference may be of any size.
-  const auto left = static_cast<std::uint64_t>(patient_until.load(relaxed)) - static_cast<std::uint64_t>(now);
-  return left - 1 < static_cast<std::uint64_t>(Patience::most);
-}
 
 }  // namespace conveyor

@@ -19,9 +19,9 @@
 #include "conveyor/base/atomic.hpp"
 #include "conveyor/base/lock.hpp"
 #include "conveyor/base/owner.hpp"
-#include "conveyor/base/patience.hpp"
 #include "conveyor/base/wait.hpp"
 #include "conveyor/base/waiters_layout.hpp"
+#include "conveyor/base/waiting_side_layout.hpp"
 #include "conveyor/memory/ending_layout.hpp"
 #include "conveyor/memory/label_layout.hpp"
 

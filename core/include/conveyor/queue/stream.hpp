@@ -20,6 +20,7 @@
 #include <string_view>
 
 #include "conveyor/base/kill_point.hpp"
+#include "conveyor/base/patience.hpp"
 #include "conveyor/base/status.hpp"
 #include "conveyor/memory/ending.hpp"
 #include "conveyor/queue/lease.hpp"
