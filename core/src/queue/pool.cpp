@@ -82,12 +82,8 @@ Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {
   if (first == no_page) first = take_fresh(pages, error);
   if (first == no_page) {
     // The pool is used up: what is kept warm may make room for a longer run.
-    WarmRun evicted;
-    std::vector<WarmRun> decommitted;
-    while (evict_oldest(evicted)) decommitted.push_back(evicted);
     unlock();
-    if (decommitted.empty()) return {no_page, error};
-    for (const WarmRun& run : decommitted) decommit(run);
+    if (!give_back_warm()) return {no_page, error};
     if (const int refused = try_lock(); refused != 0) return {no_page, refused};
     first = take_cold(pages);
     if (first == no_page) first = take_fresh(pages, error);
@@ -101,7 +97,9 @@ Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {
   unlock();
   CONVEYOR_KILL_POINT("pool.claimed");
   // What is warm may be another process's, and not yet mapped here.
-  const int refused = !warm ? segment_.reserve(first, pages) : (segment_.reach(first, pages) == Reach::ok ? 0 : ENOMEM);
+  int refused = !warm ? segment_.reserve(first, pages) : (segment_.reach(first, pages) == Reach::ok ? 0 : ENOMEM);
+  // Where memory is short, none is kept for later.
+  if (refused != 0 && !warm && give_back_warm()) refused = segment_.reserve(first, pages);
   if (refused != 0) {
     decommit({first, pages});
     return {no_page, refused};
@@ -252,6 +250,17 @@ bool Pool::evict_oldest(WarmRun& evicted) {
   state_.warm_pages -= std::min<std::uint64_t>(evicted.pages, state_.warm_pages);
   claim(evicted.first, evicted.pages, PageUse::run);  // ours until it is cold
   return true;
+}
+
+bool Pool::give_back_warm() {
+  std::vector<WarmRun> runs;
+  runs.reserve(warm_capacity);  // an exception must not leave the lock held
+  if (!lock()) return false;
+  state_.missed = 0;
+  for (WarmRun evicted; evict_oldest(evicted);) runs.push_back(evicted);
+  unlock();
+  for (const WarmRun& run : runs) decommit(run);
+  return !runs.empty();
 }
 
 // Gives the memory back before anybody can find the pages: afterwards would wipe out a new owner's data.
