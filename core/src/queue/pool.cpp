@@ -82,12 +82,8 @@ Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {
   if (first == no_page) first = take_fresh(pages, error);
   if (first == no_page) {
     // The pool is used up: what is kept warm may make room for a longer run.
-    WarmRun evicted;
-    std::vector<WarmRun> decommitted;
-    while (evict_oldest(evicted)) decommitted.push_back(evicted);
     unlock();
-    if (decommitted.empty()) return {no_page, error};
-    for (const WarmRun& run : decommitted) decommit(run);
+    if (!give_warm_back()) return {no_page, error};
     if (const int refused = try_lock(); refused != 0) return {no_page, refused};
     first = take_cold(pages);
     if (first == no_page) first = take_fresh(pages, error);
@@ -101,12 +97,25 @@ Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {
   unlock();
   CONVEYOR_KILL_POINT("pool.claimed");
   // What is warm may be another process's, and not yet mapped here.
-  const int refused = !warm ? segment_.reserve(first, pages) : (segment_.reach(first, pages) == Reach::ok ? 0 : ENOMEM);
+  int refused = !warm ? segment_.reserve(first, pages) : (segment_.reach(first, pages) == Reach::ok ? 0 : ENOMEM);
+  // The system has no more: what is kept warm is memory, too.
+  if (refused != 0 && !warm && give_warm_back()) refused = segment_.reserve(first, pages);
   if (refused != 0) {
     decommit({first, pages});
     return {no_page, refused};
   }
   return {first, 0};
+}
+
+// Whether there was any.
+bool Pool::give_warm_back() {
+  WarmRun evicted;
+  std::vector<WarmRun> decommitted;
+  if (!lock()) return false;
+  while (evict_oldest(evicted)) decommitted.push_back(evicted);
+  unlock();
+  for (const WarmRun& run : decommitted) decommit(run);
+  return !decommitted.empty();
 }
 
 void Pool::claim(std::uint32_t first, std::uint32_t pages, PageUse use) {

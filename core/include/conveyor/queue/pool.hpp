@@ -89,6 +89,7 @@ class Pool {
   void no_longer_lent(Descriptor& descriptor, std::uint32_t pages);
   void mark_cold(std::uint32_t first, std::uint32_t pages);
   bool evict_oldest(WarmRun& evicted);
+  bool give_warm_back();
   void decommit(const WarmRun& run);
   std::uint64_t warm_limit();
   std::uint32_t in_use() const;
