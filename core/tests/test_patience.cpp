@@ -160,3 +160,45 @@ TEST_CASE("who waits lets nobody sleep on the other side") {
   queue.stream.wait_not_empty(monotonic_now(), slices);
   CHECK_FALSE(producers.has_sleepers());
 }
+
+TEST_CASE("who takes what came back tells of the items that it leaves") {
+  Bounded queue(8);
+  EventCount& event = queue.header.not_empty;
+  Bounded::while_patient(event, queue.header.waiting_consumers, [&] {
+    while (queue.stream.depth() != 0) queue.take();
+    queue.put();
+    Drop sink;
+    std::size_t done = 0;
+    LeaseId lease;
+    REQUIRE(queue.stream.take(1, sink, done, &lease) == Status::ok);
+    REQUIRE(queue.stream.give_back(lease, "", 0) == Status::ok);
+    if (!event.has_sleepers()) event.announce();
+    queue.put();
+  });
+  CHECK(event.has_sleepers());
+  queue.take();
+  CHECK(queue.stream.depth() == 1);
+  CHECK_FALSE(event.has_sleepers());
+}
+
+TEST_CASE("who waits for what no item and no place brings sleeps in long slices") {
+  const auto sleeps = [](auto wait) {
+    Slices slices;
+    int count = 0;
+    for (const Nanoseconds end = monotonic_now() + 300'000'000; monotonic_now() < end; ++count) wait(slices);
+    return count;
+  };
+  SUBCASE("for bytes") {
+    Bounds bounds;
+    bounds.bytes = 16;
+    Bounded queue(Segment::create(bounds));
+    for (int i = 0; i < 4; ++i) queue.put();
+    CHECK(sleeps([&](Slices& slices) { queue.stream.wait_not_full(4, forever, slices); }) < 50);
+  }
+  SUBCASE("for the end of a pause") {
+    Bounded queue(8);
+    for (int i = 0; i < 4; ++i) queue.put();
+    queue.stream.pause();
+    CHECK(sleeps([&](Slices& slices) { queue.stream.wait_not_empty(forever, slices); }) < 50);
+  }
+}
