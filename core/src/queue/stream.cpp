@@ -260,7 +260,10 @@ Waited Stream::wait(Waiting waiting, Nanoseconds deadline, Slices& slices, Ready
   const Nanoseconds end = monotonic_now();
   if (patient) {
     ours.patient_until.store(0, relaxed);
-    patience.learn(several());
+    const bool found = several();
+    patience.learn(found);
+    // Of what was left for this one others are not told, and it may come back late: there may be much to copy first.
+    if (found && event.has_sleepers()) event.notify(1);
   }
   patience.woken(end);
   ours.note_processor();
