@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <thread>
 
 #include "conveyor/base/patience.hpp"
 #include "conveyor/queue/stream.hpp"
@@ -159,4 +160,73 @@ TEST_CASE("who waits lets nobody sleep on the other side") {
   CHECK(producers.has_sleepers());
   queue.stream.wait_not_empty(monotonic_now(), slices);
   CHECK_FALSE(producers.has_sleepers());
+}
+
+TEST_CASE("who takes what came back tells of the items that it leaves") {
+  Bounded queue(8);
+  EventCount& event = queue.header.not_empty;
+  Bounded::while_patient(event, queue.header.waiting_consumers, [&] {
+    while (queue.stream.depth() != 0) queue.take();
+    queue.put();
+    Drop sink;
+    std::size_t done = 0;
+    LeaseId lease;
+    REQUIRE(queue.stream.take(1, sink, done, &lease) == Status::ok);
+    REQUIRE(queue.stream.give_back(lease, "", 0) == Status::ok);
+    if (!event.has_sleepers()) event.announce();
+    queue.put();
+  });
+  CHECK(event.has_sleepers());
+  queue.take();
+  CHECK(queue.stream.depth() == 1);
+  CHECK_FALSE(event.has_sleepers());
+}
+
+TEST_CASE("who waits for what no item and no place brings sleeps in long slices") {
+  const auto sleeps = [](auto wait) {
+    Slices slices;
+    int count = 0;
+    for (const Nanoseconds end = monotonic_now() + 300'000'000; monotonic_now() < end; ++count) wait(slices);
+    return count;
+  };
+  SUBCASE("for bytes") {
+    Bounds bounds;
+    bounds.bytes = 16;
+    Bounded queue(Segment::create(bounds));
+    for (int i = 0; i < 4; ++i) queue.put();
+    CHECK(sleeps([&](Slices& slices) { queue.stream.wait_not_full(4, forever, slices); }) < 50);
+  }
+  SUBCASE("for the end of a pause") {
+    Bounded queue(8);
+    for (int i = 0; i < 4; ++i) queue.put();
+    queue.stream.pause();
+    CHECK(sleeps([&](Slices& slices) { queue.stream.wait_not_empty(forever, slices); }) < 50);
+  }
+}
+
+TEST_CASE("who waited for several tells the next before it does anything else") {
+  bool was_patient = false;
+  for (int tries = 0; tries < 1'000 && !was_patient; ++tries) {
+    Bounded queue(64);
+    EventCount& event = queue.header.not_full;
+    WaitingSide& side = queue.header.waiting_producers;
+    while (queue.stream.depth() < 64) queue.put();
+    std::thread producer([&] {
+      Slices slices;
+      for (int puts = 0; puts < 2; ++puts) {  // the second time it was woken a moment ago
+        while (!queue.stream.has_room(4)) queue.stream.wait_not_full(4, forever, slices);
+        if (puts == 0) queue.put();
+      }
+    });
+    while (!event.has_sleepers()) std::this_thread::yield();
+    queue.take();
+    const Nanoseconds end = monotonic_now() + 1'000'000;
+    while (!side.is_patient(monotonic_now()) && monotonic_now() < end) {
+    }
+    for (int i = 0; i < 3; ++i) queue.take();
+    was_patient = side.is_patient(monotonic_now());  // else it was told of them
+    producer.join();
+    if (was_patient) CHECK_FALSE(event.has_sleepers());
+  }
+  CHECK(was_patient);
 }

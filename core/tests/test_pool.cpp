@@ -88,6 +88,24 @@ TEST_CASE("what was given back and then needed again stays the next time, until 
   CHECK(segment->memory_held() < kept / 4);
 }
 
+TEST_CASE("what was missed is given back in time where little is freed") {
+  const auto segment = Segment::create({});
+  Pool pool(*segment);
+  const auto rise_and_fall = [&](unsigned pages) {
+    std::vector<std::uint32_t> firsts;
+    for (unsigned i = 0; i < pages; ++i) firsts.push_back(pool.allocate(1, PageUse::run).first);
+    for (const std::uint32_t first : firsts) pool.free(first, 1);
+  };
+  for (int i = 0; i < 3; ++i) rise_and_fall(200);
+  const std::uint64_t kept = segment->memory_held();
+  CHECK(kept > 150 * page_size);
+  for (int i = 0; i < 40; ++i) {
+    segment->header().pool.since -= 10;  // as if ten seconds had passed
+    rise_and_fall(1);
+  }
+  CHECK(segment->memory_held() < kept / 4);
+}
+
 TEST_CASE("what stays for having been missed has a bound") {
   constexpr unsigned count = 3'000;
   const auto segment = Segment::create({});

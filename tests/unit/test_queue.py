@@ -314,6 +314,22 @@ def test_a_batch_waits_for_room() -> None:
     assert received == list(range(100))
 
 
+def test_one_who_only_waits_for_an_item_leaves_no_getter_asleep() -> None:
+    queue = Queue()
+    taken: list[float] = []
+    waiter = threading.Thread(target=queue._reader.poll, args=(10,))
+    getter = threading.Thread(target=lambda: taken.extend((queue.get(), time.monotonic())))
+    waiter.start()
+    time.sleep(0.05)  # the one wake-up is for the first
+    getter.start()
+    time.sleep(0.7)  # both are in a sleep of 0.64 s
+    put = time.monotonic()
+    queue.put(1)
+    waiter.join()
+    getter.join()
+    assert taken[1] - put < 0.3
+
+
 def test_an_iterable_that_fails_puts_nothing() -> None:
     def items() -> Iterator[int]:
         yield 1

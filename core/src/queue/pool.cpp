@@ -17,8 +17,9 @@ constexpr std::uint64_t warm_most = 1024;   // 64 MiB
 // for a fresh page costs ten times a warm one. Each free forgets this fraction of it.
 constexpr std::uint32_t fading = 32;
 // What was given back and then needed again stays the next time: a backlog may rise and fall with the turns that
-// producers and consumers have on the processors. Of what so many frees have not needed, half is forgotten.
+// producers and consumers have on the processors. Of what so many frees, or frees for so long, have not needed, half is forgotten.
 constexpr std::uint32_t frees_at_a_time = 65536;
+constexpr std::uint32_t seconds_at_a_time = 10;
 constexpr std::uint32_t table_at_a_time = 4096 / sizeof(Descriptor);
 
 }  // namespace
@@ -59,10 +60,12 @@ std::uint32_t Pool::in_use() const {
 
 // How many pages may be warm: never more than were in use at the recent peak, or were missed, or the least.
 std::uint64_t Pool::warm_limit() {
-  if (++state_.frees >= frees_at_a_time) {
+  const auto now_seconds = static_cast<std::uint32_t>(monotonic_coarse() / 1'000'000'000);
+  if (++state_.frees >= frees_at_a_time || now_seconds - state_.since >= seconds_at_a_time) {
     state_.missed -= std::min(state_.missed, (state_.least_warm + 1) / 2);
     state_.least_warm = static_cast<std::uint32_t>(state_.warm_pages);
     state_.frees = 0;
+    state_.since = now_seconds;
   }
   const std::uint64_t missed = std::min<std::uint64_t>(state_.missed, warm_most);
   const std::uint32_t now = in_use();

@@ -260,7 +260,10 @@ Waited Stream::wait(Waiting waiting, Nanoseconds deadline, Slices& slices, Ready
   const Nanoseconds end = monotonic_now();
   if (patient) {
     ours.patient_until.store(0, relaxed);
-    patience.learn(several());
+    const bool found = several();
+    patience.learn(found);
+    // Of what was left for this one others are not told, and it may come back late: there may be much to copy first.
+    if (found && event.has_sleepers()) event.notify(1);
   }
   patience.woken(end);
   ours.note_processor();
@@ -298,8 +301,8 @@ Waited Stream::wait_not_empty(Nanoseconds deadline, Slices& slices) {
   if (header_.not_full.has_sleepers() && !full()) header_.not_full.notify(1);
   const Waiting waiting{header_.not_empty, header_.waiting_consumers, header_.waiting_producers, header_.consumers,
                         patience_to_get_};
-  const Waited result =
-      wait(waiting, until, slices, [this] { return something_to_tell(); }, [this] { return depth() > 1; });
+  const Waited result = wait(
+      waiting, until, slices, [this] { return something_to_tell(); }, [this] { return !held_back() && depth() > 1; });
   return result == Waited::timed_out && until != deadline ? Waited::again : result;
 }
 
@@ -309,7 +312,8 @@ Waited Stream::wait_not_full(std::uint64_t payload, Nanoseconds deadline, Slices
                         patience_to_put_};
   const Waited result = wait(
       waiting, deadline, slices, [this, payload] { return has_room(payload) || ended(); },
-      [this] { return depth() + 1 < header_.max_items; });
+      // A bound of bytes is no matter of places, and nobody leaves it at that (tell_producers).
+      [this] { return header_.max_bytes == unbounded && depth() + 1 < header_.max_items; });
   // What the dead were lent comes back by the sweep alone.
   if (counts_lent() && pool_.lent_bytes() != 0 && !has_room(payload)) {
     segment_->count_attached();

@@ -88,10 +88,10 @@ struct alignas(cache_line) PoolState {
   std::uint32_t tabled;  // there is memory behind what the table says of the pages below
   // Pages that stay warm because as many were given back and then needed again.
   std::uint32_t missed;
-  // The fewest warm pages since then, and how many frees ago that was: what nobody needed in all that time.
+  // The fewest warm pages since then, how many frees ago that was, and when: what nobody needed in all that time.
   std::uint32_t least_warm;
   std::uint32_t frees;
-  std::uint32_t reserved;
+  std::uint32_t since;  // seconds of the monotonic clock
   WarmRun warm[warm_capacity];
 };
 static_assert(sizeof(PoolState) == 129 * cache_line);

@@ -508,6 +508,7 @@ template <class Sink>
   if (done > 0 && header_.max_items != unbounded) {
     tell_producers(static_cast<int>(done < 1024 ? done : 1024));
   }
+  if (header_.not_empty.has_sleepers() && !empty()) header_.not_empty.notify(1);
   return status;
 }
 

@@ -66,12 +66,14 @@ nb::object Channel::wait_item(const Deadline& deadline) {
   const PipeUse use(pipe_);
   if (!use) return {};
   Slices slices(waiters(), WaitsFor::item);
-  for (;;) {
+  for (bool waited = false;; waited = true) {
     if (closed_meanwhile()) return {};
     if (unheard_.any()) return nb::bool_(true);
     const bool ended = stream_->ended();
-    if (!stream_->nothing_to_take() || (ended && stream_->over()))
-      return nb::bool_(true);  // the end is something to be told
+    if (!stream_->nothing_to_take() || (ended && stream_->over())) {
+      if (waited) stream_->pass_on();  // it takes nothing, and a getter may sleep
+      return nb::bool_(true);          // the end is something to be told
+    }
     if (writers_gone()) return nb::bool_(true);  // EOF is something to receive
     if (looked_for_lost()) continue;
     if (deadline.passed()) return nb::bool_(false);
@@ -80,21 +82,30 @@ nb::object Channel::wait_item(const Deadline& deadline) {
       const WithoutGil released;
       wait_for_item(deadline.at, slices, woken_by.get());
     }
-    if (!look_for_signals(slices)) return {};
+    if (!look_for_signals(slices)) {
+      stream_->pass_on();
+      return {};
+    }
   }
 }
 
 nb::object Channel::wait_room(std::uint64_t needed, const Deadline& deadline) {
   if (!stream_) return nb::bool_(true);  // the waiter shall try, and get the error
   Slices slices(waiters(), WaitsFor::room);
-  for (;;) {
-    if (stream_->has_room(needed) || stream_->ended() || closed()) return nb::bool_(true);
+  for (bool waited = false;; waited = true) {
+    if (stream_->has_room(needed) || stream_->ended() || closed()) {
+      if (waited) stream_->pass_on();  // perhaps nobody is left who would put
+      return nb::bool_(true);
+    }
     if (deadline.passed()) return nb::bool_(false);
     {
       const WithoutGil released;
       stream_->wait_not_full(needed, deadline.at, slices);
     }
-    if (!look_for_signals(slices)) return {};
+    if (!look_for_signals(slices)) {
+      stream_->pass_on();
+      return {};
+    }
   }
 }
 
