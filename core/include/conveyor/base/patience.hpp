@@ -21,6 +21,8 @@ namespace conveyor {
 class Patience {
  public:
   static constexpr Nanoseconds most = longest_patience;
+  // A spinner that met what it waits for lets so much time pass for more.
+  static constexpr Nanoseconds gathering = 500;
   // How many items, or places, end a patient sleep at the latest. Where a queue has room for less than `least_many`, the
   // timer of such a sleep costs more than the switches that it saves.
   static constexpr std::uint64_t least_many = 4, most_many = 64;

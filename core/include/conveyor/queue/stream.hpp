@@ -327,7 +327,7 @@ class Stream {
     WaitingSide& ours;
     const WaitingSide& others;
     Side& side;
-    Patience& patience;
+    Patience &patience, &gathering;
   };
   template <class Ready_, class Several>
   Waited wait(Waiting waiting, Nanoseconds deadline, Slices& slices, Ready_ is_ready, Several several);
@@ -348,7 +348,7 @@ class Stream {
   // Whom we have just woken needs some time to come, and is worth waiting for if it is on another processor.
   Spin spin_after_wake_;
   Atomic<bool> has_woken_{false};
-  Patience patience_to_get_, patience_to_put_;
+  Patience patience_to_get_, patience_to_put_, gathering_to_get_, gathering_to_put_;
 };
 
 template <class Sink>
