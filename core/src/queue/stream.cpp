@@ -243,14 +243,11 @@ Waited Stream::wait(Waiting waiting, Nanoseconds deadline, Slices& slices, Ready
     // Where the other side was last seen on this very processor, it does not run before this one sleeps.
     if (others.is_on(current_processor()) || !event.spin(spin, is_ready)) {
       side.waits.fetch_add(1, relaxed);  // relaxed: a statistic
-    } else if (many() == Patience::most_many && !event.has_sleepers()) {
+    } else if (many() == Patience::most_many && !event.has_sleepers() && gathering.is_due()) {
       // Who takes each item as it comes shares every cache line with its producer, and takes three times as long.
-      const Nanoseconds met = monotonic_now();
-      if (gathering.begin(met)) {
-        while (monotonic_now() - met < Patience::gathering) cpu_pause();
-        gathering.learn(several());
-      }
-      gathering.woken(monotonic_now());
+      const Nanoseconds end = monotonic_now() + Patience::gathering;
+      while (monotonic_now() < end) cpu_pause();
+      gathering.learn(several());
     }
     return Waited::again;
   }

@@ -28,8 +28,9 @@ class Patience {
   static constexpr std::uint64_t least_many = 4, most_many = 64;
 
   // Whether the sleep that begins now is to be a patient one. relaxed here and below: guesses, shared by threads
-  bool begin(Nanoseconds now) {
-    if (now - woken_.load(relaxed) > most) return false;
+  bool begin(Nanoseconds now) { return now - woken_.load(relaxed) <= most && is_due(); }
+  // Whether it is worth trying, by what was learned.
+  bool is_due() {
     const std::uint32_t left = left_out_.load(relaxed);
     if (left == 0) return true;
     left_out_.store(left - 1, relaxed);
