@@ -75,6 +75,21 @@ def test_a_dict_is_seen_as_with_pickle(size: int) -> None:
     watched(item, lambda self, state, told: told.append(len(state["things"][0])))
 
 
+def test_a_dict_of_a_shape_is_seen_as_with_pickle() -> None:
+    item: dict[Any, Any] = {"first": 1, "seen by": None, "last": [2]}
+    item["seen by"] = Watcher(item)
+    for _ in range(3):  # a shape from the second on
+        encoded(item)
+
+    def seen(self: Any, state: Any, told: list[Any]) -> None:
+        held = state["things"][0]
+        told.append(dict(held))
+        held["put before"] = 3
+        held["last"] = 4
+
+    watched(item, seen)
+
+
 @pytest.mark.parametrize("kind", [set, frozenset])
 def test_a_set_inside_itself_goes_to_pickle(kind: type[Any]) -> None:
     held = Free(key=1)
