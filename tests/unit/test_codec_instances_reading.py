@@ -518,6 +518,21 @@ def test_a_pipe_gives_bytes_that_pickle_reads() -> None:
         assert theirs.recv() == Record(2, "x", 0.5, True)
 
 
+@pytest.mark.parametrize("size", [1, 2000])
+def test_who_passes_bytes_on_needs_no_classes(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = [Watcher(number) for number in range(size)]
+    ran: list[Any] = []
+    Watcher.seen = lambda self, state: ran.append(state)
+    (ours, theirs), (further, last) = conveyor.Pipe(), conveyor.Pipe()
+    with ours, theirs, further, last:
+        ours.send(item)
+        with monkeypatch.context() as patched:
+            patched.delattr(classes, "Watcher")
+            further.send_bytes(theirs.recv_bytes())
+        assert not ran
+        assert len(last.recv()) == len(ran) == size
+
+
 @pytest.mark.parametrize("size", [1, 20, 2000])
 def test_large_items(size: int) -> None:
     """In the message, and in pages of their own."""

@@ -13,19 +13,6 @@ nb::object bytes_of(const Piece& piece) {
       PyBytes_FromStringAndSize(reinterpret_cast<const char*>(piece.data), static_cast<Py_ssize_t>(piece.size)));
 }
 
-// A pickle that calls `conveyor._native._decode_instances` with the bytes: so they can be read where the classes are.
-nb::object pickle_of_instances(const Piece& piece) {
-  const auto size = static_cast<std::uint32_t>(piece.size);
-  if (size != piece.size) return bytes_of(piece);
-  std::string text(
-      "\x80\x04"
-      "cconveyor._native\n_decode_instances\nB");  // GLOBAL, BINBYTES
-  text.append(reinterpret_cast<const char*>(&size), sizeof size);
-  text.append(reinterpret_cast<const char*>(piece.data), piece.size);
-  text += "\x85R.";  // TUPLE1, REDUCE, STOP
-  return nb::steal(PyBytes_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size())));
-}
-
 // Some exceptions take no attributes; then they go without.
 void set(const nb::object& error, const char* name, const nb::object& value) {
   PyObject* const what = value.is_valid() ? value.ptr() : Py_None;
@@ -69,6 +56,16 @@ nb::object outspoken(nb::object error) {
 }
 
 }  // namespace
+
+nb::object pickle_of_instances(const Piece& piece) {
+  std::string text(
+      "\x80\x04"
+      "cconveyor._native\n_decode_instances\n\x8e");  // GLOBAL, BINBYTES8
+  text.append(reinterpret_cast<const char*>(&piece.size), sizeof piece.size);
+  text.append(reinterpret_cast<const char*>(piece.data), piece.size);
+  text += "\x85R.";  // TUPLE1, REDUCE, STOP
+  return nb::steal(PyBytes_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size())));
+}
 
 void keep_bytes(std::uint32_t sender, Kind kind, const Piece& head, const std::vector<Piece>& buffers) {
   const nb::object error = outspoken(take_exception());
