@@ -7,6 +7,8 @@ import importlib
 import pickle
 import subprocess
 import sys
+import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -417,6 +419,27 @@ class TestUnreadable:
             assert events.get(timeout=5).a == 2
             assert events.get(timeout=5) == 3
             assert events.get(timeout=5).a == 4
+
+
+def test_a_module_that_another_thread_imports_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "late_module.py").write_text(
+        "import builtins\n"
+        "class Late:\n"
+        "    def __init__(self): self.a = 1\n"
+        "    def __setstate__(self, state): self.a = LATER\n"
+        "getattr(builtins, 'pause_late_module', lambda: None)()\n"
+        "LATER = 2\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    item = encoded(importlib.import_module("late_module").Late())
+    begun = threading.Event()
+    monkeypatch.setattr("builtins.pause_late_module", lambda: (begun.set(), time.sleep(0.3)), raising=False)
+    monkeypatch.delitem(sys.modules, "late_module")
+    importing = threading.Thread(target=importlib.import_module, args=("late_module",))
+    importing.start()
+    assert begun.wait(20)
+    assert _decode_instances(item).a == 2
+    importing.join()
 
 
 def test_an_audit_hook_hears_of_the_class() -> None:
