@@ -179,3 +179,37 @@ late = Late()
 atexit.register(lambda: (q.put(b"y" * 100_000), q.get()))
 threading.Thread(target=lambda: Queue().get(), daemon=True).start()
 """)
+
+
+def test_a_finalizer_of_what_could_not_be_read_does_not_mar_the_end() -> None:
+    # In the middle of a record, whose first value goes when the second cannot be made.
+    run("""
+import threading, time
+import __main__  # whose names are cleared at the very end, then
+from conveyor._native import _decode_instances, _encode_instances
+class Held:
+    def __init__(self):
+        self.a = 1
+    def __del__(self, sleep=time.sleep):
+        if armed:
+            going.set()
+            sleep(0.5)
+class Bad:
+    def __init__(self):
+        self.a = 1
+    def __setstate__(self, state):
+        raise ValueError
+class Late:
+    def __del__(self, sleep=time.sleep):
+        sleep(1.5)
+armed = False
+going = threading.Event()
+late = Late()
+record = {"first": Held(), "second": Bad()}
+encoded = [_encode_instances(record) for _ in range(3)]  # by its shape from the second on
+def read():
+    _decode_instances(encoded[2])
+armed = True
+threading.Thread(target=read, daemon=True).start()
+going.wait()
+""")

@@ -7,6 +7,8 @@ import importlib
 import pickle
 import subprocess
 import sys
+import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,6 +75,21 @@ def test_a_dict_is_seen_as_with_pickle(size: int) -> None:
     for number in range(size):
         item[number] = Watcher(item) if number in (0, size // 2, size - 1) else number
     watched(item, lambda self, state, told: told.append(len(state["things"][0])))
+
+
+def test_a_dict_of_a_shape_is_seen_as_with_pickle() -> None:
+    item: dict[Any, Any] = {"first": 1, "seen by": None, "last": [2]}
+    item["seen by"] = Watcher(item)
+    for _ in range(3):  # a shape from the second on
+        encoded(item)
+
+    def seen(self: Any, state: Any, told: list[Any]) -> None:
+        held = state["things"][0]
+        told.append(dict(held))
+        held["put before"] = 3
+        held["last"] = 4
+
+    watched(item, seen)
 
 
 @pytest.mark.parametrize("kind", [set, frozenset])
@@ -404,6 +421,27 @@ class TestUnreadable:
             assert events.get(timeout=5).a == 4
 
 
+def test_a_module_that_another_thread_imports_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "late_module.py").write_text(
+        "import builtins\n"
+        "class Late:\n"
+        "    def __init__(self): self.a = 1\n"
+        "    def __setstate__(self, state): self.a = LATER\n"
+        "getattr(builtins, 'pause_late_module', lambda: None)()\n"
+        "LATER = 2\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    item = encoded(importlib.import_module("late_module").Late())
+    begun = threading.Event()
+    monkeypatch.setattr("builtins.pause_late_module", lambda: (begun.set(), time.sleep(0.3)), raising=False)
+    monkeypatch.delitem(sys.modules, "late_module")
+    importing = threading.Thread(target=importlib.import_module, args=("late_module",))
+    importing.start()
+    assert begun.wait(20)
+    assert _decode_instances(item).a == 2
+    importing.join()
+
+
 def test_an_audit_hook_hears_of_the_class() -> None:
     code = (
         "import sys, conveyor, instance_classes\n"
@@ -501,6 +539,21 @@ def test_a_pipe_gives_bytes_that_pickle_reads() -> None:
         assert pickle.loads(theirs.recv_bytes()) == Record(1, "x", 0.5, True)
         ours.send(Record(2, "x", 0.5, True))
         assert theirs.recv() == Record(2, "x", 0.5, True)
+
+
+@pytest.mark.parametrize("size", [1, 2000])
+def test_who_passes_bytes_on_needs_no_classes(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = [Watcher(number) for number in range(size)]
+    ran: list[Any] = []
+    Watcher.seen = lambda self, state: ran.append(state)
+    (ours, theirs), (further, last) = conveyor.Pipe(), conveyor.Pipe()
+    with ours, theirs, further, last:
+        ours.send(item)
+        with monkeypatch.context() as patched:
+            patched.delattr(classes, "Watcher")
+            further.send_bytes(theirs.recv_bytes())
+        assert not ran
+        assert len(last.recv()) == len(ran) == size
 
 
 @pytest.mark.parametrize("size", [1, 20, 2000])

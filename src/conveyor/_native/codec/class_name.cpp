@@ -27,12 +27,16 @@ bool ClassName::set(PyObject* module, PyObject* qualname) {
   return true;
 }
 
-PyObject* ClassName::find_loaded() const {
+PyObject* ClassName::find_module() const {
   PyObject* const modules = PyImport_GetModuleDict();
   PyObject* const module = PyDict_CheckExact(modules) ? PyDict_GetItemWithError(modules, module_) : nullptr;
-  PyObject* found = nullptr;
-  if (module != nullptr && PyModule_CheckExact(module))
-    found = PyDict_GetItemWithError(PyModule_GetDict(module), path_.front());
+  PyErr_Clear();
+  return module != nullptr && PyModule_CheckExact(module) ? module : nullptr;
+}
+
+PyObject* ClassName::find_loaded() const {
+  PyObject* const module = find_module();
+  PyObject* found = module == nullptr ? nullptr : PyDict_GetItemWithError(PyModule_GetDict(module), path_.front());
   for (std::size_t i = 1; found != nullptr && i < path_.size(); ++i) {
     const bool usual = PyType_Check(found) && is_usual_metaclass(Py_TYPE(found));
     found = usual ? _PyType_Lookup(reinterpret_cast<PyTypeObject*>(found), path_[i]) : nullptr;

@@ -27,6 +27,8 @@ class ClassName {
   bool set(PyObject* module, PyObject* qualname);
   PyObject* module() const { return module_; }
   PyObject* qualname() const { return qualname_; }
+  // The module, where it is loaded; borrowed. Null, and no error: it is not, or is no plain module.
+  PyObject* find_module() const;
   // What the name stands for, where its module is loaded and the way to it leads through nothing but a module and
   // classes; borrowed. Null, and no error: it takes Python code to tell, or there is nothing. Runs none itself.
   PyObject* find_loaded() const;

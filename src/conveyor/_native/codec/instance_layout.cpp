@@ -116,6 +116,17 @@ PyObject* optional_attribute(PyObject* object, PyObject* name) {
   return found;
 }
 
+// What is in there may be half a class, or another one soon; pickle's import waits for its end.
+bool is_being_imported(PyObject* module) {
+  static PyObject *const its_spec = PyUnicode_InternFromString("__spec__"),
+                         *const initializing = PyUnicode_InternFromString("_initializing");
+  const nb::object spec = nb::borrow(PyDict_GetItemWithError(PyModule_GetDict(module), its_spec));
+  if (!spec.is_valid() || spec.is_none()) return PyErr_Clear(), false;
+  const nb::object told = nb::steal(optional_attribute(spec.ptr(), initializing));
+  const bool is = told.is_valid() && foreign([&] { return PyObject_IsTrue(told.ptr()); }) > 0;
+  return PyErr_Clear(), is;
+}
+
 // Within `foreign`.
 bool set_slots(PyObject* object, const InstanceLayout& layout, PyObject* const* values) {
   for (std::size_t i = layout.in_dict; i < layout.names.size(); ++i) {
@@ -197,7 +208,9 @@ InstanceLayout* read_layout(const std::byte* data, std::size_t size) {
 PyTypeObject* find_class(const ClassName& name) {
   const int heard = foreign([&] { return PySys_Audit("pickle.find_class", "OO", name.module(), name.qualname()); });
   if (heard != 0) return nullptr;
-  nb::object found = nb::borrow(name.find_loaded());
+  PyObject* const module = name.find_module();
+  const bool is_whole = module != nullptr && !is_being_imported(module);
+  nb::object found = nb::borrow(is_whole ? name.find_loaded() : nullptr);
   if (!found.is_valid()) found = find_by_pickle(name);
   if (!found.is_valid()) return nullptr;
   if (!PyType_Check(found.ptr())) {

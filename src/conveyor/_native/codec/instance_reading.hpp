@@ -14,6 +14,7 @@
 #include <type_traits>
 
 #include "../support/gil.hpp"
+#include "decoder_shapes.hpp"
 #include "instance_layout.hpp"
 
 namespace conveyor::python {
@@ -95,6 +96,26 @@ class InstanceReading {
       }
       return put(2 * some, [made](PyObject* const* pair) { return PyDict_SetItem(made, pair[0], pair[1]); }, 2);
     });
+  }
+
+  // One that a reference may name is there before its values: empty until then, as pickle has it.
+  template <class Bytes>
+  PyObject* shaped(Bytes& in, const DecoderShape& shape, bool remember, int depth) {
+    const std::size_t count = shape.keys.size();
+    PyObject* const made = remember ? hold(PyDict_New(), true) : nullptr;
+    if (remember && made == nullptr) return nullptr;
+    if (!gather(in, static_cast<Py_ssize_t>(count), depth)) return made == nullptr ? nullptr : release(made);
+    const std::size_t first = stack_.size() - count;
+    if (made == nullptr) {
+      stack_.cut(first);
+      return foreign([&shape, values = stack_.data() + first] { return fill_shape(shape, nullptr, values); });
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      PyObject* const key = shape.keys[i];
+      if (foreign([=, value = stack_[first + i]] { return PyDict_SetItem(made, key, value); }) != 0)
+        return release(made);
+    }
+    return drop(first), made;
   }
 
   template <class Bytes>

@@ -306,6 +306,7 @@ class Decoder {
     const std::size_t count = shape->keys.size();
     if (count > elements_left_) return damaged();
     elements_left_ -= count;
+    if constexpr (instances) return reading_.shaped(*this, *shape, remember, depth);
     PyObject* made = nullptr;
     if (remember && (made = noted(PyDict_Copy(shape->model), true)) == nullptr) return nullptr;
     PyObject* values[most_keys];

@@ -1,6 +1,8 @@
 #include "unreadable.hpp"
 
-#include <string>
+#include <algorithm>
+#include <cstring>
+#include <string_view>
 #include <utility>
 
 #include "../support/errors.hpp"
@@ -11,19 +13,6 @@ namespace {
 nb::object bytes_of(const Piece& piece) {
   return nb::steal(
       PyBytes_FromStringAndSize(reinterpret_cast<const char*>(piece.data), static_cast<Py_ssize_t>(piece.size)));
-}
-
-// A pickle that calls `conveyor._native._decode_instances` with the bytes: so they can be read where the classes are.
-nb::object pickle_of_instances(const Piece& piece) {
-  const auto size = static_cast<std::uint32_t>(piece.size);
-  if (size != piece.size) return bytes_of(piece);
-  std::string text(
-      "\x80\x04"
-      "cconveyor._native\n_decode_instances\nB");  // GLOBAL, BINBYTES
-  text.append(reinterpret_cast<const char*>(&size), sizeof size);
-  text.append(reinterpret_cast<const char*>(piece.data), piece.size);
-  text += "\x85R.";  // TUPLE1, REDUCE, STOP
-  return nb::steal(PyBytes_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size())));
 }
 
 // Some exceptions take no attributes; then they go without.
@@ -69,6 +58,23 @@ nb::object outspoken(nb::object error) {
 }
 
 }  // namespace
+
+nb::object pickle_of_instances(const Piece& piece) {
+  constexpr std::string_view before =
+      "\x80\x04"
+      "cconveyor._native\n_decode_instances\n\x8e";  // GLOBAL, BINBYTES8
+  constexpr std::string_view after = "\x85R.";         // TUPLE1, REDUCE, STOP
+  const std::size_t all = before.size() + sizeof piece.size + piece.size + after.size();
+  nb::object made = nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(all)));
+  if (!made.is_valid()) return {};
+  char* at = PyBytes_AS_STRING(made.ptr());
+  at = std::copy(before.begin(), before.end(), at);
+  std::memcpy(at, &piece.size, sizeof piece.size);
+  at += sizeof piece.size;
+  copy_bytes(at, piece.data, piece.size);
+  std::copy(after.begin(), after.end(), at + piece.size);
+  return made;
+}
 
 void keep_bytes(std::uint32_t sender, Kind kind, const Piece& head, const std::vector<Piece>& buffers) {
   const nb::object error = outspoken(take_exception());

@@ -19,6 +19,10 @@ struct Piece {
   std::uint64_t size;
 };
 
+// A pickle that calls `conveyor._native._decode_instances` with the bytes: so they can be read where the classes are. New
+// reference; null with a Python error set.
+nb::object pickle_of_instances(const Piece& piece);
+
 // Gives the pending Python error `raw` (bytes), `buffers` (a list of bytes, which `pickle.loads(raw, buffers=buffers)`
 // takes), and `producer_pid` (None: not known). Without memory for a copy, `raw` is None. Of an item with instances in it
 // `raw` is a pickle that reads it by this package.
