@@ -421,7 +421,9 @@ class TestUnreadable:
             assert events.get(timeout=5).a == 4
 
 
-def test_a_module_that_another_thread_imports_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_another_thread_imports_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "late_module.py").write_text(
         "import builtins\n"
         "class Late:\n"

@@ -118,8 +118,9 @@ PyObject* optional_attribute(PyObject* object, PyObject* name) {
 
 // What is in there may be half a class, or another one soon; pickle's import waits for its end.
 bool is_being_imported(PyObject* module) {
-  static PyObject *const its_spec = PyUnicode_InternFromString("__spec__"),
-                         *const initializing = PyUnicode_InternFromString("_initializing");
+  static PyObject *const its_spec = PyUnicode_InternFromString("__spec__"), *const initializing =
+                                                                                PyUnicode_InternFromString(
+                                                                                    "_initializing");
   const nb::object spec = nb::borrow(PyDict_GetItemWithError(PyModule_GetDict(module), its_spec));
   if (!spec.is_valid() || spec.is_none()) return PyErr_Clear(), false;
   const nb::object told = nb::steal(optional_attribute(spec.ptr(), initializing));

@@ -189,9 +189,8 @@ nb::object Channel::get_bytes(const Deadline& deadline) {
   // Who only passes an item on needs none of its classes, and runs none of their code.
   if (sink.kind == Kind::instances && sink.run_count <= 1) {
     const bool in_run = sink.run_count != 0;
-    const nb::object bytes =
-        pickle_of_instances(in_run ? Piece{stream_->run_data(sink.references[0]), sink.references[0].size}
-                                   : Piece{sink.data, sink.size});
+    const nb::object bytes = pickle_of_instances(
+        in_run ? Piece{stream_->run_data(sink.references[0]), sink.references[0].size} : Piece{sink.data, sink.size});
     if (in_run) stream_->release(sink.references[0]);
     return bytes;
   }
