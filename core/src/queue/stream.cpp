@@ -234,6 +234,11 @@ void Stream::sweep() {
   if (freed) header_.not_full.notify(INT_MAX);
 }
 
+void Stream::let_items_gather() {
+  if (many() == Patience::most_many && !header_.not_empty.has_sleepers())
+    gathering_to_get_.gather([this] { return depth() > 1; });
+}
+
 template <class Ready_, class Several>
 Waited Stream::wait(Waiting waiting, Nanoseconds deadline, Slices& slices, Ready_ is_ready, Several several) {
   const auto [event, ours, others, side, patience, gathering] = waiting;
@@ -243,11 +248,8 @@ Waited Stream::wait(Waiting waiting, Nanoseconds deadline, Slices& slices, Ready
     // Where the other side was last seen on this very processor, it does not run before this one sleeps.
     if (others.is_on(current_processor()) || !event.spin(spin, is_ready)) {
       side.waits.fetch_add(1, relaxed);  // relaxed: a statistic
-    } else if (many() == Patience::most_many && !event.has_sleepers() && gathering.is_due()) {
-      // Who takes each item as it comes shares every cache line with its producer, and takes three times as long.
-      const Nanoseconds end = monotonic_now() + Patience::gathering;
-      while (monotonic_now() < end) cpu_pause();
-      gathering.learn(several());
+    } else if (many() == Patience::most_many && !event.has_sleepers()) {
+      gathering.gather(several);
     }
     return Waited::again;
   }

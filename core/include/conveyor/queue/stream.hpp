@@ -99,7 +99,7 @@ class Stream {
   // Whether the taker of these runs may keep them as long as it likes, or must copy them out: together
   // those who keep some must leave the producers half of what there is.
   bool lend(const RunReference* runs, std::uint32_t count);
-  // There is no memory for a copy.
+  // No memory for a copy.
   void lend_anyway(const RunReference* runs, std::uint32_t count) { pool_.lend(runs, count, unbounded); }
   // For a producer that goes on looking at a run that it puts: begin before `put`; then either cancel,
   // because it was not put, or end when it looks no more. False: not now, see Pool.
@@ -117,6 +117,7 @@ class Stream {
     return header_.not_empty.spin(spin_, [this] { return something_to_tell(); });
   }
   Waited wait_not_full(std::uint64_t payload, Nanoseconds deadline, Slices& slices);
+  void let_items_gather();  // for who found it empty, and an item a moment later
   // A waiter that leaves without taking passes a wake-up on, in case it was meant for a peer too.
   void pass_on();
 
@@ -344,9 +345,8 @@ class Stream {
   Producers producers_;
   LeaseTable table_;
   Atomic<Nanoseconds> looked_{0};
-  Spin spin_;
   // Whom we have just woken needs some time to come, and is worth waiting for if it is on another processor.
-  Spin spin_after_wake_;
+  Spin spin_, spin_after_wake_;
   Atomic<bool> has_woken_{false};
   Patience patience_to_get_, patience_to_put_, gathering_to_get_, gathering_to_put_;
 };

@@ -52,7 +52,10 @@ Channel::Next Channel::after_failed_take(Status status, const Deadline& deadline
   }
   const bool ended = stream_->ended();
   if (!stream_->nothing_to_take()) {
-    if (!deadline.passed()) return Next::retry;
+    if (!deadline.passed()) {
+      stream_->let_items_gather();
+      return Next::retry;
+    }
     raise_empty();
     return Next::stop;
   }
