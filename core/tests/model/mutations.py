@@ -46,13 +46,6 @@ MUTATIONS = [
         "the event count",
     ),
     Mutation(
-        "patience-for-a-whole-slice",
-        STREAM,
-        "    until = start + Patience::most;\n    ours.patient_until.store(until, relaxed);",
-        "    ours.patient_until.store(start + Patience::most, relaxed);",
-        "the stream",
-    ),
-    Mutation(
         "announce-without-fence",
         WAIT,
         "    full_fence();\n    return epoch;",
