@@ -85,6 +85,29 @@ TEST_CASE("patience that found little is tried less and less often, and one succ
   CHECK(left_out() == 0);
 }
 
+TEST_CASE("items gather as long as several come, and otherwise less and less often") {
+  Patience patience;
+  int looks = 0;
+  const auto calls_until_look = [&](bool several) {
+    const int before = looks;
+    int calls = 0;
+    for (; looks == before; ++calls) {
+      patience.gather([&] {
+        ++looks;
+        return several;
+      });
+    }
+    return calls;
+  };
+  CHECK(calls_until_look(true) == 1);
+  CHECK(calls_until_look(true) == 1);
+  CHECK(calls_until_look(false) == 1);
+  CHECK(calls_until_look(false) == 2);
+  CHECK(calls_until_look(false) == 4);
+  CHECK(calls_until_look(true) == 8);
+  CHECK(calls_until_look(true) == 1);
+}
+
 TEST_CASE("a patient sleeper's time counts only if it can be one") {
   WaitingSide side{};
   const Nanoseconds now = 1'000'000'000;

@@ -18,6 +18,13 @@ std::uint32_t in_use(Pool& pool) {
   return used;
 }
 
+// A backlog of so many single pages comes and goes.
+void rise_and_fall(Pool& pool, unsigned pages) {
+  std::vector<std::uint32_t> firsts;
+  for (unsigned i = 0; i < pages; ++i) firsts.push_back(pool.allocate(1, PageUse::run).first);
+  for (const std::uint32_t first : firsts) pool.free(first, 1);
+}
+
 }  // namespace
 
 TEST_CASE("a freed run is the next of its size to be given out") {
@@ -68,40 +75,30 @@ TEST_CASE("what was given back and then needed again stays the next time, until 
   constexpr unsigned count = 200;
   const auto segment = Segment::create({});
   Pool pool(*segment);
-  const auto rise_and_fall = [&](unsigned pages) {
-    std::vector<std::uint32_t> firsts;
-    for (unsigned i = 0; i < pages; ++i) firsts.push_back(pool.allocate(1, PageUse::run).first);
-    for (const std::uint32_t first : firsts) pool.free(first, 1);
-  };
-  rise_and_fall(count);
+  rise_and_fall(pool, count);
   const std::uint64_t first_time = segment->memory_held();
   CHECK(first_time < count / 4 * page_size);
-  rise_and_fall(count);
+  rise_and_fall(pool, count);
   CHECK(segment->memory_held() > count * 3 / 4 * page_size);
-  rise_and_fall(count);
+  rise_and_fall(pool, count);
   const std::uint64_t kept = segment->memory_held();
   // Nothing is taken from the system any more, so nothing is given back either.
-  for (int i = 0; i < 20; ++i) rise_and_fall(count);
+  for (int i = 0; i < 20; ++i) rise_and_fall(pool, count);
   CHECK(segment->memory_held() == kept);
   // A small backlog needs few of them.
-  for (int i = 0; i < 100'000; ++i) rise_and_fall(8);
+  for (int i = 0; i < 100'000; ++i) rise_and_fall(pool, 8);
   CHECK(segment->memory_held() < kept / 4);
 }
 
 TEST_CASE("what was missed is given back in time where little is freed") {
   const auto segment = Segment::create({});
   Pool pool(*segment);
-  const auto rise_and_fall = [&](unsigned pages) {
-    std::vector<std::uint32_t> firsts;
-    for (unsigned i = 0; i < pages; ++i) firsts.push_back(pool.allocate(1, PageUse::run).first);
-    for (const std::uint32_t first : firsts) pool.free(first, 1);
-  };
-  for (int i = 0; i < 3; ++i) rise_and_fall(200);
+  for (int i = 0; i < 3; ++i) rise_and_fall(pool, 200);
   const std::uint64_t kept = segment->memory_held();
   CHECK(kept > 150 * page_size);
   for (int i = 0; i < 40; ++i) {
     segment->header().pool.since -= 10;  // as if ten seconds had passed
-    rise_and_fall(1);
+    rise_and_fall(pool, 1);
   }
   CHECK(segment->memory_held() < kept / 4);
 }
@@ -110,11 +107,7 @@ TEST_CASE("what stays for having been missed has a bound") {
   constexpr unsigned count = 3'000;
   const auto segment = Segment::create({});
   Pool pool(*segment);
-  for (int i = 0; i < 4; ++i) {
-    std::vector<std::uint32_t> firsts;
-    for (unsigned page = 0; page < count; ++page) firsts.push_back(pool.allocate(1, PageUse::run).first);
-    for (const std::uint32_t first : firsts) pool.free(first, 1);
-  }
+  for (int i = 0; i < 4; ++i) rise_and_fall(pool, count);
   CHECK(segment->memory_held() < 1'100 * page_size);
 }
 

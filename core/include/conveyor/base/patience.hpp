@@ -4,7 +4,8 @@
 // the first of eight items pre-empts the producer, takes the one and sleeps again. A patient sleeper publishes a time,
 // not longer than `Patience::most` away, when it will look by itself. Until then a notifier may leave it asleep while
 // there is less than it hopes for. Nothing depends on that time but this: a sleeper that publishes it does not sleep
-// longer. So a notifier that dies, or has nothing more to do, delays its peer by so much at most.
+// longer. So a notifier that dies, or has nothing more to do, delays its peer by so much at most. A sleeper that dies in
+// that time leaves what was meant for it to the next look of another, as one does that dies just after it was woken.
 //
 // Only who was woken a moment ago is patient, so that an item that comes to an idle queue wakes its consumer at once;
 // and only as long as it finds several when it wakes up: one that did not is not patient again for the next 1, 3, 7 ... sleeps.
