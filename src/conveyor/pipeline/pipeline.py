@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack
 
 from .._memory.labels import place_outside
 from .._public import public
@@ -16,7 +15,8 @@ from ..errors import PipelineError
 from .graph import checks
 from .graph.graph import UNNAMED, Acknowledge, Batch, Graph, Merge, Reduce, Split, Step, Tee, To, Unbatch
 from .graph.options import make_stage
-from .graph.stage import OnError, Stage
+from .graph.stage import Stage
+from .graph.stage_options import StageKeywords, options_from, shows_options
 from .worker.functions import Kind
 from .worker.main_module import being_spawned
 
@@ -92,24 +92,8 @@ class Pipeline(Generic[T]):
 
     # -- stages -------------------------------------------------------------------------------------------
 
-    def map(
-        self,
-        function: Any,
-        *,
-        workers: int | Literal["auto"] | None = None,
-        threads: int | None = None,
-        concurrency: int | None = None,
-        ordered: bool | None = None,
-        key: Callable[[Any], Any] | None = None,
-        retries: int = 0,
-        backoff: float = 1.0,
-        timeout: float | None = None,
-        setup_timeout: float | None = None,
-        teardown_timeout: float | None = None,
-        on_error: OnError = "stop",
-        name: str | None = None,
-        executor: Any = None,
-    ) -> Pipeline[Any]:
+    @shows_options
+    def map(self, function: Any, **options: Unpack[StageKeywords]) -> Pipeline[Any]:
         """Call a function for each item; its results go on.
 
         It runs in worker processes, or in threads of this process if `threads` is given, or, if it is an
@@ -146,25 +130,25 @@ class Pipeline(Generic[T]):
         Raises:
             TypeError, PipelineError: an argument is not as above.
         """
-        who = workers, threads, concurrency, ordered, key
-        how = retries, backoff, timeout, setup_timeout, teardown_timeout, on_error, name, executor
-        return self._stage("map", function, *who, *how)
+        return self._stage("map", function, options)
 
-    def filter(self, function: Any, **options: Any) -> Pipeline[Any]:
+    @shows_options
+    def filter(self, function: Any, **options: Unpack[StageKeywords]) -> Pipeline[Any]:
         """Let those items go on for which a function returns something true. For the options see `map`."""
-        return self._stage("filter", function, **_options("filter", options))
+        return self._stage("filter", function, options)
 
-    def flat_map(self, function: Any, **options: Any) -> Pipeline[Any]:
+    @shows_options
+    def flat_map(self, function: Any, **options: Unpack[StageKeywords]) -> Pipeline[Any]:
         """Call a function for each item; each value that it returns in an iterable, or yields, goes on by itself.
 
         A generator that yields without end needs no memory. For the options see `map`.
         """
-        return self._stage("flat_map", function, **_options("flat_map", options))
+        return self._stage("flat_map", function, options)
 
-    def _stage(self, kind: Kind, function: Any, *given: Any, **options: Any) -> Pipeline[Any]:
+    def _stage(self, kind: Kind, function: Any, options: StageKeywords) -> Pipeline[Any]:
         before = self.steps[-1] if self.steps else None
-        spec = make_stage(before, self.ordered, self._unique, kind, function, *given, **options)
-        return self._with(spec)
+        checked = options_from(kind, options)
+        return self._with(make_stage(before, self.ordered, self._unique, kind, function, checked))
 
     def batch(self, size: int, seconds: float | None = None, *, name: str = "batch") -> Pipeline[list[T]]:
         """Collect items into lists.
@@ -441,12 +425,3 @@ if not being_spawned():
     # What a run needs takes longer to import than a thousand quick items take: not between the call of `run` and its
     # first result. A process that is being spawned imports the program's main module, and needs this class at most.
     from . import pipeline_run as _pipeline_run  # noqa: F401  # pyright: ignore[reportUnusedImport]
-
-_OPTIONS = frozenset(inspect.signature(Pipeline.map).parameters) - {"self", "function"}  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
-
-
-def _options(method: str, options: dict[str, Any]) -> dict[str, Any]:
-    for word in options:
-        if word not in _OPTIONS:
-            raise TypeError(f"{method}() got an unexpected keyword argument {word!r}; it has those of map()")
-    return options

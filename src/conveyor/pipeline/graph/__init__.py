@@ -4,4 +4,5 @@
 #
 #   describe, options
 #   checks, graph
-#   stage, ray_executor
+#   stage
+#   ray_executor, stage_options

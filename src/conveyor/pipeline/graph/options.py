@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 from ...errors import PipelineError
 from ..worker.functions import Kind, is_worker_class
 from . import checks
 from .graph import Step
 from .ray_executor import RayExecutor, ray_of
-from .stage import OnError, Stage, Where
+from .stage import Stage, Where
+from .stage_options import StageOptions
 
 __all__ = ["make_stage"]
 
@@ -25,117 +27,123 @@ def make_stage(
     unique: Callable[[str], str],
     kind: Kind,
     function: Any,
-    workers: int | Literal["auto"] | None = None,
-    threads: int | None = None,
-    concurrency: int | None = None,
-    ordered: bool | None = None,
-    key: Callable[[Any], Any] | None = None,
-    retries: int = 0,
-    backoff: float = 1.0,
-    timeout: float | None = None,
-    setup_timeout: float | None = None,
-    teardown_timeout: float | None = None,
-    on_error: OnError = "stop",
-    name: str | None = None,
-    executor: Any = None,
+    options: StageOptions,
 ) -> Stage:
-    """A stage behind another; for the arguments from `kind` on see `Pipeline.map`.
+    """A stage behind another.
 
     Args:
         before: the step before it, if there is one.
         by_default: whether it keeps order if it does not say.
         unique: makes a name one that no other step has.
+        kind: which method of `Pipeline` it is.
+        function, options: see `Pipeline.map`.
 
     Raises:
         TypeError, PipelineError: an argument is not as it should be.
     """
     checks.check_function(kind, function)
     checks.check_arity(kind, function)
+    name = options.name or checks.name_of(function)
+    stage = repr(name)
+    for word in options.given():
+        if (check := _CHECKS.get(word)) is not None:
+            check(stage, word, getattr(options, word))
+    is_async = _is_async(function)
+    _check_place(stage, kind, options, is_async)
+    where: Where = "processes"
+    count, executor = options.workers, options.executor
+    if is_async:
+        where, count = "coroutines", options.concurrency or _CONCURRENCY
+    elif options.threads is not None:
+        where, count = "threads", options.threads
+    elif executor is not None:
+        executor = _checked_executor(stage, executor)
+        where, count = "executor", count if isinstance(count, int) else 2 * _parallelism(executor)
+        if callable(getattr(function, "teardown", None)):
+            raise PipelineError(
+                f"stage {stage} has a teardown(), and an executor does not tell when its workers end; let setup() "
+                "make what needs none"
+            )
+    ordered = by_default if options.ordered is None else options.ordered
+    joins = False
+    if isinstance(before, Stage) and _may_join(before, options, is_async):
+        joins, where, executor = True, before.where, before.executor
+    settled: dict[str, Any] = {**vars(options), "name": unique(name), "backoff": float(options.backoff)}
+    settled |= {"workers": count, "ordered": ordered, "executor": executor}
+    return Stage(kind=kind, function=function, where=where, joins=joins, **settled)
+
+
+def _may_join(before: Stage, options: StageOptions, is_async: bool) -> bool:
+    """Whether nothing was said of a stage's workers, so that those of the stage before do it, too."""
+    silent = not is_async and not options.ordered and set(options.given()) <= _NOT_OF_WORKERS
+    return (
+        silent
+        and before.where != "coroutines"
+        and (options.ordered is None or options.ordered == before.ordered)
+    )
+
+
+def _is_async(function: Any) -> bool:
     called = function.__call__ if is_worker_class(function) else function
-    is_async = inspect.iscoroutinefunction(called) or (
+    return inspect.iscoroutinefunction(called) or (
         not inspect.isroutine(called) and inspect.iscoroutinefunction(getattr(called, "__call__", None))  # noqa: B004
     )
-    stage = repr(name or checks.name_of(function))
-    given = [
-        word
-        for word, value in (("workers", workers), ("threads", threads), ("concurrency", concurrency))
-        if value is not None
-    ]
+
+
+def _check_place(stage: str, kind: Kind, options: StageOptions, is_async: bool) -> None:
+    """Only one option says where the function runs, and it fits the function."""
+    workers, threads = options.workers, options.threads
+    given = [word for word in options.given() if word in _PLACES]
     if len(given) > 1:
         raise PipelineError(f"stage {stage} has {' and '.join(given)}; only one of them says where it runs")
-    if workers is not None and workers != "auto":
-        checks.check_count(stage, "workers", workers, 1)
-    for word, value in (("threads", threads), ("concurrency", concurrency)):
-        if value is not None:
-            checks.check_count(stage, word, value, 1)
-    checks.check_count(stage, "retries", retries, 0)
-    checks.check_seconds(stage, "backoff", backoff, zero=True)
-    limits = {"timeout": timeout, "setup_timeout": setup_timeout, "teardown_timeout": teardown_timeout}
-    for word, limit in limits.items():
-        if limit is not None:
-            checks.check_seconds(stage, word, limit)
-    if not callable(on_error) and on_error not in ("stop", "skip", "dead_letter", "yield"):
-        raise PipelineError(
-            f"on_error of {stage} is {on_error!r}; it must be 'stop', 'skip', 'dead_letter', 'yield' or a function"
-        )
-    if executor is not None and (is_async or threads is not None or workers == "auto"):
+    if options.executor is not None and (is_async or threads is not None or workers == "auto"):
         other = "is async" if is_async else "has threads" if threads is not None else "has workers='auto'"
         raise PipelineError(f"stage {stage} {other}, and an executor; only one of them says where it runs")
     if is_async and (workers is not None or threads is not None):
         raise PipelineError(f"stage {stage} is async; give concurrency= in the place of {given[0]}=")
     if is_async and kind != "map":
         raise PipelineError(f"stage {stage} is async, and {kind}() takes a plain function; map() takes both")
-    if concurrency is not None and not is_async:
+    if options.concurrency is not None and not is_async:
         raise PipelineError(
             f"stage {stage} is no async def; give workers= or threads= in the place of concurrency="
         )
-    if key is not None:
-        checks.check_function("key", key)
-        if workers == "auto":
-            raise PipelineError(f"stage {stage} has a key; it needs a fixed number of workers, not 'auto'")
-    where: Where = "processes"
-    count: int | Literal["auto"] | None = workers
-    if is_async:
-        where, count = "coroutines", concurrency or _CONCURRENCY
-    elif threads is not None:
-        where, count = "threads", threads
-    elif executor is not None:
-        executor = _checked_executor(stage, executor)
-        where, count = "executor", workers if isinstance(workers, int) else 2 * _parallelism(executor)
-        if any(callable(getattr(function, word, None)) for word in ("teardown",)):
-            raise PipelineError(
-                f"stage {stage} has a teardown(), and an executor does not tell when its workers end; let setup() "
-                "make what needs none"
-            )
-    says_nothing = (
-        not (given or is_async or retries or ordered)
-        and executor is None
-        and key is None
-        and set(limits.values()) == {None}
-    )
-    joins = (
-        says_nothing
-        and isinstance(before, Stage)
-        and before.where != "coroutines"
-        and (ordered is None or ordered == before.ordered)
-    )
-    return Stage(
-        name=unique(name or checks.name_of(function)),
-        kind=kind,
-        function=function,
-        where=before.where if joins and isinstance(before, Stage) else where,
-        workers=count,
-        ordered=by_default if ordered is None else ordered,
-        key=key,
-        retries=retries,
-        backoff=float(backoff),
-        timeout=timeout,
-        setup_timeout=setup_timeout,
-        teardown_timeout=teardown_timeout,
-        on_error=on_error,
-        executor=before.executor if joins and isinstance(before, Stage) else executor,
-        joins=joins,
-    )
+    if options.key is not None and workers == "auto":
+        raise PipelineError(f"stage {stage} has a key; it needs a fixed number of workers, not 'auto'")
+
+
+def _check_workers(stage: str, word: str, value: Any) -> None:
+    if value != "auto":
+        checks.check_count(stage, word, value, 1)
+
+
+def _check_on_error(stage: str, word: str, value: Any) -> None:
+    if not callable(value) and value not in ("stop", "skip", "dead_letter", "yield"):
+        raise PipelineError(
+            f"{word} of {stage} is {value!r}; it must be 'stop', 'skip', 'dead_letter', 'yield' or a function"
+        )
+
+
+def _check_key(_stage: str, word: str, value: Any) -> None:
+    checks.check_function(word, value)
+
+
+_PLACES = ("workers", "threads", "concurrency")
+_NOT_OF_WORKERS = {"name", "on_error", "backoff", "ordered"}
+"""What a stage may say and still be done by the workers of the stage before."""
+
+_CHECKS: dict[str, Callable[[str, str, Any], None]] = {
+    "workers": _check_workers,
+    "threads": partial(checks.check_count, least=1),
+    "concurrency": partial(checks.check_count, least=1),
+    "key": _check_key,
+    "retries": partial(checks.check_count, least=0),
+    "backoff": partial(checks.check_seconds, zero=True),
+    "timeout": checks.check_seconds,
+    "setup_timeout": checks.check_seconds,
+    "teardown_timeout": checks.check_seconds,
+    "on_error": _check_on_error,
+}
+"""For each option what is told the stage, the option and its value if it was given, and raises if that is not right."""
 
 
 def _checked_executor(stage: str, executor: Any) -> Any:

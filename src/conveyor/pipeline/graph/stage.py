@@ -6,36 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from ..base.failure import Failure
 from ..worker.functions import FunctionStep, Kind
 from ..worker.serve import Job
+from .stage_options import OnError, StageOptions
 
 __all__ = ["OnError", "Stage", "Where", "job_of"]
 
-OnError: TypeAlias = "Literal['stop', 'skip', 'dead_letter', 'yield'] | Callable[[Failure], object]"
 Where: TypeAlias = Literal["processes", "threads", "coroutines", "executor"]
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One function of a pipeline that is called for each item, and how."""
+@dataclass(frozen=True, kw_only=True)
+class Stage(StageOptions):
+    """One function of a pipeline that is called for each item, and how: its options, and what follows from them."""
 
-    name: str
+    name: str = ""
     kind: Kind
     function: Any
     where: Where = "processes"
-    workers: int | Literal["auto"] | None = None
-    """None: as many as the run may have."""
     ordered: bool = False
-    key: Callable[[Any], Any] | None = None
-    retries: int = 0
-    backoff: float = 0.0
-    timeout: float | None = None
-    setup_timeout: float | None = None
-    teardown_timeout: float | None = None
-    on_error: OnError = "stop"
-    executor: Any = None
-    """Who runs it, if that is not this program: anything with `submit`."""
     joins: bool = False
     """Whether it is done by the workers of the stage before."""
 
