@@ -20,7 +20,7 @@ survives the death of any of its processes:
 #   __init__
 #   telemetry | opentelemetry
 #   testing
-#   pipeline/ | rich IPython
+#   pipeline/ | rich IPython fsspec pyarrow
 #   multiprocessing/
 #   _install
 #   shared/ | numpy
@@ -91,7 +91,7 @@ from .queues.simple_queue import SimpleQueue
 if _typing.TYPE_CHECKING:
     from ._install import install, installed, uninstall
     from .errors import WorkersLost as WorkersLost
-    from .pipeline import Failure, Pipeline, Report, read_lines
+    from .pipeline import Failure, Pipeline, Report, read_csv, read_jsonl, read_lines, read_parquet
     from .queues.dead_letter import DeadLetter
     from .queues.pipe import Pipe
     from .queues.statistics import Statistics
@@ -173,7 +173,10 @@ __all__ = [
     "connect",
     "install",
     "installed",
+    "read_csv",
+    "read_jsonl",
     "read_lines",
+    "read_parquet",
     "remove",
     "uninstall",
 ]
@@ -207,7 +210,10 @@ _LAZY = {
     "connect": "transports",
     "install": "_install",
     "installed": "_install",
+    "read_csv": "pipeline.sources.csv_rows",
+    "read_jsonl": "pipeline.sources.json_lines",
     "read_lines": "pipeline.sources.lines",
+    "read_parquet": "pipeline.sources.parquet",
     "remove": "transports",
     "uninstall": "_install",
 }

@@ -13,7 +13,8 @@
 #   supervise/
 #   checkpoint/, graph/, start/
 #   flow/, sources/, worker/
-#   base/, host/, sinks/
+#   sinks/
+#   base/, files/, host/
 
 import typing as _typing
 
@@ -40,7 +41,10 @@ if _typing.TYPE_CHECKING:
     from .pipeline_run import PipelineRun, Running
     from .report.figures import SlowItem, StageReport
     from .report.report import Report
+    from .sources.csv_rows import read_csv
+    from .sources.json_lines import read_jsonl
     from .sources.lines import read_lines
+    from .sources.parquet import read_parquet
     from .sources.source import IterableSource, LineSource, Source
 
 __all__ = [
@@ -66,7 +70,10 @@ __all__ = [
     "WorkerDied",
     "WorkerStuck",
     "describe_exit",
+    "read_csv",
+    "read_jsonl",
     "read_lines",
+    "read_parquet",
 ]
 __dir__ = __all__.copy
 
@@ -94,7 +101,10 @@ _LAZY = {
     "WorkerDied": "base.events",
     "WorkerStuck": "base.events",
     "describe_exit": "base.events",
+    "read_csv": "sources.csv_rows",
+    "read_jsonl": "sources.json_lines",
     "read_lines": "sources.lines",
+    "read_parquet": "sources.parquet",
 }
 
 if not _typing.TYPE_CHECKING:  # a checker that saw it would accept any name

@@ -350,7 +350,7 @@ def _open_store(resume: str | Path, source: Any) -> CheckpointFile:
         if not isinstance(source, collections.abc.Sequence):
             raise PipelineError(
                 f"resume needs a source whose items have places, and a {type(source).__name__} has none; "
-                "give a list, a tuple, a range, or read_lines(path)"
+                "give a list, a tuple, a range, read_lines(path), or another function that reads files"
             )
         identity = fingerprint_of(source)  # pyright: ignore[reportUnknownArgumentType]
     return CheckpointFile(resume, identity)

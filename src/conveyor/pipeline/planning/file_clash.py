@@ -15,7 +15,7 @@ from typing import Any
 
 from ...errors import PipelineError
 from ..graph.graph import Graph, Tee, To
-from ..sources.lines import Lines
+from ..sources.file_items import FileItems
 
 __all__ = ["check_files"]
 
@@ -121,8 +121,8 @@ def _within(value: Any, depth: int, budget: list[int]) -> Iterator[Any]:
         return
     if isinstance(value, (str, PurePath)) or _is_file(value):
         yield value
-    elif isinstance(value, Lines):
-        yield value.path
+    elif isinstance(value, FileItems):
+        yield from value.paths  # pyright: ignore[reportUnknownMemberType]
     elif depth:
         for held in _held_by(value):
             yield from _within(held, depth - 1, budget)

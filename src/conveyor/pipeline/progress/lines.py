@@ -40,6 +40,8 @@ class LineDisplay(FunctionDisplay):
         self._rates.sample(progress)
         left = self._rates.left(progress)
         share = f" of {progress.total:,}" if progress.total is not None else ""
+        if not share and progress.share is not None:
+            share = f" ({progress.share:.0%} of the files)"
         parts: list[str] = []
         for stage in progress.stages[1:]:
             held = stage.waiting + stage.in_flight

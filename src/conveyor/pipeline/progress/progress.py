@@ -8,6 +8,7 @@ from ..engine.engine import Engine
 from ..operators.node import Node
 from ..operators.source import SourceNode
 from ..operators.work import WorkNode
+from ..sources.source import Measure
 
 __all__ = ["Progress", "StageProgress", "progress_of"]
 
@@ -42,6 +43,19 @@ class Progress:
     failures: int
     in_flight: int
     stages: tuple[StageProgress, ...]
+    bytes_read: int | None = None
+    """Bytes read of the files of `read_lines` and its like, compressed ones as they lie there; else None."""
+    bytes_total: int | None = None
+    """Bytes that they have, if that is known."""
+
+    @property
+    def share(self) -> float | None:
+        """How much of the source has been taken, from 0 to 1: by its items, or else by its bytes; None: not known."""
+        if self.total:
+            return min(self.taken / self.total, 1.0)
+        if self.bytes_total and self.bytes_read is not None:
+            return min(self.bytes_read / self.bytes_total, 1.0)
+        return None
 
 
 def progress_of(engine: Engine, source: SourceNode) -> Progress:
@@ -58,6 +72,7 @@ def progress_of(engine: Engine, source: SourceNode) -> Progress:
                 before[outlet] = before.get(outlet, 0) + _out(node)
     stages = tuple(_stage(node, before.get(node, 0)) for node in engine.nodes)
     taken = source.given + source.skipped
+    measure: Measure | None = getattr(source.source, "measure", None)
     return Progress(
         seconds=engine.now() - engine.began if engine.began else 0.0,
         taken=taken,
@@ -66,6 +81,8 @@ def progress_of(engine: Engine, source: SourceNode) -> Progress:
         failures=engine.failed,
         in_flight=engine.in_flight,
         stages=stages,
+        bytes_read=None if measure is None else measure.bytes_read,
+        bytes_total=None if measure is None else measure.bytes_total,
     )
 
 

@@ -32,6 +32,9 @@ class Rates:
     def left(self, progress: Progress) -> float | None:
         """Seconds until the source has ended, if that can be told."""
         rate = self.of(0)
-        if progress.total is None or rate <= 0 or progress.seconds < 1 or progress.taken >= progress.total:
+        share = progress.share
+        if not share or share >= 1 or rate <= 0 or progress.seconds < 1:
             return None
-        return (progress.total - progress.taken) / rate
+        # By bytes, the rest of the files has as many items to a byte as what was read.
+        total = progress.total or progress.taken / share
+        return (total - progress.taken) / rate

@@ -125,8 +125,8 @@ def _bar(progress: Progress, width: int) -> Text:
     from rich.text import Text
 
     bar = Text()
-    if progress.total:
-        share = min(progress.taken / progress.total, 1.0)
+    share = progress.share
+    if share is not None:
         full = int(share * width)
         bar.append("━" * full, "cyan")
         bar.append("─" * (width - full), "dim")

@@ -3,7 +3,9 @@
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
 #   resolve
-#   asynchronous, leased, lines, threaded
+#   asynchronous, leased, threaded
+#   csv_rows, json_lines, lines, parquet
+#   file_items
 #   buffered, fingerprint, source
 
 import typing as _typing

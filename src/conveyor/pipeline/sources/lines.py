@@ -1,54 +1,73 @@
-"""read_lines: the lines of a file, as a source that knows its places."""
+"""read_lines: the lines of files, as a source that knows its places."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+import io
+import os
+from collections.abc import Iterable, Iterator
 
-from .fingerprint import identity_of_file
+from ..files.location import Location
+from ..files.reading import Reading
+from .file_items import FileItems, lines_of
 
 __all__ = ["Lines", "read_lines"]
 
 
-class Lines:
-    """What `read_lines` returns: iterable any number of times."""
+class Lines(FileItems[str | bytes]):
+    """What `read_lines` returns: iterable any number of times.
 
-    def __init__(self, path: Path, encoding: str | None, errors: str) -> None:
-        self.path = path
+    Args:
+        given, encoding, errors: as for `read_lines`.
+    """
+
+    function = "read_lines"
+    noun = "lines"
+
+    def __init__(
+        self,
+        given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        encoding: str | None,
+        errors: str,
+    ) -> None:
+        super().__init__(given)
         self.encoding = encoding
         self.errors = errors
 
-    def __iter__(self) -> Iterator[str | bytes]:
-        if self.encoding is None:
-            with self.path.open("rb") as file:
-                for line in file:
+    def _items(self, location: Location, reading: Reading) -> Iterator[str | bytes]:
+        with reading.opened(location) as file:
+            if self.encoding is None:
+                for line in lines_of(file, location):
                     yield line.removesuffix(b"\n")
-        else:
-            with self.path.open(encoding=self.encoding, errors=self.errors, newline="\n") as text:
+                return
+            text = io.TextIOWrapper(file, encoding=self.encoding, errors=self.errors, newline="\n")
+            try:
                 for words in text:
                     yield words.removesuffix("\n")
-
-    def __repr__(self) -> str:
-        return f"read_lines({str(self.path)!r})"
-
-    @property
-    def identity(self) -> str:
-        """What a state file says of it: which file it is, and what it holds."""
-        return identity_of_file(self.path)
+            except (EOFError, UnicodeError) as error:
+                error.add_note(f"in {location.shown}")
+                raise
+            finally:
+                text.detach()
 
 
-def read_lines(path: str | Path, *, encoding: str | None = "utf-8", errors: str = "surrogateescape") -> Lines:
-    """The lines of a file without their newline, read as they are wanted.
+def read_lines(
+    path: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    encoding: str | None = "utf-8",
+    errors: str = "surrogateescape",
+) -> Lines:
+    """The lines of files without their newline, read as they are wanted.
 
     Args:
-        path: a regular file.
+        path: a path; a pattern, as in "logs/*.gz" (its files in the order of their names); a URL that fsspec knows, as
+            in "s3://bucket/key" (extra `files`); "-": standard input; or several of these, one after the other. What
+            is compressed by gzip, bzip2, xz or zstd, by its suffix or its first bytes, is decompressed.
         encoding: None: lines are bytes.
         errors: as for `open`; by default bytes that are no text pass through unharmed.
 
     Raises:
         OSError: there is no such file, or it cannot be read.
+        TypeError, ValueError: `path` is something else, or an empty list.
+        ImportError: a package for that kind of URL or compression is not installed.
     """
-    file = Path(path)
-    with file.open("rb"):
-        pass
-    return Lines(file, encoding, errors)
+    return Lines(path, encoding, errors)

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .file_items import FileItems
 from .leased import LeaseSource
-from .lines import Lines
 from .source import IterableSource, LineSource, QueueSource, Source
 from .threaded import ThreadSource
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["make_source"]
 
 # Iterating over these never waits for anything.
-_QUICK = (list, tuple, range, dict, set, frozenset, deque, Lines)
+_QUICK = (list, tuple, range, dict, set, frozenset, deque)
 
 
 def make_source(
@@ -54,6 +54,10 @@ def make_source(
         from .asynchronous import AsyncSource  # asyncio takes long to import
 
         return AsyncSource(given, wake, loop())  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(given, FileItems):
+        made = ThreadSource(given, wake) if given.waits else IterableSource(given)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        made.measure = given  # pyright: ignore[reportUnknownMemberType]
+        return made  # pyright: ignore[reportUnknownVariableType]
     if isinstance(given, _QUICK) or _is_plain_file(given) or _is_cursor(given):
         return IterableSource(given)  # pyright: ignore[reportUnknownArgumentType]
     return ThreadSource(given, wake)  # pyright: ignore[reportUnknownArgumentType]

@@ -12,9 +12,23 @@ from typing import Any, Generic, Protocol, TypeVar
 from ..._native import Channel
 from ...errors import Empty, ShutDown
 
-__all__ = ["IterableSource", "LineSource", "QueueSource", "Source"]
+__all__ = ["IterableSource", "LineSource", "Measure", "QueueSource", "Source"]
 
 T = TypeVar("T")
+
+
+class Measure(Protocol):
+    """Knows how far a source is in bytes."""
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes so far."""
+        ...
+
+    @property
+    def bytes_total(self) -> int | None:
+        """Bytes in all; None: not known."""
+        ...
 
 
 class Source(Protocol[T]):
@@ -184,6 +198,9 @@ class IterableSource(_Buffer[T]):
     # An iterable that is slow gives items one by one, one that is quick gives many at a time.
     _MOST = 256
     _SECONDS = 0.001
+
+    measure: Measure | None = None
+    """Knows how far it is in bytes."""
 
     def __init__(self, items: Iterable[T], now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..host.forking import start_thread
 from .buffered import BufferedSource
+from .source import Measure
 
 __all__ = ["ThreadSource"]
 
@@ -21,6 +22,9 @@ class ThreadSource(BufferedSource):
         items: the iterable.
         tell: called, in that thread, when there are items again, and at the end.
     """
+
+    measure: Measure | None = None
+    """Knows how far it is in bytes."""
 
     def __init__(self, items: Iterable[Any], tell: Callable[[], None]) -> None:
         super().__init__(tell)

@@ -1,0 +1,7 @@
+"""Files that a pipeline reads or writes: where they are, how they are compressed, and how they come to be whole."""
+
+# Layer map, highest floor first, as in conveyor/__init__.py.
+#
+#   expand, reading
+#   compression, location
+#   address, optional
