@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from ..files.location import Location
 from ..files.reading import Reading
@@ -26,6 +26,19 @@ _FORMATS = frozenset(
         "strict",
     }
 )
+
+
+class _Reader(Protocol):
+    """A `csv.reader`."""
+
+    @property
+    def line_num(self) -> int:
+        """Lines read so far."""
+        ...
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+
+    def __next__(self) -> list[str]: ...
 
 
 class CsvRows(FileItems[dict[str, Any]]):
@@ -97,8 +110,9 @@ class CsvRows(FileItems[dict[str, Any]]):
             finally:
                 text.detach()
 
-    def _dicts(self, rows: Any, location: Location) -> Iterator[dict[str, Any]]:
-        names: list[str] = list(next(rows, [])) if self._header is True else [*self._header]
+    def _dicts(self, rows: _Reader, location: Location) -> Iterator[dict[str, Any]]:
+        none: list[str] = []
+        names = list(next(rows, none)) if isinstance(self._header, bool) else list(self._header)
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise within(
