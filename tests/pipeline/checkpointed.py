@@ -63,6 +63,12 @@ def make(folder: Path, kind: str) -> Pipeline[Any]:
             .map(log, workers=2)
             .to(folder / "out")
         )
+    if kind == "merge":
+        first = Pipeline(range(0, COUNT, 3)).map(log, workers=1)
+        others = Pipeline(list(range(1, COUNT, 3))), Pipeline(read_lines(folder / "in")).map(log, threads=1)
+        return Pipeline.merge(first, *others, weights=(2, 1, 1)).map(log, workers=1).to(folder / "out")
+    if kind == "zip":
+        return Pipeline.zip(range(COUNT), read_lines(folder / "in")).map(log, workers=2).to(folder / "out")
     assert kind == "reduce"
     return Pipeline(range(COUNT)).map(log, workers=2).batch(7).map(total, workers=1).reduce(add, 0)
 

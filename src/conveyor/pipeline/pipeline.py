@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack
@@ -14,6 +14,7 @@ from .._public import public
 from ..errors import PipelineError
 from .graph import checks
 from .graph.graph import UNNAMED, Acknowledge, Batch, Graph, Merge, Reduce, Split, Step, Tee, To, Unbatch
+from .graph.meeting import make_meet
 from .graph.options import make_stage
 from .graph.stage import Stage
 from .graph.stage_options import StageKeywords, options_from, shows_options
@@ -210,11 +211,60 @@ class Pipeline(Generic[T]):
         last = None if otherwise is None else otherwise.graph
         return self._with(Split(self._unique(name), by, graphs, last))
 
-    def merge(self, *, name: str = "merge") -> Pipeline[Any]:
-        """Bring together what comes out of the branches of the `split` before, as it comes."""
-        if not self.steps or not isinstance(self.steps[-1], Split):
-            raise PipelineError("merge() must follow a split()")
-        return self._with(Merge(self._unique(name)))
+    def merge(
+        self: Any,
+        *others: Any,
+        weights: Sequence[int] | None = None,
+        priorities: Sequence[int] | None = None,
+        name: str = "merge",
+    ) -> Pipeline[Any]:
+        """Bring together what comes from several sources, or out of the branches of the `split` before, as it comes.
+
+            Pipeline.merge(orders, visits, weights=(3, 1)).map(store)
+
+        It ends when all have ended, and a slow one holds up no other.
+
+        Args:
+            others: pipelines with a source, or sources; so may be the first. None: the branches of the `split` before.
+            weights: items of each in a turn, as long as each has some. None: whatever is there, in turn.
+            priorities: of each; nothing is taken from one as long as another with a larger number has something.
+            name: what reports call the step.
+
+        Raises:
+            TypeError, PipelineError: an argument is not as above.
+        """
+        first = _pipeline_of(self)
+        if first.steps and isinstance(first.steps[-1], Split):
+            first = first._with(Merge(first._unique(name)))
+            if not (others or weights or priorities):
+                return first
+        if not others:
+            raise PipelineError("merge() must follow a split(), or get other sources to merge with")
+        graphs = [first.graph, *(_pipeline_of(other).graph for other in others)]
+        meet = make_meet("merge", first._unique(name), graphs, weights=weights, priorities=priorities)
+        return first._with(meet)
+
+    def zip(self: Any, *others: Any, strict: bool = False, name: str = "zip") -> Pipeline[Any]:
+        """Put together what comes from several sources in step: tuples of one item of each.
+
+            Pipeline.zip(frames, labels).map(train)
+
+        It ends with the shortest; what others had read beyond that is dropped, and goes back to a queue that leases it.
+        A `Failure` under `on_error="yield"` takes the place of the tuple that its item belongs to.
+
+        Args:
+            others: pipelines with a source, or sources; so may be the first.
+            strict: it is an error if one has more than another: `ValueError` when all whole tuples are dealt with.
+            name: what reports call the step.
+
+        Raises:
+            TypeError, PipelineError: an argument is not as above.
+        """
+        first = _pipeline_of(self)
+        if not others:
+            raise PipelineError("zip() must get other sources to put together with")
+        graphs = [first.graph, *(_pipeline_of(other).graph for other in others)]
+        return first._with(make_meet("zip", first._unique(name), graphs, strict=strict))
 
     # -- ends ---------------------------------------------------------------------------------------------
 
@@ -413,6 +463,12 @@ class Pipeline(Generic[T]):
         made: Pipeline[Any] = Pipeline()
         made.graph = dataclasses.replace(self.graph, steps=steps)
         return made
+
+
+def _pipeline_of(given: Any) -> Pipeline[Any]:
+    if isinstance(given, Pipeline):
+        return given  # pyright: ignore[reportUnknownVariableType]
+    return Pipeline(given)
 
 
 def _name_of_target(target: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc
 import contextlib
 import os
 import signal
@@ -19,12 +18,12 @@ from .base.failure import Failure
 from .checkpoint.acknowledger import Acknowledger
 from .checkpoint.checkpoint import Checkpoint, CheckpointStore
 from .checkpoint.origin_counter import OriginCounter
-from .checkpoint.store import CheckpointFile
 from .engine.engine import Engine, Phase
 from .graph.checks import check_count
 from .graph.graph import UNNAMED, HasGraph
-from .operators.source import SourceNode
+from .planning.open_sources import OpenSources
 from .planning.planner import Plan, check
+from .planning.resuming import open_store
 from .report.collect import make_report
 from .report.report import Report
 from .report.tally import Tally
@@ -32,8 +31,6 @@ from .report.timeline import Timeline
 from .sinks.events import EventSink
 from .sinks.sink import Sink
 from .snapshot.publisher import FIRST_SECONDS, Publisher
-from .sources.fingerprint import fingerprint_of
-from .sources.leased import LeaseSource
 from .supervise.real_world import RealWorld
 from .supervise.world import World
 
@@ -101,8 +98,9 @@ class PipelineRun:
 
         world = world or RealWorld(start_method, stdout_to_stderr)
         if resume is not None:
-            store = _open_store(resume, graph.source)
-        self._acknowledger = Acknowledger(world.now()) if graph.is_leased and store is None else None
+            store = open_store(resume, graph)
+        leases = store is None and any(one.is_leased for one in graph.every_source())
+        self._acknowledger = Acknowledger(world.now()) if leases else None
         checkpoint = Checkpoint(store, world.now()) if store is not None else None
         self.checkpoint = checkpoint
         from .progress.make_display import make_display
@@ -140,17 +138,19 @@ class PipelineRun:
 
     def _build(self, streams: bool, max_items: int | None, crash_limit: int | None) -> None:
         engine, checkpoint, acknowledger = self.engine, self.checkpoint, self._acknowledger
-        source = engine.workforce.source(self.graph.source, engine.poller.wake, acknowledger is not None)
-        self.source = SourceNode(
-            source,
+        opened = OpenSources(
+            self.graph,
             engine,
-            checkpoint is not None or acknowledger is not None,
-            checkpoint.is_done if checkpoint else None,
+            lambda given, leased: engine.workforce.source(given, engine.poller.wake, leased),
+            checkpoint,
+            acknowledger,
         )
+        self.source = opened.open(self.graph)
         self._news = EventSink(lambda values: engine.tell(Results(values)))
         plan = Plan(
             engine,
             self.jobs,
+            opened.open,
             append=checkpoint is not None and checkpoint.resumed > 0,
             leased=acknowledger is not None,
         )
@@ -162,8 +162,7 @@ class PipelineRun:
         self.sinks = plan.sinks
         self.plan = plan
         if acknowledger is not None:
-            assert isinstance(source, LeaseSource)
-            acknowledger.settle_for(source, plan.flush, plan.confirm, engine.poller.wake)
+            acknowledger.settle_for(opened.leased, plan.flush, plan.confirm, engine.poller.wake)
         if checkpoint is not None:
             checkpoint.keep(
                 flush=plan.make_sure,
@@ -225,8 +224,7 @@ class PipelineRun:
                     self._close()
                 raise
             self._close()
-            source = self.source.source
-            if source.exhausted and not self.engine.phase:
+            if not self.engine.phase and all(source.has_ended for source in self.engine.sources):
                 # A queue has not ended before nobody has any of its items but this run.
                 for sink in self.plan.told:
                     sink.tell_end()
@@ -271,9 +269,9 @@ class PipelineRun:
 
     def _dead_letter(self, failure: Failure, origin: Any) -> None:
         """Put an item that failed for good where dead letters go: those of its queue, unless the run has others."""
-        if self._acknowledger is not None and not self.tally.has_target:
+        letters = None if self.tally.has_target else self._acknowledger
+        if letters is not None and letters.reject(origin, str(failure)):
             self.tally.dead += 1
-            self._acknowledger.reject(origin, str(failure))
         else:
             self.tally.dead_letter(failure)
 
@@ -281,12 +279,12 @@ class PipelineRun:
         """How far it is."""
         from .progress.progress import progress_of
 
-        return progress_of(self.engine, self.source)
+        return progress_of(self.engine)
 
     def _run_snapshot(self, about: dict[str, Any]) -> RunSnapshot:
         from .snapshot.run_snapshot import RunSnapshot
 
-        return RunSnapshot(self.engine, self.source, self.tally, about)
+        return RunSnapshot(self.engine, self.tally, about)
 
     def report(self) -> Report:
         """The figures at this moment, or of the end."""
@@ -342,15 +340,3 @@ def _parse_most(value: int | str | None) -> int | float | None:
         if 0 <= share <= 1:
             return share
     raise PipelineError(f'max_failures is {value!r}; it must be a number, or a share as in "1%"')
-
-
-def _open_store(resume: str | Path, source: Any) -> CheckpointFile:
-    identity = getattr(source, "identity", None)
-    if not isinstance(identity, str):
-        if not isinstance(source, collections.abc.Sequence):
-            raise PipelineError(
-                f"resume needs a source whose items have places, and a {type(source).__name__} has none; "
-                "give a list, a tuple, a range, read_lines(path), or another function that reads files"
-            )
-        identity = fingerprint_of(source)  # pyright: ignore[reportUnknownArgumentType]
-    return CheckpointFile(resume, identity)

@@ -2,5 +2,6 @@
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
+#   leased_inputs
 #   acknowledger, checkpoint
 #   origin_counter, store

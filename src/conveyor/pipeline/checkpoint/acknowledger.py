@@ -21,8 +21,8 @@ class LeasedItems(Protocol):
         """These are dealt with; in any thread."""
         ...
 
-    def reject(self, number: int, reason: str) -> None:
-        """This one is given up."""
+    def reject(self, number: int, reason: str) -> bool:
+        """This one is given up; returns whether it is of a queue that leases its items."""
         ...
 
     def give_back(self) -> None:
@@ -75,11 +75,11 @@ class Acknowledger(OriginCounter):
         """Nothing that came of this item is under way any more."""
         self._done.append(number)
 
-    def reject(self, origin: Any, reason: str) -> None:
-        """The items that it came of are given up, and become dead letters of their queue."""
+    def reject(self, origin: Any, reason: str) -> bool:
+        """The items that it came of are given up, and become dead letters of their queue; returns whether any is."""
         assert self._source is not None
-        for number in places(origin):
-            self._source.reject(number, reason)
+        found = [self._source.reject(number, reason) for number in places(origin)]  # all of them
+        return any(found)
 
     def commit(self, now: float, force: bool = False) -> None:
         """Acknowledge what is done, if it is time to; with `force`, wait until it is.

@@ -85,6 +85,10 @@ class Checkpoint(OriginCounter):
         at = bisect_right(self._starts, number) - 1
         return at >= 0 and number < self._ends[at]
 
+    def unfinished(self, numbers: list[int], values: list[Any]) -> list[int]:
+        """Those of these places of a source, where these values are, that are not done."""
+        return [number for number in numbers if not self.is_done(number)] if self._starts else numbers
+
     def item_done(self, number: int) -> None:
         """Nothing that came of this item is under way any more."""
         self._changed = True

@@ -7,7 +7,10 @@ from typing import Any
 
 from ..flow.lineage import Lineage
 
-__all__ = ["OriginCounter", "places"]
+__all__ = ["PLACES", "OriginCounter", "places"]
+
+PLACES = 1 << 40
+"""Each source of a run has so many places of its own: those of the first begin at 0, of the second at this."""
 
 
 class OriginCounter:

@@ -86,6 +86,7 @@ class Engine(FailurePolicy):
         self.works: list[WorkNode] = []
         self.sources: list[SourceNode] = []
         self.sinks: list[SinkNode] = []
+        self._described: list[SourceNode] = []  # sources with a descriptor
         self._news: deque[Event] = deque()
         self._speaking: deque[WorkerHandle] = deque()
         self.workforce = self.world.workforce(self._spoke, self.fail)
@@ -102,6 +103,7 @@ class Engine(FailurePolicy):
         self.works = [node for node in nodes if isinstance(node, WorkNode)]
         self.sources = [node for node in nodes if isinstance(node, SourceNode)]
         self.sinks = [node for node in nodes if isinstance(node, SinkNode)]
+        self._described = [node for node in self.sources if node.source.fileno() is not None]
         self._lane = None if self._checkpoint is not None else FastPath.through(nodes, self.world.spin)
 
     # -- from outside, also from signal handlers -----------------------------------------------------
@@ -337,9 +339,9 @@ class Engine(FailurePolicy):
             seconds = min(seconds, node.take_from_the_stuck(now))
         if any(node.came_back for node in self.works):
             self._hurry = True
-        source = next((node for node in self.sources if node.source.fileno() is not None), None)
-        if source is not None:
-            self.poller.set_source(source.source.fileno() if source.wants_input else None)
+        if self._described:
+            wanted = (node.source.fileno() for node in self._described if node.wants_input)
+            self.poller.set_sources({fd for fd in wanted if fd is not None})
         for node in self.works:
             node.listen(self.poller)
         found: set[Any] = set()

@@ -2,7 +2,7 @@
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
-#   describe, options
+#   describe, meeting, options
 #   checks, graph
 #   stage
 #   ray_executor, stage_options

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import checks
-from .graph import Batch, Graph, Reduce, Split, Step, Tee, To, Unbatch
+from .graph import Batch, Graph, Meet, Reduce, Split, Step, Tee, To, Unbatch
 from .stage import Stage
 
 __all__ = ["Description", "Edge", "Vertex", "describe"]
@@ -19,7 +19,7 @@ class Vertex:
 
     name: str
     kind: str
-    """`source`, `map`, `filter`, `flat_map`, `batch`, `unbatch`, `tee`, `split`, `merge`, `to` or `reduce`."""
+    """`source`, `map`, `filter`, `flat_map`, `batch`, `unbatch`, `tee`, `split`, `merge`, `zip`, `to` or `reduce`."""
     detail: str
     """Who does it, and what else was said of it, in words."""
 
@@ -61,13 +61,14 @@ class Description:
 
 def describe(graph: Graph) -> Description:
     """The graph of a pipeline, for people and for programs."""
-    maker = _Maker(graph.name)
+    maker = _Maker(graph.name, graph.source_names() if graph.source is not None else [])
     maker.chain(graph, None, "", "")
     return Description(graph.name, tuple(maker.vertices), tuple(maker.edges), tuple(maker.lines))
 
 
 class _Maker:
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, sources: list[str]) -> None:
+        self._sources = iter(sources)
         self.vertices: list[Vertex] = []
         self.edges: list[Edge] = []
         self.lines = [name]
@@ -76,7 +77,7 @@ class _Maker:
         """Add the steps behind `before`; returns the last ones, from which items come out."""
         tails: list[str] = [] if before is None else [before]
         if graph.source is not None:
-            tails = [self._add("source", "source", _source(graph.source), [], "", indent)]
+            tails = [self._add(next(self._sources), "source", _source(graph.source), [], "", indent)]
         for step in graph.steps:
             if isinstance(step, Split):
                 name = self._add(step.name, "split", f"by {checks.name_of(step.by)}", tails, label, indent)
@@ -86,6 +87,11 @@ class _Maker:
                         f"{indent}  ├ {key!r}" if key != "otherwise" else f"{indent}  ├ otherwise"
                     )
                     tails.extend(self.chain(branch, name, str(key), f"{indent}  │ "))
+            elif isinstance(step, Meet):
+                for other in step.others:
+                    self.lines.append(f"{indent}  ├ beside it")
+                    tails.extend(self.chain(other, None, "", f"{indent}  │ "))
+                tails = [self._add(step.name, step.how, _meeting(step), tails, "", indent)]
             else:
                 tails = [self._add(step.name, _kind(step), _detail(step), tails, label, indent)]
             label = ""
@@ -113,6 +119,17 @@ def _source(source: Any) -> str:
     if text.startswith("<"):
         text = checks.name_of(source)
     return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _meeting(step: Meet) -> str:
+    words = ["in step"] if step.how == "zip" else []
+    if step.weights is not None:
+        words.append(f"{' : '.join(map(str, step.weights))} in turn")
+    if step.priorities is not None:
+        words.append(f"priorities {', '.join(map(str, step.priorities))}")
+    if step.strict:
+        words.append("strict")
+    return ", ".join(words)
 
 
 def _kind(step: Step) -> str:

@@ -14,6 +14,7 @@ __all__ = [
     "Batch",
     "Graph",
     "HasGraph",
+    "Meet",
     "Merge",
     "Reduce",
     "Split",
@@ -96,7 +97,22 @@ class Merge:
     name: str
 
 
-Step: TypeAlias = Stage | Batch | Unbatch | Tee | To | Reduce | Split | Merge
+@dataclass(frozen=True)
+class Meet:
+    """Where what has come so far meets what comes from other sources."""
+
+    name: str
+    how: Literal["merge", "zip"]
+    others: tuple[Graph, ...]
+    weights: tuple[int, ...] | None = None
+    """Items of each in a turn, as long as each has some; the first is what has come so far. None: as they come."""
+    priorities: tuple[int, ...] | None = None
+    """Of each; what has a lower one waits as long as one with a higher has something."""
+    strict: bool = False
+    """Whether all must have as many."""
+
+
+Step: TypeAlias = Stage | Batch | Unbatch | Tee | To | Reduce | Split | Merge | Meet
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +129,28 @@ class Graph:
     place: str = field(default="", compare=False, repr=False)
     """The line of the program that made it, as in `srv/jobs.py:12`; empty: not known."""
 
+    def every_source(self) -> Iterator[Graph]:
+        """Each graph that has a source, this one first, in the order in which a run opens them."""
+        yield self
+        for step in self.steps:
+            if isinstance(step, Meet):
+                for other in step.others:
+                    yield from other.every_source()
+
+    def source_names(self) -> list[str]:
+        """What the sources are called, in the same order: the names of their pipelines, or numbers."""
+        graphs = list(self.every_source())
+        if len(graphs) == 1:
+            return ["source"]
+        names: list[str] = []
+        for number, graph in enumerate(graphs, 1):
+            name = f"source {number if graph.name == UNNAMED else graph.name}"
+            names.append(name if name not in names else f"{name} {number}")
+        return names
+
     @property
     def is_leased(self) -> bool:
-        """Whether the items of the source are leased, and acknowledged when what came of them is at an end.
+        """Whether the items of its own source are leased, and acknowledged when what came of them is at an end.
 
         Unless it is said: those of a queue that has a name, in a broker, a file or in shared memory. A queue without a
         name ends with its program.
@@ -128,12 +163,15 @@ class Graph:
         return segment is None or bool(segment.name)
 
     def every_step(self) -> Iterator[Step]:
-        """The steps; behind a `split` those of its branches."""
+        """The steps; behind a `split` those of its branches, and behind a meeting those of the other sources."""
         for step in self.steps:
             yield step
             if isinstance(step, Split):
                 for _, branch in step.every_branch():
                     yield from branch.every_step()
+            elif isinstance(step, Meet):
+                for other in step.others:
+                    yield from other.every_step()
 
     def stages(self) -> Iterator[Stage]:
         """The stages with functions, those of branches included."""

@@ -2,6 +2,7 @@
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
-#   sink
-#   batch, join, source, split, tee, unbatch, work
+#   merge, sink, zip
+#   batch, inlet, source, split, tee, unbatch, work
+#   join
 #   node

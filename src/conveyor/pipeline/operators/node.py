@@ -93,6 +93,10 @@ class Node:
         """Do what can be done without waiting; returns whether anything was done."""
         return self._pass_on()
 
+    def look(self, now: float) -> None:
+        """Bring what is there now, asked by the node behind it, which has nothing left."""
+        self.advance(now)
+
     @property
     def held(self) -> int:
         """Values in it: taken, and not gone."""

@@ -28,7 +28,9 @@ class SourceNode(Node):
         source: the source.
         context: the engine.
         tracked: give each value its place in the source for an origin.
-        skip: whether the value at that place is to be left out.
+        choose: of places and the values there, which places are to be worked on; None: all.
+        name: what reports call it.
+        first: the place of its first value: each source of a run has places of its own.
     """
 
     def __init__(
@@ -36,14 +38,18 @@ class SourceNode(Node):
         source: Source[Any],
         context: EngineContext,
         tracked: bool = False,
-        skip: Callable[[int], bool] | None = None,
+        choose: Callable[[list[int], list[Any]], list[int]] | None = None,
+        name: str = "source",
+        first: int = 0,
     ) -> None:
-        super().__init__("source")
+        super().__init__(name)
         self.source = source
         self._context = context
         self.tracked = tracked
-        self._skip = skip
+        self._choose = choose
+        self._first = first
         self._closed = False
+        self._abandoned = False
         self._closed_at = 0.0
         self._portion = _PORTION_FIRST
         self.error: BaseException | None = None
@@ -58,6 +64,12 @@ class SourceNode(Node):
         if self.outlet is not None and not self._closed:
             self._fill(max(self.outlet.demand(), 1))
 
+    def look(self, now: float) -> None:
+        """Bring what is there now; a queue is asked, and not waited for."""
+        if self.source.fileno() is not None and self.wants_input:
+            self.read()
+        self.advance(now)
+
     def _fill(self, want: int) -> None:
         before = self._context.now()
         try:
@@ -66,8 +78,11 @@ class SourceNode(Node):
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
             self.error = error
+            if self.stage != "source":
+                error.add_note(f"in {self.stage!r}")
             self._context.fail_after(error)
             self._closed = True
+            self._context.drain()  # other sources may have no end
         finally:
             if not self._waited_since:
                 self.spent += self._context.now() - before
@@ -112,13 +127,13 @@ class SourceNode(Node):
             most = _PORTION_BYTES * len(values) // (weigh(values) + 1)
             # Larger step by step: the first workers have begun while more is read for them.
             self._portion = max(min(most, _PORTION_GROWS * self._portion), 2)
-        first = self.taken
+        first = self._first + self.taken
         self.taken += len(values)
         origins: Origins = None
         if self.tracked:
             origins = list(range(first, first + len(values)))
-            if self._skip is not None:
-                kept = [number for number in origins if not self._skip(number)]
+            if self._choose is not None and values:
+                kept = self._choose(origins, values)
                 if len(kept) < len(values):
                     self.skipped += len(values) - len(kept)
                     values = [values[number - first] for number in kept]
@@ -164,11 +179,26 @@ class SourceNode(Node):
         self._closed_at = self._context.now()
         self.source.stop()
 
+    def abandon(self) -> None:
+        """Nobody wants anything more of it, not even what was read."""
+        self._abandoned = True
+        self.close_input()
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether something else than its end was why nothing more is read."""
+        return self._closed and not self._abandoned and (self.error is not None or not self.source.exhausted)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is left in the source that this run would want."""
+        return self._abandoned or self.source.exhausted
+
     @property
     def held(self) -> int:
         """Values read and not passed on. Lines that were read in a block and are not wanted any more do not count."""
         drops = self._closed and self.error is None and isinstance(self.source, LineSource)
-        return 0 if drops else self.source.available
+        return 0 if drops or self._abandoned else self.source.available
 
     @property
     def done(self) -> bool:
@@ -179,6 +209,7 @@ class SourceNode(Node):
     def _gives_one_more(self) -> bool:
         return (
             self._closed
+            and not self._abandoned
             and self.error is None
             and self.source.fetching
             and self._context.now() < self._closed_at + _LAST_ITEM_SECONDS

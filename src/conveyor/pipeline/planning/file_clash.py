@@ -43,7 +43,11 @@ def check_files(graph: Graph, resume: str | os.PathLike[str] | None = None) -> N
     """
     targets = [(step.name, step.target) for step in graph.every_step() if isinstance(step, (To, Tee))]
     for name, target in targets:
-        if target is graph.source and callable(getattr(target, "__iter__", None)) and not _is_queue(target):
+        if (
+            any(target is one.source for one in graph.every_source())
+            and callable(getattr(target, "__iter__", None))
+            and not _is_queue(target)
+        ):
             raise PipelineError(
                 f"stage {name!r} puts the results into the {type(target).__name__} that the items come from, so that "
                 "they would never end; give another one"
@@ -51,7 +55,7 @@ def check_files(graph: Graph, resume: str | os.PathLike[str] | None = None) -> N
     files = [(name, target, _file_of(target)) for name, target in targets]
     if not any(file is not None or _is_path(target) for _, target, file in files):
         return
-    read = set(_files_read(graph.source))
+    read = {file for one in graph.every_source() for file in _files_read(one.source)}
     written: dict[str, str] = {}
     for name, target, file in files:
         shown = repr(getattr(target, "name", None) or str(target))

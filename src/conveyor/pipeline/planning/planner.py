@@ -10,16 +10,20 @@ from typing import Any, ClassVar, Literal, cast
 
 from ...errors import PipelineError
 from ..graph.checks import check_sendable
-from ..graph.graph import Batch, Graph, Merge, Reduce, Split, Step, Tee, To, Unbatch
+from ..graph.graph import Batch, Graph, Meet, Merge, Reduce, Split, Step, Tee, To, Unbatch
 from ..graph.stage import Stage
 from ..operators.batch import BatchNode
+from ..operators.inlet import Inlet
 from ..operators.join import Join
+from ..operators.merge import MergeNode
 from ..operators.node import Node
 from ..operators.sink import SinkNode
+from ..operators.source import SourceNode
 from ..operators.split import SplitNode
 from ..operators.tee import TeeNode
 from ..operators.unbatch import UnbatchNode
 from ..operators.work import WorkNode
+from ..operators.zip import ZipNode
 from ..sinks.events import EventSink
 from ..sinks.make_sink import make_sink
 from ..sinks.reduce import ReduceSink
@@ -79,10 +83,12 @@ class Plan:
         max_items: items that a stage may hold.
         append: files that exist are added to.
         leased: the items of the source are leased.
+        open_source: makes the node of another source that the pipeline has beside its first.
     """
 
     context: EngineContext
     jobs: int
+    open_source: Callable[[Graph], SourceNode]
     max_items: int = _MOST_ITEMS
     append: bool = False
     leased: bool = False
@@ -156,6 +162,9 @@ class Plan:
                 merges = index + 1 < len(steps)
                 tail = self._split(step, tail, merges)
                 continue
+            if isinstance(step, Meet):
+                tail = self._meet(step, tail)
+                continue
             node = self._add(self._node(step, steps, index))
             self._link(tail, node)
             tail = None if isinstance(step, (To, Reduce)) else node
@@ -185,6 +194,34 @@ class Plan:
         if join is not None:
             self._add(join)
         return join
+
+    def _meet(self, step: Meet, tail: Node) -> Node:
+        inlets: list[Inlet] = []
+        before = self._sources_of(tail)
+        tails = [(tail, before[0].stage if len(before) == 1 else "all before")]
+        for other in step.others:
+            source = self.open_source(other)
+            self._add(source)
+            end = self._chain(other.steps, source)
+            assert end is not None
+            tails.append((end, source.stage))
+        for end, name in tails:
+            inlets.append(inlet := Inlet(f"{step.name}: {name}"))
+            self._link(end, self._add(inlet))
+        meeting: Node
+        if step.how == "zip":
+            sources = [source for end, _ in tails for source in self._sources_of(end)]
+            meeting = ZipNode(step.name, inlets, sources, step.strict, self.context)
+        else:
+            meeting = MergeNode(step.name, inlets, step.weights, step.priorities)
+        for inlet in inlets:
+            self._link(inlet, meeting)
+        return self._add(meeting)
+
+    def _sources_of(self, tail: Node) -> list[SourceNode]:
+        """The sources from which something may come to that node."""
+        sources = [node for node in self.nodes if isinstance(node, SourceNode)]
+        return [source for source in sources if tail in _reached_from(source)]
 
     def _node(self, step: Step, steps: tuple[Step, ...], index: int) -> Node:
         if isinstance(step, Stage):
@@ -227,4 +264,15 @@ class Plan:
         To: _to,
         Reduce: _reduce,
     }
-    """Which node does a step, by its type; `Split` and `Merge` are made together, by `_split`."""
+    """Which node does a step, by its type; `Split` and `Merge` are made together, by `_split`, `Meet` by `_meet`."""
+
+
+def _reached_from(source: Node) -> set[Node]:
+    found: set[Node] = set()
+    rest = [source]
+    while rest:
+        node = rest.pop()
+        if node not in found:
+            found.add(node)
+            rest += node.outlets()
+    return found

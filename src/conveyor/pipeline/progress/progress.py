@@ -58,32 +58,34 @@ class Progress:
         return None
 
 
-def progress_of(engine: Engine, source: SourceNode) -> Progress:
-    """How far a run is now.
-
-    Args:
-        engine: what runs it.
-        source: its first node.
-    """
+def progress_of(engine: Engine) -> Progress:
+    """How far a run is now."""
     before: dict[Node, int] = {}
     for node in engine.nodes:
         if not isinstance(node, SourceNode):
             for outlet in node.outlets():
                 before[outlet] = before.get(outlet, 0) + _out(node)
     stages = tuple(_stage(node, before.get(node, 0)) for node in engine.nodes)
-    taken = source.given + source.skipped
-    measure: Measure | None = getattr(source.source, "measure", None)
+    totals = [source.source.total for source in engine.sources]
+    measures: list[Measure | None] = [getattr(node.source, "measure", None) for node in engine.sources]
+    read = [None if measure is None else measure.bytes_read for measure in measures]
+    have = [None if measure is None else measure.bytes_total for measure in measures]
     return Progress(
         seconds=engine.now() - engine.began if engine.began else 0.0,
-        taken=taken,
-        total=source.source.total,
+        taken=sum(source.given + source.skipped for source in engine.sources),
+        total=_sum(totals),
         results=sum(node.given for node in engine.nodes if node.outlet is None and not node.outlets()),
         failures=engine.failed,
         in_flight=engine.in_flight,
         stages=stages,
-        bytes_read=None if measure is None else measure.bytes_read,
-        bytes_total=None if measure is None else measure.bytes_total,
+        bytes_read=_sum(read),
+        bytes_total=_sum(have),
     )
+
+
+def _sum(numbers: list[int | None]) -> int | None:
+    """Of all sources, if it is known of each."""
+    return None if None in numbers else sum(number or 0 for number in numbers)
 
 
 def _out(node: Node) -> int:

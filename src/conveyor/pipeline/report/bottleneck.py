@@ -121,9 +121,10 @@ def _small(stages: list[StageReport], pressure: Pressure) -> str:
 
 
 def _of_this_process(top: StageReport, share: float) -> str:
-    if top.name == "source":
+    if top.is_source:
+        who = "The source" if top.name == "source" else repr(top.name)
         return (
-            f"The source is the bottleneck: the stages waited for it {share:.0%} of the time; make it quicker, "
+            f"{who} is the bottleneck: the stages waited for it {share:.0%} of the time; make it quicker, "
             "or move work from it into a stage with workers."
         )
     return (

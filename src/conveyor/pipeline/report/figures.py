@@ -58,6 +58,11 @@ class StageReport:
     slowest: tuple[SlowItem, ...] = ()
 
     @property
+    def is_source(self) -> bool:
+        """Whether it is where items come from: the run's only source, or one of several."""
+        return self.kind == "engine" and (self.name == "source" or self.name.startswith("source "))
+
+    @property
     def load(self) -> float:
         """The share of their time in which its workers, or this process, were busy with it, 0 to 1."""
         total = self.busy_seconds + self.wait_seconds

@@ -11,7 +11,6 @@ from ..base.phase import Phase
 from ..base.worker_state import WorkerState
 from ..engine.engine import Engine
 from ..operators.node import Node
-from ..operators.source import SourceNode
 from ..operators.work import WorkNode
 from ..progress.progress import StageProgress, progress_of
 from ..progress.rates import Rates
@@ -36,14 +35,12 @@ class RunSnapshot:
 
     Args:
         engine: what runs it.
-        source: its first node.
         tally: what has become of items that failed.
         about: what does not change: its id, its name, and so on.
     """
 
-    def __init__(self, engine: Engine, source: SourceNode, tally: Tally, about: dict[str, Any]) -> None:
+    def __init__(self, engine: Engine, tally: Tally, about: dict[str, Any]) -> None:
         self._engine = engine
-        self._source = source
         self._tally = tally
         self._about = {
             **about,
@@ -74,7 +71,7 @@ class RunSnapshot:
     def _document(self, closing: bool) -> dict[str, Any]:
         engine, tally = self._engine, self._tally
         now = engine.now()
-        progress = progress_of(engine, self._source)
+        progress = progress_of(engine)
         self._rates.sample(progress)
         nodes = engine.nodes
         looks = [

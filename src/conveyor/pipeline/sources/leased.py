@@ -132,12 +132,13 @@ class LeaseSource(BufferedSource):
             with contextlib.suppress(LeaseLost):
                 self._group(leases).acknowledge()
 
-    def reject(self, number: int, reason: str) -> None:
-        """This one is given up: it goes to the dead letters of its queue."""
+    def reject(self, number: int, reason: str) -> bool:
+        """This one is given up: it goes to the dead letters of its queue. True: all items are leased."""
         lease = self._leases.pop(number, None)
         if lease is not None:
             with contextlib.suppress(LeaseLost):
                 lease.reject(reason)
+        return True
 
     def give_back(self) -> None:
         """All that are not settled go back to their queue."""

@@ -22,8 +22,8 @@ class Poller(Protocol):
         """Say whether results there are wanted now."""
         ...
 
-    def set_source(self, fd: int | None) -> None:
-        """Watch this descriptor as the source of input; None: no input is wanted now."""
+    def set_sources(self, fds: set[int]) -> None:
+        """Watch these descriptors as the sources of input that is wanted now."""
         ...
 
     def pause(self, seconds: float) -> None:

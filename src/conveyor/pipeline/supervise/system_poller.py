@@ -23,7 +23,7 @@ class SystemPoller:
     def __init__(self, outlet: int | None) -> None:
         self._all = select.poll()
         self._urgent = select.poll()  # all but results
-        self._source: int | None = None
+        self._sources: set[int] = set()
         self._results: set[int] = set()
         self._quiet: set[int] = set()
         self._outlet = outlet
@@ -64,16 +64,16 @@ class SystemPoller:
             self._quiet.add(results)
             self._all.unregister(results)
 
-    def set_source(self, fd: int | None) -> None:
-        """Watch this descriptor as the source of input; None: no input is wanted now."""
-        if fd == self._source:
+    def set_sources(self, fds: set[int]) -> None:
+        """Watch these descriptors as the sources of input that is wanted now."""
+        if fds == self._sources:
             return
         for poll in (self._all, self._urgent):
-            if self._source is not None:
-                poll.unregister(self._source)
-            if fd is not None:
+            for fd in self._sources - fds:
+                poll.unregister(fd)
+            for fd in fds - self._sources:
                 poll.register(fd, select.POLLIN)
-        self._source = fd
+        self._sources = fds
 
     def pause(self, seconds: float) -> None:
         """Let time pass, and results come; anything else ends it early, or is found a millisecond later."""

@@ -39,9 +39,9 @@ class SimulatedPoller:
         """Say whether results there are wanted now."""
         (self._quiet.discard if wanted else self._quiet.add)(results)
 
-    def set_source(self, fd: int | None) -> None:
+    def set_sources(self, fds: set[int]) -> None:
         """Sources of a simulated world have no descriptors."""
-        assert fd is None, "the world makes the sources"
+        assert not fds, "the world makes the sources"
 
     def _found(self, urgent: bool = False) -> set[Any]:
         found: set[Any] = set()
