@@ -271,18 +271,18 @@ class _TracedStage:
             f"stage {self._name}", context=parent, attributes={"conveyor.stage": self._name}
         )
 
-    def __call__(self, item: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._asynchronous:
-            return self._awaited(item)
+            return self._awaited(*args, **kwargs)
         with self._span():
-            given: Any = self._function(item)
+            given: Any = self._function(*args, **kwargs)
             if self._kind == "flat_map" and inspect.isgenerator(given):
                 given = [*given]  # within the span
             return given
 
-    async def _awaited(self, item: Any) -> Any:
+    async def _awaited(self, *args: Any, **kwargs: Any) -> Any:
         with self._span():
-            given = self._function(item)
+            given = self._function(*args, **kwargs)
             return await given if inspect.isawaitable(given) else given
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, cast
 
 from .._memory.labels import place_outside
 from .._public import public
@@ -127,11 +127,24 @@ class Pipeline(Generic[T]):
                 returns a future, such as those of `concurrent.futures`, loky and mpi4py, or a client of
                 dask.distributed or Ray. `workers` says how many submissions there are at a time; None: twice as many as
                 the executor has workers. Quick items travel together. It is not shut down.
+            args, kwargs: more arguments of each call, behind the item and by name. They travel once to each worker, and
+                large arrays in them are not copied for each.
+            unpack: an item is several arguments: a dict of them by name, any other iterable of them by place.
 
         Raises:
             TypeError, PipelineError: an argument is not as above.
         """
         return self._stage("map", function, options)
+
+    @shows_options
+    def starmap(self, function: Any, **options: Unpack[StageKeywords]) -> Pipeline[Any]:
+        """Call a function with each item's values: those of a tuple by place, those of a dict by name.
+
+            Pipeline([(2, 5), {"base": 3, "exp": 2}]).starmap(pow)
+
+        The same as `map` with `unpack=True`; for the other options see there.
+        """
+        return self._stage("starmap", function, {**options, "unpack": True})
 
     @shows_options
     def filter(self, function: Any, **options: Unpack[StageKeywords]) -> Pipeline[Any]:
@@ -146,9 +159,10 @@ class Pipeline(Generic[T]):
         """
         return self._stage("flat_map", function, options)
 
-    def _stage(self, kind: Kind, function: Any, options: StageKeywords) -> Pipeline[Any]:
+    def _stage(self, method: str, function: Any, options: StageKeywords) -> Pipeline[Any]:
         before = self.steps[-1] if self.steps else None
-        checked = options_from(kind, options)
+        checked = options_from(method, options)
+        kind = cast("Kind", "map" if method == "starmap" else method)
         return self._with(make_stage(before, self.ordered, self._unique, kind, function, checked))
 
     def batch(self, size: int, seconds: float | None = None, *, name: str = "batch") -> Pipeline[list[T]]:

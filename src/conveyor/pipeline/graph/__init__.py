@@ -3,6 +3,7 @@
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
 #   describe, meeting, options
+#   check_arguments
 #   checks, graph
 #   stage
 #   ray_executor, stage_options

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import multiprocessing
+import pickle
 from collections.abc import AsyncIterable, Iterable
 from multiprocessing.context import get_spawning_popen, set_spawning_popen
 from multiprocessing.reduction import ForkingPickler
@@ -19,7 +20,9 @@ from .stage import Stage
 __all__ = [
     "check_arity",
     "check_count",
+    "check_flag",
     "check_function",
+    "check_made",
     "check_seconds",
     "check_sendable",
     "check_source",
@@ -59,6 +62,16 @@ def check_seconds(stage: str, argument: str, value: Any, zero: bool = False) -> 
         raise PipelineError(f"{argument} of {stage} is {value}; it must be {'0 or' if zero else ''} above 0")
 
 
+def check_flag(stage: str, argument: str, value: Any) -> None:
+    """True or False.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{argument} of {stage} is {value!r}; it must be True or False")
+
+
 def check_function(method: str, function: Any) -> None:
     """It can be called for an item.
 
@@ -80,15 +93,7 @@ def check_arity(method: str, function: Any, count: int = 1) -> None:
     """
     called = function
     if is_worker_class(function):
-        try:
-            inspect.signature(function).bind()
-        except ValueError:
-            return
-        except TypeError as error:
-            raise PipelineError(
-                f"stage {name_of(function)!r}: a worker makes its object by {name_of(function)}(), and {error}; "
-                "give an object, or functools.partial is not needed: let setup() do what needs arguments"
-            ) from None
+        check_made(function)
         called = function.__call__
         count += 1
     try:
@@ -103,6 +108,23 @@ def check_arity(method: str, function: Any, count: int = 1) -> None:
         ) from None
 
 
+def check_made(function: type) -> None:
+    """A worker can make an object of this class.
+
+    Raises:
+        PipelineError: it cannot.
+    """
+    try:
+        inspect.signature(function).bind()
+    except ValueError:
+        return
+    except TypeError as error:
+        raise PipelineError(
+            f"stage {name_of(function)!r}: a worker makes its object by {name_of(function)}(), and {error}; "
+            "give an object, or functools.partial is not needed: let setup() do what needs arguments"
+        ) from None
+
+
 def check_sendable(spec: Stage, start_method: str | None) -> None:
     """It can be sent to a worker process, where that is not a copy of this one.
 
@@ -113,6 +135,7 @@ def check_sendable(spec: Stage, start_method: str | None) -> None:
     if spec.where != "processes" or method == "fork":
         return
     refuse_while_importing_main()
+    _check_arguments_sendable(spec, method)
     try:
         of_main = _try_to_send(spec.function)
     except Exception as error:
@@ -128,6 +151,20 @@ def check_sendable(spec: Stage, start_method: str | None) -> None:
             f"they do, and {of_main} is defined in {where}, which cannot be imported; define it in a file and import "
             'it from there, use threads=, or start_method="fork"'
         )
+
+
+def _check_arguments_sendable(spec: Stage, method: str) -> None:
+    given = [(f"args[{number}]", value) for number, value in enumerate(spec.args)]
+    given += [(f"kwargs[{name!r}]", value) for name, value in (spec.kwargs or {}).items()]
+    for word, value in given:
+        try:
+            _try_to_send(value)
+        except Exception as error:
+            raise PipelineError(
+                f"stage {spec.name!r} cannot be sent to worker processes that are started by {method}: its {word}, a "
+                f"{type(value).__name__}, cannot be pickled ({error}); have a class make it in setup(), use threads=, "
+                'or start_method="fork"'
+            ) from None
 
 
 class _Nobody:
@@ -156,7 +193,8 @@ def _try_to_send(function: Any) -> str:
     before = get_spawning_popen()
     set_spawning_popen(cast("Any", _Nobody()))
     try:
-        pickler = _Noting(io.BytesIO())
+        # The content of arrays matters not, and would be copied.
+        pickler = _Noting(io.BytesIO(), pickle.HIGHEST_PROTOCOL, True, lambda _: None)
         pickler.dump(function)
     finally:
         set_spawning_popen(before)

@@ -145,6 +145,10 @@ def _detail(step: Step) -> str:
             words.append("in order")
         if step.key is not None:
             words.append(f"keyed by {checks.name_of(step.key)}")
+        if step.unpack:
+            words.append("items unpacked")
+        if fixed := len(step.args) + len(step.kwargs or ()):
+            words.append(f"{fixed} more argument{'s' if fixed > 1 else ''}")
         if step.retries:
             words.append(f"{step.retries} {'retry' if step.retries == 1 else 'retries'}")
         if step.timeout is not None:

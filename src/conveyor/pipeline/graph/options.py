@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ..._processors import processors
 from ...errors import PipelineError
 from ..worker.functions import Kind, is_worker_class
 from . import checks
+from .check_arguments import check_args, check_arguments, check_kwargs
 from .graph import Step
 from .ray_executor import RayExecutor, ray_of
 from .stage import Stage, Where
@@ -42,12 +43,12 @@ def make_stage(
         TypeError, PipelineError: an argument is not as it should be.
     """
     checks.check_function(kind, function)
-    checks.check_arity(kind, function)
     name = options.name or checks.name_of(function)
     stage = repr(name)
     for word in options.given():
         if (check := _CHECKS.get(word)) is not None:
             check(stage, word, getattr(options, word))
+    check_arguments(kind, function, options)
     is_async = _is_async(function)
     _check_place(stage, kind, options, is_async)
     where: Where = "processes"
@@ -128,7 +129,7 @@ def _check_key(_stage: str, word: str, value: Any) -> None:
 
 
 _PLACES = ("workers", "threads", "concurrency")
-_NOT_OF_WORKERS = {"name", "on_error", "backoff", "ordered"}
+_NOT_OF_WORKERS = {"name", "on_error", "backoff", "ordered", "args", "kwargs", "unpack"}
 """What a stage may say and still be done by the workers of the stage before."""
 
 _CHECKS: dict[str, Callable[[str, str, Any], None]] = {
@@ -142,6 +143,9 @@ _CHECKS: dict[str, Callable[[str, str, Any], None]] = {
     "setup_timeout": checks.check_seconds,
     "teardown_timeout": checks.check_seconds,
     "on_error": _check_on_error,
+    "args": check_args,
+    "kwargs": check_kwargs,
+    "unpack": checks.check_flag,
 }
 """For each option what is told the stage, the option and its value if it was given, and raises if that is not right."""
 
@@ -172,4 +176,4 @@ def _parallelism(executor: Any) -> int:
     client: Any = getattr(executor, "_client", None)
     if callable(getattr(client, "nthreads", None)):
         return max(int(sum(client.nthreads().values())), 1)
-    return len(os.sched_getaffinity(0))
+    return processors()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from ..worker.arguments import Arguments
 from ..worker.functions import FunctionStep, Kind
 from ..worker.serve import Job
 from .stage_options import OnError, StageOptions
@@ -34,7 +35,15 @@ class Stage(StageOptions):
 
     def link_of(self, function: Any) -> FunctionStep:
         """The same with the worker's own copy of the function."""
-        return FunctionStep(self.kind, function if instrument is None else instrument(self, function))
+        called = function if instrument is None else instrument(self, function)
+        return FunctionStep(self.kind, called, self.arguments)
+
+    @property
+    def arguments(self) -> Arguments | None:
+        """What the function is called with; None: the item."""
+        if not (self.args or self.kwargs or self.unpack):
+            return None
+        return Arguments(tuple(self.args), dict(self.kwargs or {}), self.unpack)
 
     def on(self) -> str:
         """Who does it, in words."""

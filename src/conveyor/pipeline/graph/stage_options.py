@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 
@@ -38,6 +38,9 @@ class StageOptions:
     on_error: OnError = "stop"
     name: str | None = None
     executor: Any = None
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] | None = None
+    unpack: bool = False
 
     def given(self) -> list[str]:
         """The names of those that are not as they are when nobody says anything."""
@@ -65,6 +68,9 @@ class StageKeywords(TypedDict, total=False):
     on_error: OnError
     name: str | None
     executor: Any
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any] | None
+    unpack: bool
 
 
 def options_from(method: str, keywords: StageKeywords) -> StageOptions:

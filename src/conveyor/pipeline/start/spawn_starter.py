@@ -21,6 +21,7 @@ from multiprocessing.util import Finalize
 from typing import Any, cast
 
 from ...queues.queue import Queue
+from ..worker.buffers import SharedBuffers
 from ..worker.main_module import MainModule
 from ..worker.process_main import Surroundings, work_anew
 from ..worker.sealed import Sealed
@@ -44,14 +45,15 @@ class SpawnStarter:
     def __init__(self, context: BaseContext, stdout_to_stderr: bool) -> None:
         self._context = context
         self._stdout_to_stderr = stdout_to_stderr
+        self._buffers = SharedBuffers()
 
     def start(
         self, job: Job, tasks: Queue[Any], results: Queue[Any], status_page: StatusPage
     ) -> WorkerProcess:
         """Start a worker; see `Starter`."""
-        order = _Order(
-            self._context, surroundings_now(self._stdout_to_stderr), job, tasks, results, status_page
-        )
+        sealed = Sealed(job, self._buffers)
+        surroundings = surroundings_now(self._stdout_to_stderr)
+        order = _Order(self._context, surroundings, sealed, tasks, results, status_page)
         if self._context.get_start_method() == "spawn":
             return self._spawn(order)
         with contextlib.suppress(EOFError, ConnectionError):
@@ -79,7 +81,8 @@ class SpawnStarter:
         return ReportedProcess(order.start(lambda process: _Served(order, process)))
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Let go of what the jobs of workers share."""
+        self._buffers.close()
 
 
 class _Order:
@@ -89,7 +92,7 @@ class _Order:
         self,
         context: BaseContext,
         surroundings: Surroundings,
-        job: Job,
+        job: Sealed[Job],
         tasks: Queue[Any],
         results: Queue[Any],
         status_page: StatusPage,
@@ -117,7 +120,7 @@ class _Order:
         set_spawning_popen(popen)
         try:
             errors = reduction.DupFd(stderr) if stderr >= 0 else None
-            process._args = (Sealed(self._job), main, self._surroundings, errors, *self._channels)
+            process._args = (self._job, main, self._surroundings, errors, *self._channels)
             reduction.dump(data, made)
             reduction.dump(process, made)
         finally:

@@ -91,7 +91,8 @@ class CoroutineWorker(WorkerHandle):
         else:
             self.status_page.note_setup(False)
             put((READY,))
-            await self._serve(function)
+            arguments = job.links[0].arguments
+            await self._serve(function if arguments is None else arguments.bind(function))
         finally:
             self.status_page.note_teardown()
             try:

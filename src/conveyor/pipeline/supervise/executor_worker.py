@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from ...errors import WorkerLost, WorkerPoolBroken
+from ..base.weight import weigh
 from ..flow.local_channel import LocalChannel
 from ..worker.messages import BROKEN, FAILED, LEFT, READY, is_stop, kind_of
 from ..worker.remote import RemoteAnswer, RemoteJob, serve_remotely
@@ -24,6 +25,17 @@ __all__ = ["ExecutorWorker", "remote_job"]
 
 # Errors of an item that cannot travel; whatever else an executor says of a submission is the loss of who had it.
 _OF_THE_ITEM = (pickle.PicklingError, TypeError, AttributeError, ValueError)
+
+
+# What the arguments of a job weigh at most that goes with each submission.
+_LARGE_BYTES = 64 * 1024
+
+
+def _is_large(remote: RemoteJob) -> bool:
+    """Whether the job is too large to go with each submission."""
+    steps = () if remote.job is None else remote.job.links
+    given = [one.arguments for one in steps if one.arguments is not None]
+    return any(weigh([*one.args, *one.kwargs.values()]) > _LARGE_BYTES for one in given)
 
 
 def remote_job(job: Job) -> RemoteJob:
@@ -60,6 +72,8 @@ class ExecutorWorker(WorkerHandle):
         self._results = LocalChannel(lambda: tell(self))
         self._lock = threading.Lock()
         self._tasks: deque[Any] = deque()
+        self._is_large = _is_large(remote)
+        self._sends_job = False  # although it is large: the one that got the last submission does not have it
         self._singly = 0  # of the tasks, so many at the front are to be submitted one by one
         self._future: Any = None
         self._abandoned = False
@@ -85,8 +99,11 @@ class ExecutorWorker(WorkerHandle):
         """
         while (messages := self._next()) is not None:
             self.status_page.note_begin(time.monotonic_ns())
+            remote = self._remote
+            if self._is_large and not self._sends_job:
+                remote = RemoteJob(remote.name, None)
             try:
-                future = self._executor.submit(serve_remotely, self._remote, messages)
+                future = self._executor.submit(serve_remotely, remote, messages)
             except _OF_THE_ITEM as error:
                 self._lost(error, messages)
             except BaseException as error:
@@ -135,6 +152,12 @@ class ExecutorWorker(WorkerHandle):
         except BaseException as error:
             self._lost(error, messages)
         else:
+            self._sends_job = answer.unknown
+            if answer.unknown:
+                with self._lock:
+                    self._tasks.extendleft(reversed(messages))
+                    self._singly += bool(self._singly)
+                return
             self.status_page.note_done(answer.busy, answer.items, answer.histogram)
             for message in answer.messages:
                 self._results.put(message)

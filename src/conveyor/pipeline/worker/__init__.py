@@ -9,3 +9,4 @@ Imported by every spawned worker, so nothing here imports the engine or anything
 #   process_main, remote
 #   main_module, serve
 #   failing, functions, messages, sealed, status_page, status_writer, stranded, worker_queue
+#   arguments, buffers

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ..base.clock import SYSTEM, Clock
 from ..base.weight import weigh
+from .arguments import Arguments
 
 __all__ = ["NOTHING", "PART_SIZE", "FunctionChain", "FunctionStep", "Kind", "Many", "is_worker_class"]
 
@@ -48,6 +49,8 @@ class FunctionStep(NamedTuple):
     kind: Kind
     function: Any
     """A function, or a class or an object with `__call__` and, if it likes, `setup` and `teardown`."""
+    arguments: Arguments | None = None
+    """What it is called with; None: the item."""
 
 
 def is_worker_class(function: Any) -> bool:
@@ -100,7 +103,7 @@ class FunctionChain:
 
     def set_up(self) -> None:
         """Make what is to be made, and call each `setup()`."""
-        for position, (kind, function) in enumerate(self._given):
+        for position, (kind, function, _) in enumerate(self._given):
             self.position = position
             self._links.append((kind, function() if is_worker_class(function) else function))
         for position, (_, made) in enumerate(self._links):
@@ -110,6 +113,10 @@ class FunctionChain:
             _call_if_there(made, "setup")
             self._alive.append((position, made))
         self.position = 0
+        for position, step in enumerate(self._given):
+            if step.arguments is not None:
+                kind, made = self._links[position]
+                self._links[position] = kind, step.arguments.bind(made)
         if len(self._links) == 1:
             self._mark = _tell_nobody
         if any(kind == "flat_map" for kind, _ in self._links):

@@ -20,7 +20,8 @@ class RemoteJob:
     """What is to be done to items, and a name by which a process of the executor's knows it again."""
 
     name: str
-    job: Job
+    job: Job | None
+    """None: it is large, and was sent before, as is hoped, to the process that gets this."""
 
 
 @dataclass
@@ -34,6 +35,8 @@ class RemoteAnswer:
     items: int = 0
     histogram: dict[int, int] = field(default_factory=dict[int, int])
     """How many items took how long; see `step_seconds`."""
+    unknown: bool = False
+    """Nothing was done, for this process does not have the job."""
 
 
 class _Kept(threading.local):
@@ -67,6 +70,8 @@ def serve_remotely(remote: RemoteJob, messages: list[Any]) -> RemoteAnswer:
     """
     kept = _kept.workers.get(remote.name)
     if kept is None:
+        if remote.job is None:
+            return RemoteAnswer(unknown=True)
         while len(_kept.workers) >= _MOST_KEPT:
             del _kept.workers[next(iter(_kept.workers))]
         kept = _Answering(remote.job)

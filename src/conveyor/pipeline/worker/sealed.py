@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from typing import Generic, TypeVar, cast
+
+from .buffers import ReceivedBuffers, SharedBuffers
 
 __all__ = ["Sealed"]
 
@@ -15,23 +18,39 @@ class Sealed(Generic[T]):
 
     Args:
         content: what is to travel. What only a process that is being started may inherit may be in it.
+        buffers: where large buffers of it go, to be shared with others that get the same; None: they travel, too.
     """
 
-    __slots__ = ("_content",)
+    __slots__ = ("_buffers", "_content")
 
-    def __init__(self, content: T) -> None:
+    def __init__(self, content: T, buffers: SharedBuffers | ReceivedBuffers | None = None) -> None:
         self._content: T | bytes = content
+        self._buffers = buffers
 
     def __reduce__(self) -> tuple[object, ...]:
         from multiprocessing.reduction import ForkingPickler
 
-        return _received, (bytes(ForkingPickler.dumps(self._content)),)
+        shared = self._buffers
+        if not isinstance(shared, SharedBuffers):
+            return _received, (bytes(ForkingPickler.dumps(self._content)), None)
+        places: list[tuple[int, int]] = []
+
+        def stays(buffer: pickle.PickleBuffer) -> bool:
+            place = shared.place(buffer)
+            if place is not None:
+                places.append(place)
+            return place is None
+
+        made = io.BytesIO()
+        ForkingPickler(made, pickle.HIGHEST_PROTOCOL, True, stays).dump(self._content)
+        return _received, (made.getvalue(), shared.received(places))
 
     def open(self) -> T:
         """In the process that got it: the content; raises whatever unpickling raises."""
         assert isinstance(self._content, bytes), "it has not travelled"
-        return cast("T", pickle.loads(self._content))
+        buffers = self._buffers.map() if isinstance(self._buffers, ReceivedBuffers) else ()
+        return cast("T", pickle.loads(self._content, buffers=buffers))
 
 
-def _received(content: bytes) -> Sealed[bytes]:
-    return Sealed(content)
+def _received(content: bytes, buffers: ReceivedBuffers | None) -> Sealed[bytes]:
+    return Sealed(content, buffers)
