@@ -31,7 +31,7 @@ survives the death of any of its processes:
 #   codecs/ | msgspec pyarrow numpy
 #   _native
 #   protocols | numpy
-#   _lazy, _public, _carried, _command_line, _interpreter, errors
+#   _lazy, _public, _carried, _command_line, _interpreter, _processors, errors
 #
 # Under _native lies core/, in C++, which knows no Python.
 import sys as _sys

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from .._processors import processors
+
 __all__ = ["Machine", "describe", "package_version"]
 
 
@@ -78,7 +80,7 @@ def describe(distributions: list[str]) -> Machine:
     memory = _first_value("/proc/meminfo", "MemTotal").split()
     return Machine(
         cpu=_first_value("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
-        cores=len(os.sched_getaffinity(0)),
+        cores=processors(),
         cores_present=os.cpu_count() or 1,
         memory_bytes=int(memory[0]) * 1024 if memory else 0,
         virtual="hypervisor" in _first_value("/proc/cpuinfo", "flags").split(),

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 
-__all__ = ["count_jobs", "usable_cpus"]
+from .._processors import processors
 
-
-def usable_cpus() -> int:
-    """Processors that this process may run on."""
-    return len(os.sched_getaffinity(0))
+__all__ = ["count_jobs"]
 
 
 def count_jobs(text: str) -> int:
@@ -25,4 +21,4 @@ def count_jobs(text: str) -> int:
         raise ValueError(
             f"{text!r}; it must be a number from 1, as in 4, or a share of the processors, as in 50%"
         )
-    return max(1, usable_cpus() * number // 100) if match[2] else number
+    return max(1, processors() * number // 100) if match[2] else number

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .. import __version__
 from .._native import _futex_error  # pyright: ignore[reportPrivateUsage]
+from .._processors import processors, quota
 from .finding import Finding, Level
 from .memory_limit import MemoryLimit
 from .named_segment import FOLDER
@@ -148,8 +149,10 @@ def _start_method() -> Finding:
 
 
 def _processors() -> Finding:
-    usable, there = len(os.sched_getaffinity(0)), os.cpu_count() or 1
+    usable, there = processors(), os.cpu_count() or 1
     text = f"{usable} usable of {there}"
+    if (limit := quota()) is not None and limit < len(os.sched_getaffinity(0)):
+        text += f", for the control group has the time of {limit:g}"
     if usable == 1:
         text += "; a waiter sleeps at once, which costs it some microseconds"
     level = Level.NOTE if usable == 1 else Level.OK

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
+from .._processors import processors
 from ..errors import PipelineError
 from .base.events import Event, Results
 from .base.failure import Failure
@@ -87,7 +88,7 @@ class PipelineRun:
             raise PipelineError(f"halt is {halt!r}; it must be 'now' or 'soon'")
         if jobs is not None:
             check_count("the run", "jobs", jobs, 1)
-        self.jobs = jobs or len(os.sched_getaffinity(0))
+        self.jobs = jobs or processors()
         self._signals = signals and threading.current_thread() is threading.main_thread()
         self.signalled: signal.Signals | None = None
         self._forced = False

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import resource
 from pathlib import Path
 from time import thread_time
 
+from ..._processors import processors
 from ..engine.engine import Engine
 from .bottleneck import Pressure
 from .figures import StageReport
@@ -30,7 +30,6 @@ class Timeline:
 
     def pressure(self, seconds: float, stages: list[StageReport]) -> Pressure:
         """What the run cost its processors, beside the functions of its stages."""
-        processors = len(os.sched_getaffinity(0))
         own = _cpu_seconds(resource.RUSAGE_SELF) - self._own_began
         children = _cpu_seconds(resource.RUSAGE_CHILDREN) - self._children_began
         worked = sum(stage.busy_seconds for stage in stages if stage.kind == "processes")
@@ -38,7 +37,7 @@ class Timeline:
         inline = sum(stage.busy_seconds for stage in stages if stage.kind == "engine" and not stage.is_source)
         return Pressure(
             seconds=seconds,
-            processors=processors,
+            processors=processors(),
             taken=min(busy / total, 1.0) if total else 1.0,
             own=own / seconds if seconds else 0.0,
             hub=max(thread_time() - self._thread_began - inline, 0.0) / seconds if seconds else 0.0,
