@@ -18,6 +18,7 @@
 #include "../support/errors.hpp"
 #include "../support/holders.hpp"
 #include "../support/keep_trying.hpp"
+#include "conveyor/queue/pacing.hpp"
 #include "conveyor/queue/stream.hpp"
 #include "pipe_end.hpp"
 
@@ -40,7 +41,7 @@ class Channel {
  public:
   // `codec`: an object with name, dumps and loads; the str "pickle"; or "auto".
   Channel(std::shared_ptr<Segment> segment, nb::object codec)
-      : stream_(std::in_place, std::move(segment)), choice_(std::move(codec)) {}
+      : stream_(std::in_place, std::move(segment)), pacing_(stream_->segment().header()), choice_(std::move(codec)) {}
 
   // For as long as one of these is, a call is inside: each method that Python calls has one (PlainType).
   class Use {
@@ -198,6 +199,7 @@ class Channel {
   bool deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline);
   bool deliver_with_care(Status status, const Outgoing* items, std::size_t count, std::size_t& done,
                          const Deadline& deadline);
+  void let_consumers_run();
   bool deliver_payload(Payload& payload, const Deadline& deadline);
   bool deliver_placed(Payload& payload, const Deadline& deadline);
   bool await_room(std::uint64_t payload, const Deadline& deadline, Slices& slices);
@@ -228,6 +230,7 @@ class Channel {
   nb::object put_item(nb::handle self, nb::handle item, const Deadline& deadline);
 
   std::optional<Stream> stream_;
+  Pacing pacing_;  // of `stream_`
   Holders holders_;
   bool with_items_ = false;
   Remembered remembered_;

@@ -12,6 +12,12 @@ namespace {
 // While a pipe waits for room it looks this often whether its reader still lives.
 constexpr Nanoseconds peer_look = 50'000'000;
 
+std::uint64_t payload_of(const Outgoing* items, std::size_t count) {
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < count; ++i) bytes += items[i].payload();
+  return bytes;
+}
+
 }  // namespace
 
 Channel::Next Channel::after_failed_put(Status status, std::uint64_t payload, const Deadline& deadline,
@@ -60,7 +66,17 @@ Channel::Next Channel::after_failed_allocation(int error, std::uint64_t payload,
 bool Channel::deliver(const Outgoing* items, std::size_t count, std::size_t& done, const Deadline& deadline) {
   stream_->segment().note_putting();
   const Status status = stream_->put(items, count, done, 0);
-  return status == Status::ok || deliver_with_care(status, items, count, done, deadline);
+  if (status != Status::ok) [[unlikely]] {
+    if (!deliver_with_care(status, items, count, done, deadline)) return false;
+  }
+  if (!deadline.immediate && pacing_.is_due(count, [&] { return payload_of(items, count); })) [[unlikely]]
+    let_consumers_run();
+  return true;
+}
+
+[[gnu::noinline, gnu::cold]] void Channel::let_consumers_run() {
+  const WithoutGil released;
+  pacing_.rest();
 }
 
 // `status`: of the first try.
