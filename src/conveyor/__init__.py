@@ -91,7 +91,7 @@ from .queues.simple_queue import SimpleQueue
 if _typing.TYPE_CHECKING:
     from ._install import install, installed, uninstall
     from .errors import WorkersLost as WorkersLost
-    from .pipeline import Failure, Pipeline, Report, read_csv, read_jsonl, read_lines, read_parquet
+    from .pipeline import Failure, Pipeline, Report, Workers, read_csv, read_jsonl, read_lines, read_parquet
     from .queues.dead_letter import DeadLetter
     from .queues.pipe import Pipe
     from .queues.statistics import Statistics
@@ -167,6 +167,7 @@ __all__ = [
     "WorkerLost",
     "WorkerPoolBroken",
     "WorkerTimeout",
+    "Workers",
     "WrongKey",
     "WrongKind",
     "__version__",
@@ -206,6 +207,7 @@ _LAZY = {
     "Subscription": "topics.subscription",
     "Topic": "topics.topic",
     "TopicStatistics": "topics.statistics",
+    "Workers": "pipeline.workers",
     "WorkersLost": "errors",  # WorkerPoolBroken's former name
     "connect": "transports",
     "install": "_install",

@@ -66,6 +66,7 @@ MAY_BE_SHORT = {
         "src/conveyor/pipeline/files/optional.py",
         "src/conveyor/pipeline/flow/lineage.py",
         "src/conveyor/pipeline/sources/fingerprint.py",
+        "src/conveyor/pipeline/persistent/copying_starter.py",
         "src/conveyor/pipeline/supervise/settlement.py",
         "src/conveyor/pipeline/supervise/stint.py",
         "src/conveyor/pipeline/testing/*",

@@ -3,13 +3,14 @@
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
 #   testing/
+#   workers
 #   pipeline
 #   pipeline_run
 #   snapshot/
 #   progress/
 #   report/
 #   engine/, planning/
-#   operators/
+#   operators/, persistent/
 #   supervise/
 #   checkpoint/, graph/, start/
 #   flow/, sources/, worker/
@@ -46,6 +47,7 @@ if _typing.TYPE_CHECKING:
     from .sources.lines import read_lines
     from .sources.parquet import read_parquet
     from .sources.source import IterableSource, LineSource, Source
+    from .workers import Workers
 
 __all__ = [
     "CrashLoop",
@@ -69,6 +71,7 @@ __all__ = [
     "Tick",
     "WorkerDied",
     "WorkerStuck",
+    "Workers",
     "describe_exit",
     "read_csv",
     "read_jsonl",
@@ -100,6 +103,7 @@ _LAZY = {
     "Tick": "base.events",
     "WorkerDied": "base.events",
     "WorkerStuck": "base.events",
+    "Workers": "workers",
     "describe_exit": "base.events",
     "read_csv": "sources.csv_rows",
     "read_jsonl": "sources.json_lines",

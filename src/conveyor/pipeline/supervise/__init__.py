@@ -9,4 +9,4 @@
 #   handle
 #   inbox
 #   slowest, transport
-#   exit_cause, lifecycle, poller, settlement, share_memory, stage_port, stint, system_poller
+#   channels, exit_cause, lifecycle, poller, settlement, share_memory, stage_port, stint, system_poller

@@ -6,15 +6,13 @@ import contextlib
 import pickle
 from typing import TYPE_CHECKING, Any
 
-from ..._memory.labels import fitted, mark
-from ..._native import Segment
 from ...errors import Empty, PipelineError
 from ...queues.queue import Queue
 from ..start.starter import Starter
+from ..start.worker_process import WorkerProcess
 from ..worker.messages import Unreadable, is_stop
 from ..worker.serve import Job
-from ..worker.status_page import StatusPage
-from ..worker.worker_queue import WorkerQueue
+from .channels import Channels, closed_on_failure
 from .handle import WorkerHandle
 from .stage_port import StagePort
 from .worker_stats import peak_memory
@@ -25,45 +23,58 @@ if TYPE_CHECKING:
 __all__ = ["ProcessWorker"]
 
 _AT_A_TIME = 16384
-# Results that may wait to be collected; a worker that makes more is held up. A larger one waits alone.
-_RESULT_BYTES = 256 * 1024 * 1024
 
 
 class ProcessWorker(WorkerHandle):
     """A worker process, and its two queues.
 
     Args:
-        owner: the stage.
-        job: what the worker does.
-        starter: starts the process.
-
-    Raises:
-        PipelineError: what it is to do cannot be sent to it.
-        OSError: the system gives no memory, or no more processes.
+        stage_port: the stage.
+        channels: what it and the process say to each other by.
     """
 
     tells_again = True
     can_die = True
+    process: WorkerProcess
+    """Set as soon as it is there."""
 
-    def __init__(self, stage_port: StagePort, job: Job, starter: Starter) -> None:
-        super().__init__(stage_port, StatusPage())
+    def __init__(self, stage_port: StagePort, channels: Channels) -> None:
+        super().__init__(stage_port, channels.status_page)
         self.shares_memory = stage_port.shares_memory
-        self._tasks: Queue[Any] = WorkerQueue(label=fitted(f"{stage_port.stage}: items"))
-        results = mark(
-            Segment.create(0, _RESULT_BYTES, soft=True, counts_lent=True),
-            fitted(f"{stage_port.stage}: results"),
-        )
-        self._results: Queue[Any] = WorkerQueue.on_segment(results, "auto")
+        self._tasks = channels.tasks
+        self._results = channels.results
+        self.channel: Queue[Any] = self._results
+        self._token = self._results._reader.fileno()  # pyright: ignore[reportPrivateUsage]
+
+    @classmethod
+    def start(cls, stage_port: StagePort, job: Job, starter: Starter) -> ProcessWorker:
+        """Start a process for it.
+
+        Args:
+            stage_port: the stage.
+            job: what the worker does.
+            starter: starts the process.
+
+        Raises:
+            PipelineError: what it is to do cannot be sent to it.
+            OSError: the system gives no memory, or no more processes.
+        """
+        channels = Channels.make(stage_port.stage)
+        made = cls(stage_port, channels)
         try:
-            self.process = starter.start(job, self._tasks, self._results, self.status_page)
+            with closed_on_failure(channels.status_page):
+                made.work_in(starter.start(job, *channels))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise PipelineError(
                 f"stage {stage_port.stage!r} cannot be sent to a worker process: {error}; "
                 "define its function at the top of a module, or use threads="
             ) from error
-        self.pid = self.process.pid
-        self.channel: Queue[Any] = self._results
-        self._token = self._results._reader.fileno()  # pyright: ignore[reportPrivateUsage]
+        return made
+
+    def work_in(self, process: WorkerProcess) -> None:
+        """This is the process."""
+        self.process = process
+        self.pid = process.pid
 
     @property
     def token(self) -> int:
@@ -113,12 +124,15 @@ class ProcessWorker(WorkerHandle):
             return []
 
     def _recall(self) -> int:
-        count = 0
+        return sum(not is_stop(message) for message in self._recalled())
+
+    def _recalled(self) -> list[Any]:
+        """Take back the messages that the worker has not taken."""
+        recalled: list[Any] = []
         with contextlib.suppress(Empty):
             while True:
-                taken = self._tasks._take_each(_AT_A_TIME, Unreadable)  # pyright: ignore[reportPrivateUsage]
-                count += sum(not is_stop(message) for message in taken)
-        return count
+                recalled += self._tasks._take_each(_AT_A_TIME, Unreadable)  # pyright: ignore[reportPrivateUsage]
+        return recalled
 
     def has_results(self) -> bool:
         """Whether `collect` would find something."""

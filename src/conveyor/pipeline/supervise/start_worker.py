@@ -72,7 +72,7 @@ class Hiring:
 
             return CoroutineWorker(stage_port, job, self.loop(), self._tell)
         assert self._starter is not None, "get_ready was not told of it"
-        return ProcessWorker(stage_port, job, self._starter)
+        return ProcessWorker.start(stage_port, job, self._starter)
 
     def source(self, given: Any, wake: Callable[[], None], leased: bool) -> Source[Any]:
         """What reads from a pipeline's source."""

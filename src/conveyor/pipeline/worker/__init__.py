@@ -7,6 +7,7 @@ Imported by every spawned worker, so nothing here imports the engine or anything
 #
 #   template
 #   process_main, remote
-#   main_module, serve
+#   main_module, persistent
+#   serve
 #   failing, functions, messages, sealed, status_page, status_writer, stranded, worker_queue
 #   arguments, buffers

@@ -18,11 +18,13 @@ from ..._native import borrow
 __all__ = [
     "AGAIN",
     "BROKEN",
+    "DISMISS",
     "DROPPED",
     "FAILED",
     "LEFT",
     "LENT",
     "MULTI_RESULT",
+    "ORDER",
     "PART",
     "READY",
     "SLOW",
@@ -66,6 +68,11 @@ AGAIN: Final = 13
 """To a worker that tries items again by itself, `(AGAIN, attempts, item)`: others have tried it so often."""
 STOP: Final = 8
 """To a worker, `(STOP,)`: leave when you come to this."""
+ORDER: Final = 14
+"""To a persistent process that waits, `(ORDER, number, pickled job or None, numbers)`: work on this job until told to
+stop. None: it has that job already. It forgets the jobs with these numbers before."""
+DISMISS: Final = 15
+"""To a persistent process that waits, `(DISMISS,)`: tear down all that is set up, and end."""
 
 
 class Unreadable:

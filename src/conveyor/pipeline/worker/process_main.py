@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..._native import signal_at_parents_death
 from .failing import describe_failure
 from .messages import STRANDED
-from .serve import Job, serve
+from .serve import Job
 from .stranded import Stranded
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def work(
         tasks.close()
 
     os.register_at_fork(after_in_child=close_in_child)
-    serve(job, tasks, results.put, status_page)
+    job.serve(tasks, results.put, status_page)
 
 
 def work_as_child(

@@ -45,6 +45,10 @@ class Job:
     eager: bool = False
     """Results of one item go on before it is done with: it will not be tried again, nor left out."""
 
+    def serve(self, tasks: Tasks, put: Callable[[Any], None], status_page: StatusWriter) -> None:
+        """Do it in a process; see the function `serve`."""
+        serve(self, tasks, put, status_page)
+
 
 class _Unwanted(BaseException):
     """Ends the work on an item of very many results, and the worker's."""
@@ -142,16 +146,28 @@ class Worker:
             tell_failure(self._put, BROKEN, self._chain.position, 1, error, self._here)
             return False
         self._status_page.note_setup(False)
+        self.begin()
+        return True
+
+    def begin(self) -> None:
+        """It is set up: say that it is there, and work or wait from now on."""
         self._put((READY,))
         self._meter = self._status_page.meter()
-        return True
 
     def tear_down(self) -> None:
         """Tear down what was set up, and say the last word."""
-        put, here = self._put, self._here
         self._status_page.note_teardown()
+        self.tear_down_only(self._put)
+        self._put((LEFT,))
+
+    def tear_down_only(self, put: Callable[[Any], None]) -> None:
+        """Tear down what was set up.
+
+        Args:
+            put: is given a message for each that raises.
+        """
+        here = self._here
         self._chain.tear_down(lambda position, error: tell_failure(put, TORN, position, 1, error, here))
-        put((LEFT,))
 
     def serve_one(self, message: Any) -> bool:
         """Do what `work` does about this message; returns whether another may follow.

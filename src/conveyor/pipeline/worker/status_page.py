@@ -27,6 +27,7 @@ STEPS = 256
 """How many steps the histogram of durations has."""
 # Behind the meter's words lies what faulthandler writes when native code crashes.
 _NOTE = 4096
+_NO_FIGURES = memoryview(bytes(_NOTE)).cast("Q")
 
 
 def step_seconds(step: int) -> float:
@@ -55,6 +56,11 @@ class StatusPage:
 
     def __reduce__(self) -> tuple[object, ...]:
         return _received, (shared_descriptor_for_child(self._fd),)
+
+    def begin_anew(self) -> None:
+        """In the engine, of a worker that waits: what follows is another run's."""
+        self._words[:_ARRIVED] = _NO_FIGURES[:_ARRIVED]
+        self._words[_LINK:] = _NO_FIGURES[_LINK:]
 
     def meter(self) -> Meter:
         """In the worker, when it is set up: what writes the figures; from now on it works or waits."""
