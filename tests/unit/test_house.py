@@ -65,6 +65,7 @@ MAY_BE_SHORT = {
         "src/conveyor/pipeline/base/*",
         "src/conveyor/pipeline/files/optional.py",
         "src/conveyor/pipeline/flow/lineage.py",
+        "src/conveyor/pipeline/graph/run_keywords.py",
         "src/conveyor/pipeline/sources/fingerprint.py",
         "src/conveyor/pipeline/persistent/copying_starter.py",
         "src/conveyor/pipeline/supervise/settlement.py",
@@ -99,6 +100,7 @@ MAY_BE_SHORT = {
         "src/conveyor/testing.py",
     ),
     "one of several of a kind, each in its own file": (
+        "src/conveyor/pipeline/host/running_loop.py",
         "src/conveyor/pipeline/operators/*",
         "src/conveyor/pipeline/progress/*",
         "src/conveyor/pipeline/sinks/*",

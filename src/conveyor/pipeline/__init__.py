@@ -5,6 +5,7 @@
 #   testing/
 #   workers
 #   pipeline
+#   async_run
 #   pipeline_run
 #   snapshot/
 #   progress/

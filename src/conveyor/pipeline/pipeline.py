@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, cast
@@ -16,6 +16,7 @@ from .graph import checks
 from .graph.graph import UNNAMED, Acknowledge, Batch, Graph, Merge, Reduce, Split, Step, Tee, To, Unbatch
 from .graph.meeting import make_meet
 from .graph.options import make_stage
+from .graph.run_keywords import RunKeywords, StreamKeywords
 from .graph.stage import Stage
 from .graph.stage_options import StageKeywords, options_from, shows_options
 from .worker.functions import Kind
@@ -420,6 +421,33 @@ class Pipeline(Generic[T]):
             streams=True,
         )
         return run.values()
+
+    async def arun(self, *, signals: bool = False, **options: Unpack[RunKeywords]) -> Report:
+        """Run to the end of the source, in an asyncio program: the event loop goes on meanwhile.
+
+        The engine is a thread, where functions of `to`, `tee`, `split` and `on_error` are called; coroutine stages and
+        async sources are in the program's loop. A cancelled run has no worker left when `CancelledError` is raised. For
+        `options`, the errors and what is returned see `run`.
+
+        Args:
+            signals: Ctrl-C and SIGTERM as `run` has them; else they are the program's. Only in the main thread.
+        """
+        from .async_run import run_in_loop
+
+        return await run_in_loop(self, signals, **options)
+
+    def astream(
+        self, *, outcomes: bool = False, **options: Unpack[StreamKeywords]
+    ) -> AsyncIterator[T | Failure]:
+        """Iterate over what comes out of the last stage, in an asyncio program: `async for result in p.astream()`.
+
+        The pipeline runs while it is iterated over, and a slow loop body holds it up. Leaving the loop ends the run and
+        its workers, soon; `contextlib.aclosing` waits until they have ended, and so does a cancelled iteration. What
+        runs where is as for `arun`; for the arguments and errors see `stream` and `run`.
+        """
+        from .async_run import AsyncResults
+
+        return AsyncResults(self._yielding() if outcomes else self, **options)
 
     def _yielding(self) -> Pipeline[T]:
         steps = [

@@ -92,7 +92,7 @@ class PipelineRun:
         self._signals = signals and threading.current_thread() is threading.main_thread()
         self.signalled: signal.Signals | None = None
         self._forced = False
-        self._showing = False
+        self._showing = self._left = False
         self._unsaid = ""
         self.tally = Tally(dead_letters)
         self.timeline = Timeline()
@@ -224,6 +224,8 @@ class PipelineRun:
                         sink.hurry()
                     self._close()
                 raise
+            if self._left and self._acknowledger is not None:
+                self._acknowledger.abandon()
             self._close()
             if not self.engine.phase and all(source.has_ended for source in self.engine.sources):
                 # A queue has not ended before nobody has any of its items but this run.
@@ -239,6 +241,18 @@ class PipelineRun:
             for event in events:
                 if isinstance(event, Results):
                     yield from event.values
+
+    def leave(self) -> None:
+        """Whoever iterates over the results has left, and may not have seen the last: end now. From any thread."""
+        self._left = True
+        self.engine.halt()
+
+    def give_up(self) -> None:
+        """It will not be run: let go of what it has."""
+        self.engine.workforce.end_processes()
+        self.engine.poller.close()
+        with contextlib.suppress(Exception):
+            self._close()
 
     def _close(self) -> None:
         if self._publisher is not None:
@@ -298,6 +312,11 @@ class PipelineRun:
             interrupted=self.signalled.name if self.drained and self.signalled else "",
             result=self.plan.last.result if self.plan.last is not None else None,
         )
+
+    def signal(self, number: int) -> None:
+        """A signal has come, of those that finish what is in flight, and the second time end it at once."""
+        with contextlib.suppress(_Forced):
+            self._on_signal(number, None)
 
     # -- signals ----------------------------------------------------------------------------------------------
 

@@ -94,7 +94,7 @@ class Engine(FailurePolicy):
         self.phase = Phase.RUNNING
         self.began = self.ended = 0.0
         self._looked = self._ticked = self._cared = 0.0
-        self._hurry = False
+        self._hurry = self._is_ready = False
         self._lane: FastPath | None = None
 
     def adopt(self, nodes: list[Node]) -> None:
@@ -200,7 +200,7 @@ class Engine(FailurePolicy):
         # A run that nobody closes must not keep the interpreter from ending: it waits for our workers.
         last_call = util.Finalize(self, _stop, args=(weakref.ref(self),), exitpriority=20)
         try:
-            self.workforce.get_ready([node.job for node in self.works if node.spec.where == "processes"])
+            self.get_ready()
             yield from self._loop()
             for node in self.works:
                 node.cut()
@@ -218,6 +218,12 @@ class Engine(FailurePolicy):
         yield from self._told()
         if self.error is not None:
             raise passable(self.error)
+
+    def get_ready(self) -> None:
+        """Get ready to start processes; called by `run`, or before, in another thread than that of the run."""
+        if not self._is_ready:
+            self._is_ready = True
+            self.workforce.get_ready([node.job for node in self.works if node.spec.where == "processes"])
 
     def _dismiss(self) -> Iterator[None]:
         cut_short = self.phase >= Phase.HALTED

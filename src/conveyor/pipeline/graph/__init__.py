@@ -6,4 +6,4 @@
 #   check_arguments
 #   checks, graph
 #   stage
-#   ray_executor, stage_options
+#   ray_executor, run_keywords, stage_options

@@ -2,5 +2,6 @@
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
+#   running_loop
 #   event_loop
 #   deferred_signals, forking

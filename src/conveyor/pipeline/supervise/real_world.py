@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..._native import spin_for_any
 from ..base.clock import SystemClock
@@ -12,6 +12,9 @@ from .exit_cause import LikelyCause
 from .handle import WorkerHandle
 from .start_worker import Hiring
 from .system_poller import SystemPoller
+
+if TYPE_CHECKING:
+    from ..host.event_loop import Loop
 
 __all__ = ["RealWorld"]
 
@@ -22,13 +25,17 @@ class RealWorld(SystemClock):
     Args:
         start_method: `fork`, `spawn` or `forkserver`; None: Python's default.
         stdout_to_stderr: what the functions print in worker processes goes to standard error.
+        loop: the event loop for coroutines; None: one in a thread of its own.
     """
 
     is_seen = True
     """See `World`."""
 
-    def __init__(self, start_method: str | None = None, stdout_to_stderr: bool = False) -> None:
+    def __init__(
+        self, start_method: str | None = None, stdout_to_stderr: bool = False, loop: Loop | None = None
+    ) -> None:
         super().__init__()
+        self._loop = loop
         self._context = multiprocessing.get_context(start_method)
         self._stdout_to_stderr = stdout_to_stderr
         self._likely = LikelyCause()
@@ -42,7 +49,7 @@ class RealWorld(SystemClock):
         self, tell: Callable[[WorkerHandle], None], failed: Callable[[BaseException], None]
     ) -> Hiring:
         """See `World`."""
-        return Hiring(self._context, self._stdout_to_stderr, tell, failed)
+        return Hiring(self._context, self._stdout_to_stderr, tell, failed, self._loop)
 
     def exit_cause(self, exitcode: int | None) -> str:
         """See `World`."""

@@ -32,6 +32,7 @@ class Hiring:
         stdout_to_stderr: what the functions print in worker processes goes to standard error.
         tell: called, in any thread, with a handle that is no process when it has results.
         failed: see `Loop`.
+        loop: the event loop for coroutines; None: one is made when it is needed.
     """
 
     def __init__(
@@ -40,13 +41,14 @@ class Hiring:
         stdout_to_stderr: bool,
         tell: Callable[[WorkerHandle], None],
         failed: Callable[[BaseException], None],
+        loop: Loop | None = None,
     ) -> None:
         self._failed = failed
         self._context = context
         self._stdout_to_stderr = stdout_to_stderr
         self._tell = tell
         self._starter: Starter | None = None
-        self._loop: Loop | None = None
+        self._loop = loop
         self._remote: dict[int, RemoteJob] = {}  # by the identity of a job, which the stage keeps
 
     def get_ready(self, jobs: list[Job]) -> None:
