@@ -91,7 +91,7 @@ from .queues.simple_queue import SimpleQueue
 if _typing.TYPE_CHECKING:
     from ._install import install, installed, uninstall
     from .errors import WorkersLost as WorkersLost
-    from .pipeline import Failure, Pipeline, Report, Workers, read_csv, read_jsonl, read_lines, read_parquet
+    from .pipeline import Again, Failure, Pipeline, Report, Workers, read_csv, read_jsonl, read_lines, read_parquet
     from .queues.dead_letter import DeadLetter
     from .queues.pipe import Pipe
     from .queues.statistics import Statistics
@@ -116,6 +116,7 @@ _watch_os_exit()
 _former_modules(__name__)
 
 __all__ = [
+    "Again",
     "BadMessage",
     "Barrier",
     "BoundedSemaphore",
@@ -193,6 +194,7 @@ _LAZY = {
     "Failure": "pipeline.base.failure",
     "Lock": "shared.locks",
     "Pipe": "queues.pipe",
+    "Again": "pipeline.base.again",
     "Pipeline": "pipeline.pipeline",
     "RLock": "shared.locks",
     "Report": "pipeline.report.report",

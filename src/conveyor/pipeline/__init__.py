@@ -24,6 +24,7 @@ from .._lazy import lazy as _lazily
 from .._public import former_modules as _former_modules
 
 if _typing.TYPE_CHECKING:
+    from .base.again import Again
     from .base.events import (
         CrashLoop,
         Event,
@@ -51,6 +52,7 @@ if _typing.TYPE_CHECKING:
     from .workers import Workers
 
 __all__ = [
+    "Again",
     "CrashLoop",
     "Engine",
     "Event",
@@ -83,6 +85,7 @@ __dir__ = __all__.copy
 
 # Imported when first used: a worker that needs `Pipeline`, because its main module does, needs no engine.
 _LAZY = {
+    "Again": "base.again",
     "CrashLoop": "base.events",
     "Engine": "engine.engine",
     "Event": "base.events",

@@ -14,6 +14,7 @@ from .._public import public
 from ..errors import PipelineError
 from .graph import checks
 from .graph.graph import UNNAMED, Acknowledge, Batch, Graph, Merge, Reduce, Split, Step, Tee, To, Unbatch
+from .graph.looping import make_loop
 from .graph.meeting import make_meet
 from .graph.options import make_stage
 from .graph.run_keywords import RunKeywords, StreamKeywords
@@ -280,6 +281,29 @@ class Pipeline(Generic[T]):
             raise PipelineError("zip() must get other sources to put together with")
         graphs = [first.graph, *(_pipeline_of(other).graph for other in others)]
         return first._with(make_meet("zip", first._unique(name), graphs, strict=strict))
+
+    def loop(
+        self, body: Pipeline[Any], *, unique: Callable[[Any], Any] | bool | None = None, name: str = "loop"
+    ) -> Pipeline[Any]:
+        """Stages that feed themselves: what comes out as `Again(item)` goes through them again, and all else goes on.
+
+            Pipeline([start]).loop(Pipeline().flat_map(visit, workers=4), unique=True).to("pages.jsonl")
+
+        It ends when the source has ended, and nothing is left in the loop. An item of the source is dealt with, for its
+        queue or for `resume`, when everything that came of it is. What comes back goes before what is new, in the order
+        in which it came; 64 MiB of it wait in memory, the rest in temporary files. After Ctrl-C nothing goes back.
+
+        Args:
+            body: a pipeline without a source.
+            unique: what is to go into the loop once only: True: each item; a function: items with the same key, which
+                is kept in memory. None: nothing is looked at.
+            name: what reports call it.
+
+        Raises:
+            TypeError, PipelineError: an argument is not as above.
+        """
+        given = body.graph if isinstance(body, Pipeline) else body  # pyright: ignore[reportUnnecessaryIsInstance]
+        return self._with(make_loop(self._unique(name), given, unique))
 
     # -- ends ---------------------------------------------------------------------------------------------
 

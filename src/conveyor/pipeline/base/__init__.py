@@ -4,4 +4,4 @@
 #
 #   events, retry
 #   failure
-#   clock, format, phase, weight, worker_state
+#   again, clock, format, phase, weight, worker_state

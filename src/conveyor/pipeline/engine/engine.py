@@ -115,8 +115,8 @@ class Engine(FailurePolicy):
             How many items are in flight.
         """
         self.phase = max(self.phase, Phase.DRAINING)
-        for source in self.sources:
-            source.close_input()
+        for node in self.nodes:
+            node.close_input()
         self.poller.wake()
         return self.in_flight
 
@@ -124,10 +124,10 @@ class Engine(FailurePolicy):
         """Begin nothing more, finish what workers have begun, and end."""
         if self.phase < Phase.LAST:
             self.phase = Phase.LAST
-            for source in self.sources:
-                source.close_input()
-            for node in self.works:
-                node.cut()
+            for node in self.nodes:
+                node.close_input()
+            for work in self.works:
+                work.cut()
             self.poller.wake()
 
     def halt(self) -> None:
@@ -366,8 +366,8 @@ class Engine(FailurePolicy):
 
     def _end(self, last_call: util.Finalize) -> None:
         self.ended = self.ended or self.now()
-        for source in self.sources:
-            source.source.close()
+        for node in self.nodes:
+            node.close()
         for node in self.works:
             node.pool.kill_all()
         self.workforce.end_processes()

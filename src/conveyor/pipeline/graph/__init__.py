@@ -2,7 +2,7 @@
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
-#   describe, meeting, options
+#   describe, looping, meeting, options
 #   check_arguments
 #   checks, graph
 #   stage

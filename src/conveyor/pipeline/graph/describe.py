@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import checks
-from .graph import Batch, Graph, Meet, Reduce, Split, Step, Tee, To, Unbatch
+from .graph import Batch, Graph, Loop, Meet, Reduce, Split, Step, Tee, To, Unbatch
 from .stage import Stage
 
 __all__ = ["Description", "Edge", "Vertex", "describe"]
@@ -19,7 +19,7 @@ class Vertex:
 
     name: str
     kind: str
-    """`source`, `map`, `filter`, `flat_map`, `batch`, `unbatch`, `tee`, `split`, `merge`, `zip`, `to` or `reduce`."""
+    """The method that made it: `map`, `filter`, `flat_map`, `batch`, `split`, `merge`, `to` and so on; or `source`."""
     detail: str
     """Who does it, and what else was said of it, in words."""
 
@@ -87,6 +87,10 @@ class _Maker:
                         f"{indent}  ├ {key!r}" if key != "otherwise" else f"{indent}  ├ otherwise"
                     )
                     tails.extend(self.chain(branch, name, str(key), f"{indent}  │ "))
+            elif isinstance(step, Loop):
+                name = self._add(step.name, "loop", _loop(step), tails, label, indent)
+                tails = self.chain(step.body, name, "", f"{indent}  │ ")
+                self.edges += [Edge(one, name, "again") for one in tails]
             elif isinstance(step, Meet):
                 for other in step.others:
                     self.lines.append(f"{indent}  ├ beside it")
@@ -119,6 +123,13 @@ def _source(source: Any) -> str:
     if text.startswith("<"):
         text = checks.name_of(source)
     return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _loop(step: Loop) -> str:
+    if step.unique is None:
+        return ""
+    name = checks.name_of(step.unique)
+    return "each item once" if name.startswith("_") else f"once for each {name}"
 
 
 def _meeting(step: Meet) -> str:

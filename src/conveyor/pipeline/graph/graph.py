@@ -14,6 +14,7 @@ __all__ = [
     "Batch",
     "Graph",
     "HasGraph",
+    "Loop",
     "Meet",
     "Merge",
     "Reduce",
@@ -112,7 +113,17 @@ class Meet:
     """Whether all must have as many."""
 
 
-Step: TypeAlias = Stage | Batch | Unbatch | Tee | To | Reduce | Split | Merge | Meet
+@dataclass(frozen=True)
+class Loop:
+    """Stages that some of what comes out of them goes through again."""
+
+    name: str
+    body: Graph
+    unique: Callable[[Any], Any] | None = None
+    """The key of a value; it goes in only if no other with that key did. None: all do."""
+
+
+Step: TypeAlias = Loop | Stage | Batch | Unbatch | Tee | To | Reduce | Split | Merge | Meet
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +174,7 @@ class Graph:
         return segment is None or bool(segment.name)
 
     def every_step(self) -> Iterator[Step]:
-        """The steps; behind a `split` those of its branches, and behind a meeting those of the other sources."""
+        """The steps; behind a step those inside it: branches of a `split`, other sources, the body of a `loop`."""
         for step in self.steps:
             yield step
             if isinstance(step, Split):
@@ -172,6 +183,8 @@ class Graph:
             elif isinstance(step, Meet):
                 for other in step.others:
                     yield from other.every_step()
+            elif isinstance(step, Loop):
+                yield from step.body.every_step()
 
     def stages(self) -> Iterator[Stage]:
         """The stages with functions, those of branches included."""

@@ -2,7 +2,7 @@
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
-#   merge, sink, zip
-#   batch, inlet, source, split, tee, unbatch, work
-#   join
+#   loop_exit, merge, sink, zip
+#   batch, inlet, loop_entry, source, split, tee, unbatch, work
+#   join, waiting_list
 #   node

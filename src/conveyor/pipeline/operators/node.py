@@ -107,6 +107,12 @@ class Node:
         """Whether it has nothing left, and nothing will come."""
         return self.inlets == 0 and self.held == 0
 
+    def close_input(self) -> None:
+        """Take in nothing more from outside. Safe in a signal handler."""
+
+    def close(self) -> None:
+        """The run is over."""
+
     def deadline(self) -> float | None:
         """When it wants to be advanced though nothing happens, by `time.monotonic`."""
         return None

@@ -179,6 +179,10 @@ class SourceNode(Node):
         self._closed_at = self._context.now()
         self.source.stop()
 
+    def close(self) -> None:
+        """The run is over."""
+        self.source.close()
+
     def abandon(self) -> None:
         """Nobody wants anything more of it, not even what was read."""
         self._abandoned = True

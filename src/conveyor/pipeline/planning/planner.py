@@ -10,11 +10,13 @@ from typing import Any, ClassVar, Literal, cast
 
 from ...errors import PipelineError
 from ..graph.checks import check_sendable
-from ..graph.graph import Batch, Graph, Meet, Merge, Reduce, Split, Step, Tee, To, Unbatch
+from ..graph.graph import Batch, Graph, Loop, Meet, Merge, Reduce, Split, Step, Tee, To, Unbatch
 from ..graph.stage import Stage
 from ..operators.batch import BatchNode
 from ..operators.inlet import Inlet
 from ..operators.join import Join
+from ..operators.loop_entry import LoopEntry
+from ..operators.loop_exit import LoopExit
 from ..operators.merge import MergeNode
 from ..operators.node import Node
 from ..operators.sink import SinkNode
@@ -162,8 +164,8 @@ class Plan:
                 merges = index + 1 < len(steps)
                 tail = self._split(step, tail, merges)
                 continue
-            if isinstance(step, Meet):
-                tail = self._meet(step, tail)
+            if isinstance(step, (Meet, Loop)):
+                tail = self._meet(step, tail) if isinstance(step, Meet) else self._loop(step, tail)
                 continue
             node = self._add(self._node(step, steps, index))
             self._link(tail, node)
@@ -194,6 +196,17 @@ class Plan:
         if join is not None:
             self._add(join)
         return join
+
+    def _loop(self, step: Loop, before: Node) -> Node:
+        entry = LoopEntry(step.name, step.unique, self.context)
+        self._link(before, self._add(entry))
+        start = len(self.nodes)
+        tail = self._chain(step.body.steps, entry)
+        assert tail is not None
+        entry.body = self.nodes[start:]
+        out = LoopExit(f"{step.name}: out", entry)
+        self._link(tail, self._add(out))
+        return out
 
     def _meet(self, step: Meet, tail: Node) -> Node:
         inlets: list[Inlet] = []
@@ -264,7 +277,7 @@ class Plan:
         To: _to,
         Reduce: _reduce,
     }
-    """Which node does a step, by its type; `Split` and `Merge` are made together, by `_split`, `Meet` by `_meet`."""
+    """Which node does a step, by its type; `Split` and `Merge` are made together, by `_split`."""
 
 
 def _reached_from(source: Node) -> set[Node]:
