@@ -91,7 +91,17 @@ from .queues.simple_queue import SimpleQueue
 if _typing.TYPE_CHECKING:
     from ._install import install, installed, uninstall
     from .errors import WorkersLost as WorkersLost
-    from .pipeline import Again, Failure, Pipeline, Report, Workers, read_csv, read_jsonl, read_lines, read_parquet
+    from .pipeline import (
+        Again,
+        Failure,
+        Pipeline,
+        Report,
+        Workers,
+        read_csv,
+        read_jsonl,
+        read_lines,
+        read_parquet,
+    )
     from .queues.dead_letter import DeadLetter
     from .queues.pipe import Pipe
     from .queues.statistics import Statistics
