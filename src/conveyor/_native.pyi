@@ -853,6 +853,43 @@ def leave_leases(self: Any, kind: Any, error: Any, trace: Any) -> None: ...
 def spin_for_any(channels: list[Channel], seconds: float) -> bool:
     """Look for so long whether one of these has an item; returns whether one has."""
 
+class Commands:
+    """Runs programs, each to its end, without the GIL; for any number of threads at once.
+
+    Args:
+        environment: of the programs: `NAME=value`.
+        cancel_fd: all that run are ended when this descriptor becomes readable.
+        inherits_output: they write to this process's own standard output and error, and nothing is collected.
+        grace: seconds from SIGTERM to SIGKILL for one that is ended.
+        most_memory: bytes of one stream of a program that are kept in memory; beyond, the whole stream is spooled.
+        spool_folder: where files without a name are made for that.
+    """
+
+    def __init__(
+        self,
+        environment: list[bytes],
+        cancel_fd: int,
+        inherits_output: bool,
+        grace: float,
+        most_memory: int,
+        spool_folder: bytes,
+    ) -> None: ...
+    def run(
+        self, path: bytes, arguments: list[bytes], timeout: float
+    ) -> tuple[int, int, int, int, float, bytes, int, bytes, int]:
+        """Run a program; returns what it came to.
+
+        Args:
+            path: of the program; not looked up.
+            arguments: its words, its name first.
+            timeout: seconds after which it is ended; 0: never.
+
+        Returns:
+            The errno if it was not started, its status as of `waitpid`, why it was ended (0: it was not, 1: timed out,
+            2: cancelled), the errno if its output could not be kept, the seconds that it took; then for each stream its
+            bytes, and the descriptor of a file that has them instead (-1: none), for the caller to close.
+        """
+
 class Meter:
     """Writes what this worker does into memory that its parent reads, see core/include/conveyor/worker/meter.hpp."""
 

@@ -22,6 +22,7 @@ void bind_leases(nb::module_& module);
 void bind_header_peek(nb::module_& module);
 void bind_gathering(nb::module_& module);
 void bind_processes(nb::module_& module);
+void bind_commands(nb::module_& module);
 void bind_region(nb::module_& module);
 void bind_locks(nb::module_& module);
 void bind_synchronise(nb::module_& module);
@@ -172,6 +173,7 @@ NB_MODULE(_native, module) {
   bind_header_peek(module);
   bind_gathering(module);
   bind_processes(module);
+  bind_commands(module);
   bind_topics(module);
   bind_region(module);
   bind_locks(module);

@@ -5,7 +5,10 @@
 #   app
 #   map
 #   check, doctor, gc, get, ls, map_run, move, pause, peek, purge, put, quick, rm, tail, wait
-#   info, moving
-#   completion, dash, demo, dump, item_lines, line_function, metrics, opening, run, terminal, top
-#   confirm, watching/
-#   bench, exit_codes, jobs, map_figures, option, producer_consumer, target
+#   info, moving, terminal
+#   completion, dash, demo, dump, item_lines, map_figures, map_options, map_work, metrics, opening, run, top
+#   line_function, map_output
+#   joblog
+#   shell/
+#   confirm, halt, map_inputs, map_source, watching/
+#   bench, exit_codes, jobs, map_item, option, producer_consumer, target

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .._command_line import missing_sentence
 from .exit_codes import CommandError, ExitCode
+from .map_inputs import apart
 from .quick import QUICK_VERBS, quick_call, quick_verb
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ Examples:
   conveyor demo                         a producer and a consumer, two processes
   ls *.log | conveyor map -j 4 tools.py:count     a function for each line
   conveyor map --jsonl shop:price < in.jsonl      the same with JSON lines
+  conveyor map --shell 'gzip -9 {}' ::: *.log     a command for each
   conveyor run etl.py:pipeline -j 4     stages of work, and which one is slow
   conveyor put redis://localhost/0/jobs a b    items into a queue, anywhere
   conveyor get --all shm://jobs         and out of it, a line each
@@ -67,8 +69,6 @@ def build_app() -> App:
     from .gc import gc
     from .get import get
     from .info import info
-    from .map import USAGE as MAP_USAGE
-    from .map import map_items
     from .metrics import metrics
     from .move import move, retry
     from .option import for_cyclopts
@@ -90,7 +90,6 @@ def build_app() -> App:
         version=__version__,
         config=Env("CONVEYOR_"),
     )
-    app.command(map_items, name="map", usage=MAP_USAGE)
     app.command(run_pipeline, name="run", usage=RUN_USAGE)
     app.command(dash, usage=DASH_USAGE)
     app.command(
@@ -182,6 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     verb = words[0] if words and not words[0].startswith("-") else ""
+    if verb == "map":
+        words = apart(words)
     name = f"conveyor {verb}".strip()
     if words == ["--version"]:
         return _show_version()  # scripts ask for it; the parser would know it after half a second

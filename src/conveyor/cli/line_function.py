@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .target import load_target
@@ -28,9 +28,9 @@ class LineFunction:
     def __init__(self, target: str, jsonl: bool) -> None:
         self._target = target
         self._jsonl = jsonl
-        self._function: Callable[[Any], Any] | None = None
+        self._function: Callable[..., Any] | None = None
 
-    def load(self) -> Callable[[Any], Any]:
+    def load(self) -> Callable[..., Any]:
         """Import the function, unless it is.
 
         Raises:
@@ -48,16 +48,20 @@ class LineFunction:
 
     def __call__(self, line: bytes) -> bytes:
         """What to write for this line, newline included; empty for nothing."""
+        return self.call((line,))
+
+    def call(self, arguments: Sequence[bytes]) -> bytes:
+        """The same for an item of several arguments, each of which the function gets."""
         function = self._function or self.load()
         if self._jsonl:
-            if not line or line.isspace():
+            if all(not line or line.isspace() for line in arguments):
                 return b""
             try:
-                item = json.loads(line)
+                values = [json.loads(line) for line in arguments]
             except ValueError as error:
                 raise ValueError(f"the line is not JSON: {error}") from None
-            return _as_json(function(item))
-        result = function(line.decode("utf-8", "surrogateescape"))
+            return _as_json(function(*values))
+        result = function(*[line.decode("utf-8", "surrogateescape") for line in arguments])
         if isinstance(result, str):
             return (result + "\n").encode("utf-8", "surrogateescape")
         return b"" if result is None else _as_json(result)

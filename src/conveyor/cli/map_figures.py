@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from ..pipeline import PipelineRun
+from .map_output import MapOutput
 
 __all__ = ["Figures", "MapFigures"]
 
@@ -46,10 +47,12 @@ class MapFigures:
 
     Args:
         run: a run of one stage.
+        output: takes its results, and the items that failed among them; None: those are not among them.
     """
 
-    def __init__(self, run: PipelineRun) -> None:
+    def __init__(self, run: PipelineRun, output: MapOutput | None = None) -> None:
         self._run = run
+        self._output = output
         self._work = run.engine.works[0]
 
     def now(self) -> Figures:
@@ -57,10 +60,11 @@ class MapFigures:
         engine, work, source = self._run.engine, self._work, self._run.source
         end = engine.ended or monotonic()
         failed = engine.failed - engine.lost
-        done = sum(sink.given for sink in engine.sinks)
+        given = self._output.failed if self._output is not None else 0  # failures that had their turn
+        done = sum(sink.given for sink in engine.sinks) - given
         not_begun = work.waiting + source.source.available
         taken = work.taken + source.source.available
-        pending = work.pending
+        pending = work.pending - (engine.failed - given if self._output is not None else 0)
         return Figures(
             taken=taken,
             done=done,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from collections.abc import Callable
 from contextlib import closing
 from types import FrameType
-from typing import Literal
+from typing import Any
 
 from ..errors import WorkerPoolBroken
 from ..pipeline import (
@@ -16,6 +17,7 @@ from ..pipeline import (
     Failure,
     FewerWorkers,
     ItemFailed,
+    ItemRetried,
     LineSource,
     OutletClosed,
     Pipeline,
@@ -24,10 +26,17 @@ from ..pipeline import (
     WorkerDied,
     WorkerStuck,
 )
+from ..pipeline.base.phase import Phase
 from .exit_codes import CommandError, ExitCode
-from .line_function import LineFunction
+from .joblog import Joblog
 from .map_figures import Figures, MapFigures
-from .target import TargetError
+from .map_item import MapItem
+from .map_options import MapOptions
+from .map_output import MapOutput
+from .map_source import ItemLineSource, ItemMaker, RowSource
+from .map_work import CommandWork, DryRun, FunctionWork, Work
+from .shell.outcome import CommandFailed
+from .shell.template import Template
 from .terminal import Terminal, short
 
 __all__ = ["MapRun"]
@@ -44,64 +53,102 @@ class _Forced(BaseException):
 class MapRun:
     """The engine, joined to this process's standard streams and signals.
 
-    The arguments are those of the verb, see `conveyor map --help`.
+    Args:
+        options: what the command line says.
     """
 
-    def __init__(
-        self,
-        target: str,
-        *,
-        workers: int,
-        jsonl: bool,
-        ordered: bool,
-        halt: Literal["never", "soon", "now"],
-        start_method: str | None,
-        window: int,
-        max_crashes: int | None,
-        tracebacks: bool,
-        progress: bool | None,
-    ) -> None:
-        function = LineFunction(target, jsonl)
-        try:
-            function.load()
-        except TargetError as error:
-            raise CommandError(str(error)) from None
-        self._source = LineSource(_STDIN)
+    def __init__(self, options: MapOptions) -> None:
+        self._options = options
+        self._work = self._make_work()
         for fd, name in ((_STDIN, "input"), (_STDOUT, "output")):
             try:
                 os.fstat(fd)
             except OSError:
                 raise CommandError(f"standard {name} is closed") from None
-        self._size = self._source.size
+        self._joblog = (
+            Joblog(
+                options.joblog,
+                goes_on=options.resume or options.resume_failed,
+                only_good=options.resume_failed,
+            )
+            if options.joblog is not None and not options.dry_run
+            else None
+        )
+        self._maker = ItemMaker(options.columns, options.group, self._is_wanted if self._joblog else None)
+        self._source = self._make_source()
+        self._size = self._source.size if isinstance(self._source, LineSource) else None
         self._to_terminal = os.isatty(_STDOUT)
         on_terminal = _is_terminal(_STDERR)
-        self._loud = on_terminal if progress is None else progress
+        self._loud = on_terminal if options.progress is None else options.progress
         self._terminal = Terminal(progress=self._loud)
-        if os.isatty(_STDIN) and on_terminal:
+        if options.inputs.only_file == "-" and os.isatty(_STDIN) and on_terminal:
             self._terminal.say("conveyor map: reading items from the terminal, one a line; Ctrl-D ends them")
-        self._jsonl = jsonl
         self._signalled: signal.Signals | None = None
         self._forced: signal.Signals | None = None
         self._verdict = ""
-        self._halt = halt
+        self._output = (
+            MapOutput(self._work.shown, self._make_tag(), self._joblog, options.results, self._write)
+            if options.outcomes
+            else None
+        )
         stage = Pipeline(self._source, name="conveyor map").map(
-            function, workers=workers, ordered=ordered, on_error=self._item_failed, name=target
+            self._work.function,
+            **self._work.place(options.workers, options.timeout),
+            ordered=options.ordered,
+            on_error="yield" if options.outcomes else self._item_failed,
+            retries=options.retries,
+            backoff=0,
+            name=self._work.name,
         )
         self._run = PipelineRun(
             stage,
-            jobs=workers,
-            start_method=start_method,  # type: ignore[arg-type]
+            jobs=options.workers,
+            start_method=options.start_method,  # type: ignore[arg-type]
             signals=False,
             streams=True,
             outlet=_STDOUT,
             stdout_to_stderr=True,
-            max_items=window,
-            crash_limit=max_crashes,
+            max_items=options.window,
+            crash_limit=options.max_crashes,
             tick=0.1 if self._terminal.has_progress else None,
         )
-        self._tracebacks = tracebacks
+        self._tracebacks = options.tracebacks
         self._engine = self._run.engine
-        self._figures = MapFigures(self._run)
+        self._figures = MapFigures(self._run, self._output)
+
+    def _make_work(self) -> Work:
+        options = self._options
+        work: Work
+        if options.command:
+            work = CommandWork(
+                options.command, options.shell, options.braces, options.timeout, options.ungroup
+            )
+        else:
+            work = FunctionWork(options.target, options.jsonl, options.outcomes)
+        return DryRun(work) if options.dry_run else work
+
+    def _make_source(self) -> LineSource | RowSource:
+        inputs = self._options.inputs
+        if inputs.only_file is None:
+            return RowSource(inputs.rows(), self._maker)
+        fd = inputs.open_only()
+        return ItemLineSource(fd, self._maker, inputs.separator) if self._options.outcomes else LineSource(fd)
+
+    def _make_tag(self) -> Callable[[MapItem], bytes] | None:
+        text = self._options.tag
+        if text is None:
+            return None
+        if not text:
+            return lambda item: item.shown
+        try:
+            template = Template(text, braces=self._options.braces, adds=False)
+        except ValueError as error:
+            raise CommandError(f"--tagstring: {error}") from None
+        return lambda item: template.filled(item.arguments, item.number, 1)
+
+    def _is_wanted(self, item: MapItem) -> bool:
+        assert self._joblog is not None
+        return not (self._joblog.done and self._joblog.has(item.number, self._work.shown(item)))
 
     def run(self) -> int:
         """Run to the end; returns the exit code."""
@@ -117,17 +164,41 @@ class MapRun:
         # Also if it was raised where Python ignores exceptions, in a finalizer for one.
         if self._forced is not None:
             code = _FORCED[self._forced]
+        if self._engine.phase >= Phase.HALTED:
+            self._work.stop()
+            self._work.wait_gone()
+        if self._joblog is not None:
+            self._joblog.close()
         self._summary(forced=code)
         if code is not None:
             return code
         report = self._figures.now()
+        halt = self._options.halt
+        if halt.reached and halt.what == "success":
+            return ExitCode.OK
         return ExitCode.WORK_FAILED if report.failed or report.lost or self._verdict else ExitCode.OK
 
     def _item_failed(self, failure: Failure) -> None:
-        if self._halt == "now":
+        self._ended(failed=True)
+
+    def _ended(self, failed: bool) -> None:
+        """An item has ended for good: see whether the run is to."""
+        when = self._options.halt.note(failed)
+        if when == "now":
+            self._work.stop()
             self._engine.halt()
-        elif self._halt == "soon":
+        elif when == "soon":
             self._engine.finish_begun()
+
+    def _take(self, values: list[Any]) -> None:
+        if self._output is None:
+            self._write(b"".join(values))
+        else:
+            self._output.take(values)
+        if self._options.halt.what in ("success", "done"):
+            for value in values:
+                if not isinstance(value, Failure):
+                    self._ended(failed=False)
 
     def _events(self) -> int | None:
         """Act on each event; returns the exit code if it is not to be had from the figures."""
@@ -135,7 +206,7 @@ class MapRun:
             try:
                 for event in events:
                     if isinstance(event, Results):
-                        self._write(b"".join(event.values))
+                        self._take(event.values)
                     elif isinstance(event, CrashLoop):
                         self._crash_loop(event)
                     else:
@@ -144,6 +215,7 @@ class MapRun:
                         report = self._figures.now()
                         self._terminal.draw(report, self._fraction(report))
             except _OutputFailed as failed:
+                self._work.stop()
                 self._engine.halt()
                 if failed.reader_left:
                     return None
@@ -164,6 +236,7 @@ class MapRun:
             for other in _FORCED:
                 signal.signal(other, signal.SIG_IGN)  # the workers are being killed; it takes no time
             self._forced = which
+            self._work.stop()
             self._engine.stop()
             raise _Forced
         self._signalled = which
@@ -189,16 +262,27 @@ class MapRun:
         say = self._terminal.say
         if isinstance(event, ItemFailed):
             failure = event.failure
+            if self._output is not None:
+                self._ended(failed=True)
             if failure.kind == "WorkerLost":
                 return  # reported with the worker's death
-            say(f"conveyor map: item {failure.number + 1:,} {self._name(failure.item)}: {failure}")
-            if self._tracebacks and failure.traceback:
+            outcome = failure.pickled.outcome if isinstance(failure.pickled, CommandFailed) else None
+            text = f"{outcome or failure}{_times(failure.attempts)}"
+            say(
+                f"conveyor map: item {self._number(failure.number, failure.item):,} {self._name(failure.item)}: {text}"
+            )
+            if self._tracebacks and failure.traceback and outcome is None:
                 say(failure.traceback.rstrip())
+        elif isinstance(event, ItemRetried):
+            if isinstance(event.failure.pickled, CommandFailed):
+                event.failure.pickled.outcome.close()
         elif isinstance(event, WorkerDied):
             if event.number is None:
                 on = "with no item"
             else:
-                on = f"on item {event.number + 1:,} {self._name(event.item)}, which counts as failed"
+                number = self._number(event.number, event.item)
+                then = "which is tried again" if self._options.retries else "which counts as failed"
+                on = f"on item {number:,} {self._name(event.item)}, {then}"
             say(f"conveyor map: worker {event.pid} {event.fate} {on}")
             if event.calls:
                 say(f"  at {', called from '.join(event.calls)}")
@@ -218,11 +302,16 @@ class MapRun:
             f"the last {event.last.fate}"
         )
 
-    def _name(self, item: bytes) -> str:
-        return short(item)
+    @staticmethod
+    def _name(item: bytes | MapItem) -> str:
+        return short(item.shown if isinstance(item, MapItem) else item)
+
+    @staticmethod
+    def _number(number: int, item: bytes | MapItem) -> int:
+        return item.number if isinstance(item, MapItem) else number + 1
 
     def _fraction(self, report: Figures) -> float | None:
-        if not self._size:
+        if not self._size or not isinstance(self._source, LineSource):
             return None
         # Of the part that has been read, the share that has been dealt with.
         finished = (report.done + report.failed + report.lost) / max(report.taken, 1)
@@ -235,13 +324,15 @@ class MapRun:
             self._terminal.say(f"conveyor map: {self._verdict}")
         usual = not (report.failed or report.lost or self._verdict or self._signalled or report.deaths)
         if self._loud or not usual:
-            self._terminal.say(f"conveyor map: {_figures(report)}{self._ending(report, forced)}")
+            before = f", {self._maker.left_out:,} done before" if self._maker.left_out else ""
+            self._terminal.say(f"conveyor map: {_figures(report)}{before}{self._ending(report, forced)}")
 
     def _ending(self, report: Figures, forced: int | None) -> str:
         if forced in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
             return "; stopped at once"
         if self._signalled is not None and not self._source.exhausted:
-            return f"; the input was used up to line {report.taken - report.not_begun:,}"
+            used = report.taken - report.not_begun + self._maker.left_out
+            return f"; the input was used up to {'line' if self._output is None else 'item'} {used:,}"
         return ""
 
 
@@ -249,6 +340,10 @@ class _OutputFailed(Exception):
     def __init__(self, error: OSError) -> None:
         super().__init__(error.strerror or str(error))
         self.reader_left = error.errno == errno.EPIPE
+
+
+def _times(attempts: int) -> str:
+    return f" (tried {attempts} times)" if attempts > 1 else ""
 
 
 def _figures(report: Figures) -> str:

@@ -16,7 +16,9 @@ class Option:
     """Stands in `Annotated[...]` beside the type of an argument."""
 
     names: tuple[str, ...]
-    """As they are typed, the long one first: `("--delay", "-d")`."""
+    """As they are typed, the long one first: `("--delay", "-d")`; of an argument without one, what help calls it."""
+    negative: str = ""
+    """What says no; empty: nothing does."""
 
 
 def option_of(name: str, hint: Any) -> tuple[Any, Option]:
@@ -42,7 +44,9 @@ def for_cyclopts(verb: Callable[..., int]) -> Callable[..., int]:
     for parameter in inspect.signature(verb).parameters.values():
         kind, option = option_of(parameter.name, hints[parameter.name])
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-            kind = Annotated[kind, Parameter(name=option.names, negative="")]
+            kind = Annotated[kind, Parameter(name=option.names, negative=option.negative)]
+        elif not option.names[0].startswith("--"):
+            kind = Annotated[kind, Parameter(name=option.names, show_env_var=False)]
         parameters.append(parameter.replace(annotation=kind))
     call.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
     call.__annotations__ = {each.name: each.annotation for each in parameters}

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .option import option_of
 
 __all__ = ["QUICK_VERBS", "quick_call", "quick_verb"]
 
-QUICK_VERBS = ("check", "dump", "ls", "top")
+QUICK_VERBS = ("check", "dump", "ls", "map", "top")
 """Verbs whose options are said by `Option`: each is a function of that name in the module of that name."""
 
 _NUMBERS: Mapping[Any, Callable[[str], Any]] = {str: str, int: int, float: float}
@@ -52,7 +52,9 @@ def bound(function: Callable[..., int], words: Sequence[str]) -> Callable[[], in
     for name, parameter in signature.parameters.items():
         kind, option = option_of(name, hints[name])
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-            options |= dict.fromkeys(option.names, (name, kind))
+            options |= dict.fromkeys(option.names, (name, _plain(kind)))
+            if option.negative:
+                options[option.negative] = (name, NoneType)
     places: list[str] = []
     chosen: dict[str, Any] = {}
     left = list(words)
@@ -66,13 +68,20 @@ def bound(function: Callable[..., int], words: Sequence[str]) -> Callable[[], in
                 places.append(word)
                 continue
             name, equals, text = word.partition("=")
+            if (
+                name not in options
+                and not word.startswith("--")
+                and options[word[:2]][1] not in (bool, NoneType)
+            ):
+                name, equals, text = word[:2], "=", word[2:].removeprefix("=")  # as in -j4
             key, kind = options[name]
-            if kind is bool:
+            if kind is bool or kind is NoneType:
                 if equals:
                     return None
-                chosen[key] = True
-            else:
-                chosen[key] = _value(kind, text if equals else left.pop(0))
+                chosen[key] = kind is bool
+                continue
+            value = _value(kind, text if equals else left.pop(0))
+            chosen[key] = [*chosen.get(key, []), value] if get_origin(kind) is list else value
         positional = [
             each
             for each in signature.parameters.values()
@@ -88,12 +97,22 @@ def bound(function: Callable[..., int], words: Sequence[str]) -> Callable[[], in
     return partial(function, *values, **chosen)
 
 
+def _plain(kind: Any) -> Any:
+    """The type without None, which nobody can type."""
+    if get_origin(kind) in (Union, UnionType):
+        [kind] = [each for each in get_args(kind) if each is not NoneType]
+    return kind
+
+
 def _value(kind: Any, text: str) -> Any:
     """The value that a text stands for.
 
     Raises:
         KeyError, ValueError: none, or it takes more than this to know.
     """
-    if get_origin(kind) in (Union, UnionType):
-        [kind] = [each for each in get_args(kind) if each is not NoneType]
+    kind = _plain(kind)
+    if get_origin(kind) is list:
+        [kind] = get_args(kind)
+    if get_origin(kind) is Literal:
+        return {str(each): each for each in get_args(kind)}[text]
     return _NUMBERS[kind](text)

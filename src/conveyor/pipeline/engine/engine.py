@@ -94,7 +94,7 @@ class Engine(FailurePolicy):
         self.phase = Phase.RUNNING
         self.began = self.ended = 0.0
         self._looked = self._ticked = self._cared = 0.0
-        self._hurry = self._is_ready = False
+        self._hurry = self._is_ready = self._napping = False
         self._lane: FastPath | None = None
 
     def adopt(self, nodes: list[Node]) -> None:
@@ -182,7 +182,10 @@ class Engine(FailurePolicy):
 
     def _spoke(self, handle: WorkerHandle) -> None:
         self._speaking.append(handle)
-        self.poller.wake()
+        if (
+            not self._napping
+        ):  # in this order: after a nap, first that is said, and then looked who has spoken
+            self.poller.wake()
 
     # -- the run ---------------------------------------------------------------------------------------
 
@@ -354,7 +357,9 @@ class Engine(FailurePolicy):
         if not self._hurry and seconds > 0 and not self._speaking:
             rest = nap(self.works, now)
             if rest:
+                self._napping = True
                 self.poller.pause(min(rest, seconds))
+                self._napping = False
             else:
                 found |= self.poller.wait(seconds + 0.0005)
         found |= self.poller.wait(0) if not found else set()

@@ -37,7 +37,7 @@ def nap(works: list[WorkNode], now: float) -> float:
             if not handle.outstanding:
                 nap = min(nap, _NAP_WHEN_IDLE)
                 continue
-            if handle.outstanding < _NAP_ITEMS or handle.seconds is None or not handle.tells_again:
+            if handle.outstanding < _NAP_ITEMS or handle.seconds is None:
                 return 0
             if handle.finished < _TELLING_ITEMS:
                 return 0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..base.weight import weigh
-from ..sources.source import LineSource, Source
+from ..sources.source import Source
 from ..supervise.engine_context import EngineContext
 from .node import Node, Origins
 
@@ -201,7 +201,7 @@ class SourceNode(Node):
     @property
     def held(self) -> int:
         """Values read and not passed on. Lines that were read in a block and are not wanted any more do not count."""
-        drops = self._closed and self.error is None and isinstance(self.source, LineSource)
+        drops = self._closed and self.error is None and getattr(self.source, "may_drop", False)
         return 0 if drops or self._abandoned else self.source.available
 
     @property

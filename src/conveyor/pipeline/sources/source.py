@@ -115,6 +115,8 @@ class _Buffer(Generic[T]):
 
     fetching = False
     """Whether an item is being fetched: never, but in `fill`."""
+    may_drop = False
+    """Whether what was read and not taken is nobody's loss when nothing more is wanted."""
 
     def close(self) -> None:
         """Nothing more is wanted."""
@@ -133,10 +135,15 @@ class LineSource(_Buffer[bytes]):
     Args:
         fd: an open descriptor: a pipe, a file, a terminal, a socket. It is not closed.
         block: bytes to ask for at a time.
+        separator: what ends a line: one byte.
     """
 
-    def __init__(self, fd: int, *, block: int = 256 * 1024) -> None:
+    may_drop = True
+    """See `_Buffer`: whoever reads on from the descriptor is told how far it was used."""
+
+    def __init__(self, fd: int, *, block: int = 256 * 1024, separator: bytes = b"\n") -> None:
         super().__init__()
+        self._separator = separator
         self._fd = fd
         self._block = block
         self._poll = select.poll()
@@ -174,10 +181,10 @@ class LineSource(_Buffer[bytes]):
                 self._add([b"".join(self._partial)])
                 self._partial = []
             return
-        if b"\n" not in data:
+        if self._separator not in data:
             self._partial.append(data)
             return
-        lines = data.split(b"\n")
+        lines = data.split(self._separator)
         if self._partial:
             lines[0] = b"".join([*self._partial, lines[0]])
         rest = lines.pop()
