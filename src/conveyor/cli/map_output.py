@@ -77,9 +77,10 @@ class MapOutput:
             self._joblog.add(outcome, self._shown(item), received)
 
     def _send(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            self._write(b"".join(waiting))
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        if data:
+            self._write(data)
 
     @staticmethod
     def _keep(outcome: Outcome, folder: Path) -> None:

@@ -7,11 +7,11 @@ from typing import Literal, TypeAlias
 
 __all__ = ["Quoting", "quoted_at"]
 
-Quoting: TypeAlias = Literal["", "'", '"']
-"""Not at all, or inside of which quotes."""
+Quoting: TypeAlias = Literal["", "'", '"', "(("]
+"""Not at all, or inside of which quotes; or inside an arithmetic expression, where none may be."""
 
 # What opens within what, and what closes it: `"$(basename "{}")"` is quoted inside, and not by the outer quotes.
-_CLOSES = {"(": ")", "${": "}", "`": "`", '"': '"', "'": "'"}
+_CLOSES = {"((": "))", "(( (": ")", "(": ")", "${": "}", "`": "`", '"': '"', "'": "'"}
 
 
 def quoted_at(text: str, places: Iterable[int]) -> dict[int, Quoting]:
@@ -39,6 +39,8 @@ def _quoting(open_: list[str]) -> Quoting:
     for each in reversed(open_):
         if each == '"':
             return '"'
+        if each in ("((", "(( ("):
+            return "(("
         if each in ("(", "`"):
             return ""
     return ""
@@ -54,13 +56,16 @@ def _step(text: str, at: int, open_: list[str]) -> int:
         return at + 1
     if here == "\\":
         return at + 2
-    if inside and here == _CLOSES[inside]:
+    if inside and text.startswith(_CLOSES[inside], at):
         open_.pop()
-        return at + 1
+        return at + len(_CLOSES[inside])
     quoted = _quoting(open_) == '"'
     if text.startswith("${", at):
         open_.append("${")
         return at + 2
+    if text.startswith("$((", at):
+        open_.append("((")
+        return at + 3
     if text.startswith("$(", at):
         open_.append("(")
         return at + 2
@@ -68,6 +73,8 @@ def _step(text: str, at: int, open_: list[str]) -> int:
         open_.append("`")
     elif here == '"':
         open_.append('"')
+    elif here == "(" and _quoting(open_) == "((":
+        open_.append("(( (")
     elif not quoted and here in "'(":
         open_.append(here)
     elif not quoted and here == "#" and (at == 0 or text[at - 1] in " \t\n;&|("):

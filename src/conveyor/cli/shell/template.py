@@ -109,7 +109,7 @@ class Template:
             at += count
             if quoting == "":
                 parts.append(b" ".join(b'"%s"' % name for name in names))
-            elif quoting == '"':
+            elif quoting in ('"', "(("):
                 parts.append(b" ".join(names))
             else:
                 parts.append(b"'\"%s\"'" % b" ".join(names))
@@ -180,6 +180,8 @@ def _quote(word: bytes, quoting: Quoting) -> bytes:
         return re.sub(rb'([\\"$`])', rb"\\\1", word)
     if quoting == "'":
         return word.replace(b"'", b"'\\''")
+    if quoting == "((":
+        return word
     if word and re.fullmatch(rb"[\w@%+=:,./-]+", word):
         return word
     return b"'" + word.replace(b"'", b"'\"'\"'") + b"'"
