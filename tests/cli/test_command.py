@@ -70,7 +70,7 @@ class TestUsageErrors:
             (["map", "no/such/file.py:f"], "there is no file no/such/file.py"),
             (["map", "json:loades"], "did you mean 'loads'?"),
             (["map", "json:JSONDecoder.nothing"], "has no 'nothing'"),
-            (["map", "json:loads", "--halt", "later"], '"never", "soon", "now"'),
+            (["map", "json:loads", "--halt", "later"], "it must be never, soon or now"),
             (["map", "json:loads", "-j", "0"], "--jobs is '0'"),
             (["map", "json:loads", "-j", "many"], "--jobs is 'many'"),
             (["map", "json:loads", "--window", "0"], "--window is 0; it must be at least 1"),

@@ -272,17 +272,26 @@ class TestFailures:
         ("halt", "code", "printed"),
         [
             ("now", 1, ["a"]),
-            ("soon", 1, ["a"]),
-            ("now,fail=2", 1, ["a", "d"]),
+            ("2", 1, ["a"]),
+            ("now,fail=2", 1, ["a"]),
+            ("now,fail=30%", 1, ["a"]),
             ("now,success=1", 0, ["a"]),
-            ("never", 1, ["a", "d"]),
+            ("never", 1, ["a", "d", "e"]),
         ],
     )
     def test_halt(self, run: Any, halt: str, code: int, printed: list[str]) -> None:
-        command = "test {} != b -a {} != c -a {} != e && echo {}"
+        """b and c fail; what is begun before that is known takes long enough to be ended."""
+        command = "case {} in b|c) exit 1;; d|e) sleep 1;; esac; echo {}"
         done = run("map", "-j1", "--halt", halt, "--shell", command, ":::", *"abcde")
-        assert done.code == code
-        assert done.lines == printed
+        assert (done.code, done.lines) == (code, printed)
+
+    def test_halt_soon_finishes_what_has_begun(self, run: Any, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "gate")
+        gate = tmp_path / "gate"
+        command = f"case {{}} in a) cat {gate};; b) echo through > {gate}; exit 1;; *) sleep 0.2;; esac"
+        done = run("map", "-j2", "--halt", "soon", "--shell", command, ":::", "a", "b", *"c" * 100)
+        assert (done.code, done.out) == (1, "through\n")
+        assert "read but not begun" in done.err
 
 
 class TestEnd:

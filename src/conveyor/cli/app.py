@@ -195,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = call()
         sys.stdout.flush()
     except CommandError as error:
-        return _complain(f"{name}: {error}", error.code)
+        return _complain(f"{name}: {error}{_where_from(str(error), verb, words)}", error.code)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
@@ -203,6 +203,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _where_from(message: str, verb: str, words: Sequence[str]) -> str:
+    """If the message is of the value of an option that nobody has typed: the variable that has it."""
+    option, _, rest = message.partition(" ")
+    variable = f"CONVEYOR_{verb}_{option.removeprefix('--')}".replace("-", "_").upper()
+    typed = any(word.partition("=")[0] == option for word in words)
+    return f" ({variable})" if rest.startswith("is ") and variable in os.environ and not typed else ""
 
 
 def _show_version() -> int:

@@ -195,7 +195,7 @@ class MapRun:
             self._write(b"".join(values))
         else:
             self._output.take(values)
-        if self._options.halt.what in ("success", "done"):
+        if self._options.halt.what:
             for value in values:
                 if not isinstance(value, Failure):
                     self._ended(failed=False)
