@@ -96,6 +96,7 @@ if _typing.TYPE_CHECKING:
         Failure,
         Pipeline,
         Report,
+        Worker,
         Workers,
         read_csv,
         read_jsonl,
@@ -175,6 +176,7 @@ __all__ = [
     "Topic",
     "TopicStatistics",
     "VersionMismatch",
+    "Worker",
     "WorkerLost",
     "WorkerPoolBroken",
     "WorkerTimeout",
@@ -219,6 +221,7 @@ _LAZY = {
     "Subscription": "topics.subscription",
     "Topic": "topics.topic",
     "TopicStatistics": "topics.statistics",
+    "Worker": "pipeline.worker.identity",
     "Workers": "pipeline.workers",
     "WorkersLost": "errors",  # WorkerPoolBroken's former name
     "connect": "transports",

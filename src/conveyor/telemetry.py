@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from ._carried import Carried, listening
 from .pipeline.graph import stage as _stage
 from .pipeline.worker.functions import is_worker_class
+from .pipeline.worker.identity import call_takes_worker, call_with
 from .pipeline.worker.worker_queue import WorkerQueue
 from .queues.queue import Queue
 from .transports.base import BrokerQueue
@@ -235,32 +236,38 @@ class _TracedStage:
         self._words: dict[str, str] = {}
         propagate.inject(self._words)
         self._asynchronous = stage.where == "coroutines"
+        self._worker: Any = None
+        self._called, self._arguments = function, stage.arguments
 
-    def setup(self) -> None:
+    def setup(self, worker: Any) -> Any:
         """In the worker."""
+        self._worker = worker
         global _configured
         if self._configure is not None and not _configured:
             _configured = True
             self._configure()
         if is_worker_class(self._function):
             self._function = self._function()
-        self._call_if_there("setup")
+        asks = call_takes_worker(self._function, self._arguments)
+        self._called = functools.partial(self._function, worker=worker) if asks else self._function
+        return self._call_if_there("setup")
 
-    def teardown(self) -> None:
+    def teardown(self) -> Any:
         """In the worker: what it has told so far is on its way when this returns."""
         from opentelemetry import trace
 
         try:
-            self._call_if_there("teardown")
+            return self._call_if_there("teardown")
         finally:
             flush = getattr(trace.get_tracer_provider(), "force_flush", None)
             if flush is not None:
                 flush()
 
-    def _call_if_there(self, name: str) -> None:
+    def _call_if_there(self, name: str) -> Any:
         method = getattr(self._function, name, None)
         if callable(method) and not isinstance(self._function, type):
-            method()
+            return call_with(self._worker, method)
+        return None
 
     def _span(self) -> Any:
         from opentelemetry import propagate, trace
@@ -275,14 +282,14 @@ class _TracedStage:
         if self._asynchronous:
             return self._awaited(*args, **kwargs)
         with self._span():
-            given: Any = self._function(*args, **kwargs)
+            given: Any = self._called(*args, **kwargs)
             if self._kind == "flat_map" and inspect.isgenerator(given):
                 given = [*given]  # within the span
             return given
 
     async def _awaited(self, *args: Any, **kwargs: Any) -> Any:
         with self._span():
-            given = self._function(*args, **kwargs)
+            given = self._called(*args, **kwargs)
             return await given if inspect.isawaitable(given) else given
 
 

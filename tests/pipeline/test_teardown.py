@@ -105,7 +105,7 @@ class TestThatFails:
         stages = Pipeline(range(3)).map(Living(first, teardown=refuse), name="first", **where)
         with pytest.raises(PermissionError) as caught:
             stages.map(Living(second, teardown=refuse), name="second").map(Living(third)).run()
-        assert "'second'" in caught.value.__notes__[0]  # the last are the first to be torn down
+        assert "'first'" in caught.value.__notes__[0]  # what the first still has goes through the others
         assert traces(first, "teardown") == traces(second, "teardown") == traces(third, "teardown") > 0
 
 

@@ -60,7 +60,8 @@ class Bench:
     """
 
     stage = "bench"
-    keyed = shares_memory = closed = False
+    keyed = shares_memory = closed = seeded = False
+    identity = (0, 1, 0)
 
     def __init__(self, kind: str, seed: int = 0) -> None:
         simulated = kind.startswith("simulated")
@@ -114,6 +115,9 @@ class Bench:
         _over.clear()
 
     # -- as the owner of a worker ----------------------------------------------------------------------------
+
+    def said(self, pid: int, what: str, data: bytes) -> None:
+        raise AssertionError(f"{pid} has said {data!r}")
 
     def grown(self, chunk: Chunk, count: int, by: int) -> None:
         self.buffer.grown(chunk, count, by)

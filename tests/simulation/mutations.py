@@ -195,7 +195,7 @@ MUTATIONS = [
     Mutation(
         "a worker leaves out what was given back to it",
         Worker,
-        "work",
+        "_work",
         "result = (DROPPED,)",
         "continue",
     ),

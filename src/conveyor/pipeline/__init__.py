@@ -49,6 +49,7 @@ if _typing.TYPE_CHECKING:
     from .sources.lines import read_lines
     from .sources.parquet import read_parquet
     from .sources.source import IterableSource, LineSource, Source
+    from .worker.identity import Worker
     from .workers import Workers
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "Source",
     "StageReport",
     "Tick",
+    "Worker",
     "WorkerDied",
     "WorkerStuck",
     "Workers",
@@ -105,6 +107,7 @@ _LAZY = {
     "Source": "sources.source",
     "StageReport": "report.figures",
     "Tick": "base.events",
+    "Worker": "worker.identity",
     "WorkerDied": "base.events",
     "WorkerStuck": "base.events",
     "Workers": "workers",

@@ -106,7 +106,9 @@ class Pipeline(Generic[T]):
         Args:
             function: a function of one item; or a class: each worker makes an object of it, calls `setup()` if
                 there is one, then the object for each item, and `teardown()` at the end. What these raise, the run
-                raises; an object with one of them is given to each worker as a copy.
+                raises; an object with one of them is given to each worker as a copy. What `teardown()` yields, or
+                returns in a list or by itself, goes on as results. A parameter `worker` of any of these is given the
+                `Worker`.
             workers: processes; "auto": as many as it takes to keep up with the other stages, within the run's `jobs`;
                 None: as many as `jobs`.
             threads: threads, in the place of processes.
@@ -132,6 +134,13 @@ class Pipeline(Generic[T]):
             args, kwargs: more arguments of each call, behind the item and by name. They travel once to each worker, and
                 large arrays in them are not copied for each.
             unpack: an item is several arguments: a dict of them by name, any other iterable of them by place.
+            initializer: a function that each worker calls once, before all else; what it returns is `Worker.state` for
+                those functions of the stage that ask for the worker. What it raises, the run raises.
+            max_items_per_worker: a worker is renewed after so many items: it tears down, and another takes its place.
+                Nothing is lost, and order is kept. None: never.
+            max_worker_memory: a worker process is renewed after an item that leaves it with more memory of its own:
+                bytes, `"500MB"`, or `"10%"` of what the machine or the container has. Shared memory, and what a forked
+                worker has inherited, do not count.
 
         Raises:
             TypeError, PipelineError: an argument is not as above.
@@ -360,6 +369,8 @@ class Pipeline(Generic[T]):
         dead_letters: Any = None,
         resume: str | Path | None = None,
         signals: bool = True,
+        seed: int | None = None,
+        logs: bool = True,
         dashboard: bool = False,
     ) -> Report:
         """Run to the end of the source.
@@ -380,6 +391,10 @@ class Pipeline(Generic[T]):
                 have places: a list, a range, `read_lines`; for a `reduce`, the value is kept, too.
             signals: Ctrl-C and SIGTERM finish what is in flight and end the run in good order, a second one ends it at
                 once. Only in the main thread.
+            seed: has `random`, NumPy and `Worker.rng` give the same numbers for the same item of a stage in each run,
+                whichever worker has it; None: other ones in each worker and each run.
+            logs: what worker processes log comes to the handlers of this process, and their warnings are shown here,
+                once. False: workers do as they would by themselves.
             dashboard: open the page of `conveyor dash` for the time of the run, and say on standard error where it is;
                 it needs the extra `dash`.
 
@@ -412,6 +427,8 @@ class Pipeline(Generic[T]):
                 dead_letters=dead_letters,
                 resume=resume,
                 signals=signals,
+                seed=seed,
+                logs=logs,
             ).to_the_end()
 
     def stream(
@@ -422,6 +439,8 @@ class Pipeline(Generic[T]):
         halt: Literal["now", "soon"] = "now",
         max_failures: int | str | None = None,
         dead_letters: Any = None,
+        seed: int | None = None,
+        logs: bool = True,
         outcomes: bool = False,
     ) -> Iterator[T | Failure]:
         """Iterate over what comes out of the last stage, as it comes; the pipeline runs while it is iterated over.
@@ -442,6 +461,8 @@ class Pipeline(Generic[T]):
             max_failures=max_failures,
             dead_letters=dead_letters,
             signals=False,
+            seed=seed,
+            logs=logs,
             streams=True,
         )
         return run.values()

@@ -22,6 +22,8 @@ from .checkpoint.origin_counter import OriginCounter
 from .engine.engine import Engine, Phase
 from .graph.checks import check_count
 from .graph.graph import UNNAMED, HasGraph
+from .host.hearing import Hearing
+from .planning.briefing import brief_workers, check_seed, voice_of
 from .planning.open_sources import OpenSources
 from .planning.planner import Plan, check
 from .planning.resuming import open_store
@@ -73,6 +75,8 @@ class PipelineRun:
         dead_letters: Any = None,
         resume: str | Path | None = None,
         signals: bool = True,
+        seed: int | None = None,
+        logs: bool = True,
         streams: bool = False,
         outlet: int | None = None,
         stdout_to_stderr: bool = False,
@@ -84,6 +88,7 @@ class PipelineRun:
     ) -> None:
         graph = self.graph = pipeline.graph
         check(graph, start_method, resume)
+        check_seed(seed)
         if halt not in ("now", "soon"):
             raise PipelineError(f"halt is {halt!r}; it must be 'now' or 'soon'")
         if jobs is not None:
@@ -128,9 +133,12 @@ class PipelineRun:
             dead_letter=self._dead_letter,
             show=self._publisher.show if self._publisher is not None else None,
             show_after=FIRST_SECONDS,
+            said=Hearing().hear,
         )
         try:
             self._build(streams, max_items, crash_limit)
+            drawn_over = self._display is not None and self._display.draws
+            brief_workers(self.engine.works, seed, voice_of(start_method, logs, stdout_to_stderr, drawn_over))
         except BaseException:
             self.engine.poller.close()
             if checkpoint is not None:

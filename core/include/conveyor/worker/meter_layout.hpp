@@ -27,7 +27,13 @@ struct MeterWords {
   Atomic<std::uint64_t> unwanted;  // 1: nobody wants what else comes of the item in hand
   // Written by the worker's Python side:
   Atomic<std::uint64_t> attempt;  // `items` at its beginning << 20 | how often it was begun
-  Atomic<std::uint64_t> reserved[5];
+  // Written by the watcher, before the worker begins:
+  Atomic<std::uint64_t> rank;   // its number among the workers of its stage, from 0
+  Atomic<std::uint64_t> start;  // how many workers of that number there were, it included
+  Atomic<std::uint64_t> seed;
+  // Written by the watcher:
+  Atomic<std::uint64_t> last;  // 1: all other workers of its stage have torn down
+  Atomic<std::uint64_t> reserved[1];
   Atomic<std::uint64_t> histogram[steps];
 };
 static_assert(sizeof(MeterWords) == (16 + MeterWords::steps) * 8);

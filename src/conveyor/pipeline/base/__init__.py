@@ -4,4 +4,4 @@
 #
 #   events, retry
 #   failure
-#   again, clock, format, phase, weight, worker_state
+#   again, byte_size, clock, format, phase, weight, worker_state

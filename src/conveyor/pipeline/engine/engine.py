@@ -55,6 +55,7 @@ class Engine(FailurePolicy):
         dead_letter: takes items of stages with `on_error="dead_letter"`.
         show: called between turns with the time, and returns when it wants to be called next; the first time is
             `show_after` seconds after the beginning. None: nobody is.
+        said: takes what workers log, warn of and print, see `Voice`; None: nobody does.
     """
 
     def __init__(
@@ -70,12 +71,14 @@ class Engine(FailurePolicy):
         dead_letter: Callable[[Failure, Any], None] | None = None,
         show: Callable[[float], float] | None = None,
         show_after: float = 0.0,
+        said: Callable[[int, str, bytes], None] | None = None,
     ) -> None:
         super().__init__(halt_now, max_failures, dead_letter)
         self._tick = tick
         self._outlet = outlet
         self._show = show
         self._show_after = show_after
+        self._said = said
         self._show_at = math.inf
         self._checkpoint = checkpoint
         self.world: World = world or RealWorld()
@@ -175,6 +178,11 @@ class Engine(FailurePolicy):
         handle = self.workforce.start_worker(stage_port, job, where)
         handle.watch(self.poller)
         return handle
+
+    def said(self, pid: int, what: str, data: bytes) -> None:
+        """A worker has logged, warned of or printed something."""
+        if self._said is not None:
+            self._said(pid, what, data)
 
     def unwatch(self, handle: WorkerHandle) -> None:
         """A worker is gone."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import PipelineError
 from ..worker.functions import is_worker_class
+from ..worker.identity import takes_worker
 from . import checks
 from .stage_options import StageOptions
 
@@ -61,6 +62,9 @@ def check_arguments(method: str, function: Any, options: StageOptions) -> None:
     try:
         signature = inspect.signature(called)
         kwargs = dict(options.kwargs or {})
+        by_place = 1 << 30 if options.unpack else len(first) + len(options.args)
+        if "worker" not in kwargs and takes_worker(called, by_place):
+            kwargs["worker"] = None
         if options.unpack:
             # How many there will be, only the items know.
             signature.bind_partial(*first, *options.args, **kwargs)

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from ...errors import PipelineError
 from ..worker.functions import is_worker_class
+from ..worker.identity import takes_worker
 from ..worker.main_module import not_importable, refuse_while_importing_main
 from .stage import Stage
 
@@ -86,7 +87,7 @@ def check_function(method: str, function: Any) -> None:
 
 
 def check_arity(method: str, function: Any, count: int = 1) -> None:
-    """It can be called with so many arguments, as far as that can be told.
+    """It can be called with so many arguments, and the worker if it asks for that, as far as that can be told.
 
     Raises:
         PipelineError: it cannot.
@@ -97,7 +98,8 @@ def check_arity(method: str, function: Any, count: int = 1) -> None:
         called = function.__call__
         count += 1
     try:
-        inspect.signature(called).bind(*[None] * count)
+        asked: dict[str, Any] = {"worker": None} if takes_worker(called, count) else {}
+        inspect.signature(called).bind(*[None] * count, **asked)
     except ValueError:
         return  # a builtin does not tell
     except TypeError as error:

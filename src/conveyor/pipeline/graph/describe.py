@@ -168,6 +168,14 @@ def _detail(step: Step) -> str:
             words.append(f"setup at most {step.setup_timeout:g} s")
         if step.teardown_timeout is not None:
             words.append(f"teardown at most {step.teardown_timeout:g} s")
+        if step.initializer is not None:
+            words.append(f"initialized by {checks.name_of(step.initializer)}")
+        limits = [
+            f"{step.max_items_per_worker:,} items" if step.max_items_per_worker is not None else "",
+            str(step.max_worker_memory) if step.max_worker_memory is not None else "",
+        ]
+        if any(limits):
+            words.append(f"workers renewed at {' or '.join(filter(None, limits))}")
         if step.on_error != "stop":
             word = step.on_error if isinstance(step.on_error, str) else checks.name_of(step.on_error)
             words.append(f"errors: {word}")

@@ -16,6 +16,7 @@ from .graph import Step
 from .ray_executor import RayExecutor, ray_of
 from .stage import Stage, Where
 from .stage_options import StageOptions
+from .worker_options import check_worker_options
 
 __all__ = ["make_stage"]
 
@@ -69,6 +70,7 @@ def make_stage(
     joins = False
     if isinstance(before, Stage) and _may_join(before, options, is_async):
         joins, where, executor = True, before.where, before.executor
+    check_worker_options(stage, function, options, where)
     settled: dict[str, Any] = {**vars(options), "name": unique(name), "backoff": float(options.backoff)}
     settled |= {"workers": count, "ordered": ordered, "executor": executor}
     return Stage(kind=kind, function=function, where=where, joins=joins, **settled)
@@ -146,6 +148,7 @@ _CHECKS: dict[str, Callable[[str, str, Any], None]] = {
     "args": check_args,
     "kwargs": check_kwargs,
     "unpack": checks.check_flag,
+    "max_items_per_worker": partial(checks.check_count, least=1),
 }
 """For each option what is told the stage, the option and its value if it was given, and raises if that is not right."""
 

@@ -16,6 +16,8 @@ class StreamKeywords(TypedDict, total=False):
     halt: Literal["now", "soon"]
     max_failures: int | str | None
     dead_letters: Any
+    seed: int | None
+    logs: bool
 
 
 class RunKeywords(StreamKeywords, total=False):

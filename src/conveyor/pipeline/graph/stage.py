@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from ..base.byte_size import bytes_of
 from ..worker.arguments import Arguments
 from ..worker.functions import FunctionStep, Kind
 from ..worker.serve import Job
@@ -36,7 +37,7 @@ class Stage(StageOptions):
     def link_of(self, function: Any) -> FunctionStep:
         """The same with the worker's own copy of the function."""
         called = function if instrument is None else instrument(self, function)
-        return FunctionStep(self.kind, called, self.arguments)
+        return FunctionStep(self.kind, called, self.arguments, self.initializer)
 
     @property
     def arguments(self) -> Arguments | None:
@@ -66,10 +67,21 @@ instrument: Callable[[Stage, Any], Any] | None = None
 """What makes of a stage's function the one that workers call; None: nothing does. See `conveyor.telemetry`."""
 
 
-def job_of(specs: list[Stage]) -> Job:
-    """What the workers of these stages do to each item, one stage after the other."""
+def job_of(specs: list[Stage], most: int) -> Job:
+    """What the workers of these stages, so many at most, do to each item, one stage after the other."""
     first = specs[0]
     # For the next items of its key to wait, the worker itself must try it again.
     retries = first.retries if first.key is not None else 0
     eager = all(spec.on_error == "stop" and not spec.retries for spec in specs)
-    return Job(tuple(spec.link for spec in specs), retries, first.backoff, eager)
+    memory = first.max_worker_memory
+    return Job(
+        tuple(spec.link for spec in specs),
+        retries,
+        first.backoff,
+        eager,
+        stage=first.name,
+        count=most,
+        has_process=first.where == "processes",
+        max_items=first.max_items_per_worker,
+        max_memory=None if memory is None else bytes_of(memory),
+    )

@@ -41,6 +41,9 @@ class StageOptions:
     args: Sequence[Any] = ()
     kwargs: Mapping[str, Any] | None = None
     unpack: bool = False
+    initializer: Callable[..., Any] | None = None
+    max_items_per_worker: int | None = None
+    max_worker_memory: int | str | None = None
 
     def given(self) -> list[str]:
         """The names of those that are not as they are when nobody says anything."""
@@ -71,6 +74,9 @@ class StageKeywords(TypedDict, total=False):
     args: Sequence[Any]
     kwargs: Mapping[str, Any] | None
     unpack: bool
+    initializer: Callable[..., Any] | None
+    max_items_per_worker: int | None
+    max_worker_memory: int | str | None
 
 
 def options_from(method: str, keywords: StageKeywords) -> StageOptions:

@@ -4,4 +4,4 @@
 #
 #   running_loop
 #   event_loop
-#   deferred_signals, forking
+#   deferred_signals, forking, hearing

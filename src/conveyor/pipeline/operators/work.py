@@ -12,6 +12,7 @@ from ..flow.ledger import OUT, Ledger
 from ..graph.stage import Stage, job_of
 from ..supervise.engine_context import EngineContext
 from ..supervise.handle import WorkerHandle
+from ..supervise.lifecycle import lost_rest
 from ..supervise.poller import Poller
 from ..supervise.pool import WorkerPool
 from .node import Node, Origins
@@ -46,7 +47,12 @@ class WorkNode(Node):
         self.context = context
         self.now = context.now
         self.keyed = self.spec.key is not None
-        self.job = job_of(specs)
+        self.job = job_of(specs, most)
+        self.seeded = False
+        self._rest: list[
+            tuple[int, int, list[Any]]
+        ] = []  # of an ordered stage: rank, start, and what it gave
+        self._is_tracked = self._is_leaving = False
         self.ledger = Ledger(self.spec.ordered, max_items, max_bytes, most if self.keyed else 0)
         self.buffer = self.ledger.buffer
         self.pool = WorkerPool(context, self, most)
@@ -72,6 +78,7 @@ class WorkNode(Node):
     def push(self, values: list[Any], origins: Origins) -> None:
         """Take items."""
         self.taken += len(values)
+        self._is_tracked = origins is not None
         self._put_in(self.ledger.take(values, origins))
 
     def pass_by(self, failures: list[Any], origins: Origins) -> None:
@@ -116,6 +123,8 @@ class WorkNode(Node):
         self.came_back = False
         if self.closed and not self.in_flight:
             self.flush()
+        if self.pool.gives_at_end and self._is_through:
+            self._see_off()
         done = self._pass_on()
         if self._missed and (missed := set(filter(self.listens_to, self._missed))):
             self._missed -= missed
@@ -164,11 +173,28 @@ class WorkNode(Node):
         self._emit(*self.buffer.flush())
 
     @property
-    def done(self) -> bool:
-        """Whether nothing is left that will be worked on."""
+    def _is_through(self) -> bool:
+        """Whether no item is left that will be worked on."""
         if self.closed:
             return self.in_flight == 0 and not self._out
         return super().done
+
+    def _see_off(self) -> None:
+        """Have the workers leave, and take what they still have."""
+        if not self._is_leaving:
+            self._is_leaving = True
+            self.pool.shut_all_down()
+        self.pool.see_to_the_last()
+        if self._rest and self.pool.has_left:
+            rest, self._rest = sorted(self._rest, key=lambda entry: entry[:2]), []
+            self._emit([value for _, _, values in rest for value in values], None)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left that will be worked on, nor anything that its workers might still give."""
+        if not self._is_through:
+            return False
+        return not self.pool.gives_at_end or (self._is_leaving and self.pool.has_left and not self._rest)
 
     # -- items out -----------------------------------------------------------------------------------------
 
@@ -221,7 +247,9 @@ class WorkNode(Node):
     @property
     def is_plain(self) -> bool:
         """Whether items may be given to any worker process, and results come one by one."""
-        return self.spec.where == "processes" and not self.keyed
+        spec = self.spec
+        renews = spec.max_items_per_worker is not None or spec.max_worker_memory is not None
+        return spec.where == "processes" and not self.keyed and not renews
 
     @property
     def is_idle(self) -> bool:
@@ -266,7 +294,7 @@ class WorkNode(Node):
             elif handle.token in found and handle.collect():
                 self.pool.deaths_in_a_row = 0
                 self.pool.starts_in_vain = 0
-            if handle.broken is not None or handle.torn:
+            if handle.has_news:
                 self.pool.hear(handle)
         self.gather()
 
@@ -327,6 +355,24 @@ class WorkNode(Node):
         for handle in self.pool.handles:
             if handle.tells_again:
                 handle.listen(poller, self.listens_to(handle))
+
+    @property
+    def identity(self) -> tuple[int, int, int]:
+        """Rank, start and seed of the worker that is started now."""
+        return self.pool.identity
+
+    def said(self, pid: int, what: str, data: bytes) -> None:
+        """A worker has logged, warned of or printed something."""
+        self.context.said(pid, what, data)
+
+    def take_rest(self, values: list[Any], rank: int, start: int) -> None:
+        """Take what a worker gave when it tore down: in an ordered stage that comes behind all else."""
+        if self._is_tracked:
+            self.context.fail(lost_rest(self.stage))
+        elif self.spec.ordered:
+            self._rest.append((rank, start, values))
+        else:
+            self._emit(values, None)
 
     @property
     def shares_memory(self) -> bool:

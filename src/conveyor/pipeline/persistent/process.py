@@ -51,9 +51,15 @@ class PersistentProcess:
         """Whether the job would find in it what it would find in a new process."""
         return self._names is None or have_same(self._names, order.needed)
 
-    def order(self, order: Order) -> None:
-        """Have it do this job, until it is told to stop."""
+    def order(self, order: Order, identity: tuple[int, int, int]) -> None:
+        """Have it do this job, until it is told to stop.
+
+        Args:
+            order: the job.
+            identity: who it is in it; see `IdentityWords`.
+        """
         self.channels.status_page.begin_anew()
+        self.channels.status_page.identity.write(*identity)
         forgotten: list[int] = []
         sealed = None if order.number in self._kept else order.sealed
         self._kept[order.number] = None

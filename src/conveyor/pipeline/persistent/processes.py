@@ -116,8 +116,12 @@ class PersistentProcesses:
             with self._lock:
                 self._runs.pop(id(fail), None)
 
-    def take(self, order: Order) -> PersistentProcess:
+    def take(self, order: Order, identity: tuple[int, int, int]) -> PersistentProcess:
         """A process for this job alone, until it is given back or discarded.
+
+        Args:
+            order: the job.
+            identity: who it is in it; see `IdentityWords`.
 
         Raises:
             OSError: the system gives no memory, or no more processes.
@@ -135,7 +139,7 @@ class PersistentProcesses:
                 found = self._start(order)
             self._busy.append(found)
         try:
-            found.order(order)
+            found.order(order, identity)
         except BaseException:  # no memory for it
             found.process.kill()
             self.discard(found)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..supervise.process_worker import ProcessWorker
 from ..supervise.stage_port import StagePort
-from ..worker.messages import BROKEN, ORDER, STOP, STRANDED, kind_of
+from ..worker.messages import BROKEN, ORDER, STOP, STRANDED, WORN, kind_of
 from .orders import Order
 from .process import PersistentProcess
 from .processes import PersistentProcesses
@@ -28,14 +28,14 @@ class PersistentWorker(ProcessWorker):
 
     def __init__(self, stage_port: StagePort, processes: PersistentProcesses, order: Order) -> None:
         self._processes = processes
-        self._process: PersistentProcess = processes.take(order)
+        self._process: PersistentProcess = processes.take(order, stage_port.identity)
         self._ends = False  # the process, too
         super().__init__(stage_port, self._process.channels)
         self.work_in(self._process.process)
 
     def _hear(self, message: tuple[Any, ...]) -> None:
         super()._hear(message)
-        if message[0] in (BROKEN, STRANDED):
+        if message[0] in (BROKEN, STRANDED, WORN):
             self._ends = True
 
     def _recall(self) -> int:

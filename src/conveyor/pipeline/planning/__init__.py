@@ -3,4 +3,4 @@
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
 #   planner
-#   file_clash, open_sources, resuming
+#   briefing, file_clash, open_sources, resuming

@@ -31,7 +31,7 @@ from ..sinks.make_sink import make_sink
 from ..sinks.reduce import ReduceSink
 from ..sinks.sink import Sink
 from ..supervise.engine_context import EngineContext
-from ..supervise.lifecycle import own_links
+from ..supervise.lifecycle import check_rest, own_links
 from .file_clash import check_files
 
 __all__ = ["Plan", "check"]
@@ -59,6 +59,7 @@ def check(
         if first is None or not spec.joins:
             first = spec
         own_links([first, spec], first.workers if isinstance(first.workers, int) else 2)
+        check_rest(spec, resume is not None, graph.is_leased)
     _check_ends(graph)
     check_files(graph, resume)
 

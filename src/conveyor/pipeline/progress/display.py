@@ -24,6 +24,9 @@ Sample: TypeAlias = Callable[[], Progress]
 class Display(ABC):
     """Shows how far a run is."""
 
+    draws = False
+    """Whether it draws on a terminal again and again, where nobody else may write meanwhile."""
+
     @abstractmethod
     def show(self, sample: Sample, event: Event) -> None:
         """Something has happened, or time has passed."""

@@ -30,6 +30,8 @@ _NAME = 28
 class TableDisplay(Display):
     """A table with a line for each stage, redrawn in place."""
 
+    draws = True
+
     def __init__(self, name: str, console: Console, sums_up: bool) -> None:
         self._name = name
         self._console = console

@@ -54,6 +54,7 @@ def _of_work(node: WorkNode) -> StageReport:
         workers=tuple(worker_stats),
         size=pool.largest,
         deaths=pool.deaths,
+        renewed=pool.renewed,
         busy_seconds=sum(account.busy_seconds for account in worker_stats),
         wait_seconds=sum(account.wait_seconds for account in worker_stats),
         p50=_percentile(histogram, 0.5, most),

@@ -47,6 +47,8 @@ class StageReport:
     size: int = 0
     """How many workers it had at most, or was meant to have."""
     deaths: int = 0
+    renewed: int = 0
+    """How often a worker was renewed, see `max_items_per_worker` and `max_worker_memory`."""
     busy_seconds: float = 0.0
     """Of all its workers. Of a step without: in which this process was at it, or waited for the source or for room."""
     wait_seconds: float = 0.0
@@ -108,6 +110,11 @@ class Figures:
     def deaths(self) -> int:
         """Workers that died: killed, crashed, or by `os._exit`."""
         return sum(stage.deaths for stage in self.stages)
+
+    @property
+    def renewed(self) -> int:
+        """How often workers were renewed."""
+        return sum(stage.renewed for stage in self.stages)
 
     @property
     def rate(self) -> float:

@@ -28,6 +28,8 @@ def summary(report: Figures) -> str:
         words.append(many(report.dead, "dead letter"))
     if report.deaths:
         words.append(f"{many(report.deaths, 'worker')} died")
+    if report.renewed:
+        words.append(f"workers renewed {many(report.renewed, 'time')}")
     if report.in_flight:
         words.append(f"{report.in_flight:,} cut off")
     if report.resumed:

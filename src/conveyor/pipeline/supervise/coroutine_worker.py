@@ -7,15 +7,19 @@ import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from ..._native import Meter
 from ..flow.local_channel import LocalChannel
 from ..host.event_loop import Loop
 from ..worker.failing import tell_failure
-from ..worker.functions import is_worker_class
-from ..worker.messages import BROKEN, FAILED, LEFT, READY, SLOW, TORN, VALUE, is_stop
+from ..worker.functions import PART_SIZE, is_worker_class
+from ..worker.identity import Worker, call_takes_worker, call_with
+from ..worker.messages import BROKEN, FAILED, LEFT, READY, REST, SEEDED, SLOW, TORN, VALUE, WORN, is_stop
+from ..worker.seeding import Seeding
 from ..worker.serve import Job, leave_if_forked
 from ..worker.status_page import StatusPage
 from .handle import WorkerHandle
@@ -78,12 +82,16 @@ class CoroutineWorker(WorkerHandle):
 
     async def _work(self, job: Job) -> None:
         put = self._put
-        function = job.links[0].function
+        _, function, arguments, initializer = job.links[0]
         made = None
+        worker = Worker(job.stage, job.count, self.status_page.identity)
+        seeding = Seeding(worker, job.item_seeds, has_process=False)
         self.status_page.note_setup(True)
         try:
+            if initializer is not None:
+                worker.state = await _awaited(call_with(worker, initializer))
             function = function() if is_worker_class(function) else function
-            await _call_if_there(function, "setup")
+            await _call_if_there(function, "setup", worker)
             made = function
         except BaseException as error:
             self._check_mine()
@@ -91,23 +99,30 @@ class CoroutineWorker(WorkerHandle):
         else:
             self.status_page.note_setup(False)
             put((READY,))
-            arguments = job.links[0].arguments
-            await self._serve(function if arguments is None else arguments.bind(function))
+            asks = call_takes_worker(function, arguments)
+            call = partial(function, worker=worker) if asks else function
+            call = call if arguments is None else arguments.bind(call)
+            await self._serve(call, job.max_items or 0, seeding)
         finally:
             self.status_page.note_teardown()
+            seeding.end()
             try:
-                await _call_if_there(made, "teardown")
+                async for values in _blocks(await _call_if_there(made, "teardown", worker)):
+                    put((REST, values))
             except BaseException as error:  # even SystemExit, which would end the loop
                 if self._killed_in_teardown:
                     raise
                 tell_failure(put, TORN, 0, 1, error, here=True)
             put((LEFT,))
 
-    async def _serve(self, function: Any) -> None:
+    async def _serve(self, function: Any, left: int, seeding: Seeding) -> None:
         put, meter = self._put, self.status_page.meter()
         while not self._killed_at:  # it may have swallowed that it was told to end
             task = await self._next(meter)
-            if type(task) is tuple:
+            if type(task) is tuple and task[0] == SEEDED:
+                seeding.begin_item(task[1])  # pyright: ignore[reportUnknownArgumentType]
+                task = task[2]  # pyright: ignore[reportUnknownVariableType]
+            if type(task) is tuple:  # pyright: ignore[reportUnknownArgumentType]
                 if task[0] != VALUE:
                     meter.idle()
                     return
@@ -121,6 +136,11 @@ class CoroutineWorker(WorkerHandle):
             took = meter.lap()
             if took:
                 put((SLOW, took))
+            left -= 1
+            if not left:
+                meter.idle()
+                put((WORN,))
+                return
 
     async def _next(self, meter: Meter) -> Any:
         while True:
@@ -192,9 +212,23 @@ class CoroutineWorker(WorkerHandle):
         super().close()
 
 
-async def _call_if_there(made: Any, name: str) -> None:
+async def _call_if_there(made: Any, name: str, worker: Worker) -> Any:
     method = getattr(made, name, None)
     if callable(method) and not isinstance(made, type):
-        result = method()
-        if asyncio.iscoroutine(result):
-            await result
+        return await _awaited(call_with(worker, method))
+    return None
+
+
+async def _awaited(given: Any) -> Any:
+    return await given if asyncio.iscoroutine(given) else given
+
+
+async def _blocks(given: Any) -> AsyncIterator[list[Any]]:
+    """What a teardown gave, as lists: each value of an iterator or a list, or the one that it is."""
+    if isinstance(given, AsyncIterator):
+        async for value in given:  # pyright: ignore[reportUnknownVariableType]
+            yield [value]
+    elif given is not None:
+        values: Iterator[Any] = iter(given if isinstance(given, (Iterator, list)) else (given,))  # pyright: ignore[reportUnknownArgumentType]
+        while block := list(islice(values, PART_SIZE)):
+            yield block

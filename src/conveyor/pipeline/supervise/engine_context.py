@@ -67,6 +67,10 @@ class EngineContext(Protocol):
         """
         ...
 
+    def said(self, pid: int, what: str, data: bytes) -> None:
+        """A worker has logged, warned of or printed something; see `Voice`."""
+        ...
+
     def unwatch(self, handle: WorkerHandle) -> None:
         """A worker is gone."""
         ...

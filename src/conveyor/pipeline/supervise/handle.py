@@ -8,7 +8,7 @@ from typing import Any
 
 from ..base.failure import Failure
 from ..flow.chunk import Chunk
-from ..worker.messages import AGAIN, STOP, wrap
+from ..worker.messages import AGAIN, SEEDED, STOP, wrap
 from .inbox import Inbox
 from .settlement import Settlement
 from .share_memory import LEAST_SHARED, share_memory
@@ -80,6 +80,8 @@ class WorkerHandle(Inbox):
             if self.shares_memory and chunk.weight >= LEAST_SHARED * chunk.count
             else None
         )
+        if messages and self._stage_port.seeded:
+            messages = _with_numbers(messages, chunk.start)
         try:
             self._send(messages or self._wrap(chunk))
         except Exception as error:
@@ -97,8 +99,10 @@ class WorkerHandle(Inbox):
     def _wrap(self, chunk: Chunk) -> list[Any]:
         """The messages that carry its items; to a worker that tries items again by itself, with how often they were."""
         if chunk.attempts and self._stage_port.keyed:
-            return [(AGAIN, chunk.attempts, chunk.items[0])]
-        return wrap(chunk.items)
+            messages: list[Any] = [(AGAIN, chunk.attempts, chunk.items[0])]
+        else:
+            messages = wrap(chunk.items)
+        return _with_numbers(messages, chunk.start) if self._stage_port.seeded else messages
 
     def _give_each(self, chunk: Chunk) -> None:
         """At least one of these cannot be sent, and none was."""
@@ -211,3 +215,7 @@ class WorkerHandle(Inbox):
         self._chunks.clear()
         self.outstanding = 0
         return back
+
+
+def _with_numbers(messages: list[Any], start: int) -> list[Any]:
+    return [(SEEDED, start + index, message) for index, message in enumerate(messages)]

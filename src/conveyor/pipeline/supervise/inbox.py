@@ -17,11 +17,15 @@ from ..worker.messages import (
     MULTI_RESULT,
     PART,
     READY,
+    REST,
+    SAID,
     SLOW,
     STRANDED,
     TORN,
     VALUE,
+    WORN,
     Unreadable,
+    kind_of,
 )
 from ..worker.status_page import StatusPage
 from .slowest import Slowest
@@ -55,6 +59,7 @@ class Inbox(WorkerTransport):
         """The time, by the clock of the run."""
         self.status_page = status_page
         self.status_page.tell_above(_SLOW_NANOSECONDS)
+        self.status_page.identity.write(*stage_port.identity)
         self._chunks: deque[Chunk] = deque()
         self.outstanding = 0
         """Items given and without a result."""
@@ -66,6 +71,12 @@ class Inbox(WorkerTransport):
         """The message by which it said that it cannot be set up, or have what it is to do; None: dealt with."""
         self.torn: list[tuple[Any, ...]] = []
         """What its teardown raised, until somebody deals with it: fields of failures."""
+        self.worn = False
+        """Whether it has said that it is to be renewed, and nobody has dealt with it."""
+        self.rest: list[Any] = []
+        """What its teardown gave, until somebody deals with it."""
+        self.has_news = False
+        """Whether it has said something of itself that its pool has not heard."""
         self.left_at = 0.0
         """When it has said its last word; 0: not yet."""
         self.shutting_down = False
@@ -156,7 +167,7 @@ class Inbox(WorkerTransport):
         return len(values)
 
     def _special(self, message: Any) -> int:
-        if self._part_next:
+        if self._part_next and kind_of(message) != SAID:
             self._part_next = False
             self._add_part(message)
             return 0
@@ -209,10 +220,19 @@ class Inbox(WorkerTransport):
             self.ready = True
             self._since = self.ready_at = self.now()
             self._reckon()
+        elif kind == SAID:
+            self._stage_port.said(self.pid, message[1], message[2])
         elif kind in (BROKEN, STRANDED):
             self.broken = message
+            self.has_news = True
         elif kind == TORN:
             self.torn.append(message[1:])
+            self.has_news = True
+        elif kind == REST:
+            self.rest += message[1]
+            self.has_news = True
+        elif kind == WORN:
+            self.worn = self.has_news = True
         else:
             assert kind == LEFT, message
             self.left_at = self.now()

@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import Any
 
 from ...errors import PipelineError
 from ..graph.stage import Stage
 from ..worker.functions import FunctionStep
 
-__all__ = ["has_life", "has_teardown", "own_links"]
+__all__ = ["check_rest", "has_life", "has_teardown", "lost_rest", "own_links"]
 
 
 def has_teardown(function: Any) -> bool:
     """Whether each worker calls its `teardown()`."""
     return callable(getattr(function, "teardown", None))
+
+
+def lost_rest(stage: str) -> PipelineError:
+    """What to say where a teardown gives results, and the run keeps account of items."""
+    return PipelineError(
+        f"the teardown() of stage {stage!r} gives results, and the run keeps account of the items that are done "
+        "(resume=, or a queue whose items are leased): what a worker has made of such items would be lost with it; "
+        "give a result for each item and merge them by reduce(), or run without resume= and take the items by "
+        "acknowledge='on_take'"
+    )
+
+
+def check_rest(spec: Stage, resumes: bool, leased: bool) -> None:
+    """Its teardown gives no results where they might be lost, as far as that can be told before.
+
+    Raises:
+        PipelineError: it is a generator.
+    """
+    teardown = getattr(spec.function, "teardown", None)
+    if (resumes or leased) and (
+        inspect.isgeneratorfunction(teardown) or inspect.isasyncgenfunction(teardown)
+    ):
+        raise lost_rest(spec.name)
 
 
 def has_life(function: Any) -> bool:

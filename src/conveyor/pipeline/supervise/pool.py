@@ -9,12 +9,13 @@ from typing import Any
 from ...errors import ItemTimeout, WorkerLost, WorkerPoolBroken
 from ..base.events import CrashLoop, FewerWorkers, WorkerDied
 from ..host.deferred_signals import deferred_signals
+from ..worker.identity import mix, takes_worker
 from ..worker.messages import STRANDED
 from ..worker.status_page import STEPS
 from .engine_context import EngineContext
 from .handle import WorkerHandle
 from .leaving import Leaving
-from .lifecycle import own_links
+from .lifecycle import has_teardown, own_links
 from .limits import Limits
 from .pool_port import PoolPort
 from .stillborn import error_at_start, error_of_stranded
@@ -64,7 +65,21 @@ class WorkerPool:
         self.restarts: dict[int, int] = {}
         """For each place, how many workers ended there in a way that was not wanted."""
         self.deaths_in_a_row = self.starts_in_vain = 0
-        self.started = self.deaths = 0
+        self.started = self.deaths = self.renewed = 0
+        self._starts: dict[int, int] = {}  # by place, how many workers were started there
+        self.identity = (0, 0, 0)
+        """Rank, start and seed of the worker that is started now, or was last."""
+        self.run_seed = 0
+        """What the seeds of workers are made of."""
+        self.gives_at_end = node.spec.where != "executor" and any(
+            has_teardown(spec.function) for spec in node.specs
+        )
+        """Whether results may come when its workers tear down."""
+        self._names_last = self.gives_at_end and any(
+            takes_worker(getattr(spec.function, "teardown", None)) for spec in node.specs
+        )
+        self._is_over = self._has_last = False
+        self._kept: WorkerHandle | None = None  # it leaves when all others have
         self._not_before = self._checked = 0.0
         self.limits = Limits(node.spec)
         self._leaving = Leaving(context, node.specs, self.limits)
@@ -104,20 +119,30 @@ class WorkerPool:
     def start_one(self, now: float, slot: int | None = None) -> bool:
         """Start a worker, if there may be one more; returns whether one was started."""
         if slot is None:
-            if self.present >= self.size:
+            # No two workers have a place at the same time, though one is about to leave it.
+            if self.present >= self.size or len(self.handles) >= self.most:
                 return False
-        elif slot in self._slots:
+        elif slot in self._slots or any(handle.place == slot for handle in self.handles):
             return False
         if now < self._not_before or now < self._second_not_before() or self._context.ending:
             return False
+        return self._start(slot)
+
+    def _start(self, slot: int | None) -> bool:
         node = self._node
         job = node.job
         if node.spec.where in ("threads", "coroutines"):
             job = dataclasses.replace(job, links=own_links(node.specs, self.most))
         try:
             with deferred_signals():
+                place = slot if slot is not None else self._free_place()
+                start = self._starts.get(place, 0) + 1
+                self.identity = place, start, mix(self.run_seed, node.spec.name, place, start)
                 handle = self._context.start_worker(node, job, node.spec.where)
-                handle.place = heapq.heappop(self._free_places) if self._free_places else len(self.handles)
+                handle.place = place
+                self._starts[place] = start
+                if self._free_places and self._free_places[0] == place:
+                    heapq.heappop(self._free_places)
                 self.handles.append(handle)
         except OSError as error:  # no memory, or no more processes allowed
             if not self.handles:
@@ -131,6 +156,12 @@ class WorkerPool:
         if slot is not None:
             self._slots[slot] = handle
         return True
+
+    def _free_place(self) -> int:
+        if self._node.keyed:  # places are slots
+            taken = {handle.place for handle in self.handles}
+            return next(place for place in range(self.most + 1) if place not in taken)
+        return self._free_places[0] if self._free_places else len(self.handles)
 
     def _second_not_before(self) -> float:
         if len(self.handles) != 1 or self.size == 1:
@@ -281,6 +312,20 @@ class WorkerPool:
             self.broken(handle, handle.broken[1:])
         if handle.torn:
             self._leaving.hear(handle)
+        if handle.rest:
+            values, handle.rest = handle.rest, []
+            self._node.take_rest(values, handle.place, handle.status_page.identity.start)
+        if handle.worn:
+            self._renew(handle)
+        handle.has_news = False
+
+    def _renew(self, handle: WorkerHandle) -> None:
+        """A worker has done as much as it may, and tears down: what it has not begun is for others."""
+        handle.worn = False
+        self.renewed += 1
+        self._note_memory(handle)
+        self._node.come_back(handle.take_back(), self._slot_of(handle))
+        handle.shut_down()
 
     def broken(self, handle: WorkerHandle, words: tuple[Any, ...]) -> None:
         """A worker could not be set up; it has ended, or does so soon, and another may take its place.
@@ -319,11 +364,44 @@ class WorkerPool:
             min(stays, key=lambda handle: handle.outstanding).shut_down()
 
     def shut_all_down(self) -> None:
-        """Tell all to leave when they have done what they have."""
+        """Tell all to leave when they have done what they have; one as the last, if that is of interest to it."""
+        names_last = self._names_last and self.limits.cut_short_at is None
         for handle in self.handles:
-            if not handle.shutting_down:
+            if handle.shutting_down:
+                continue
+            if names_last and self._kept is None and not self._has_last:
+                self._kept = handle
+            elif not (names_last and handle is self._kept):
                 self._note_memory(handle)
                 handle.shut_down()
+        self._is_over = True
+        self.see_to_the_last()
+
+    def see_to_the_last(self) -> None:
+        """When all others have torn down, tell the last one to; if there is none left, start one for that."""
+        if not (self._names_last and self._is_over and self.started) or self._has_last:
+            return
+        if self.limits.cut_short_at is not None or self._context.ending:
+            return
+        if any(handle is not self._kept and not handle.left_at for handle in self.handles):
+            return
+        if self._kept not in self.handles:
+            self._kept = None
+            if not self._start(None):
+                return
+            self._kept = self.handles[-1]
+        assert self._kept is not None
+        self._has_last = True
+        self._note_memory(self._kept)
+        self._kept.status_page.identity.tell_last()
+        self._kept.shut_down()
+
+    @property
+    def has_left(self) -> bool:
+        """Whether no worker is left that might give something when it tears down."""
+        if self._names_last and self._is_over and not self._has_last and self.started:
+            return self._context.ending or self.limits.cut_short_at is not None
+        return all(handle.left_at for handle in self.handles)
 
     def cut_short(self) -> None:
         """Nobody wants what else comes of the items that workers are at."""
@@ -351,6 +429,7 @@ class WorkerPool:
         for handle in self.handles:
             handle.kill()
         for handle in list(self.handles):
+            handle.take_leave()
             self._remove(handle, handle.end or ("" if handle.left_at else "stopped"))
 
     def _note_memory(self, handle: WorkerHandle) -> None:
@@ -364,7 +443,8 @@ class WorkerPool:
         memory = self._memory.pop(handle)
         self._context.unwatch(handle)
         self.handles.remove(handle)
-        heapq.heappush(self._free_places, handle.place)
+        if not self._node.keyed:
+            heapq.heappush(self._free_places, handle.place)
         if end:
             self.restarts[handle.place] = self.restarts.get(handle.place, 0) + 1
         slot = self._slot_of(handle)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..graph.stage import Stage
 from ..worker.serve import Job
@@ -41,4 +41,13 @@ class PoolPort(StagePort, Protocol):
 
     def gather(self) -> None:
         """Put out the results whose turn has come."""
+        ...
+
+    def take_rest(self, values: list[Any], rank: int, start: int) -> None:
+        """Take what a worker gave when it tore down.
+
+        Args:
+            values: that.
+            rank, start: see `IdentityWords`.
+        """
         ...

@@ -67,6 +67,18 @@ class StagePort(Protocol):
         ...
 
     @property
+    def identity(self) -> tuple[int, int, int]:
+        """Rank, start and seed of the worker that is started now; see `IdentityWords`."""
+        ...
+
+    seeded: bool
+    """Whether its items go to workers with their places in its input."""
+
+    def said(self, pid: int, what: str, data: bytes) -> None:
+        """A worker has logged, warned of or printed something; see `Voice`."""
+        ...
+
+    @property
     def executor(self) -> Any:
         """Who runs it, if that is not this program."""
         ...

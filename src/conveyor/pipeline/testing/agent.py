@@ -8,7 +8,22 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...errors import NotSupported
-from ..worker.messages import AGAIN, DROPPED, LEFT, PART, READY, SLOW, VALUE, Unreadable, kind_of
+from ..worker.identity_words import IdentityWords
+from ..worker.messages import (
+    AGAIN,
+    DROPPED,
+    LEFT,
+    PART,
+    READY,
+    REST,
+    SAID,
+    SEEDED,
+    SLOW,
+    VALUE,
+    WORN,
+    Unreadable,
+    kind_of,
+)
 from ..worker.serve import Job, Worker
 from .death import Moment
 from .simulated_status_page import SimulatedStatusPage
@@ -22,7 +37,7 @@ _NEVER = float("inf")
 _BROKEN = 1
 # Messages that are the same on both sides of a process's border.
 _BARE = (str, bytes, int, float, bool, type(None))
-_WORDS = (DROPPED, LEFT, PART, READY, SLOW)
+_WORDS = (DROPPED, LEFT, PART, READY, SLOW, WORN)
 # A simulated worker keeps all results of an item until it has the last.
 _MOST_MESSAGES = 100_000
 # A thread waits when so many lists with results of one item wait for the engine.
@@ -124,6 +139,15 @@ class Agent:
     def unwanted(self) -> bool:
         """Whether nobody wants what else comes of the current item: known when that comes, see `_say_it`."""
         return False
+
+    @property
+    def identity(self) -> IdentityWords:
+        """Who the worker is."""
+        return self._status_page.identity
+
+    def memory(self) -> int:
+        """The bytes that it has to itself: by chance, up to a GiB."""
+        return int(self._world.fate.uniform(0.0, 2.0**30))
 
     def idle(self) -> None:
         """There is no current item."""
@@ -255,6 +279,8 @@ class Agent:
         if type(message) is not tuple:
             return [message]
         parts: tuple[Any, ...] = message  # pyright: ignore[reportUnknownVariableType]
+        if parts[0] == SEEDED:
+            return Agent._items_of(parts[2])
         if parts[0] == AGAIN:
             return [parts[2]]
         return [parts[1]] if parts[0] == VALUE else []
@@ -311,7 +337,7 @@ class Agent:
 
 def is_word(message: Any) -> bool:
     """Whether a message has no result."""
-    return kind_of(message) in (PART, SLOW, READY, LEFT)
+    return kind_of(message) in (PART, SLOW, READY, LEFT, REST, SAID, WORN)
 
 
 def across(message: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..worker.identity_words import IdentityWords
 from ..worker.status_page import STEPS, StatusPage
 
 __all__ = ["SimulatedStatusPage"]
@@ -26,6 +27,8 @@ class SimulatedStatusPage(StatusPage):
         self._attempt = (-1, 0)
         self._arrived = self._is_unwanted = False
         self._steps: dict[int, int] = {}
+        self.identity = IdentityWords([0, 0, 0, 0])
+        self.memory = lambda: 0
 
     # -- what the engine reads and writes -----------------------------------------------------------------
 

@@ -9,5 +9,7 @@ Imported by every spawned worker, so nothing here imports the engine or anything
 #   process_main, remote
 #   main_module, persistent
 #   serve
-#   failing, functions, messages, sealed, status_page, status_writer, stranded, worker_queue
-#   arguments, buffers
+#   functions, renewal, seeding, voice
+#   status_page, status_writer
+#   failing, identity, line_stream, log_sender, messages, own_memory, sealed, stranded, worker_queue
+#   arguments, buffers, identity_words

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ..base.clock import SYSTEM, Clock
 from ..base.weight import weigh
 from .arguments import Arguments
+from .identity import Worker, call_takes_worker, call_with
 
 __all__ = ["NOTHING", "PART_SIZE", "FunctionChain", "FunctionStep", "Kind", "Many", "is_worker_class"]
 
@@ -51,6 +53,8 @@ class FunctionStep(NamedTuple):
     """A function, or a class or an object with `__call__` and, if it likes, `setup` and `teardown`."""
     arguments: Arguments | None = None
     """What it is called with; None: the item."""
+    initializer: Any = None
+    """What each worker calls once, before all else; None: nothing."""
 
 
 def is_worker_class(function: Any) -> bool:
@@ -72,6 +76,7 @@ class FunctionChain:
         eager: results of an item need not wait for the rest: it will not be tried again.
         clock: the time.
         part_size: results of one item that are sent at a time.
+        worker: whom functions are told of that ask for the worker.
     """
 
     def __init__(
@@ -82,7 +87,9 @@ class FunctionChain:
         eager: bool = False,
         clock: Clock = SYSTEM,
         part_size: int = PART_SIZE,
+        worker: Worker | None = None,
     ) -> None:
+        self._worker = worker
         self.position = 0
         """The link that is at work, or was when an exception came out."""
         self._given = links
@@ -103,14 +110,23 @@ class FunctionChain:
 
     def set_up(self) -> None:
         """Make what is to be made, and call each `setup()`."""
-        for position, (kind, function, _) in enumerate(self._given):
+        worker = self._worker
+        every: list[Any] = []
+        for position, (kind, function, arguments, initializer) in enumerate(self._given):
             self.position = position
-            self._links.append((kind, function() if is_worker_class(function) else function))
-        for position, (_, made) in enumerate(self._links):
+            if initializer is not None:
+                state = call_with(worker, initializer)
+                if worker is not None:
+                    worker.state = state
+            made = function() if is_worker_class(function) else function
+            every.append(made)
+            asks = worker is not None and call_takes_worker(made, arguments)
+            self._links.append((kind, partial(made, worker=worker) if asks else made))
+        for position, made in enumerate(every):
             if any(made is other for _, other in self._alive):
                 continue  # one object in two stages is set up once
             self.position = position
-            _call_if_there(made, "setup")
+            self._call_if_there(made, "setup")
             self._alive.append((position, made))
         self.position = 0
         for position, step in enumerate(self._given):
@@ -124,18 +140,42 @@ class FunctionChain:
         elif len(self._links) == 1 and self._links[0][0] == "map":
             self.call = self._links[0][1]  # nothing in between
 
-    def tear_down(self, failed: Callable[[int, BaseException], None]) -> None:
-        """Call the `teardown()` of each whose setup was done, the last first.
+    def tear_down(
+        self, failed: Callable[[int, BaseException], None], rest: Callable[[list[Any]], None]
+    ) -> None:
+        """Call the `teardown()` of each whose setup was done. The first is the first: what it gives passes the others.
 
         Args:
             failed: is told the position of each that raises, and what, while that is handled.
+            rest: takes what they give, when that has passed all later functions.
         """
-        while self._alive:
-            position, made = self._alive.pop()
+        self._part, self._part_due = rest, float("inf")
+        alive, self._alive = self._alive, []
+        for position, made in alive:
+            self.position = position
+            self._mark(position)
             try:
-                _call_if_there(made, "teardown")
+                given = self._call_if_there(made, "teardown")
+                if given is not None:
+                    self._pass_rest(position + 1, given)
             except BaseException as error:  # even SystemExit: the others are to be torn down, too
-                failed(position, error)
+                failed(self.position, error)
+
+    def _pass_rest(self, first: int, given: Any) -> None:
+        """What a teardown gave: each value of an iterator or a list, or the one that it is."""
+        values: Iterator[Any] = iter(given if isinstance(given, (Iterator, list)) else (given,))  # pyright: ignore[reportUnknownArgumentType]
+        self._results, self._weight = [], 0
+        while block := list(islice(values, _BLOCK)):
+            self._pass_on(first, block)
+        results, self._results = self._results, []
+        if results:
+            self._part(results)
+
+    def _call_if_there(self, made: Any, name: str) -> Any:
+        method = getattr(made, name, None)
+        if callable(method) and not isinstance(made, type):
+            return call_with(self._worker, method)
+        return None
 
     # -- an item -------------------------------------------------------------------------------------
 
@@ -221,9 +261,3 @@ class FunctionChain:
         self.has_sent = True
         self._part(part)
         self._part_due = self._now + _PART_SECONDS
-
-
-def _call_if_there(made: Any, name: str) -> None:
-    method = getattr(made, name, None)
-    if callable(method) and not isinstance(made, type):
-        method()

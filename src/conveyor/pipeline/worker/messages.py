@@ -27,11 +27,15 @@ __all__ = [
     "ORDER",
     "PART",
     "READY",
+    "REST",
+    "SAID",
+    "SEEDED",
     "SLOW",
     "STOP",
     "STRANDED",
     "TORN",
     "VALUE",
+    "WORN",
     "Unreadable",
     "is_stop",
     "kind_of",
@@ -66,6 +70,14 @@ LENT: Final = 9
 """To a worker, `(LENT, pickle, [buffers])`: an item whose large buffers lie where the engine received them."""
 AGAIN: Final = 13
 """To a worker that tries items again by itself, `(AGAIN, attempts, item)`: others have tried it so often."""
+SEEDED: Final = 16
+"""To a worker, `(SEEDED, number, message)`: an item that comes with its place in the stage's input, for its seed."""
+WORN: Final = 17
+"""`(WORN,)`: the worker has done as many items, or has as much memory, as it may; it takes no more, and tears down."""
+REST: Final = 18
+"""`(REST, [values])`: results that belong to no item: what the worker still had when it tore down."""
+SAID: Final = 19
+"""`(SAID, what, bytes)`: what its program has logged, warned of or printed; see `Voice`. At any time, by any thread."""
 STOP: Final = 8
 """To a worker, `(STOP,)`: leave when you come to this."""
 ORDER: Final = 14

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
+from ...errors import PipelineError
 from .failing import describe_failure, tell_failure
 from .messages import BROKEN, DISMISS, LEFT, ORDER, STRANDED, kind_of
 from .serve import Job, Tasks, Worker
@@ -29,6 +31,11 @@ class PersistentJob(Job):
     initializer: Callable[[], object] | None = None
     """Called before the first job."""
 
+    @property
+    def asks_memory(self) -> bool:
+        """Whether the worker is to know how much memory it has: a job may want that."""
+        return True
+
     def serve(self, tasks: Tasks, put: Callable[[Any], None], status_page: StatusWriter) -> None:
         """Work on what is ordered, until dismissed."""
         workers: dict[int, Worker] = {}
@@ -39,24 +46,26 @@ class PersistentJob(Job):
                 _, number, sealed, forgotten = order
                 for each in forgotten:
                     if (old := workers.pop(each, None)) is not None:
-                        old.tear_down_only(torn.append)
+                        old.tear_down_only(torn.append, _refuse_rest)
                 if (worker := workers.get(number)) is None:
                     if not initialized and not self._initialize(put, status_page):
                         break
                     initialized = True
                     if (worker := _make(sealed, put, status_page)) is None:
                         break
-                    workers[number] = worker
-                    if not worker.set_up():
-                        break
-                else:
-                    worker.begin()
-                worker.work(tasks)
+                is_new = number not in workers
+                workers[number] = worker
+                with nullcontext() if worker.voice is None else worker.voice.speaking(put):
+                    works = worker.set_up() if is_new else worker.begin()
+                    if works:
+                        worker.work(tasks)
+                if not works or worker.is_worn:
+                    break  # and with it all that is set up here
                 put((LEFT,))
         finally:
             status_page.note_teardown()
             for worker in reversed(workers.values()):
-                worker.tear_down_only(torn.append)
+                worker.tear_down_only(torn.append, _refuse_rest)
             for message in torn:
                 put(message)
             put((LEFT,))
@@ -71,6 +80,13 @@ class PersistentJob(Job):
             tell_failure(put, BROKEN, 0, 1, error, what="the initializer of the workers raised")
             return False
         return True
+
+
+def _refuse_rest(_: list[Any]) -> None:
+    raise PipelineError(
+        "a teardown() gave results, and its worker stays from one run to the next, so that there is no run any more "
+        "that would take them; run the pipeline by itself"
+    )
 
 
 def _make(sealed: bytes, put: Callable[[Any], None], status_page: StatusWriter) -> Worker | None:

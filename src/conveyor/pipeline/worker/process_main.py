@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..._native import signal_at_parents_death
 from .failing import describe_failure
 from .messages import STRANDED
+from .own_memory import OwnMemory
 from .serve import Job
 from .stranded import Stranded
 
@@ -42,6 +43,7 @@ def work(
     tasks: Queue[object],
     results: Queue[object],
     status_page: StatusPage,
+    is_copy: bool = True,
 ) -> None:
     """Apply the job's functions to what comes, until told to stop; for a process that has been cut off by `detach`.
 
@@ -50,6 +52,7 @@ def work(
         surroundings: what to know of the program.
         tasks, results: where items come from, and results go to.
         status_page: where to write figures.
+        is_copy: whether the process is a copy of the program.
     """
     _redirect(surroundings)
     status_page.catch_crashes()
@@ -65,6 +68,8 @@ def work(
         tasks.close()
 
     os.register_at_fork(after_in_child=close_in_child)
+    if job.asks_memory:
+        status_page.memory = OwnMemory(is_copy).now
     job.serve(tasks, results.put, status_page)
 
 
@@ -109,7 +114,7 @@ def work_anew(
         main.load()
         return main.open(job)
 
-    work(get_job, surroundings, tasks, results, status_page)
+    work(get_job, surroundings, tasks, results, status_page, is_copy=False)
 
 
 def detach() -> None:

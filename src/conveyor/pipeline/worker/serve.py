@@ -6,13 +6,15 @@ import contextlib
 import os
 import pickle
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import Empty
 from ..base.clock import SYSTEM, Clock
 from .failing import tell_failure
 from .functions import NOTHING, PART_SIZE, FunctionChain, FunctionStep, Many
+from .identity import Worker as Identity
 from .messages import (
     AGAIN,
     BROKEN,
@@ -23,13 +25,21 @@ from .messages import (
     MULTI_RESULT,
     PART,
     READY,
+    REST,
+    SEEDED,
     SLOW,
     TORN,
     VALUE,
+    WORN,
     Unreadable,
     unlend,
 )
+from .renewal import Renewal, Worn
+from .seeding import Seeding
 from .status_writer import LapCounter, StatusWriter
+
+if TYPE_CHECKING:
+    from .voice import Voice
 
 __all__ = ["Job", "Tasks", "Worker", "back_off", "leave_if_forked", "serve", "unsendable"]
 
@@ -44,10 +54,30 @@ class Job:
     backoff: float = 0.0
     eager: bool = False
     """Results of one item go on before it is done with: it will not be tried again, nor left out."""
+    stage: str = ""
+    """The name of the first of the stages."""
+    count: int = 1
+    """How many workers may do it at a time."""
+    has_process: bool = False
+    """Whether each of them is a process of its own."""
+    item_seeds: int | None = None
+    """What the seeds of items are made of; None: items come without their places, and have none."""
+    max_items: int | None = None
+    """After so many items a worker is renewed."""
+    max_memory: int | None = None
+    """When it has so many bytes of its own, too."""
+    voice: Voice | None = None
+    """How what a process logs and prints comes to the program; None: it speaks for itself."""
+
+    @property
+    def asks_memory(self) -> bool:
+        """Whether the worker is to know how much memory it has."""
+        return self.max_memory is not None
 
     def serve(self, tasks: Tasks, put: Callable[[Any], None], status_page: StatusWriter) -> None:
         """Do it in a process; see the function `serve`."""
-        serve(self, tasks, put, status_page)
+        with nullcontext() if self.voice is None else self.voice.speaking(put):
+            serve(self, tasks, put, status_page)
 
 
 class _Unwanted(BaseException):
@@ -122,8 +152,14 @@ class Worker:
         self._status_page = status_page
         self._here = here
         self._clock = clock
-        self._chain = FunctionChain(job.links, self._part, status_page.note_link, job.eager, clock, part_size)
+        self._identity = Identity(job.stage, job.count, status_page.identity)
+        self._chain = FunctionChain(
+            job.links, self._part, status_page.note_link, job.eager, clock, part_size, self._identity
+        )
+        self._seeding = Seeding(self._identity, job.item_seeds, job.has_process)
         self._job = job
+        self.is_worn = False
+        """Whether it is to be renewed."""
         self._meter: LapCounter | None = None
 
     def _part(self, values: list[Any]) -> None:
@@ -141,33 +177,54 @@ class Worker:
         """Make what is to be made and set it up; returns whether it can work. `tear_down` is to follow in any case."""
         self._status_page.note_setup(True)
         try:
+            self._seeding.begin()
             self._chain.set_up()
         except BaseException as error:
             tell_failure(self._put, BROKEN, self._chain.position, 1, error, self._here)
             return False
         self._status_page.note_setup(False)
-        self.begin()
+        return self.begin()
+
+    def begin(self) -> bool:
+        """It is set up: say that it is there, and work or wait from now on; returns that it can."""
+        self._identity.read()
+        self._put((READY,))
+        meter: LapCounter = self._status_page.meter()
+        job, before = self._job, self._meter
+        if job.max_items or job.max_memory:
+            left = before.left if isinstance(before, Renewal) else job.max_items
+            meter = Renewal(meter, left, job.max_memory, self._status_page, self._clock.now)
+        self._meter = meter
         return True
 
-    def begin(self) -> None:
-        """It is set up: say that it is there, and work or wait from now on."""
-        self._put((READY,))
-        self._meter = self._status_page.meter()
-
     def tear_down(self) -> None:
-        """Tear down what was set up, and say the last word."""
+        """Tear down what was set up, give what comes of that, and say the last word."""
         self._status_page.note_teardown()
-        self.tear_down_only(self._put)
+        self.tear_down_only(self._put, self._rest)
         self._put((LEFT,))
 
-    def tear_down_only(self, put: Callable[[Any], None]) -> None:
+    def tear_down_only(self, put: Callable[[Any], None], rest: Callable[[list[Any]], None]) -> None:
         """Tear down what was set up.
 
         Args:
             put: is given a message for each that raises.
+            rest: takes what they give.
         """
         here = self._here
-        self._chain.tear_down(lambda position, error: tell_failure(put, TORN, position, 1, error, here))
+        self._seeding.end()
+        self._chain.tear_down(lambda position, error: tell_failure(put, TORN, position, 1, error, here), rest)
+
+    def _rest(self, values: list[Any]) -> None:
+        try:
+            self._put((REST, values))
+        except Exception as error:
+            error.add_note(unsendable((MULTI_RESULT, values)))
+            raise
+
+    @property
+    def voice(self) -> Voice | None:
+        """How it speaks."""
+        return self._job.voice
 
     def serve_one(self, message: Any) -> bool:
         """Do what `work` does about this message; returns whether another may follow.
@@ -178,7 +235,17 @@ class Worker:
         return self.work(_Single(message))
 
     def work(self, tasks: Tasks) -> bool:
-        """Work on messages until one says to leave; returns whether it was no such message that ended it."""
+        """Work on messages until one says to leave, or it is to be renewed; returns whether it was neither of these."""
+        try:
+            return self._work(tasks)
+        except Worn as worn:
+            if worn.took:
+                self._put((SLOW, worn.took))
+            self.is_worn = True
+            self._put((WORN,))
+            return False
+
+    def _work(self, tasks: Tasks) -> bool:
         assert self._meter is not None, "it is set up"
         put, chain, here, meter = self._put, self._chain, self._here, self._meter
         get, lap = tasks.get, meter.lap
@@ -198,7 +265,12 @@ class Worker:
                     finally:
                         meter.begin()
                 if type(task) is tuple:
-                    if task[0] == VALUE:
+                    if task[0] == SEEDED:
+                        self._seeding.begin_item(task[1])  # pyright: ignore[reportUnknownArgumentType]
+                        task = task[2]  # pyright: ignore[reportUnknownVariableType]
+                    if type(task) is not tuple:  # pyright: ignore[reportUnknownArgumentType]
+                        pass
+                    elif task[0] == VALUE:
                         task = task[1]  # pyright: ignore[reportUnknownVariableType]
                     elif task[0] == LENT:
                         task = unlend(task)  # pyright: ignore[reportUnknownArgumentType]

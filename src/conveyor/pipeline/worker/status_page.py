@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ..._memory.passing import shared_descriptor_for_child
 from ..._native import Meter
+from .identity_words import IdentityWords
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..._memory.passing import Descriptor
 
 __all__ = ["STEPS", "StatusPage", "step_seconds"]
 
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
 # As in core/include/conveyor/worker/meter.hpp.
-_SINCE, _BUSY, _WAITED, _ITEMS, _SLOW, _SETUP, _ARRIVED, _LINK, _TEARDOWN, _UNWANTED, _ATTEMPT = range(11)
+# fmt: off
+_SINCE, _BUSY, _WAITED, _ITEMS, _SLOW, _SETUP, _ARRIVED, _LINK, _TEARDOWN, _UNWANTED, _ATTEMPT, _RANK, _START, _SEED, _LAST = range(15)  # noqa: E501
+# fmt: on
 _HISTOGRAM = 16
 # The word on attempts has the items finished before, times this, and the number.
 _ATTEMPTS = 1 << 20
@@ -53,6 +58,10 @@ class StatusPage:
         self._map = mmap.mmap(fd, _NOTE)
         self._words = memoryview(self._map).cast("Q")
         self._file: BinaryIO | None = None
+        self.identity = IdentityWords(self._words, _RANK)
+        """Who the worker is."""
+        self.memory: Callable[[], int] = _unknown
+        """In the worker: the bytes that it has to itself; 0: not known."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return _received, (shared_descriptor_for_child(self._fd),)
@@ -202,6 +211,10 @@ class StatusPage:
         if self._fd >= 0:
             self._map.close()
             os.close(self._fd)
+
+
+def _unknown() -> int:
+    return 0
 
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120 - no Path on the way up

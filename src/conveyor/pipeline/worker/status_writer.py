@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from .identity_words import IdentityWords
+
 __all__ = ["LapCounter", "StatusWriter"]
 
 
@@ -53,4 +55,13 @@ class StatusWriter(Protocol):
     @property
     def unwanted(self) -> bool:
         """Whether nobody wants what else comes of the current item."""
+        ...
+
+    @property
+    def identity(self) -> IdentityWords:
+        """Who the worker is."""
+        ...
+
+    def memory(self) -> int:
+        """Bytes that it has to itself: no shared memory, no files, and not what a copy of the program began with."""
         ...
