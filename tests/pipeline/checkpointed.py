@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from conveyor import Pipeline, read_lines
+from conveyor import Pipeline, keyed, read_lines
 
 COUNT = 1200
 
@@ -44,6 +45,27 @@ def total(items: list[Any]) -> int:
     return sum(int(item) for item in items)
 
 
+def shuffled() -> Iterator[tuple[int, str]]:
+    """In another order each time, as a table without order."""
+    numbers = list(range(COUNT))
+    random.Random(os.getpid()).shuffle(numbers)
+    yield from ((number, f"row {number}") for number in numbers)
+
+
+def first_of(row: tuple[int, str]) -> int:
+    return row[0]
+
+
+class log_first:  # noqa: N801 - used as a function
+    """Logs the number of a row, which goes on."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
+    def __call__(self, row: tuple[int, str]) -> int:
+        return int(self.log(row[0]))
+
+
 def add(so_far: int, value: int) -> int:
     return so_far + value
 
@@ -63,6 +85,8 @@ def make(folder: Path, kind: str) -> Pipeline[Any]:
             .map(log, workers=2)
             .to(folder / "out")
         )
+    if kind == "keyed":
+        return Pipeline(keyed(shuffled, key=first_of)).map(log_first(log), workers=2).to(folder / "out")
     if kind == "merge":
         first = Pipeline(range(0, COUNT, 3)).map(log, workers=1)
         others = Pipeline(list(range(1, COUNT, 3))), Pipeline(read_lines(folder / "in")).map(log, threads=1)

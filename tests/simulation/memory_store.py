@@ -29,7 +29,7 @@ class MemoryStore:
             place for start, end in zip(self.starts, self.ends, strict=True) for place in range(start, end)
         ]
 
-    def write(self, starts: list[int], ends: list[int], state: bytes | None) -> None:
+    def write(self, starts: list[int], ends: list[int], state: bytes | None, keys: object) -> None:
         self.starts, self.ends = list(starts), list(ends)
         case = self._case
         there = Counter(case.texts())

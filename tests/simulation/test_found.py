@@ -93,7 +93,7 @@ class Kept:
         self.ends: list[int] = []
         self.state: bytes | None = None
 
-    def write(self, starts: list[int], ends: list[int], state: bytes | None) -> None:
+    def write(self, starts: list[int], ends: list[int], state: bytes | None, keys: object) -> None:
         self.starts, self.ends = list(starts), list(ends)
 
     def close(self) -> None:

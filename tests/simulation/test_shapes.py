@@ -73,7 +73,7 @@ class Store:
         self.state: bytes | None = None
         self._is_done = is_done
 
-    def write(self, starts: list[int], ends: list[int], state: bytes | None) -> None:
+    def write(self, starts: list[int], ends: list[int], state: bytes | None, keys: object) -> None:
         self.starts, self.ends = list(starts), list(ends)
         for start, end in zip(starts, ends, strict=True):
             for place in range(start, end):

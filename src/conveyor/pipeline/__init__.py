@@ -46,6 +46,7 @@ if _typing.TYPE_CHECKING:
     from .report.report import Report
     from .sources.csv_rows import read_csv
     from .sources.json_lines import read_jsonl
+    from .sources.keyed import keyed
     from .sources.lines import read_lines
     from .sources.parquet import read_parquet
     from .sources.source import IterableSource, LineSource, Source
@@ -78,6 +79,7 @@ __all__ = [
     "WorkerStuck",
     "Workers",
     "describe_exit",
+    "keyed",
     "read_csv",
     "read_jsonl",
     "read_lines",
@@ -114,6 +116,7 @@ _LAZY = {
     "describe_exit": "base.events",
     "read_csv": "sources.csv_rows",
     "read_jsonl": "sources.json_lines",
+    "keyed": "sources.keyed",
     "read_lines": "sources.lines",
     "read_parquet": "sources.parquet",
 }

@@ -145,7 +145,9 @@ class _Results(_Thread):
     def __init__(self, run: PipelineRun) -> None:
         self.lists: deque[list[Any]] = deque()
         self.came = asyncio.Event()
-        self.room = threading.Semaphore(0 if run.graph.is_leased else _AHEAD)
+        self.room = threading.Semaphore(
+            0 if any(one.is_leased for one in run.graph.every_source()) else _AHEAD
+        )
         self._left = False
         super().__init__(run)
 

@@ -388,7 +388,7 @@ class Pipeline(Generic[T]):
                 `DeadLetter`s. None: `Report.dead_letters`, which keeps the first 10,000.
             resume: a file, made when it is not there, that keeps which items of the source are dealt with. A run that
                 finds it goes on from there: each item is processed at least once, none is skipped. The source must
-                have places: a list, a range, `read_lines`; for a `reduce`, the value is kept, too.
+                have places (a list, a range, `read_lines`) or be `keyed`; for a `reduce`, the value is kept, too.
             signals: Ctrl-C and SIGTERM finish what is in flight and end the run in good order, a second one ends it at
                 once. Only in the main thread.
             seed: has `random`, NumPy and `Worker.rng` give the same numbers for the same item of a stage in each run,

@@ -26,7 +26,7 @@ from .host.hearing import Hearing
 from .planning.briefing import brief_workers, check_seed, voice_of
 from .planning.open_sources import OpenSources
 from .planning.planner import Plan, check
-from .planning.resuming import open_store
+from .planning.resuming import digests_of, open_store
 from .report.collect import make_report
 from .report.report import Report
 from .report.tally import Tally
@@ -107,7 +107,7 @@ class PipelineRun:
             store = open_store(resume, graph)
         leases = store is None and any(one.is_leased for one in graph.every_source())
         self._acknowledger = Acknowledger(world.now()) if leases else None
-        checkpoint = Checkpoint(store, world.now()) if store is not None else None
+        checkpoint = Checkpoint(store, world.now(), digests_of(graph)) if store is not None else None
         self.checkpoint = checkpoint
         from .progress.make_display import make_display
 

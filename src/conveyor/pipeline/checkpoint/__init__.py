@@ -4,4 +4,4 @@
 #
 #   leased_inputs
 #   acknowledger, checkpoint
-#   origin_counter, store
+#   done_keys, origin_counter, store

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pickle
 from bisect import bisect_right
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
-from .origin_counter import OriginCounter
+from .done_keys import DoneKeys
+from .origin_counter import PLACES, OriginCounter
 from .store import CheckpointFile, Damaged
 
 __all__ = ["Checkpoint", "CheckpointStore"]
@@ -25,8 +27,18 @@ class CheckpointStore(Protocol):
     state: bytes | None
     """What was kept together with them; None: nothing."""
 
-    def write(self, starts: list[int], ends: list[int], state: bytes | None) -> None:
-        """Replace what is kept, all at once; `state` None: what was kept of that stays."""
+    def write(
+        self, starts: list[int], ends: list[int], state: bytes | None, keys: list[tuple[int, bytes]]
+    ) -> None:
+        """Replace what is kept, all at once; `state` None: what was kept of that stays; to the keys these are added."""
+        ...
+
+    def done_keys(self, source: int, keys: list[bytes]) -> set[bytes]:
+        """Which of these belong to items of that source that are done."""
+        ...
+
+    def count_keys(self) -> int:
+        """Keys of items that are done."""
         ...
 
     def close(self) -> None:
@@ -43,18 +55,25 @@ class Checkpoint(OriginCounter):
     Args:
         store: where it is kept.
         now: the time as the run begins.
+        keyed: for sources whose items have keys, by their number: makes of an item what is kept of its key.
 
     Raises:
         PipelineError: what the store keeps of the sinks cannot be used.
     """
 
-    def __init__(self, store: CheckpointStore, now: float) -> None:
+    def __init__(
+        self, store: CheckpointStore, now: float, keyed: dict[int, Callable[[Any], bytes]] | None = None
+    ) -> None:
         super().__init__()
         self._store = store
         self._flush: Callable[[], object] = lambda: None
         self._state: Callable[[], Any] | None = None
         self._starts = list(store.starts)
         self._ends = list(store.ends)
+        self._keys = {
+            which: DoneKeys(digest, partial(store.done_keys, which))
+            for which, digest in (keyed or {}).items()
+        }
         self._changed = False
         self._committed = now
         self.saved_state: Any = None
@@ -69,6 +88,8 @@ class Checkpoint(OriginCounter):
                 raise (store.unusable(wrong) if isinstance(store, CheckpointFile) else wrong) from error
         self.resumed = sum(end - start for start, end in zip(self._starts, self._ends, strict=True))
         """Items that earlier runs have dealt with."""
+        if self._keys:
+            self.resumed += store.count_keys()
 
     def keep(self, flush: Callable[[], object], state: Callable[[], Any] | None) -> None:
         """Say what belongs to each transaction.
@@ -87,11 +108,16 @@ class Checkpoint(OriginCounter):
 
     def unfinished(self, numbers: list[int], values: list[Any]) -> list[int]:
         """Those of these places of a source, where these values are, that are not done."""
+        if self._keys and (keys := self._keys.get(numbers[0] // PLACES)) is not None:
+            return keys.unfinished(numbers, values)
         return [number for number in numbers if not self.is_done(number)] if self._starts else numbers
 
     def item_done(self, number: int) -> None:
         """Nothing that came of this item is under way any more."""
         self._changed = True
+        if self._keys and (keys := self._keys.get(number // PLACES)) is not None:
+            keys.item_done(number)
+            return
         at = bisect_right(self._starts, number)
         joins_before = at > 0 and self._ends[at - 1] == number
         joins_after = at < len(self._starts) and self._starts[at] == number + 1
@@ -112,7 +138,10 @@ class Checkpoint(OriginCounter):
             return
         self._flush()
         state = None if self._state is None else pickle.dumps(self._state())
-        self._store.write(self._starts, self._ends, state)
+        fresh = [(which, key) for which, keys in self._keys.items() for key in keys.to_write()]
+        self._store.write(self._starts, self._ends, state, fresh)
+        for keys in self._keys.values():
+            keys.written()
         self._changed = False
         self._committed = now
 

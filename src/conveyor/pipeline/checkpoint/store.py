@@ -10,6 +10,7 @@ from ...errors import PipelineError
 __all__ = ["CheckpointFile", "Damaged"]
 
 _VERSION = 1
+_KEYS_AT_ONCE = 250  # SQLite allows 999 values in a statement at least
 _APPLICATION = 0x636F6E76  # "conv", where SQLite keeps whose file it is
 
 
@@ -72,6 +73,9 @@ class CheckpointFile:
         run("BEGIN IMMEDIATE")
         run("CREATE TABLE IF NOT EXISTS run (version INTEGER, source TEXT, state BLOB)")
         run("CREATE TABLE IF NOT EXISTS done (first INTEGER PRIMARY KEY, after INTEGER)")
+        run(
+            "CREATE TABLE IF NOT EXISTS keys (source INTEGER, key BLOB, PRIMARY KEY (source, key)) WITHOUT ROWID"
+        )
         row = run("SELECT version, source, state FROM run").fetchone()
         if row is None:
             run("INSERT INTO run VALUES (?, ?, NULL)", (_VERSION, source))
@@ -95,18 +99,37 @@ class CheckpointFile:
             before = after
         self.state = state
 
-    def write(self, starts: list[int], ends: list[int], state: bytes | None) -> None:
+    def done_keys(self, source: int, keys: list[bytes]) -> set[bytes]:
+        """Which of these belong to items of that source that are done."""
+        found: set[bytes] = set()
+        for at in range(0, len(keys), _KEYS_AT_ONCE):
+            some = keys[at : at + _KEYS_AT_ONCE]
+            places = ", ".join("?" * len(some))
+            asked = f"SELECT key FROM keys WHERE source = ? AND key IN ({places})"
+            found.update(key for (key,) in self._file.execute(asked, (source, *some)))
+        return found
+
+    def count_keys(self) -> int:
+        """Keys of items that are done."""
+        (count,) = self._file.execute("SELECT count(*) FROM keys").fetchone()
+        return int(count)
+
+    def write(
+        self, starts: list[int], ends: list[int], state: bytes | None, keys: list[tuple[int, bytes]]
+    ) -> None:
         """Replace what the file says, in one transaction.
 
         Args:
             starts, ends: as the attributes.
             state: what is to be kept together with them; None: what was kept stays.
+            keys: sources, and keys of items of theirs that are done, beside those that were.
         """
         run = self._file.execute
         run("BEGIN IMMEDIATE")
         try:
             run("DELETE FROM done")
             self._file.executemany("INSERT INTO done VALUES (?, ?)", zip(starts, ends, strict=True))
+            self._file.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?)", keys)
             if state is not None:
                 run("UPDATE run SET state = ?", (state,))
             run("COMMIT")

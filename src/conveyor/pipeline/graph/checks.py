@@ -13,6 +13,7 @@ from types import FunctionType
 from typing import Any, cast
 
 from ...errors import PipelineError
+from ..sources.keyed import Keyed
 from ..worker.functions import is_worker_class
 from ..worker.identity import takes_worker
 from ..worker.main_module import not_importable, refuse_while_importing_main
@@ -209,6 +210,8 @@ def check_source(source: Any) -> None:
     Raises:
         TypeError: they cannot.
     """
+    if isinstance(source, Keyed):
+        source = source.source
     if isinstance(source, (str, bytes)):
         raise TypeError(
             f"the source is {source!r:.40}, which would be taken apart into characters; "

@@ -6,7 +6,7 @@
 #   asynchronous, leased, threaded
 #   csv_rows, json_lines, lines, parquet
 #   file_items
-#   buffered, fingerprint, source
+#   buffered, fingerprint, keyed, source
 
 import typing as _typing
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .file_items import FileItems
+from .keyed import Keyed
 from .leased import LeaseSource
 from .source import IterableSource, LineSource, QueueSource, Source
 from .threaded import ThreadSource
@@ -36,6 +37,8 @@ def make_source(
         loop: makes the event loop that an async iterable is iterated in.
         leased: its items are leased; it is a queue.
     """
+    if isinstance(given, Keyed):
+        given = given.source
     if leased:
         return LeaseSource(given, wake)
     if isinstance(given, (LineSource, IterableSource)):

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import NotSupported
 from ..graph.stage import Where
+from ..sources.keyed import Keyed
 from ..sources.source import IterableSource, Source
 from ..supervise.handle import WorkerHandle
 from ..supervise.stage_port import StagePort
@@ -96,6 +97,8 @@ class SimulatedWorld(Turns):
 
     def source(self, given: Any, wake: Callable[[], None], leased: bool) -> Source[Any]:
         """What reads from a pipeline's source: in turn with all else."""
+        if isinstance(given, Keyed):
+            given = given.source
         if isinstance(given, IterableSource):
             return given  # pyright: ignore[reportUnknownVariableType]
         if callable(given) and not hasattr(given, "__iter__"):
