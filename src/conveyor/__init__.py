@@ -20,6 +20,7 @@ survives the death of any of its processes:
 #   __init__
 #   telemetry | opentelemetry
 #   testing
+#   executors/
 #   pipeline/ | rich IPython fsspec pyarrow
 #   multiprocessing/
 #   _install
@@ -91,6 +92,7 @@ from .queues.simple_queue import SimpleQueue
 if _typing.TYPE_CHECKING:
     from ._install import install, installed, uninstall
     from .errors import WorkersLost as WorkersLost
+    from .executors.process_pool_executor import ProcessPoolExecutor
     from .pipeline import (
         Again,
         Failure,
@@ -155,6 +157,7 @@ __all__ = [
     "Pipe",
     "Pipeline",
     "PipelineError",
+    "ProcessPoolExecutor",
     "ProducerLost",
     "Queue",
     "RLock",
@@ -210,6 +213,7 @@ _LAZY = {
     "Pipe": "queues.pipe",
     "Again": "pipeline.base.again",
     "Pipeline": "pipeline.pipeline",
+    "ProcessPoolExecutor": "executors.process_pool_executor",
     "RLock": "shared.locks",
     "Report": "pipeline.report.report",
     "Semaphore": "shared.semaphores",

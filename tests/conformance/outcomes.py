@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from baseline import UNTRIED
-from suites import Run
+from suites import OWN_EXECUTOR, Run
 
 HERE = Path(__file__).parent
 TIMEOUT = 150.0  # seconds for one run; the longest takes about 30
@@ -59,6 +59,7 @@ def execute(run: Run) -> Outcome:
             environment["CONVEYOR_CONFORMANCE_LOCKS"] = str(
                 int(bool({"Lock", "RLock"} & set(run.portion.builds)))
             )
+            environment["CONVEYOR_CONFORMANCE_EXECUTOR"] = str(int(OWN_EXECUTOR in run.portion.builds))
         classes = {name.partition(".")[0] for name in run.classes}
         untried = [one.test for one in UNTRIED if one.test.partition(".")[0] in classes]
         command = [sys.executable, str(HERE / "cpython_runner.py"), str(results), run.method, run.module]

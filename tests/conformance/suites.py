@@ -36,6 +36,9 @@ class Portion:
         return tuple(name for name in self.classes if self.since.get(name, (3, 0)) <= sys.version_info[:2])
 
 
+OWN_EXECUTOR = "ProcessPoolExecutor"
+"""Among what is to be built: conveyor's is in the place of `concurrent.futures.ProcessPoolExecutor`."""
+
 _MULTIPROCESSING = "cpython_multiprocessing_{method}"
 
 # Left out of test._test_multiprocessing: the WithThreads variants, which use nothing between processes.
@@ -186,6 +189,49 @@ PORTIONS = (
         "test.test_concurrent_futures.test_init",
         ("ProcessPool{Method}InitializerTest", "ProcessPool{Method}FailingInitializerTest"),
         ("Queue", "SimpleQueue", "Pipe"),
+        python=(3, 13),
+    ),
+    # The same, and what is not about processes, of conveyor.ProcessPoolExecutor in the place of the standard library's.
+    Portion(
+        "own-executor-deadlock",
+        "test.test_concurrent_futures.test_deadlock",
+        ("ProcessPool{Method}ExecutorDeadlockTest",),
+        (OWN_EXECUTOR,),
+        python=(3, 13),
+    ),
+    Portion(
+        "own-executor",
+        "test.test_concurrent_futures.test_process_pool",
+        ("ProcessPool{Method}ProcessPoolExecutorTest",),
+        (OWN_EXECUTOR,),
+        python=(3, 13),
+    ),
+    Portion(
+        "own-executor-shutdown",
+        "test.test_concurrent_futures.test_shutdown",
+        ("ProcessPool{Method}ProcessPoolShutdownTest",),
+        (OWN_EXECUTOR,),
+        python=(3, 13),
+    ),
+    Portion(
+        "own-executor-init",
+        "test.test_concurrent_futures.test_init",
+        ("ProcessPool{Method}InitializerTest", "ProcessPool{Method}FailingInitializerTest"),
+        (OWN_EXECUTOR,),
+        python=(3, 13),
+    ),
+    Portion(
+        "own-executor-wait",
+        "test.test_concurrent_futures.test_wait",
+        ("ProcessPool{Method}WaitTest",),
+        (OWN_EXECUTOR,),
+        python=(3, 13),
+    ),
+    Portion(
+        "own-executor-as-completed",
+        "test.test_concurrent_futures.test_as_completed",
+        ("ProcessPool{Method}AsCompletedTest",),
+        (OWN_EXECUTOR,),
         python=(3, 13),
     ),
 )

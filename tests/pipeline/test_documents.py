@@ -1,4 +1,4 @@
-"""The examples of docs/pipelines.md and docs/testing.md run."""
+"""The examples of docs/pipelines.md, docs/testing.md and docs/executors.md run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-DOCUMENTS = [Path(__file__).parents[2] / "docs" / name for name in ("pipelines.md", "testing.md")]
+DOCUMENTS = [
+    Path(__file__).parents[2] / "docs" / name for name in ("pipelines.md", "testing.md", "executors.md")
+]
 TEXT = "".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 

@@ -68,6 +68,16 @@ def _inject() -> None:
         count = type("Count", (), {"__init__": _keep, "get_value": lambda self: self.number})
         conveyor.Condition._sleeping_count = property(lambda self: count(self._waiting))
         conveyor.Condition._woken_count = conveyor.Condition._wait_semaphore = count(0)
+    if os.environ.get("CONVEYOR_CONFORMANCE_EXECUTOR") == "1":
+        import concurrent.futures.process
+
+        class ProcessPoolExecutor(conveyor.ProcessPoolExecutor):
+            def __init__(self, *args, **kwargs):
+                super().__init__(*args, **kwargs)
+                _note("built", "ProcessPoolExecutor")
+
+        concurrent.futures.process.ProcessPoolExecutor = ProcessPoolExecutor
+        concurrent.futures.ProcessPoolExecutor = ProcessPoolExecutor
     make_pipe = multiprocessing.connection.Pipe
 
     def Pipe(duplex=True):  # noqa: N802

@@ -144,6 +144,11 @@ class Engine(FailurePolicy):
         self.poller.wake()
 
     @property
+    def look_seconds(self) -> float:
+        """How often it looks for itself at what it should be told of."""
+        return _LOOK_SECONDS
+
+    @property
     def in_flight(self) -> int:
         """Items that were taken in and are not through."""
         return sum(node.held for node in self.nodes if not isinstance(node, SourceNode))
@@ -281,7 +286,7 @@ class Engine(FailurePolicy):
             self._cared = now
             if now >= self._show_at:
                 self._show_if_due()
-            look = now - self._looked > _LOOK_SECONDS
+            look = now - self._looked > self.look_seconds
             if look:
                 self._looked = now
             if self._tick is not None and now - self._ticked >= self._tick:
@@ -345,7 +350,7 @@ class Engine(FailurePolicy):
 
     def _wait(self) -> set[Any]:
         now = self.now()
-        seconds = min(_LOOK_SECONDS, self._tick or _LOOK_SECONDS, self._show_at - now)
+        seconds = min(self.look_seconds, self._tick or self.look_seconds, self._show_at - now)
         for node in self.nodes:
             deadline = node.deadline()
             if deadline is not None:

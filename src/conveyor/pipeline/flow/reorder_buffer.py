@@ -83,6 +83,13 @@ class ReorderBuffer:
             self._next += chunk.count
         return self._hand_out(ready)
 
+    def unfinished(self) -> list[Any]:
+        """The origins of the items that have no result."""
+        found: list[Any] = []
+        for chunk in self._chunks.values():
+            found += [] if chunk.origins is None else chunk.origins[len(chunk.results) :]
+        return found
+
     def pass_lone(self) -> None:
         """The only item that is held has its result, which is handed out."""
         (chunk,) = self._chunks.values()

@@ -13,6 +13,7 @@ from ..graph.stage import Stage, job_of
 from ..supervise.engine_context import EngineContext
 from ..supervise.handle import WorkerHandle
 from ..supervise.lifecycle import lost_rest
+from ..supervise.limits import Limits
 from ..supervise.poller import Poller
 from ..supervise.pool import WorkerPool
 from .node import Node, Origins
@@ -55,7 +56,7 @@ class WorkNode(Node):
         self._is_tracked = self._is_leaving = False
         self.ledger = Ledger(self.spec.ordered, max_items, max_bytes, most if self.keyed else 0)
         self.buffer = self.ledger.buffer
-        self.pool = WorkerPool(context, self, most)
+        self.pool = WorkerPool(context, self, most, self.limits())
         self._slots = most
         self.closed = False
         """Whether nothing more is begun."""
@@ -63,6 +64,10 @@ class WorkNode(Node):
         self.failures = self.retries = 0
         self.came_back = False
         """Whether workers gave something back that is to be given to others."""
+
+    def limits(self) -> Limits:
+        """How long its workers may take for what they are at."""
+        return Limits(self.spec)
 
     # -- as a node ----------------------------------------------------------------------------------------
 

@@ -29,7 +29,8 @@ class WorkerProcess:
     """
 
     def __init__(self, process: Any, sentinel: int) -> None:
-        self._process = process
+        self.process = process
+        """`multiprocessing`'s object for it."""
         self._popen = process._popen
         self.pid: int = process.pid
         self.sentinel = sentinel
@@ -79,7 +80,7 @@ class WorkerProcess:
         self._let_go()
         if self._popen.returncode is None:
             self._popen.returncode = _UNKNOWN if self.exitcode is None else self.exitcode
-        self._process.close()
+        self.process.close()
 
     def _let_go(self) -> None:
         raise NotImplementedError

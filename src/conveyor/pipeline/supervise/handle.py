@@ -29,8 +29,8 @@ class WorkerHandle(Inbox):
     """When it was first told to leave."""
     overdue_in: Stint | None = None
     """What it took too long for, so that it was killed."""
-    timed_out = False
-    """Whether that was an item, at first."""
+    ended_for: Exception | None = None
+    """What the item fails with that it was ended for; None: it was not."""
     end = ""
     """How it ends, if that is not as it was told to."""
     place = 0
@@ -53,6 +53,20 @@ class WorkerHandle(Inbox):
     def works_on(self) -> int:
         """Where the chunk starts that it works on; -1: it has none."""
         return self._chunks[0].start if self._chunks else -1
+
+    @property
+    def origin(self) -> Any:
+        """What of the source the item came of that it works on; None: it has none, or nobody keeps account of that."""
+        chunk = self._chunks[0] if self._chunks else None
+        return None if chunk is None or chunk.origins is None else chunk.origins[len(chunk.results)]
+
+    def has_origin(self, origin: Any) -> bool:
+        """Whether it has an item that came of this, and no result of it."""
+        return any(
+            any(one is origin for one in chunk.origins[len(chunk.results) :])
+            for chunk in self._chunks
+            if chunk.origins is not None
+        )
 
     @property
     def attempt(self) -> int:

@@ -40,6 +40,7 @@ _AHEAD_SECONDS = 0.04
 _AHEAD_ITEMS = 8192
 _AHEAD_BYTES = 4 * 1024 * 1024
 _SLOW_NANOSECONDS = 1_000_000  # nobody asks for the slowest among quick ones
+_NEVER_NANOSECONDS = (1 << 63) - 1
 
 
 class Inbox(WorkerTransport):
@@ -52,6 +53,8 @@ class Inbox(WorkerTransport):
 
     most_ahead = _AHEAD_ITEMS
     """Its appetite is not larger."""
+    most_items = 1 << 62
+    """So many items it may get in all: its owner has it leave, and replaced, when it has done them."""
 
     def __init__(self, stage_port: StagePort, status_page: StatusPage) -> None:
         self._stage_port = stage_port
@@ -121,6 +124,11 @@ class Inbox(WorkerTransport):
         if self._distribute(batch):
             self._measure(1)
         return []
+
+    def forget(self) -> None:
+        """Keep no item that is done, and none for being slow: nobody asks for them."""
+        self._last = None
+        self.status_page.tell_above(_NEVER_NANOSECONDS)
 
     def _distribute(self, batch: list[Any]) -> int:
         kinds = set(map(type, batch))
@@ -195,7 +203,12 @@ class Inbox(WorkerTransport):
 
     def _fail_unreadable(self, message: Unreadable) -> int:
         text = f"the result cannot be unpickled: {message.error}"
-        return self._fail(0, 1, None, type(message.error).__name__, text, "", "")
+        error = message.error
+        carried = error if isinstance(error, Exception) else None  # an exit is not ours
+        if carried is not None:
+            carried = carried.with_traceback(None)  # its frames would keep alive what is in their variables
+            carried.add_note("raised when the result was unpickled")
+        return self._fail(0, 1, carried, type(error).__name__, text, "", "")
 
     def _add_part(self, message: Any) -> None:
         """Some results of the item that is worked on, or what is there in their place."""
@@ -327,10 +340,11 @@ class Inbox(WorkerTransport):
 
     def _reckon(self) -> None:
         """Say how many items it should have, after a change of what that depends on."""
-        if not self.ready or self.shutting_down:
+        if not self.ready or self.shutting_down or self.finished >= self.most_items:
             self.credit = 0
         elif self.seconds is None:
             self.credit = 1
         else:
-            enough = min(1 + int(_AHEAD_SECONDS / max(self.seconds, 1e-9)), _AHEAD_ITEMS)
+            most = min(_AHEAD_ITEMS, self.most_items - self.finished)
+            enough = min(1 + int(_AHEAD_SECONDS / max(self.seconds, 1e-9)), most)
             self.credit = min(enough, 1 + _AHEAD_BYTES * self.finished // (self._bytes + 1), self.most_ahead)

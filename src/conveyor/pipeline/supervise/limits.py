@@ -28,7 +28,9 @@ class Limits:
             Stint.ITEM: spec.timeout,
             Stint.TEARDOWN: spec.teardown_timeout,
         }
-        self.shortest = min((limit for limit in self._of.values() if limit is not None), default=None)
+        self.shortest: float | None = min(
+            (limit for limit in self._of.values() if limit is not None), default=None
+        )
         """The shortest of them; None: there is none."""
         self.cut_short_at: float | None = None
         """When the run was over before its work was done; None: it is not."""
@@ -37,6 +39,10 @@ class Limits:
         """Seconds that it may take."""
         limit = LEAVE_SECONDS if stint is Stint.LEAVING else self._of[stint]
         return _NEVER if limit is None else limit
+
+    def of_item(self, handle: WorkerHandle) -> float:
+        """Seconds that the item may take that the worker is at."""
+        return self.of(Stint.ITEM)
 
     def due(self, handle: WorkerHandle) -> tuple[float, Stint]:
         """When the worker will have taken too long for what it is at, and what that is."""
@@ -53,5 +59,5 @@ class Limits:
             return since + self.of(Stint.SETUP), Stint.SETUP
         if handle.outstanding and (since := status_page.since):
             # One that waits for its results to be taken is not late.
-            return max(since, handle.held_up_at) + self.of(Stint.ITEM), Stint.ITEM
+            return max(since, handle.held_up_at) + self.of_item(handle), Stint.ITEM
         return _NEVER, Stint.ITEM

@@ -48,9 +48,12 @@ class WorkerPool:
         context: the engine.
         node: whose items they work on.
         most: workers at most.
+        limits: how long they may take; None: as long as the stage says.
     """
 
-    def __init__(self, context: EngineContext, node: PoolPort, most: int) -> None:
+    def __init__(
+        self, context: EngineContext, node: PoolPort, most: int, limits: Limits | None = None
+    ) -> None:
         self._context = context
         self._node = node
         self.most = most
@@ -81,7 +84,7 @@ class WorkerPool:
         self._is_over = self._has_last = False
         self._kept: WorkerHandle | None = None  # it leaves when all others have
         self._not_before = self._checked = 0.0
-        self.limits = Limits(node.spec)
+        self.limits = limits or Limits(node.spec)
         self._leaving = Leaving(context, node.specs, self.limits)
         self.worker_stats: list[WorkerStats] = []
         """Of those that are gone."""
@@ -232,7 +235,9 @@ class WorkerPool:
         handle.overdue_in = stint
         handle.kill()
         if stint is Stint.ITEM:
-            handle.timed_out = True
+            handle.ended_for = ItemTimeout(
+                f"it took longer than {self.limits.of_item(handle):g} s; its worker was replaced"
+            )
         elif stint is Stint.SETUP:
             self.broken(handle, self._leaving.too_long(handle, stint))
         elif stint is Stint.TEARDOWN:
@@ -268,11 +273,10 @@ class WorkerPool:
         where = ""
         at = handle.status_page.link
         link = at if left.culprit is not None and at < len(node.specs) else 0
-        if handle.timed_out:
-            end = "timed out"
-            error: Exception = ItemTimeout(
-                f"it took longer than {node.spec.timeout:g} s; its worker was replaced"
-            )
+        error: Exception
+        if handle.ended_for is not None:
+            end = "timed out" if handle.overdue_in is Stint.ITEM else "stopped"
+            error = handle.ended_for
         else:
             exitcode = handle.exitcode
             calls = handle.crash()

@@ -43,6 +43,7 @@ class ProcessWorker(WorkerHandle):
         self.shares_memory = stage_port.shares_memory
         self._tasks = channels.tasks
         self._results = channels.results
+        self._stops = 0  # sent since it was last asked for what it has not taken
         self.channel: Queue[Any] = self._results
         self._token = self._results._reader.fileno()  # pyright: ignore[reportPrivateUsage]
 
@@ -116,6 +117,8 @@ class ProcessWorker(WorkerHandle):
 
     def _send(self, messages: list[Any]) -> None:
         self._tasks.put_many(messages)
+        if is_stop(messages[-1]):
+            self._stops += 1
 
     def _take(self) -> list[Any]:
         try:
@@ -124,7 +127,12 @@ class ProcessWorker(WorkerHandle):
             return []
 
     def _recall(self) -> int:
-        return sum(not is_stop(message) for message in self._recalled())
+        if self.shares_memory:
+            return sum(not is_stop(message) for message in self._recalled())
+        # Nothing is unpickled here, for what an item does then is the worker's affair. A worker that has taken one
+        # STOP has taken all before it.
+        stops, self._stops = self._stops, 0
+        return max(self._tasks.purge() - stops, 0)
 
     def _recalled(self) -> list[Any]:
         """Take back the messages that the worker has not taken."""

@@ -52,12 +52,13 @@ class Hiring:
         self._remote: dict[int, RemoteJob] = {}  # by the identity of a job, which the stage keeps
 
     def get_ready(self, jobs: list[Job]) -> None:
-        """Get ready to start processes; to be called before anything of the program's runs in a thread of ours.
+        """Get ready to start processes; to be called before anything of the program's runs in a thread of ours. Whoever
+        runs the engine itself in such a thread calls it before, and the engine's own call finds it done.
 
         Args:
             jobs: what the processes may have to do.
         """
-        if jobs:
+        if jobs and self._starter is None:
             self._starter = make_starter(self._context, jobs, self._stdout_to_stderr)
 
     def start_worker(self, stage_port: StagePort, job: Job, where: Where) -> WorkerHandle:

@@ -20,7 +20,7 @@ def error_of_stranded(stage: str, why: str, traceback: str) -> Exception:
 
 def error_at_start(handle: WorkerHandle, stage: str) -> Exception | None:
     """Of a process that ended by itself before it ran any code of ours; None: it has run some, or was killed."""
-    said = None if handle.timed_out else handle.last_words()
+    said = None if handle.ended_for is not None else handle.last_words()
     if said is None:
         return None
     code = handle.exitcode

@@ -259,6 +259,7 @@ class Worker:
                 try:
                     task = get(False)
                 except Empty:
+                    task = result = None  # what they hold is not kept while there is nothing to do
                     meter.idle()
                     try:
                         task = get()
