@@ -31,6 +31,9 @@ class BoundExecutor(Submitter):
         runner.note(self._options)
         return runner
 
+    def _bound(self, options: TaskOptions) -> BoundExecutor:
+        return BoundExecutor(self._executor, options)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Shut down the executor that this is a variant of."""
         self._executor.shutdown(wait, cancel_futures=cancel_futures)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from .._processors import processors
 from .._public import public
+from .bound_executor import BoundExecutor
 from .function_pickle import FunctionPickle
 from .runner import TaskRunner, check_not_ending
 from .submitter import Submitter
@@ -102,6 +103,9 @@ class ProcessPoolExecutor(Submitter):
                 weakref.finalize(self, runner.shut_down, False).atexit = False
                 self._runner = runner
             return self._runner
+
+    def _bound(self, options: TaskOptions) -> BoundExecutor:
+        return BoundExecutor(self, options)
 
     # What programs look for in the standard library's executor, though it has no public names.
 

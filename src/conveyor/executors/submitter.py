@@ -13,7 +13,6 @@ from .process_future import ProcessFuture
 from .task_options import TaskOptions, checked_options
 
 if TYPE_CHECKING:
-    from .bound_executor import BoundExecutor
     from .runner import TaskRunner
 
 __all__ = ["Submitter"]
@@ -40,9 +39,13 @@ class Submitter(Executor):
         """What makes the calls, started if it is not there."""
         raise NotImplementedError
 
+    def _bound(self, options: TaskOptions) -> Submitter:
+        """A variant whose calls have these options."""
+        raise NotImplementedError
+
     def options(
         self, *, timeout: float | None = _UNSAID, retries: int = _UNSAID, backoff: float = _UNSAID
-    ) -> BoundExecutor:
+    ) -> Submitter:
         """This executor, with other options for the calls that are submitted by way of what is returned.
 
             executor.options(timeout=2.5, retries=1).submit(fetch, url)
@@ -59,11 +62,9 @@ class Submitter(Executor):
         Raises:
             TypeError, ValueError: an argument is not as above.
         """
-        from .bound_executor import BoundExecutor
-
         given = {"timeout": timeout, "retries": retries, "backoff": backoff}
         given = {name: value for name, value in given.items() if value is not _UNSAID}
-        return BoundExecutor(self, checked_options(self._options, **given))
+        return self._bound(checked_options(self._options, **given))
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Have a worker process call a function.

@@ -38,4 +38,4 @@ class SystemClock:
         self.sleep: Callable[[float], None] = time.sleep
 
 
-SYSTEM = SystemClock()
+SYSTEM: Clock = SystemClock()

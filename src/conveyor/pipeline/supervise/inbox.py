@@ -326,7 +326,7 @@ class Inbox(WorkerTransport):
         items, busy = self.status_page.items, self.status_page.busy
         fresh = items - self._seen[0]
         if fresh <= 0:  # it puts a result before it notes what that took
-            if not self.credit:
+            if not self.credit or self.credit > self.most_items - self.finished:
                 self._reckon()
             return
         seconds = (busy - self._seen[1]) * 1e-9 / fresh
