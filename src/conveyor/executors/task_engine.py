@@ -7,6 +7,8 @@ from typing import Any
 
 from ..pipeline.engine.engine import Engine
 from ..pipeline.graph.stage import Stage, Where
+from ..pipeline.host.hearing import Hearing
+from ..pipeline.planning.briefing import brief_workers, voice_of
 from ..pipeline.supervise.handle import WorkerHandle
 from ..pipeline.supervise.real_world import RealWorld
 from ..pipeline.supervise.stage_port import StagePort
@@ -42,24 +44,26 @@ class TaskEngine(Engine):
         max_tasks: int | None,
         lock: Any,
     ) -> None:
-        super().__init__(world=RealWorld(start_method), jobs=max_workers)
+        super().__init__(world=RealWorld(start_method), jobs=max_workers, said=Hearing().hear)
         spec = Stage(
             name="executor",
             kind="map",
             function=TaskCall(initializer, initargs),
             workers=max_workers,
             on_error="yield",
+            max_items_per_worker=max_tasks,
         )
         self.tasks = TaskSource(self.poller.wake)
         """The calls that wait."""
         source = TaskSourceNode(self.tasks, self, lock)
-        self.work = TaskNode(self, spec, max_workers, max_tasks)
+        self.work = TaskNode(self, spec, max_workers)
         """Those that are being made."""
         end = SettlingNode("results")
         source.outlet, self.work.outlet = self.work, end
         self.work.inlets = end.inlets = 1
         self.work.feeder, end.feeder = source, self.work
         self.adopt([source, self.work, end])
+        brief_workers(self.works, None, voice_of(start_method, True, False, False))
 
     @property
     def look_seconds(self) -> float:
@@ -67,10 +71,9 @@ class TaskEngine(Engine):
         return _IDLE_SECONDS if self.work.is_empty else super().look_seconds
 
     def start_worker(self, stage_port: StagePort, job: Job, where: Where) -> WorkerHandle:
-        """Start a worker, which is to keep nothing, and may have to leave at some time."""
+        """Start a worker, of which nothing is to be kept."""
         handle = super().start_worker(stage_port, job, where)
         handle.forget()
-        handle.most_items = self.work.most_items
         return handle
 
     def get_ready(self) -> None:

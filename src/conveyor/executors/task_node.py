@@ -31,14 +31,11 @@ class TaskNode(WorkNode):
         context: the engine.
         spec: the stage.
         most: workers at most.
-        max_tasks: calls after which a worker is replaced; None: it stays.
     """
 
-    def __init__(self, context: EngineContext, spec: Stage, most: int, max_tasks: int | None) -> None:
+    def __init__(self, context: EngineContext, spec: Stage, most: int) -> None:
         self.task_limits = TaskLimits(spec)
         """How long calls may take."""
-        self.most_items = 1 << 62 if max_tasks is None else max_tasks
-        """Calls after which a worker is replaced."""
         self.unfinished: list[Task] = []
         """When the run is over: calls that it has not done."""
         self._to_stop: deque[Any] = deque()
@@ -72,8 +69,6 @@ class TaskNode(WorkNode):
         for handle in self.pool.handles:
             if handle.token in found:
                 handle.forget()
-                if handle.finished >= handle.most_items and not handle.shutting_down:
-                    handle.shut_down()
 
     # -- cancelling ---------------------------------------------------------------------------------------------
 

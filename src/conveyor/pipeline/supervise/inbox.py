@@ -53,8 +53,6 @@ class Inbox(WorkerTransport):
 
     most_ahead = _AHEAD_ITEMS
     """Its appetite is not larger."""
-    most_items = 1 << 62
-    """So many items it may get in all: its owner has it leave, and replaced, when it has done them."""
 
     def __init__(self, stage_port: StagePort, status_page: StatusPage) -> None:
         self._stage_port = stage_port
@@ -326,7 +324,7 @@ class Inbox(WorkerTransport):
         items, busy = self.status_page.items, self.status_page.busy
         fresh = items - self._seen[0]
         if fresh <= 0:  # it puts a result before it notes what that took
-            if not self.credit or self.credit > self.most_items - self.finished:
+            if not self.credit:
                 self._reckon()
             return
         seconds = (busy - self._seen[1]) * 1e-9 / fresh
@@ -340,11 +338,10 @@ class Inbox(WorkerTransport):
 
     def _reckon(self) -> None:
         """Say how many items it should have, after a change of what that depends on."""
-        if not self.ready or self.shutting_down or self.finished >= self.most_items:
+        if not self.ready or self.shutting_down:
             self.credit = 0
         elif self.seconds is None:
             self.credit = 1
         else:
-            most = min(_AHEAD_ITEMS, self.most_items - self.finished)
-            enough = min(1 + int(_AHEAD_SECONDS / max(self.seconds, 1e-9)), most)
+            enough = min(1 + int(_AHEAD_SECONDS / max(self.seconds, 1e-9)), _AHEAD_ITEMS)
             self.credit = min(enough, 1 + _AHEAD_BYTES * self.finished // (self._bytes + 1), self.most_ahead)
