@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "object_ops.hpp"
+#include "object_text.hpp"
 
 namespace conveyor::python {
 
@@ -56,9 +57,7 @@ class DecoderShapes {
       std::memcpy(&word, block, sizeof word);
       sum = ((sum << 5 | sum >> 59) ^ word) * factor;
     }
-    word = 0;
-    std::memcpy(&word, block, size);
-    return ((sum << 5 | sum >> 59) ^ word) * factor;
+    return ((sum << 5 | sum >> 59) ^ short_word(block, size)) * factor;
   }
   DecoderShape* find_further(Place& place, const std::byte* block, std::size_t size);
 

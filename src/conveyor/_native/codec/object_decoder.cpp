@@ -20,6 +20,18 @@
 namespace conveyor::python {
 namespace {
 
+// The integers 0 to 127: there is one of each.
+PyObject* const* small_ints() {
+  struct SmallInts {
+    PyObject* numbers[0x100 - small_int];
+    SmallInts() {
+      for (int i = 0; i < 0x100 - small_int; ++i) numbers[i] = PyLong_FromLong(i);
+    }
+  };
+  static const SmallInts* const all = new SmallInts;  // never destroyed: it would outlive the interpreter
+  return all->numbers;
+}
+
 template <class Reading>
 class Decoder {
   static constexpr bool plain = std::is_same_v<Reading, PlainReading>;
@@ -36,7 +48,17 @@ class Decoder {
   }
   bool at_end() const { return at_ == end_; }
 
-  PyObject* value(int depth) {
+  // What is most often met is read where it is met: a call of `any_value` costs as much as these.
+  [[gnu::always_inline]] PyObject* value(int depth) {
+    if (at_ != end_ && depth <= most_depth) {
+      const auto byte = static_cast<std::uint8_t>(*at_);
+      if (byte >= small_int) return ++at_, Py_NewRef(small_ints()[byte - small_int]);
+      if (byte == op_float) return ++at_, real();
+    }
+    return any_value(depth);
+  }
+
+  [[gnu::noinline]] PyObject* any_value(int depth) {
     if (at_ == end_ || depth > most_depth) return damaged();
     const auto byte = static_cast<std::uint8_t>(*at_++);
     if (byte >= small_int) return PyLong_FromLong(byte - small_int);
@@ -421,7 +443,7 @@ class Decoder {
     return damaged();
   }
 
-  PyObject* noted(PyObject* made, bool remember) {
+  [[gnu::always_inline]] PyObject* noted(PyObject* made, bool remember) {
     if constexpr (instances) return reading_.hold(made, remember);
     if (!remember || made == nullptr) return made;
     if (count_ < few) {

@@ -11,6 +11,34 @@
 
 namespace conveyor::python {
 
+// All of at most eight bytes in one word, some of them twice; that and the number of bytes tell them apart from any others.
+[[gnu::always_inline]] inline std::uint64_t short_word(const void* data, std::size_t size) {
+  const auto* const from = static_cast<const unsigned char*>(data);
+  if (size >= 4) {
+    std::uint32_t first, last;
+    std::memcpy(&first, from, sizeof first);
+    std::memcpy(&last, from + size - sizeof last, sizeof last);
+    return first | std::uint64_t{last} << 32;
+  }
+  if (size == 0) return 0;
+  return from[0] | std::uint64_t{from[size / 2]} << 8 | std::uint64_t{from[size - 1]} << 16;
+}
+
+// As memcpy, without a call for what is short.
+[[gnu::always_inline]] inline void copy_short(void* to, const void* from, std::size_t size) {
+  if (size > 8) {
+    std::memcpy(to, from, size);
+  } else if (size >= 4) {
+    std::uint32_t first, last;
+    std::memcpy(&first, from, sizeof first);
+    std::memcpy(&last, static_cast<const char*>(from) + size - sizeof last, sizeof last);
+    std::memcpy(to, &first, sizeof first);
+    std::memcpy(static_cast<char*>(to) + size - sizeof last, &last, sizeof last);
+  } else {
+    for (std::size_t i = 0; i < size; ++i) static_cast<char*>(to)[i] = static_cast<const char*>(from)[i];
+  }
+}
+
 [[gnu::always_inline]] inline bool is_ascii(const unsigned char* from, std::size_t size) {
   std::uint64_t all = 0, word;
   if (size >= sizeof word) {
@@ -21,7 +49,7 @@ namespace conveyor::python {
       all |= word;
     }
   } else {
-    for (; size > 0; --size) all |= *from++;
+    all = short_word(from, size);
   }
   return (all & 0x8080808080808080) == 0;
 }
@@ -31,7 +59,7 @@ namespace conveyor::python {
   if (!is_ascii(from, static_cast<std::size_t>(size))) return nullptr;
   if (size == 1) return PyUnicode_FromOrdinal(*from);  // as unpickling does: there is one of each
   PyObject* const made = PyUnicode_New(size, 127);
-  if (made != nullptr && size > 0) std::memcpy(PyUnicode_DATA(made), from, static_cast<std::size_t>(size));
+  if (made != nullptr) copy_short(PyUnicode_1BYTE_DATA(made), from, static_cast<std::size_t>(size));
   return made;
 }
 
