@@ -75,6 +75,18 @@ TEST_CASE("pacing: of large items some may wait, whatever they take") {
   CHECK(queue.put_large(size));
 }
 
+TEST_CASE("pacing: who puts small items never rests, however many wait") {
+  Paced queue;
+  queue.data.resize(Pacing::least_item - 1);
+  int due = 0;
+  for (int i = 0; i < 10'000; ++i) due += queue.put();
+  CHECK(queue.stream.bytes_waiting() > 2 * Pacing::least_bytes);
+  CHECK(due == 0);
+  queue.data.resize(Pacing::least_item);
+  for (std::uint64_t i = 0; i <= Pacing::look_every / Pacing::least_item; ++i) due += queue.put();
+  CHECK(due == 1);
+}
+
 TEST_CASE("pacing: where nobody takes, hardly anybody rests") {
   Paced queue;
   queue.fill();

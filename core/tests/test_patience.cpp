@@ -112,12 +112,13 @@ TEST_CASE("a patient sleeper's time counts only if it can be one") {
   WaitingSide side{};
   const Nanoseconds now = 1'000'000'000;
   CHECK_FALSE(side.is_patient(now));
-  for (const Nanoseconds until : {now + 1, now + Patience::most}) {
+  for (const Nanoseconds until : {now + 1, now + Patience::most, now + Patience::most_for_room}) {
     side.patient_until.store(until, relaxed);
     CHECK(side.is_patient(now));
   }
-  for (const Nanoseconds until : {now, now - 1, now + Patience::most + 1, std::numeric_limits<Nanoseconds>::max(),
-                                  Nanoseconds{-1}, std::numeric_limits<Nanoseconds>::min()}) {
+  for (const Nanoseconds until :
+       {now, now - 1, now + Patience::most_for_room + 1, std::numeric_limits<Nanoseconds>::max(), Nanoseconds{-1},
+        std::numeric_limits<Nanoseconds>::min()}) {
     side.patient_until.store(until, relaxed);
     CHECK_FALSE(side.is_patient(now));
   }
@@ -142,13 +143,18 @@ TEST_CASE("a patient consumer is woken when the queue is full, an impatient one 
   CHECK_FALSE(event.has_sleepers());
 }
 
-TEST_CASE("a patient producer is woken when the queue is empty, an impatient one by the first place") {
+TEST_CASE(
+    "a patient producer on this processor is woken when the queue is empty, an impatient one by the first place") {
   Bounded queue(4);
   EventCount& event = queue.header.not_full;
-  Bounded::while_patient(event, queue.header.waiting_producers, [&] {
+  WaitingSide& side = queue.header.waiting_producers;
+  Bounded::while_patient(event, side, [&] {
     while (queue.stream.depth() < 4) queue.put();
     if (!event.has_sleepers()) event.announce();
-    for (int i = 0; i < 3; ++i) queue.take();
+    for (int i = 0; i < 3; ++i) {
+      side.note_processor();
+      queue.take();
+    }
   });
   CHECK(event.has_sleepers());
   queue.take();
@@ -156,8 +162,24 @@ TEST_CASE("a patient producer is woken when the queue is empty, an impatient one
 
   for (int i = 0; i < 4; ++i) queue.put();
   event.announce();
-  queue.header.waiting_producers.patient_until.store(0, relaxed);
+  side.patient_until.store(0, relaxed);
   queue.take();
+  CHECK_FALSE(event.has_sleepers());
+}
+
+TEST_CASE("a patient producer on another processor is woken when half is free") {
+  Bounded queue(5);
+  EventCount& event = queue.header.not_full;
+  WaitingSide& side = queue.header.waiting_producers;
+  side.processor.store(current_processor() + 1'000'000, relaxed);
+  Bounded::while_patient(event, side, [&] {
+    while (queue.stream.depth() < 5) queue.put();
+    if (!event.has_sleepers()) event.announce();
+    for (int i = 0; i < 2; ++i) queue.take();
+  });
+  CHECK(event.has_sleepers());
+  queue.take();
+  CHECK(queue.stream.depth() == 2);
   CHECK_FALSE(event.has_sleepers());
 }
 

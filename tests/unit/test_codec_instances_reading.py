@@ -421,8 +421,9 @@ class TestUnreadable:
             assert events.get(timeout=5).a == 4
 
 
+@pytest.mark.parametrize("read_before", [False, True])
 def test_a_module_that_another_thread_imports_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_before: bool
 ) -> None:
     (tmp_path / "late_module.py").write_text(
         "import builtins\n"
@@ -434,6 +435,9 @@ def test_a_module_that_another_thread_imports_is_waited_for(
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     item = encoded(importlib.import_module("late_module").Late())
+    if read_before:  # what is known of a module that is there says nothing of the next one
+        assert _decode_instances(item).a == 2
+        assert _decode_instances(item).a == 2
     begun = threading.Event()
     monkeypatch.setattr("builtins.pause_late_module", lambda: (begun.set(), time.sleep(0.3)), raising=False)
     monkeypatch.delitem(sys.modules, "late_module")

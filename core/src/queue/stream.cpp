@@ -259,9 +259,12 @@ Waited Stream::wait(Waiting waiting, Nanoseconds deadline, Slices& slices, Ready
   // Somebody must look whether the producers are alive.
   Nanoseconds until = deadline;
   if (&side == &header_.consumers && producers_.armed() && until - look_every > start) until = start + look_every;
-  const bool patient = many() >= Patience::least_many && until - Patience::most > start && patience.begin(start);
+  const bool for_room = &side == &header_.producers;
+  const Nanoseconds longest = for_room ? Patience::most_for_room : Patience::most;
+  const bool patient = many() >= (for_room ? Patience::least_room : Patience::least_many) && until - longest > start &&
+                       patience.begin(start);
   if (patient) {
-    until = start + Patience::most;
+    until = start + longest;
     ours.patient_until.store(until, relaxed);
   }
   Waited result = event.sleep(epoch, until, slices);
@@ -292,7 +295,10 @@ void Stream::tell_producers(int count) {
   if (header_.not_full.notify_after_exchange_unless(count, [this] {
         if (header_.max_bytes != unbounded || !header_.waiting_producers.is_patient(monotonic_now())) return false;
         const std::uint64_t waiting = depth();
-        return waiting < header_.max_items && header_.max_items - waiting < many();
+        // Who runs on this very processor takes it from us when it is woken: then there shall be room for as much as there
+        // can be. Who comes on another one needs some time for it, in which there is still something to take.
+        const bool here = header_.waiting_producers.is_on(current_processor());
+        return waiting < header_.max_items && header_.max_items - waiting < (here ? many() : (many() + 1) / 2);
       }))
     note_wake(header_.waiting_consumers);
 }

@@ -68,7 +68,8 @@ void yield_for_good() {
       if (first == 0 || world->processes[i].until < world->processes[first].until) first = i;
     }
     // A patient sleeper counts on itself: no other sleep is that short.
-    const bool by_itself = first != 0 && world->processes[first].until - world->now <= conveyor::Patience::most;
+    const bool by_itself =
+        first != 0 && world->processes[first].until - world->now <= conveyor::Patience::most_for_room;
     if (first != 0 && !world->died && !by_itself) say("all sleep, and nobody will wake them");
     if (first != 0 && (world->died || by_itself)) {
       Process& sleeper = world->processes[first];

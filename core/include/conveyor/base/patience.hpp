@@ -3,8 +3,9 @@
 // On a processor that both sides share, or that others want, each wake-up is a switch of processes: a consumer woken by
 // the first of eight items pre-empts the producer, takes the one and sleeps again. A patient sleeper publishes a time,
 // not longer than `Patience::most` away, when it will look by itself. Until then a notifier may leave it asleep while
-// there is less than it hopes for. Nothing depends on that time but this: a sleeper that publishes it does not sleep
-// longer. So a notifier that dies, or has nothing more to do, delays its peer by so much at most. A sleeper that dies in
+// there is less than it hopes for. One who waits for room is patient for longer (`most_for_room`) than one who waits for
+// items: while places are kept from it, items are there to be taken. Nothing depends on that time but this: a sleeper that
+// publishes it does not sleep longer. So a notifier that dies, or has nothing more to do, delays its peer by so much at most. A sleeper that dies in
 // that time leaves what was meant for it to the next look of another, as one does that dies just after it was woken.
 //
 // Only who was woken a moment ago is patient, so that an item that comes to an idle queue wakes its consumer at once;
@@ -21,12 +22,14 @@ namespace conveyor {
 // What a process has learned of its waits on one side.
 class Patience {
  public:
-  static constexpr Nanoseconds most = longest_patience;
+  static constexpr Nanoseconds most = 50'000;
+  // Of one who waits for room. Behind the system's next tick, so that its timer costs nothing.
+  static constexpr Nanoseconds most_for_room = longest_patience;
   // A spinner that met what it waits for lets so much time pass for more.
   static constexpr Nanoseconds gathering = 500;
   // How many items, or places, end a patient sleep at the latest. Where a queue has room for less than `least_many`, the
   // timer of such a sleep costs more than the switches that it saves.
-  static constexpr std::uint64_t least_many = 4, most_many = 64;
+  static constexpr std::uint64_t least_many = 4, least_room = 2, most_many = 64;
 
   // Whether the sleep that begins now is to be a patient one. relaxed here and below: guesses, shared by threads
   bool begin(Nanoseconds now) { return now - woken_.load(relaxed) <= most && is_due(); }

@@ -8,7 +8,7 @@
 namespace conveyor {
 
 // A patient sleep is not longer.
-inline constexpr Nanoseconds longest_patience = 50'000;
+inline constexpr Nanoseconds longest_patience = 5'000'000;
 
 // The number of the processor that the caller runs on, plus one; it may be another one by now.
 std::uint32_t current_processor();

@@ -22,6 +22,8 @@ class Pacing {
   // Bytes that may wait: what a cache holds, and in any case some items, so that large ones are not in step.
   static constexpr std::uint64_t least_bytes = 2 << 20;
   static constexpr std::uint64_t least_items = 8;
+  // Of smaller items a backlog costs little: they take longer to make than to move.
+  static constexpr std::uint64_t least_item = 1024;
   // Bytes between two looks at the consumers' side, whose cache line is theirs.
   static constexpr std::uint64_t look_every = page_size;
 
@@ -35,9 +37,11 @@ class Pacing {
     if (in - looked_at_.load(relaxed) < look_every) [[likely]]
       return false;
     looked_at_.store(in, relaxed);
+    const std::uint64_t item = payload() / count;
+    if (item < least_item) return false;
     const std::uint64_t out = header_.head.bytes.load(relaxed);
     const std::uint64_t waiting = in > out ? in - out : 0;
-    if (waiting <= least_bytes || waiting <= least_items * (payload() / count)) return false;
+    if (waiting <= least_bytes || waiting <= least_items * item) return false;
     return worth_.is_due();
   }
 

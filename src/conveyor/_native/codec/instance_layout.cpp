@@ -117,15 +117,22 @@ PyObject* optional_attribute(PyObject* object, PyObject* name) {
 }
 
 // What is in there may be half a class, or another one soon; pickle's import waits for its end.
-bool is_being_imported(PyObject* module) {
+// `whole`: the spec of one that is there, held, so that it is no other's.
+bool is_being_imported(PyObject* module, nb::object& whole) {
   static PyObject *const its_spec = PyUnicode_InternFromString("__spec__"), *const initializing =
                                                                                 PyUnicode_InternFromString(
                                                                                     "_initializing");
   const nb::object spec = nb::borrow(PyDict_GetItemWithError(PyModule_GetDict(module), its_spec));
   if (!spec.is_valid() || spec.is_none()) return PyErr_Clear(), false;
+  if (spec.is(whole)) return false;
   const nb::object told = nb::steal(optional_attribute(spec.ptr(), initializing));
-  const bool is = told.is_valid() && foreign([&] { return PyObject_IsTrue(told.ptr()); }) > 0;
-  return PyErr_Clear(), is;
+  const int is = told.is_valid() ? foreign([&] { return PyObject_IsTrue(told.ptr()); }) : 0;
+  PyErr_Clear();
+  if (is == 0 && told.is_valid()) {
+    nb::object before = std::exchange(whole, spec);
+    Last::drop(before);
+  }
+  return is > 0;
 }
 
 // Within `foreign`.
@@ -186,7 +193,10 @@ bool is_direct(PyTypeObject* type, const InstanceLayout& layout) {
 }  // namespace
 
 void let_go(InstanceLayout* layout) {
-  if (layout != nullptr && --layout->users == 0) delete layout;
+  if (layout == nullptr || --layout->users != 0) return;
+  nb::object whole = std::move(layout->whole);
+  delete layout;
+  Last::drop(whole);
 }
 
 InstanceLayout* read_layout(const std::byte* data, std::size_t size) {
@@ -206,11 +216,12 @@ InstanceLayout* read_layout(const std::byte* data, std::size_t size) {
   return made.release();
 }
 
-PyTypeObject* find_class(const ClassName& name) {
+PyTypeObject* find_class(const InstanceLayout& layout) {
+  const ClassName& name = layout.name;
   const int heard = foreign([&] { return PySys_Audit("pickle.find_class", "OO", name.module(), name.qualname()); });
   if (heard != 0) return nullptr;
   PyObject* const module = name.find_module();
-  const bool is_whole = module != nullptr && !is_being_imported(module);
+  const bool is_whole = module != nullptr && !is_being_imported(module, layout.whole);
   nb::object found = nb::borrow(is_whole ? name.find_loaded() : nullptr);
   if (!found.is_valid()) found = find_by_pickle(name);
   if (!found.is_valid()) return nullptr;

@@ -33,6 +33,8 @@ struct InstanceLayout {
   mutable PyTypeObject* known = nullptr;
   mutable unsigned version = 0;
   mutable bool direct = false;
+  // The `__spec__` of the class's module, once that was imported to its end; a module that is made anew has another one.
+  mutable nanobind::object whole;
 };
 
 // A use of it counts; the last one frees it.
@@ -43,7 +45,7 @@ InstanceLayout* read_layout(const std::byte* data, std::size_t size);
 
 // What pickle's find_class gives, by importing the module if need be, which must be something that NEWOBJ takes. New
 // reference; null with a Python error set. Runs Python code.
-PyTypeObject* find_class(const ClassName& name);
+PyTypeObject* find_class(const InstanceLayout& layout);
 
 // As pickle's BUILD: to `__setstate__` if there is one, else into `__dict__` and the slots. `values`: one for each name.
 // False with a Python error set. Runs Python code. `type`: that `object` was made as by `make_instance`.

@@ -257,7 +257,7 @@ class InstanceReading {
     if (in.left() < size) return false;
     InstanceLayout* const layout = read_layout(in.skip(size), size);
     if (layout == nullptr) return false;
-    PyTypeObject* const type = find_class(layout->name);
+    PyTypeObject* const type = find_class(*layout);
     if (type == nullptr) return let_go(layout), false;
     return known_.push({layout, type}), true;
   }
