@@ -111,7 +111,23 @@ class TestCrawl:
         assert Counter(run.values()) == Counter(whole_tree())
 
 
+class LeavesAgain:
+    """Has something more to visit when it is too late."""
+
+    def __call__(self, number: int) -> list[Any]:
+        return [number]
+
+    def teardown(self) -> list[Any]:
+        return [Again(5)]
+
+
 class TestEnds:
+    def test_a_teardown_comes_too_late_for_another_round(self) -> None:
+        with pytest.raises(
+            PipelineError, match=r"'loop' has ended, and a teardown\(\) in it gave Again\(5\)"
+        ):
+            Pipeline([1]).loop(Pipeline().flat_map(LeavesAgain, workers=1)).run()
+
     def test_a_drain_ends_what_has_no_end(self) -> None:
         run = PipelineRun(Pipeline([0]).loop(Pipeline().flat_map(endless, workers=1)), streams=True)
         results = run.values()

@@ -9,16 +9,20 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from stages import double, fail_on_seven, is_odd, same
+from stages import double, endless_results, fail_on_seven, first_of, is_odd, same, sleep_on_seven
 from waiting import wait_until
 
-from conveyor import Failure, Pipeline, PipelineError, Queue, Topic
+from conveyor import Again, Failure, Pipeline, PipelineError, Queue, Topic
 from conveyor.pipeline.pipeline_run import PipelineRun
 
 
 async def letters() -> AsyncIterator[str]:
     for letter in "xyz":
         yield letter
+
+
+def next_too(number: int) -> list[Any]:
+    return [number, Again(number + 1)]
 
 
 def queue_of(*items: Any) -> Queue[Any]:
@@ -188,6 +192,27 @@ class TestZip:
         slow.gate.set()
         assert report.result == [(1, 1), (2, 2)]
         assert report.seconds < 30
+
+    @pytest.mark.parametrize("method", ["fork", "spawn"])
+    @pytest.mark.parametrize(
+        "endless",
+        [
+            Pipeline([0]).flat_map(endless_results, workers=1),
+            Pipeline(itertools.count()).map(same, workers=2),
+            Pipeline([0]).loop(Pipeline().flat_map(next_too, workers=1)),
+            Pipeline.merge(itertools.count(), [1]),
+            Pipeline([1, 2, 7]).map(sleep_on_seven, workers=1),
+        ],
+    )
+    def test_what_has_no_end_is_left(self, endless: Pipeline[Any], method: Any) -> None:
+        report = (
+            Pipeline.zip([1, 2], endless)
+            .map(first_of, workers=1, ordered=True)
+            .to(list)
+            .run(start_method=method)
+        )
+        assert report.result == [1, 2]
+        assert report.in_flight == 0
 
     def test_strict(self) -> None:
         assert Pipeline.zip(range(300), range(300), strict=True).to(list).run().result[-1] == (299, 299)

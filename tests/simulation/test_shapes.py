@@ -17,8 +17,8 @@ from conveyor.pipeline.pipeline_run import PipelineRun
 from conveyor.pipeline.testing.broken import Broken
 from conveyor.testing import Simulation
 
-SEEDS = 2000
-AT_A_TIME = 500
+SEEDS = 1000
+AT_A_TIME = 250
 
 
 class Visit:

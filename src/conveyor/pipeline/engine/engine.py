@@ -151,7 +151,7 @@ class Engine(FailurePolicy):
     @property
     def in_flight(self) -> int:
         """Items that were taken in and are not through."""
-        return sum(node.held for node in self.nodes if not isinstance(node, SourceNode))
+        return sum(node.held for node in self.nodes if not (isinstance(node, SourceNode) or node.abandoned))
 
     # -- as the context of the nodes ----------------------------------------------------------------------
 
@@ -318,7 +318,9 @@ class Engine(FailurePolicy):
 
     def _all_done(self) -> bool:
         # The sources are the last to be in doubt, and quick to ask.
-        return all(source.done for source in self.sources) and all(node.done for node in self.nodes)
+        return all(source.done or source.abandoned for source in self.sources) and all(
+            node.done or node.abandoned for node in self.nodes
+        )
 
     def _pump(self, to_the_end: bool = False) -> None:
         """Move values on, the first first, until nothing moves."""

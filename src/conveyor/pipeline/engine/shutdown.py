@@ -33,7 +33,7 @@ def shut_down(
         After each look at them.
     """
     for node in works:
-        if cut_short:
+        if cut_short or node.abandoned:
             node.pool.cut_short()
         node.pool.shut_all_down()
     while not is_stopped():

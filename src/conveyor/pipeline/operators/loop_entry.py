@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from ...errors import PipelineError
 from ..supervise.engine_context import EngineContext
 from .node import ROOM, Node, Origins
 from .waiting_list import WaitingList
@@ -50,7 +51,12 @@ class LoopEntry(Node):
 
     def feed(self, values: list[Any], origins: Origins) -> None:
         """Take values from the end of the loop. When no more input is wanted, they are dropped, and not dealt with."""
-        if not self._closed:
+        if self.ended and values and not self._closed:
+            text = f"stage {self.stage!r} has ended, and a teardown() in it gave Again({values[0]!r:.60})"
+            self._context.fail(
+                PipelineError(f"{text}; give it for an item, or let what is behind the loop have it")
+            )
+        elif not self._closed:
             self.taken += len(values)
             self.waiting.add(*self._unseen(values, origins))
 

@@ -31,6 +31,8 @@ class Node:
         """The node that feeds it, if only one does."""
         self.ended = False
         """Whether those behind it have been told that nothing more will come."""
+        self.abandoned = False
+        """Whether nobody wants anything more of it, so that the run ends without it."""
         self.taken: int = 0
         """Values pushed into it."""
         self.given: int = 0

@@ -49,7 +49,6 @@ class SourceNode(Node):
         self._choose = choose
         self._first = first
         self._closed = False
-        self._abandoned = False
         self._closed_at = 0.0
         self._portion = _PORTION_FIRST
         self.error: BaseException | None = None
@@ -183,26 +182,21 @@ class SourceNode(Node):
         """The run is over."""
         self.source.close()
 
-    def abandon(self) -> None:
-        """Nobody wants anything more of it, not even what was read."""
-        self._abandoned = True
-        self.close_input()
-
     @property
     def is_cut_short(self) -> bool:
         """Whether something else than its end was why nothing more is read."""
-        return self._closed and not self._abandoned and (self.error is not None or not self.source.exhausted)
+        return self._closed and not self.abandoned and (self.error is not None or not self.source.exhausted)
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing is left in the source that this run would want."""
-        return self._abandoned or self.source.exhausted
+        return self.abandoned or self.source.exhausted
 
     @property
     def held(self) -> int:
         """Values read and not passed on. Lines that were read in a block and are not wanted any more do not count."""
         drops = self._closed and self.error is None and getattr(self.source, "may_drop", False)
-        return 0 if drops or self._abandoned else self.source.available
+        return 0 if drops or self.abandoned else self.source.available
 
     @property
     def done(self) -> bool:
@@ -213,7 +207,7 @@ class SourceNode(Node):
     def _gives_one_more(self) -> bool:
         return (
             self._closed
-            and not self._abandoned
+            and not self.abandoned
             and self.error is None
             and self.source.fetching
             and self._context.now() < self._closed_at + _LAST_ITEM_SECONDS

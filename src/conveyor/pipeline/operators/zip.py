@@ -10,6 +10,7 @@ from ..supervise.engine_context import EngineContext
 from .inlet import Inlet
 from .node import ROOM, Node
 from .source import SourceNode
+from .work import WorkNode
 
 __all__ = ["ZipNode"]
 
@@ -20,17 +21,17 @@ class ZipNode(Node):
     Args:
         stage: its name.
         inputs: where values come.
-        sources: from where all of them come.
+        before: all nodes from which something may come to them.
         strict: whether all must have as many.
         context: the engine.
     """
 
     def __init__(
-        self, stage: str, inputs: list[Inlet], sources: list[SourceNode], strict: bool, context: EngineContext
+        self, stage: str, inputs: list[Inlet], before: list[Node], strict: bool, context: EngineContext
     ) -> None:
         super().__init__(stage)
         self._inputs = inputs
-        self._sources = sources
+        self._before = before
         self._strict = strict
         self._context = context
         self._over = False
@@ -68,7 +69,7 @@ class ZipNode(Node):
         ended = [one for one in self._inputs if one.has_ended]
         if not ended:
             return False
-        cut_short = any(source.is_cut_short for source in self._sources)
+        cut_short = any(isinstance(node, SourceNode) and node.is_cut_short for node in self._before)
         if self._strict and len(ended) < len(self._inputs) and not cut_short:
             longer = next((one for one in self._inputs if one.held), None)
             if longer is None:
@@ -78,8 +79,11 @@ class ZipNode(Node):
             )
             self._context.fail_after(ValueError(f"{text}, while {longer.stage!r} has more"))
         self._over = True
-        for source in self._sources:
-            source.abandon()
+        for node in self._before:
+            node.abandoned = True
+            node.close_input()
+            if isinstance(node, WorkNode):
+                node.cut()
         for one in self._inputs:
             one.discard()
         return True

@@ -211,8 +211,8 @@ class Plan:
 
     def _meet(self, step: Meet, tail: Node) -> Node:
         inlets: list[Inlet] = []
-        before = self._sources_of(tail)
-        tails = [(tail, before[0].stage if len(before) == 1 else "all before")]
+        sources = self._sources_of(tail)
+        tails = [(tail, sources[0].stage if len(sources) == 1 else "all before")]
         for other in step.others:
             source = self.open_source(other)
             self._add(source)
@@ -224,8 +224,8 @@ class Plan:
             self._link(end, self._add(inlet))
         meeting: Node
         if step.how == "zip":
-            sources = [source for end, _ in tails for source in self._sources_of(end)]
-            meeting = ZipNode(step.name, inlets, sources, step.strict, self.context)
+            before = [node for node in self.nodes if not _reached_from(node).isdisjoint(inlets)]
+            meeting = ZipNode(step.name, inlets, before, step.strict, self.context)
         else:
             meeting = MergeNode(step.name, inlets, step.weights, step.priorities)
         for inlet in inlets:
