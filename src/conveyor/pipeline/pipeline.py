@@ -193,14 +193,18 @@ class Pipeline(Generic[T]):
         """Take lists, or other iterables, apart into items."""
         return self._with(Unbatch(self._unique(name)))
 
-    def tee(self, target: Any, *, name: str | None = None) -> Pipeline[T]:
+    def tee(self, target: Any, *, name: str | None = None, **options: Any) -> Pipeline[T]:
         """Show each item to somebody, in this process, and pass it on.
 
         Args:
             target: as for `to`.
             name: what reports call the stage.
+            options: as for `to`.
         """
-        return self._with(Tee(self._unique(name or f"tee {_name_of_target(target)}"), target))
+        from .sinks.make_sink import check_target
+
+        check_target(target, options)
+        return self._with(Tee(self._unique(name or f"tee {_name_of_target(target)}"), target, options))
 
     def split(
         self,
@@ -316,29 +320,40 @@ class Pipeline(Generic[T]):
 
     # -- ends ---------------------------------------------------------------------------------------------
 
-    def to(self, target: Any, *, name: str | None = None, shutdown: bool | None = None) -> Pipeline[T]:
+    def to(
+        self, target: Any, *, name: str | None = None, shutdown: bool | None = None, **options: Any
+    ) -> Pipeline[T]:
         """Say where the items end.
 
         Args:
             target: `list`, `set`, `dict` or another collection type: `Report.result` is one of all items. A
-                list or the like: it is extended. A path or an open file: a line for each item, text and bytes as
-                they are, all else as JSON. A queue: they are put, and a full one holds up the pipeline. A function:
-                called with each, in this process.
+                list or the like: it is extended. A queue: they are put, and a full one holds up the pipeline. A
+                function: called with each, in this process. An open file: a line for each item, text and bytes as they
+                are, all else as JSON.
+                A path, or a URL that fsspec knows: the same, or what its suffix says: `.jsonl`, `.csv`, `.parquet`;
+                behind all but the last `.gz`, `.bz2`, `.xz`, `.zst`. It is there, or replaced, when the run has ended
+                well. "sqlite:///file.db?table=name": rows are added to that table. "-": standard output.
             name: what reports call it.
             shutdown: of a queue: shut it down when the input has ended, and not when the run ends for another reason.
                 None: if the items of the source are leased.
+            options: of a path or URL. `columns`, of CSV and tables: their names, if not all items have the same.
+                `format`: "lines", "jsonl", "csv" or "parquet", whatever the suffix is. Of CSV, `delimiter` and what
+                else a `csv.writer` takes. Of Parquet, `schema`, `row_group_size`, `compression`, as pyarrow has them.
 
         Raises:
             PipelineError: items cannot go there.
+            TypeError, ValueError: an option is not for it, or has a value that it cannot have.
         """
         from .sinks.make_sink import check_target
 
-        check_target(target)
+        check_target(target, options)
         if shutdown is not None and not callable(getattr(target, "shutdown", None)):
             raise PipelineError(
                 f"to() got shutdown={shutdown!r} and a {type(target).__name__}, which cannot be shut down"
             )
-        return self._with(To(self._unique(name or f"to {_name_of_target(target)}"), target, shutdown))
+        return self._with(
+            To(self._unique(name or f"to {_name_of_target(target)}"), target, shutdown, options)
+        )
 
     def reduce(
         self, function: Callable[[Any, T], Any], initial: Any = _MISSING, *, name: str | None = None
@@ -560,7 +575,9 @@ def _pipeline_of(given: Any) -> Pipeline[Any]:
 
 def _name_of_target(target: Any) -> str:
     if isinstance(target, (str, Path)):
-        return str(target)
+        from .files.address import without_password
+
+        return without_password(str(target))
     return checks.name_of(target)
 
 

@@ -24,6 +24,7 @@ from .graph.checks import check_count
 from .graph.graph import UNNAMED, HasGraph
 from .host.hearing import Hearing
 from .planning.briefing import brief_workers, check_seed, voice_of
+from .planning.kept_places import KeptPlaces
 from .planning.open_sources import OpenSources
 from .planning.planner import Plan, check
 from .planning.resuming import digests_of, open_store
@@ -100,6 +101,7 @@ class PipelineRun:
         self._showing = self._left = False
         self._unsaid = ""
         self.tally = Tally(dead_letters)
+        self.sinks: list[Sink] = []
         self.timeline = Timeline()
 
         world = world or RealWorld(start_method, stdout_to_stderr)
@@ -141,8 +143,11 @@ class PipelineRun:
             brief_workers(self.engine.works, seed, voice_of(start_method, logs, stdout_to_stderr, drawn_over))
         except BaseException:
             self.engine.poller.close()
+            with contextlib.suppress(Exception):
+                for sink in self.sinks:
+                    sink.conclude(whole=False)
             if checkpoint is not None:
-                checkpoint.close()
+                checkpoint.abandon()
             raise
 
     def _build(self, streams: bool, max_items: int | None, crash_limit: int | None) -> None:
@@ -156,36 +161,24 @@ class PipelineRun:
         )
         self.source = opened.open(self.graph)
         self._news = EventSink(lambda values: engine.tell(Results(values)))
-        plan = Plan(
-            engine,
-            self.jobs,
-            opened.open,
-            append=checkpoint is not None and checkpoint.resumed > 0,
-            leased=acknowledger is not None,
-        )
+        kept = KeptPlaces(checkpoint, leased=acknowledger is not None)
+        plan = Plan(engine, self.jobs, opened.open, leased=acknowledger is not None, kept=kept)
+        self.sinks = plan.sinks
         if max_items is not None:
             plan.max_items = max_items
         engine.adopt(plan.make(self.graph, self.source, self._news if streams else None))
         for node in engine.works:
             node.pool.crash_limit = crash_limit or node.pool.crash_limit
-        self.sinks = plan.sinks
         self.plan = plan
         if acknowledger is not None:
             acknowledger.settle_for(opened.leased, plan.flush, plan.confirm, engine.poller.wake)
         if checkpoint is not None:
             checkpoint.keep(
-                flush=plan.make_sure,
-                state=(lambda: [reduce.result for reduce in plan.reduces]) if plan.reduces else None,
+                plan.make_sure,
+                lambda: kept.state(plan.reduces),
+                kept.deferral.release if kept.deferral is not None else lambda _: None,
             )
-            if checkpoint.resumed:
-                saved: list[Any] = checkpoint.saved_state if checkpoint.had_state else []
-                if len(saved) != len(plan.reduces):
-                    raise PipelineError(
-                        f"the state file keeps the results of {len(saved)} reduce(), and the pipeline has "
-                        f"{len(plan.reduces)}: what earlier runs did would be missing; remove the file to begin anew"
-                    )
-                for reduce, result in zip(plan.reduces, saved, strict=True):
-                    reduce.result = result
+            kept.restore(plan.reduces)
 
     # -- running --------------------------------------------------------------------------------------------
 
@@ -207,6 +200,7 @@ class PipelineRun:
             error = (
                 KeyboardInterrupt() if self.signalled is signal.SIGINT else SystemExit(128 + signal.SIGTERM)
             )
+            self._tell_partial(error)
         report = self.report()
         if self._display is not None:
             self._display.end(self.progress, report, error)
@@ -231,11 +225,17 @@ class PipelineRun:
                     for sink in self.sinks:
                         sink.hurry()
                     self._close()
+                self._tell_partial(error)
                 raise
             if self._left and self._acknowledger is not None:
                 self._acknowledger.abandon()
-            self._close()
-            if not self.engine.phase and all(source.has_ended for source in self.engine.sources):
+            whole = not self.engine.phase and all(source.has_ended for source in self.engine.sources)
+            try:
+                self._close(whole)
+            except BaseException as error:
+                self._tell_partial(error)
+                raise
+            if whole:
                 # A queue has not ended before nobody has any of its items but this run.
                 for sink in self.plan.told:
                     sink.tell_end()
@@ -262,7 +262,13 @@ class PipelineRun:
         with contextlib.suppress(Exception):
             self._close()
 
-    def _close(self) -> None:
+    def _tell_partial(self, error: BaseException) -> None:
+        """Note on what ended the run where its results lie."""
+        for sink in self.sinks:
+            if sink.partial is not None:
+                error.add_note(f"what was written until then is in {sink.partial}")
+
+    def _close(self, whole: bool = False) -> None:
         if self._publisher is not None:
             self._publisher.show_the_end()
         error: BaseException | None = None
@@ -272,6 +278,11 @@ class PipelineRun:
         for part in [*parts, *self.sinks]:
             try:
                 part.close()
+            except Exception as raised:
+                error = error or raised
+        for sink in self.sinks:
+            try:
+                sink.conclude(whole and error is None)
             except Exception as raised:
                 error = error or raised
         if error is not None:
@@ -319,6 +330,7 @@ class PipelineRun:
             resumed=self.checkpoint.resumed if self.checkpoint is not None else 0,
             interrupted=self.signalled.name if self.drained and self.signalled else "",
             result=self.plan.last.result if self.plan.last is not None else None,
+            partial=tuple(sink.partial for sink in self.sinks if sink.partial is not None),
         )
 
     def signal(self, number: int) -> None:

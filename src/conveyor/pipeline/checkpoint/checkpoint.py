@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
+from ..flow.lineage import Lineage
 from .done_keys import DoneKeys
 from .origin_counter import PLACES, OriginCounter
 from .store import CheckpointFile, Damaged
@@ -67,6 +68,7 @@ class Checkpoint(OriginCounter):
         super().__init__()
         self._store = store
         self._flush: Callable[[], object] = lambda: None
+        self._tell_done: Callable[[Any], object] = lambda _: None
         self._state: Callable[[], Any] | None = None
         self._starts = list(store.starts)
         self._ends = list(store.ends)
@@ -91,13 +93,20 @@ class Checkpoint(OriginCounter):
         if self._keys:
             self.resumed += store.count_keys()
 
-    def keep(self, flush: Callable[[], object], state: Callable[[], Any] | None) -> None:
+    def keep(
+        self,
+        flush: Callable[[], object],
+        state: Callable[[], Any] | None,
+        done: Callable[[Any], object] = lambda _: None,
+    ) -> None:
         """Say what belongs to each transaction.
 
         Args:
             flush: called before it: what sinks hold back must be out by then.
             state: what is to be kept together with it.
+            done: called with the place of an item, or a lineage, of which nothing is under way any more.
         """
+        self._tell_done = done
         self._flush = flush
         self._state = state
 
@@ -112,8 +121,13 @@ class Checkpoint(OriginCounter):
             return keys.unfinished(numbers, values)
         return [number for number in numbers if not self.is_done(number)] if self._starts else numbers
 
+    def lineage_done(self, lineage: Lineage) -> None:
+        """Nothing that came of these items together is under way any more."""
+        self._tell_done(lineage)
+
     def item_done(self, number: int) -> None:
         """Nothing that came of this item is under way any more."""
+        self._tell_done(number)
         self._changed = True
         if self._keys and (keys := self._keys.get(number // PLACES)) is not None:
             keys.item_done(number)
@@ -145,7 +159,13 @@ class Checkpoint(OriginCounter):
         self._changed = False
         self._committed = now
 
+    def abandon(self) -> None:
+        """Close the file as it is: the run could not begin."""
+        self._store.close()
+
     def close(self) -> None:
         """Write what is left, and close the file."""
-        self.commit(self._committed, force=True)
-        self._store.close()
+        try:
+            self.commit(self._committed, force=True)
+        finally:
+            self._store.close()

@@ -39,6 +39,7 @@ class OriginCounter:
         if isinstance(origin, Lineage):
             origin.live += count - 1
             if not origin.live:
+                self.lineage_done(origin)
                 for one in origin.origins:
                     self.fanned_out(one, 0)
             return
@@ -48,6 +49,9 @@ class OriginCounter:
         else:
             del self._live[origin]
             self.item_done(origin)
+
+    def lineage_done(self, lineage: Lineage) -> None:
+        """Nothing that came of these items together is under way any more."""
 
     def item_done(self, number: int) -> None:
         """Nothing that came of this item is under way any more."""

@@ -2,6 +2,8 @@
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
-#   expand, reading
-#   compression, location
-#   address, optional
+#   expand, make_output, reading
+#   local_output, remote_output, stdout_output
+#   location, output, target
+#   compression
+#   address, beginning, optional

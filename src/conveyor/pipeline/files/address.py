@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from ...errors import PipelineError
 
-__all__ = ["local_path", "name_of_file", "refuse_queue", "scheme_of"]
+__all__ = ["local_path", "name_of_file", "refuse_queue", "scheme_of", "without_password"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(?:::[^/]*)?://")
 # Addresses of queues and topics. `memory://` may be either: it is taken for a file of fsspec's.
@@ -44,6 +44,15 @@ def name_of_file(address: str) -> str:
     return address.rpartition("/")[2]
 
 
+def without_password(address: str) -> str:
+    """As it may be shown."""
+    if not scheme_of(address):
+        return address
+    from ...transports.url import masked  # takes long, and most runs have no URLs
+
+    return masked(address)
+
+
 def refuse_queue(address: str, verb: str) -> None:
     """Nothing, unless it is the address of a queue.
 
@@ -56,7 +65,8 @@ def refuse_queue(address: str, verb: str) -> None:
     """
     scheme = scheme_of(address)
     if scheme in _OF_QUEUES:
+        shown = without_password(address)
         raise PipelineError(
-            f"{address!r} is no file: {scheme}:// is where queues are; to {verb} one give conveyor.connect({address!r})"
+            f"{shown!r} is no file: {scheme}:// is where queues are; to {verb} one give conveyor.connect({shown!r})"
             + ("; for a table say sqlite:///file.db?table=name" if scheme == "sqlite" else "")
         )

@@ -54,6 +54,8 @@ class Tee:
 
     name: str
     target: Any
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What else was said of the target."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class To:
     target: Any
     shutdown: bool | None = None
     """Whether a queue is shut down when the input has ended; None: if the source is leased."""
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What else was said of the target."""
 
 
 @dataclass(frozen=True)

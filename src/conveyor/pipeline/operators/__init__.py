@@ -4,5 +4,5 @@
 #
 #   loop_exit, merge, sink, zip
 #   batch, inlet, loop_entry, source, split, tee, unbatch, work
-#   join, waiting_list
+#   deferral, join, waiting_list
 #   node

@@ -14,6 +14,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from ...errors import PipelineError
+from ..files.target import local_target
 from ..graph.graph import Graph, Tee, To
 from ..sources.file_items import FileItems
 
@@ -66,7 +67,7 @@ def check_files(graph: Graph, resume: str | os.PathLike[str] | None = None) -> N
             )
         if not _is_path(target):
             continue
-        where = os.path.realpath(target)
+        where = os.path.realpath(local_target(target) or target)
         if resume is not None and where == os.path.realpath(resume):
             raise PipelineError(
                 f"stage {name!r} writes to {shown}, which is also given for resume; name two files"
@@ -80,7 +81,7 @@ def check_files(graph: Graph, resume: str | os.PathLike[str] | None = None) -> N
 
 
 def _is_path(target: Any) -> bool:
-    return isinstance(target, (str, os.PathLike))
+    return local_target(target) is not None
 
 
 def _is_queue(target: Any) -> bool:
@@ -91,7 +92,7 @@ def _file_of(what: Any) -> _File | None:
     """The regular file that a path, a descriptor or a file object stands for; None: none, or none yet."""
     try:
         if isinstance(what, (str, os.PathLike)):
-            status = Path(what).stat()  # pyright: ignore[reportUnknownArgumentType]
+            status = (local_target(what) or Path(what)).stat()  # pyright: ignore[reportUnknownArgumentType]
         else:
             status = os.fstat(what if isinstance(what, int) else what.fileno())
     except (OSError, ValueError, TypeError, AttributeError):

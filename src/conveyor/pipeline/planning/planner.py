@@ -33,6 +33,7 @@ from ..sinks.sink import Sink
 from ..supervise.engine_context import EngineContext
 from ..supervise.lifecycle import check_rest, own_links
 from .file_clash import check_files
+from .kept_places import KeptPlaces
 
 __all__ = ["Plan", "check"]
 
@@ -84,8 +85,8 @@ class Plan:
         context: the engine.
         jobs: workers for a stage that does not say how many.
         max_items: items that a stage may hold.
-        append: files that exist are added to.
         leased: the items of the source are leased.
+        kept: how the ends begin, and what is kept of them.
         open_source: makes the node of another source that the pipeline has beside its first.
     """
 
@@ -93,8 +94,8 @@ class Plan:
     jobs: int
     open_source: Callable[[Graph], SourceNode]
     max_items: int = _MOST_ITEMS
-    append: bool = False
     leased: bool = False
+    kept: KeptPlaces = field(default_factory=KeptPlaces)
     nodes: list[Node] = field(default_factory=list[Node])
     sinks: list[Sink] = field(default_factory=list[Sink])
     reduces: list[ReduceSink] = field(default_factory=list[ReduceSink])
@@ -125,6 +126,8 @@ class Plan:
 
     def flush(self) -> None:
         """See to it that what the sinks hold back is on its way."""
+        if self.kept.deferral is not None:
+            self.kept.deferral.write_all()
         for sink in self.sinks:
             sink.flush()
 
@@ -256,15 +259,19 @@ class Plan:
         return UnbatchNode(step.name, self.context)
 
     def _tee(self, step: Tee) -> Node:
-        sink = make_sink(step.target, self.append)
+        sink = make_sink(step.target, step.options, self.kept.beginning(step.target))
         self.sinks.append(sink)
-        return TeeNode(step.name, sink, self.context)
+        node = TeeNode(step.name, sink, self.context)
+        node.deferral = self.kept.keep(step.target, sink)
+        return node
 
     def _to(self, step: To) -> Node:
-        sink = self._keep(make_sink(step.target, self.append))
+        sink = self._keep(make_sink(step.target, step.options, self.kept.beginning(step.target)))
         if self.leased if step.shutdown is None else step.shutdown:
             self.told.append(sink)
-        return SinkNode(step.name, sink, self.context)
+        node = SinkNode(step.name, sink, self.context)
+        node.deferral = self.kept.keep(step.target, sink)
+        return node
 
     def _reduce(self, step: Reduce) -> Node:
         reduce = ReduceSink(step.function, step.initial)

@@ -113,6 +113,7 @@ def make_report(
     resumed: int = 0,
     interrupted: str = "",
     result: Any = None,
+    partial: tuple[str, ...] = (),
 ) -> Report:
     """The report of a run at this moment.
 
@@ -124,6 +125,7 @@ def make_report(
         resumed: items that earlier runs dealt with.
         interrupted: the signal that has ended its input; empty: none.
         result: what its end made.
+        partial: where what was written lies, of a run that did not end well.
     """
     timeline.sample(engine, last=True)
     end = engine.ended or engine.now()
@@ -144,6 +146,7 @@ def make_report(
         bottleneck=bottleneck(stages, timeline.pressure(seconds, stages), failed=engine.error is not None),
         interrupted=interrupted,
         result=result,
+        partial=partial,
         dead_letters=tuple(tally.letters),
         first_failures=tuple(tally.failures),
         memory=_memory(worker_stats, end),

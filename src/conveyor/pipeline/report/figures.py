@@ -101,6 +101,8 @@ class Figures:
     """The first 10,000, if the run was given no other place for them."""
     first_failures: tuple[Failure, ...] = ()
     """The first 100."""
+    partial: tuple[str, ...] = ()
+    """Files with what was written, of a run that did not end well; those that were to be made are as before."""
     memory: int = 0
     """Peak memory of this process and of the largest workers that lived together, about; bytes."""
     timeline: tuple[tuple[float, tuple[int, ...]], ...] = field(default=(), repr=False)

@@ -36,6 +36,8 @@ def summary(report: Figures) -> str:
         words.append(f"{report.resumed:,} done by earlier runs")
     if report.interrupted:
         words.append(f"ended early by {report.interrupted}")
+    if report.partial:
+        words.append(f"what was written is in {' and '.join(report.partial)}")
     return ", ".join(words)
 
 

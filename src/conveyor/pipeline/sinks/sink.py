@@ -39,6 +39,25 @@ class Sink(Protocol):
         """Nothing more will come."""
         ...
 
+    def conclude(self, whole: bool) -> None:
+        """The run has ended, after `close`; whole: well, with all that there was: what was written may be seen now."""
+        ...
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether a state file keeps its `place`: then what came of an item is taken when all of it is there."""
+        ...
+
+    @property
+    def place(self) -> Any:
+        """How far it is, right after `flush`: a later run takes back what is behind it."""
+        ...
+
+    @property
+    def partial(self) -> str | None:
+        """Where what was written lies after a run that did not end well; None: nowhere by itself."""
+        ...
+
     def tell_end(self) -> None:
         """All that will ever be has come: whoever reads from where values ended may be told."""
         ...
@@ -53,6 +72,16 @@ class PlainSink:
     """A sink that holds nothing back and makes nothing."""
 
     result: Any = None
+    is_resumable: bool = False
+    partial: str | None = None
+
+    @property
+    def place(self) -> Any:
+        """None."""
+        return None
+
+    def conclude(self, whole: bool) -> None:
+        """What was written was seen all the time."""
 
     def flush(self) -> None:
         """Nothing is held back."""
