@@ -20,6 +20,7 @@ survives the death of any of its processes:
 #   __init__
 #   telemetry | opentelemetry
 #   testing
+#   joblib | joblib cloudpickle
 #   executors/
 #   pipeline/ | rich IPython fsspec pyarrow
 #   multiprocessing/
