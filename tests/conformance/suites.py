@@ -191,35 +191,7 @@ PORTIONS = (
         ("Queue", "SimpleQueue", "Pipe"),
         python=(3, 13),
     ),
-    # The same, and what is not about processes, of conveyor.ProcessPoolExecutor in the place of the standard library's.
-    Portion(
-        "own-executor-deadlock",
-        "test.test_concurrent_futures.test_deadlock",
-        ("ProcessPool{Method}ExecutorDeadlockTest",),
-        (OWN_EXECUTOR,),
-        python=(3, 13),
-    ),
-    Portion(
-        "own-executor",
-        "test.test_concurrent_futures.test_process_pool",
-        ("ProcessPool{Method}ProcessPoolExecutorTest",),
-        (OWN_EXECUTOR,),
-        python=(3, 13),
-    ),
-    Portion(
-        "own-executor-shutdown",
-        "test.test_concurrent_futures.test_shutdown",
-        ("ProcessPool{Method}ProcessPoolShutdownTest",),
-        (OWN_EXECUTOR,),
-        python=(3, 13),
-    ),
-    Portion(
-        "own-executor-init",
-        "test.test_concurrent_futures.test_init",
-        ("ProcessPool{Method}InitializerTest", "ProcessPool{Method}FailingInitializerTest"),
-        (OWN_EXECUTOR,),
-        python=(3, 13),
-    ),
+    # Of conveyor.ProcessPoolExecutor in the place of the standard library's.
     Portion(
         "own-executor-wait",
         "test.test_concurrent_futures.test_wait",
