@@ -21,9 +21,9 @@ class Outcome(Counter[str]):
     """How often what happened."""
 
 
-def run_seed(seed: int, trace: bool = False) -> Outcome:
+def run_seed(seed: int, trace: bool = False, renews: bool = False) -> Outcome:
     """Run the case of a seed; raises `Broken` or `Stuck` if a promise was."""
-    return run_case(make_case(seed, trace))
+    return run_case(make_case(seed, trace, renews))
 
 
 def run_case(case: Case) -> Outcome:
@@ -53,6 +53,7 @@ def run_case(case: Case) -> Outcome:
     outcome["ended early"] = stops
     outcome["workers"] = case.simulation.workers_started
     outcome["steps"] = case.simulation.world.steps
+    outcome["renewed"] = sum(node.pool.renewed for node in running.engine.works)
     if error is not None:
         _check_error(case, error, outcome)
     _check_results(case, stops)

@@ -136,14 +136,21 @@ class Case:
         return found
 
 
-def make_case(seed: int, trace: bool = False) -> Case:
-    """The case of a seed."""
-    return _Maker(seed, trace).make()
+def make_case(seed: int, trace: bool = False, renews: bool = False) -> Case:
+    """The case of a seed.
+
+    Args:
+        seed: says everything.
+        trace: keep what happens.
+        renews: workers of some stages are renewed; all else is as without.
+    """
+    return _Maker(seed, trace, renews).make()
 
 
 class _Maker:
-    def __init__(self, seed: int, trace: bool) -> None:
+    def __init__(self, seed: int, trace: bool, renews: bool) -> None:
         self.seed = seed
+        self.renewal = random.Random(seed + 2) if renews else None
         self.trace = trace
         self.chance = random.Random(seed)
         self.log = CallLog(seed)
@@ -231,6 +238,11 @@ class _Maker:
         else:
             options["workers"] = chance.choice((1, 2, 3, "auto")) if not keyed else chance.choice((1, 2, 3))
         options["timeout"] = self.limit if self.is_so(0.5) else None
+        if self.renewal is not None and self.renewal.random() < 0.6:
+            if "workers" in options and self.renewal.random() < 0.3:
+                options["max_worker_memory"] = "512MiB"  # a simulated worker has up to 1 GiB
+            else:
+                options["max_items_per_worker"] = self.renewal.choice((1, 1, 2, 3))
         is_ordered = bool(pipeline.ordered if ordered is None else ordered)
         stage = Stage([function], {function.name: on_error}, is_ordered)
         pipeline = getattr(pipeline, kind)(function, name=function.name, **options)

@@ -36,6 +36,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10_000, help="how many")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first of them")
     parser.add_argument("--trace", action="store_true", help="print what happens")
+    parser.add_argument("--renews", action="store_true", help="workers of some stages are renewed")
     parser.add_argument("--all", action="store_true", help="do not end with the first seed that fails")
     arguments = parser.parse_args()
     total = Outcome()
@@ -43,7 +44,7 @@ def main() -> int:
     began = time.process_time()
     for seed in range(arguments.first, arguments.first + arguments.seeds):
         try:
-            case = make_case(seed, arguments.trace)
+            case = make_case(seed, arguments.trace, arguments.renews)
             total += run_case(case)
         except Exception as error:
             failed += 1

@@ -32,6 +32,22 @@ def test_seeds(first: int) -> None:
         assert total[what] > _AT_A_TIME // 20, f"{what} happens too seldom: {total}"
 
 
+@pytest.mark.parametrize("first", range(0, max(_SEEDS // 5, _AT_A_TIME), _AT_A_TIME))
+@pytest.mark.timeout(600)
+def test_seeds_with_workers_that_are_renewed(first: int) -> None:
+    total = Outcome()
+    for seed in range(first, first + _AT_A_TIME):
+        try:
+            total += run_seed(seed, renews=True)
+        except Exception as error:
+            error.add_note(
+                f"seed {seed}: python tests/simulation/simulate.py --seeds 1 --from {seed} --trace --renews"
+            )
+            raise
+    for what in ("ItemFailed", "ItemRetried", "WorkerDied", "renewed"):
+        assert total[what] > _AT_A_TIME // 20, f"{what} happens too seldom: {total}"
+
+
 if SEEDS:  # pytest skips a test that has no cases
 
     @pytest.mark.parametrize("seed", SEEDS)

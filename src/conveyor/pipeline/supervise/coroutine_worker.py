@@ -102,7 +102,7 @@ class CoroutineWorker(WorkerHandle):
             asks = call_takes_worker(function, arguments)
             call = partial(function, worker=worker) if asks else function
             call = call if arguments is None else arguments.bind(call)
-            await self._serve(call, job.max_items or 0, seeding)
+            await self._serve(call, job.max_items or 0, seeding, worker)
         finally:
             self.status_page.note_teardown()
             seeding.end()
@@ -115,7 +115,7 @@ class CoroutineWorker(WorkerHandle):
                 tell_failure(put, TORN, 0, 1, error, here=True)
             put((LEFT,))
 
-    async def _serve(self, function: Any, left: int, seeding: Seeding) -> None:
+    async def _serve(self, function: Any, left: int, seeding: Seeding, worker: Worker) -> None:
         put, meter = self._put, self.status_page.meter()
         while not self._killed_at:  # it may have swallowed that it was told to end
             task = await self._next(meter)
@@ -139,6 +139,7 @@ class CoroutineWorker(WorkerHandle):
             left -= 1
             if not left:
                 meter.idle()
+                worker.wear_out()
                 put((WORN,))
                 return
 

@@ -327,6 +327,8 @@ class WorkerPool:
         """A worker has done as much as it may, and tears down: what it has not begun is for others."""
         handle.worn = False
         self.renewed += 1
+        if handle is self._kept:  # it had said so before it was told to be the last, which it is not
+            self._kept, self._has_last = None, False
         self._note_memory(handle)
         self._node.come_back(handle.take_back(), self._slot_of(handle))
         handle.shut_down()

@@ -39,6 +39,7 @@ class Worker:
         self._count = count
         self._words = words
         self.read()
+        self._is_worn = False
         self._item_seed: int | None = None
         self._rng: random.Random | None = None
         self.state: Any = None
@@ -89,12 +90,16 @@ class Worker:
     def is_last(self) -> bool:
         """In `teardown()`: whether the stage has come to its end, and all its other workers have torn down. One worker
         is told so in a run that is not ended early, if `teardown()` asks for the worker."""
-        return self._words.is_last
+        return self._words.is_last and not self._is_worn
 
     def read(self) -> None:
         """For conveyor itself: a run begins."""
         words = self._words
         self._rank, self._start, self._seed = words.rank, words.start, words.seed
+
+    def wear_out(self) -> None:
+        """For conveyor itself: it is to be renewed, and so it is not the last, whatever its page will say."""
+        self._is_worn = True
 
     def begin_item(self, seed: int) -> None:
         """For conveyor itself: an item begins."""

@@ -242,6 +242,7 @@ class Worker:
             if worn.took:
                 self._put((SLOW, worn.took))
             self.is_worn = True
+            self._identity.wear_out()
             self._put((WORN,))
             return False
 
