@@ -325,6 +325,12 @@ class TestEnd:
         done = running.finish()
         assert (done.code, done.out) == (0, "a\n")
 
+    def test_killed_it_takes_its_commands_along(self, start: Any, tmp_path: Path, wait_dead: Any) -> None:
+        running, pids = self.started(start, tmp_path)
+        os.kill(running.pid, signal.SIGKILL)
+        for pid in pids:
+            wait_dead(pid)
+
     def test_a_reader_that_leaves_ends_them(
         self, start: Any, read_until: Any, tmp_path: Path, wait_dead: Any
     ) -> None:

@@ -15,6 +15,8 @@
 #include <cstdlib>
 #include <memory>
 
+#include "conveyor/process/group_keeper.hpp"
+
 namespace conveyor {
 namespace {
 
@@ -71,6 +73,7 @@ struct ChildPlan {
   const CommandLine& line;
   int in, out, err;  // out and err: -1 leaves what is there
   pid_t parent;
+  KeptGroup* place;
   sigset_t mask;
   int error;
 };
@@ -84,6 +87,7 @@ int child_main(void* given) {
   as_usual.sa_handler = SIG_DFL;
   for (const int number : {SIGPIPE, SIGXFSZ, SIGCHLD}) sigaction(number, &as_usual, nullptr);
   setsid();
+  if (plan.place != nullptr) plan.place->store(getpid(), release);
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   if (getppid() != plan.parent) return not_run;
   const auto put = [](int fd, int place) { return fd < 0 || dup2(fd, place) == place; };
@@ -98,12 +102,17 @@ int child_main(void* given) {
 
 struct Child {
   pid_t pid = -1;
+  KeptGroup* place = nullptr;
+
+  void leave_place() const {
+    if (place != nullptr) place->store(0, release);
+  }
   Fd pidfd;
   int error = 0;
 };
 
 Child start(const CommandLine& line, int in, int out, int err) {
-  ChildPlan plan{line, in, out, err, getpid(), {}, 0};
+  ChildPlan plan{line, in, out, err, getpid(), place_for_group(), {}, 0};
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &plan.mask);
@@ -111,16 +120,19 @@ Child start(const CommandLine& line, int in, int out, int err) {
   alignas(16) std::byte stack[child_stack_size];
   int pidfd = -1;
   Child child;
+  child.place = plan.place;
   child.pid =
       clone(&child_main, stack + child_stack_size, CLONE_VM | CLONE_VFORK | clone_pidfd | SIGCHLD, &plan, &pidfd);
   const int clone_error = errno;
   pthread_sigmask(SIG_SETMASK, &plan.mask, nullptr);
   if (child.pid < 0) {
+    child.leave_place();
     child.error = clone_error;
     return child;
   }
   child.pidfd = Fd(pidfd);
   if (plan.error != 0) {
+    child.leave_place();
     waitpid(child.pid, nullptr, 0);
     child.error = plan.error;
   }
@@ -238,6 +250,7 @@ class Watch {
     }
     // While it is a zombie, its number is the group's and nobody else's.
     if (ending_) kill_group(SIGKILL);
+    child_.leave_place();
     if (wait4(child_.pid, &result_.status, 0, &result_.usage) < 0) result_.status = 0;
     for (Collected* stream : {&out, &err}) {
       stream->read_rest(buffer.get());

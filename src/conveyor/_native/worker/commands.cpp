@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "conveyor/process/command.hpp"
+#include "conveyor/process/group_keeper.hpp"
 
 #include "../support/gil.hpp"
 
@@ -53,6 +54,7 @@ class Commands {
     rules_.grace = nanoseconds(grace);
     rules_.most_memory = most_memory;
     rules_.spool_folder = spool_folder_.c_str();
+    keep_groups();  // without one, whoever kills this process leaves behind what commands have started
   }
   Commands(const Commands&) = delete;
   Commands& operator=(const Commands&) = delete;
