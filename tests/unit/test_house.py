@@ -87,6 +87,7 @@ MAY_BE_SHORT = {
     ),
     "a layout of shared memory": ("core/include/conveyor/*layout.hpp",),
     "what a header says of code that stands elsewhere": (
+        "core/include/conveyor/process/group_keeper.hpp",
         "core/include/conveyor/process/normal_end.hpp",
         "core/include/conveyor/memory/label.hpp",
         "core/include/conveyor/queue/header_peek.hpp",
