@@ -35,6 +35,7 @@ __all__ = ["install", "installed", "uninstall"]
 
 _QUEUES: dict[str, Any] = {"Queue": Queue, "JoinableQueue": JoinableQueue, "SimpleQueue": SimpleQueue}
 _EXECUTOR_MODULE = "concurrent.futures.process"
+_POOL_MODULE = "multiprocessing.pool"
 
 # Any: the checkers know nothing of the private names below.
 _queues = cast("Any", multiprocessing.queues)
@@ -88,6 +89,7 @@ def install() -> None:
             _Change(multiprocessing.connection, "Pipe", multiprocessing.connection.Pipe, Pipe),
             _Change(_spawn, "get_preparation_data", *_preparation(_spawn.get_preparation_data)),
             *_executor_changes(_QUEUES),
+            *_pool_changes(),
         ]
         for change in changes:
             change.make()
@@ -267,6 +269,37 @@ def _executor_changes(queues: Mapping[str, Any]) -> list[_Change]:
     ]
 
 
+def _pool_changes() -> list[_Change]:
+    """Have the standard library's `Pool` survive its workers, as `conveyor.multiprocessing.Pool` does."""
+    if _POOL_MODULE not in sys.modules:
+        return []  # that is for when it is imported
+    standard = cast("Any", importlib.import_module(_POOL_MODULE)).Pool
+    before = standard._help_stuff_finish
+
+    def help_task_handler(inqueue: Any, *rest: Any) -> None:
+        # A pool that was made before has the standard library's queues.
+        helps = _our_pool().help_task_handler if isinstance(inqueue, Queue) else before
+        helps(inqueue, *rest)
+
+    def set_up_queues(pool: Any) -> None:
+        _our_pool().set_up_queues(pool)
+
+    def make_worker(*args: Any, **kwds: Any) -> Any:
+        return _our_pool().make_worker(*args, **kwds)
+
+    changed: dict[str, Any] = {
+        "_setup_queues": set_up_queues,
+        "_help_stuff_finish": staticmethod(help_task_handler),
+        "Process": staticmethod(make_worker),
+    }
+    return [_Change(standard, name, vars(standard)[name], after) for name, after in changed.items()]
+
+
+def _our_pool() -> Any:
+    # When a pool is made: it is above here, and may be what imports the standard library's just now.
+    return importlib.import_module(f"{__package__}.multiprocessing.pool")
+
+
 # -- libraries that live inside the standard library's classes ------------------------------------------
 
 # They replace the pipes in those, or how they are pickled and fed: nothing but the originals will do.
@@ -278,10 +311,10 @@ _INSIDERS = (
 
 
 class _OnStandardLibrary:
-    """A finder that gives such a library, when it is imported later, the standard library's classes."""
+    """A finder for what is imported later: gives such a library the standard library's classes, and `Pool` ours."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        if name not in _INSIDERS:
+        if name not in _INSIDERS and name != _POOL_MODULE:
             return None
         for finder in list(sys.meta_path):
             spec = None if finder is self else finder.find_spec(name, path, target)
@@ -295,6 +328,12 @@ class _OnStandardLibrary:
 
         def exec_module(module: ModuleType) -> None:
             execute(module)
+            if module.__name__ == _POOL_MODULE:
+                sys.modules[_POOL_MODULE] = module
+                for change in _pool_changes() if _changes else ():
+                    change.make()
+                    _changes.append(change)
+                return
             for name, member in list(vars(module).items()):
                 if isinstance(member, type):
                     setattr(module, name, _on_bases(member, _STANDARD))

@@ -115,7 +115,8 @@ def test_wait_takes_queues_pipes_and_processes_together(context: Any) -> None:
 
 def test_pools_are_over_conveyors_queues(context: Any) -> None:
     with context.Pool(2) as pool:
-        assert type(pool._inqueue) is type(pool._outqueue) is conveyor.SimpleQueue
+        assert isinstance(pool._inqueue, conveyor.Queue)
+        assert isinstance(pool._outqueue, conveyor.Queue)
         assert isinstance(pool, multiprocessing.pool.Pool)
         assert isinstance(pool, standard.pool.Pool)
         assert pool.map(square, range(20)) == [square(number) for number in range(20)]

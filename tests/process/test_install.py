@@ -234,7 +234,7 @@ def test_a_fork_server_that_runs_already_gives_installed_children(install: Calla
 def test_workers_of_a_pool_make_conveyors(method: str, install: Callable[[], None]) -> None:
     install()
     with mp.get_context(method).Pool(2) as pool:
-        assert type(pool._inqueue) is conveyor.SimpleQueue  # type: ignore[attr-defined]
+        assert isinstance(pool._inqueue, conveyor.Queue)  # type: ignore[attr-defined]
         assert set(pool.map(worker_report, range(4))) == {(True, OURS)}
         pool.close()
         pool.join()

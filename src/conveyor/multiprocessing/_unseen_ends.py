@@ -7,13 +7,27 @@ The system reports a child's end once: not at all while SIGCHLD is ignored, and 
 from __future__ import annotations
 
 import os
+import threading
+from collections import OrderedDict
 from functools import partial
 from typing import Any
 
-__all__ = ["UNKNOWN", "noticing_unseen_ends"]
+__all__ = ["UNKNOWN", "exit_code_of", "noticing_unseen_ends"]
 
 UNKNOWN = 255
 """The exit code of a process that nobody here can ask about any more; asyncio gives the same."""
+
+
+_MOST = 1000
+_codes: OrderedDict[int, int] = OrderedDict()
+_came = threading.Condition()
+
+
+def exit_code_of(pid: int, seconds: float) -> int | None:
+    """How one of these processes ended, as far as somebody asks for it within so many seconds; None: nobody did."""
+    with _came:
+        _came.wait_for(lambda: pid in _codes, seconds)
+        return _codes.get(pid)
 
 
 def noticing_unseen_ends(process: Any) -> Any:
@@ -31,6 +45,12 @@ def noticing_unseen_ends(process: Any) -> Any:
 
 def _poll(popen: Any, flag: int = os.WNOHANG) -> int | None:
     code: int | None = popen.__class__.poll(popen, flag)
+    if code is not None:
+        with _came:
+            _codes[popen.pid] = code
+            if len(_codes) > _MOST:
+                _codes.popitem(last=False)
+            _came.notify_all()
     if code is not None or popen.method == "forkserver":  # whose children are not ours: it reports their ends
         return code
     try:
