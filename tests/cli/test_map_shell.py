@@ -241,6 +241,17 @@ class TestFailures:
         done = run("map", "-0", "--shell", "echo {}", stdin="x" * 200_000)
         assert "the command cannot be started: Argument list too long" in done.err
 
+    def test_more_jobs_than_descriptors(self, run: Any) -> None:
+        limit = 64  # of which 8 commands take 40
+        words = [sys.executable, "-m", "conveyor", "map", "--shell", "sleep 0.05; echo {}", "-j"]
+        for jobs, code in (("8", 0), ("9", 2)):
+            script = f'ulimit -n {limit}; exec "$@" {jobs} ::: {" ".join(map(str, range(40)))}'
+            done = subprocess.run(
+                ["bash", "-c", script, "bash", *words], capture_output=True, text=True, check=False
+            )
+            assert done.returncode == code, done.stderr
+            assert ("8 commands can run at a time" in done.stderr) == (code == 2)
+
     def test_output_of_a_failed_one_has_its_place(self, run: Any) -> None:
         done = run("map", "-j2", "--shell", "echo {}; exit {}", ":::", "0", "1", "0")
         assert done.out == "0\n1\n0\n"

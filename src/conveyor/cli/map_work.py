@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -17,6 +18,9 @@ from .target import TargetError
 
 __all__ = ["CommandWork", "DryRun", "FunctionWork", "Work"]
 
+# A command that starts has so many: two for each stream, one for its end. Then those of conveyor itself.
+_DESCRIPTORS = 5
+_OTHER_DESCRIPTORS = 24
 _GOING_SECONDS = 2.0  # that commands may take to go when all is to end
 
 
@@ -119,7 +123,18 @@ class CommandWork:
         self.name = text.split()[0]
 
     def place(self, workers: int, timeout: float | None) -> dict[str, Any]:
-        """See `Work`."""
+        """See `Work`.
+
+        Raises:
+            CommandError: so many commands take more descriptors than this process may have.
+        """
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        most = (limit - _OTHER_DESCRIPTORS) // _DESCRIPTORS
+        if workers > most:
+            raise CommandError(
+                f"--jobs is {workers}: with {limit:,} descriptors for a process (ulimit -n), {max(most, 0):,} commands "
+                "can run at a time"
+            )
         return {"threads": workers}
 
     def shown(self, item: MapItem) -> bytes:
