@@ -18,7 +18,7 @@ from .graph.looping import make_loop
 from .graph.meeting import make_meet
 from .graph.options import make_stage
 from .graph.run_keywords import RunKeywords, StreamKeywords
-from .graph.stage import Stage
+from .graph.stage import Stage, inlined
 from .graph.stage_options import StageKeywords, options_from, shows_options
 from .worker.functions import Kind
 from .worker.main_module import being_spawned
@@ -133,6 +133,10 @@ class Pipeline(Generic[T]):
                 the executor has workers. Quick items travel together. It is not shut down.
             args, kwargs: more arguments of each call, behind the item and by name. They travel once to each worker, and
                 large arrays in them are not copied for each.
+            inline: in this process and thread, one item after the other, for a debugger: `breakpoint()` in the function
+                works. Nothing else of the run goes on meanwhile, so that it can have no time limit.
+            max_in_flight: what the stage may hold, taken and not yet passed on, as items or, as in "64MB", bytes;
+                at least one item. None: 100,000 items or about 64 MiB, of which it takes what it needs soon.
             unpack: an item is several arguments: a dict of them by name, any other iterable of them by place.
             initializer: a function that each worker calls once, before all else; what it returns is `Worker.state` for
                 those functions of the stage that ask for the worker. What it raises, the run raises.
@@ -387,6 +391,7 @@ class Pipeline(Generic[T]):
         seed: int | None = None,
         logs: bool = True,
         dashboard: bool = False,
+        inline: bool = False,
     ) -> Report:
         """Run to the end of the source.
 
@@ -412,6 +417,8 @@ class Pipeline(Generic[T]):
                 once. False: workers do as they would by themselves.
             dashboard: open the page of `conveyor dash` for the time of the run, and say on standard error where it is;
                 it needs the extra `dash`.
+            inline: for a debugger: as if each stage said it, and nothing of workers, executors or time limits.
+                Stages that are an `async def` stay as they are.
 
         Returns:
             What was done: `Report.result` has what `to(list)` or `reduce` made.
@@ -433,7 +440,7 @@ class Pipeline(Generic[T]):
             shown = Dashboard()
         with shown:
             return PipelineRun(
-                self,
+                self._inline() if inline else self,
                 jobs=jobs,
                 progress=progress,
                 start_method=start_method,
@@ -509,12 +516,14 @@ class Pipeline(Generic[T]):
 
         return AsyncResults(self._yielding() if outcomes else self, **options)
 
+    def _inline(self) -> Pipeline[T]:
+        return self._with_stages(inlined)
+
     def _yielding(self) -> Pipeline[T]:
-        steps = [
-            dataclasses.replace(step, on_error="yield") if isinstance(step, Stage) else step
-            for step in self.steps
-        ]
-        return self._copy(tuple(steps))
+        return self._with_stages(lambda stage: dataclasses.replace(stage, on_error="yield"))
+
+    def _with_stages(self, change: Callable[[Stage], Stage]) -> Pipeline[T]:
+        return self._copy(self.graph.with_stages(change).steps)
 
     # -- as a value --------------------------------------------------------------------------------------------
 

@@ -96,7 +96,8 @@ class Failure:
                 error = None  # its class cannot be made from its arguments, or is not there
         if error is None:
             error = StageError(f"{self.kind}: {self.message}" if self.message else self.kind)
-        if self.traceback and not isinstance(error.__cause__, InWorker):  # it may be asked for twice
+        # It may be asked for twice; and what was raised in the thread of the run has its traceback itself.
+        if self.traceback and error.__traceback__ is None and not isinstance(error.__cause__, InWorker):
             shown = InWorker(self.traceback)
             shown.__cause__, error.__cause__ = error.__cause__, shown
         times = "" if self.attempts == 1 else f", tried {self.attempts} times"

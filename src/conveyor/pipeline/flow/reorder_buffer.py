@@ -26,6 +26,7 @@ class ReorderBuffer:
         self._next = 0
         self._touched: list[Chunk] = []
         self._items = 0
+        self._each = 1  # bytes of an item that came lately
         self.bytes = 0
         """About how many bytes are held."""
         self.pending = 0
@@ -38,7 +39,11 @@ class ReorderBuffer:
     @property
     def room(self) -> int:
         """How many more items may be taken now."""
-        return max(self._max_items - self._items, 0) if self.bytes < self._max_bytes else 0
+        if self.bytes >= self._max_bytes:
+            return 0
+        # As large as the last ones; one alone may be larger than all that is to be held.
+        by_size = (self._max_bytes - self.bytes) // self._each or not self._items
+        return max(min(self._max_items - self._items, by_size), 0)
 
     @property
     def head(self) -> int:
@@ -50,11 +55,16 @@ class ReorderBuffer:
         """Items held, those included whose results wait."""
         return self._items
 
+    def expect_large(self) -> None:
+        """Take a single item at first, before it is known how large they are."""
+        self._each = self._max_bytes
+
     def add(self, chunk: Chunk) -> None:
         """Hold a chunk that was taken from the input."""
         self._chunks[chunk.start] = chunk
         self._items += chunk.count
         self.bytes += chunk.weight
+        self._each = chunk.weight // chunk.count or 1
 
     def split(self, chunk: Chunk, number: int) -> Chunk:
         """Cut a chunk in two before that place of the input; returns the second part."""

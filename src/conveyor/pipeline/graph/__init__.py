@@ -3,7 +3,7 @@
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
 #   describe, looping, meeting, options
-#   check_arguments, worker_options
+#   bounds, check_arguments, worker_options
 #   checks, graph
 #   stage
 #   ray_executor, run_keywords, stage_options

@@ -156,6 +156,8 @@ def _detail(step: Step) -> str:
             words.append("in order")
         if step.key is not None:
             words.append(f"keyed by {checks.name_of(step.key)}")
+        if step.max_in_flight is not None:
+            words.append(f"at most {step.max_in_flight} in flight")
         if step.unpack:
             words.append("items unpacked")
         if fixed := len(step.args) + len(step.kwargs or ()):

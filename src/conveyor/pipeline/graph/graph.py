@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
 from .stage import Stage
@@ -189,6 +189,22 @@ class Graph:
                     yield from other.every_step()
             elif isinstance(step, Loop):
                 yield from step.body.every_step()
+
+    def with_stages(self, change: Callable[[Stage], Stage]) -> Graph:
+        """The same with other stages, those of branches and of other sources included."""
+
+        def changed(step: Step) -> Step:
+            if isinstance(step, Stage):
+                return change(step)
+            if isinstance(step, Split):
+                branches = {key: branch.with_stages(change) for key, branch in step.branches.items()}
+                last = None if step.otherwise is None else step.otherwise.with_stages(change)
+                return replace(step, branches=branches, otherwise=last)
+            if isinstance(step, Meet):
+                return replace(step, others=tuple(other.with_stages(change) for other in step.others))
+            return step
+
+        return replace(self, steps=tuple(map(changed, self.steps)))
 
     def stages(self) -> Iterator[Stage]:
         """The stages with functions, those of branches included."""

@@ -11,6 +11,7 @@ from ..._processors import processors
 from ...errors import PipelineError
 from ..worker.functions import Kind, is_worker_class
 from . import checks
+from .bounds import check_bound
 from .check_arguments import check_args, check_arguments, check_kwargs
 from .graph import Step
 from .ray_executor import RayExecutor, ray_of
@@ -56,6 +57,8 @@ def make_stage(
     count, executor = options.workers, options.executor
     if is_async:
         where, count = "coroutines", options.concurrency or _CONCURRENCY
+    elif options.inline:
+        where, count = "inline", 1
     elif options.threads is not None:
         where, count = "threads", options.threads
     elif executor is not None:
@@ -99,6 +102,20 @@ def _check_place(stage: str, kind: Kind, options: StageOptions, is_async: bool) 
     given = [word for word in options.given() if word in _PLACES]
     if len(given) > 1:
         raise PipelineError(f"stage {stage} has {' and '.join(given)}; only one of them says where it runs")
+    if options.inline:
+        others = [*given, *(["executor"] if options.executor is not None else [])]
+        if others:
+            raise PipelineError(
+                f"stage {stage} has inline and {others[0]}; only one of them says where it runs"
+            )
+        if is_async:
+            raise PipelineError(f"stage {stage} is async, and inline takes a plain function")
+        limits = [word for word in options.given() if word.endswith("timeout")]
+        if limits:
+            raise PipelineError(
+                f"stage {stage} has inline and {limits[0]}; what runs in this process cannot be stopped, leave out "
+                f"{limits[0]} or give workers= in the place of inline"
+            )
     if options.executor is not None and (is_async or threads is not None or workers == "auto"):
         other = "is async" if is_async else "has threads" if threads is not None else "has workers='auto'"
         raise PipelineError(f"stage {stage} {other}, and an executor; only one of them says where it runs")
@@ -149,6 +166,8 @@ _CHECKS: dict[str, Callable[[str, str, Any], None]] = {
     "kwargs": check_kwargs,
     "unpack": checks.check_flag,
     "max_items_per_worker": partial(checks.check_count, least=1),
+    "inline": checks.check_flag,
+    "max_in_flight": check_bound,
 }
 """For each option what is told the stage, the option and its value if it was given, and raises if that is not right."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -12,9 +13,9 @@ from ..worker.functions import FunctionStep, Kind
 from ..worker.serve import Job
 from .stage_options import OnError, StageOptions
 
-__all__ = ["OnError", "Stage", "Where", "job_of"]
+__all__ = ["OnError", "Stage", "Where", "inlined", "job_of"]
 
-Where: TypeAlias = Literal["processes", "threads", "coroutines", "executor"]
+Where: TypeAlias = Literal["processes", "threads", "coroutines", "executor", "inline"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,8 @@ class Stage(StageOptions):
             return "in the workers of the stage before"
         if self.where == "coroutines":
             return f"{self.workers} at a time as coroutines"
+        if self.where == "inline":
+            return "in this process"
         if self.where == "executor":
             return f"{self.workers} at a time by {type(self.executor).__name__}"
         if self.workers is None:
@@ -61,6 +64,21 @@ class Stage(StageOptions):
         return (
             f"{count} {kind if self.workers != 1 else kind.removesuffix('s').replace('processe', 'process')}"
         )
+
+
+def inlined(stage: Stage) -> Stage:
+    """The stage as it is in this process and thread, which has no time limits; a coroutine stage as it is."""
+    if stage.where == "coroutines":
+        return stage
+    return dataclasses.replace(
+        stage,
+        where="inline",
+        workers=1,
+        executor=None,
+        timeout=None,
+        setup_timeout=None,
+        teardown_timeout=None,
+    )
 
 
 instrument: Callable[[Stage, Any], Any] | None = None

@@ -44,6 +44,8 @@ class StageOptions:
     initializer: Callable[..., Any] | None = None
     max_items_per_worker: int | None = None
     max_worker_memory: int | str | None = None
+    inline: bool = False
+    max_in_flight: int | str | None = None
 
     def given(self) -> list[str]:
         """The names of those that are not as they are when nobody says anything."""
@@ -77,6 +79,8 @@ class StageKeywords(TypedDict, total=False):
     initializer: Callable[..., Any] | None
     max_items_per_worker: int | None
     max_worker_memory: int | str | None
+    inline: bool
+    max_in_flight: int | str | None
 
 
 def options_from(method: str, keywords: StageKeywords) -> StageOptions:

@@ -56,6 +56,8 @@ class WorkNode(Node):
         self._is_tracked = self._is_leaving = False
         self.ledger = Ledger(self.spec.ordered, max_items, max_bytes, most if self.keyed else 0)
         self.buffer = self.ledger.buffer
+        if isinstance(self.spec.max_in_flight, str):
+            self.buffer.expect_large()
         self.pool = WorkerPool(context, self, most, self.limits())
         self._slots = most
         self.closed = False

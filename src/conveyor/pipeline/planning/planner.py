@@ -9,6 +9,7 @@ from itertools import takewhile
 from typing import Any, ClassVar, Literal, cast
 
 from ...errors import PipelineError
+from ..graph.bounds import bounds_of
 from ..graph.checks import check_sendable
 from ..graph.graph import Batch, Graph, Loop, Meet, Merge, Reduce, Split, Step, Tee, To, Unbatch
 from ..graph.stage import Stage
@@ -250,7 +251,9 @@ class Plan:
         joining = takewhile(lambda step: isinstance(step, Stage) and step.joins, later)
         specs = [first, *cast("Iterable[Stage]", joining)]
         most = first.workers if isinstance(first.workers, int) else self.jobs
-        return WorkNode(self.context, specs, most, self.max_items, _MOST_BYTES)
+        return WorkNode(
+            self.context, specs, most, *bounds_of(first.max_in_flight, self.max_items, _MOST_BYTES)
+        )
 
     def _batch(self, step: Batch) -> Node:
         return BatchNode(step.name, step.size, step.seconds, self.context)

@@ -138,6 +138,8 @@ def _of_workers(top: StageReport, share: float, pressure: Pressure, stages: list
     who = f"its {top.size} {word}" if top.size > 1 else f"its only {word.removesuffix('s')}"
     text = f"{top.name!r} is the bottleneck: {who} worked {share:.0%} of the time"
     twice = 2 * top.size
+    if top.kind == "inline":
+        return f"{top.name!r} is the bottleneck: this process was at it {share:.0%} of the time: leave out inline."
     if top.kind == "coroutines":
         return f"{text}: give it concurrency={twice}."
     if top.kind == "threads":

@@ -118,7 +118,9 @@ def _workers(report: Figures) -> list[str]:
     for stage, account in shown:
         rows.append(
             (
-                str(account.pid) if account.pid else "executor" if stage.kind == "executor" else "thread",
+                str(account.pid)
+                if account.pid
+                else {"executor": "executor", "inline": "this process"}.get(stage.kind, "thread"),
                 short(stage.name, _MOST_NAME, quoted=False),
                 f"{account.items:,}",
                 duration(account.start_seconds, 2),

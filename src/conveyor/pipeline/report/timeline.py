@@ -34,7 +34,11 @@ class Timeline:
         children = _cpu_seconds(resource.RUSAGE_CHILDREN) - self._children_began
         worked = sum(stage.busy_seconds for stage in stages if stage.kind == "processes")
         busy, total = (now - began for now, began in zip(_machine_ticks(), self._machine_began, strict=True))
-        inline = sum(stage.busy_seconds for stage in stages if stage.kind == "engine" and not stage.is_source)
+        inline = sum(
+            stage.busy_seconds
+            for stage in stages
+            if stage.kind in ("engine", "inline") and not stage.is_source
+        )
         return Pressure(
             seconds=seconds,
             processors=processors(),

@@ -68,6 +68,10 @@ class Hiring:
 
             remote = self._remote.setdefault(id(job), remote_job(job))
             return ExecutorWorker(stage_port, remote, stage_port.executor, self._tell, self._failed)
+        if where == "inline":
+            from .inline_worker import InlineWorker
+
+            return InlineWorker(stage_port, job, self._tell)
         if where == "threads":
             return ThreadWorker(stage_port, job, self._tell)
         if where == "coroutines":

@@ -6,9 +6,12 @@ import os
 import pickle
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-__all__ = ["describe_failure", "place_of", "tell_failure"]
+__all__ = ["Here", "describe_failure", "place_of", "tell_failure"]
+
+Here: TypeAlias = bool | Literal["inline"]
+"""Whether whoever is told of an exception is in this process; "inline": and in this thread."""
 
 # Characters of an exception's text, and of its traceback, that are told beside the exception itself, which has all.
 _MOST_TEXT = 64 * 1024
@@ -22,7 +25,7 @@ def tell_failure(
     link: int,
     attempts: int,
     error: BaseException,
-    here: bool = False,
+    here: Here = False,
     what: str = "",
 ) -> None:
     """Put a message of this kind on an exception that is being handled, whatever that carries.
@@ -46,12 +49,13 @@ def tell_failure(
 
 
 def describe_failure(
-    error: BaseException, here: bool = False, what: str = ""
+    error: BaseException, here: Here = False, what: str = ""
 ) -> tuple[bytes | BaseException | None, str, str, str, str]:
     """An exception that is being handled: itself, pickled if it can be; its class's name, text, place, traceback.
 
     Args:
-        here: whoever is told is in this process, so that it need not be pickled.
+        here: whoever is told is in this process, so that it need not be pickled; "inline": in this thread, too, so that
+            it keeps its traceback.
         what: what could not be done, if it is not the function that raised.
     """
     kind = type(error)
@@ -69,8 +73,8 @@ def describe_failure(
     if what:
         error.add_note(what)
         message = f"{what}: {message}"
-    # Its frames would keep alive whatever is in their variables.
-    pickled: bytes | BaseException | None = error.with_traceback(None)
+    # Its frames would keep alive whatever is in their variables; but in a debugger those are what is wanted.
+    pickled: bytes | BaseException | None = error if here == "inline" else error.with_traceback(None)
     if not here:
         try:
             pickled = pickle.dumps(pickled)

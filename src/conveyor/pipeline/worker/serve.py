@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import Empty
 from ..base.clock import SYSTEM, Clock
-from .failing import tell_failure
+from .failing import Here, tell_failure
 from .functions import NOTHING, PART_SIZE, FunctionChain, FunctionStep, Many
 from .identity import Worker as Identity
 from .messages import (
@@ -111,7 +111,7 @@ def back_off(seconds: float, attempt: int, uniform: Callable[[float, float], flo
 
 
 def serve(
-    job: Job, tasks: Tasks, put: Callable[[Any], None], status_page: StatusWriter, here: bool = False
+    job: Job, tasks: Tasks, put: Callable[[Any], None], status_page: StatusWriter, here: Here = False
 ) -> None:
     """Apply the job's functions to what comes, until told to stop.
 
@@ -144,13 +144,13 @@ class Worker:
         job: Job,
         put: Callable[[Any], None],
         status_page: StatusWriter,
-        here: bool = False,
+        here: Here = False,
         clock: Clock = SYSTEM,
         part_size: int = PART_SIZE,
     ) -> None:
         self._put = put
         self._status_page = status_page
-        self._here = here
+        self._here: Here = here
         self._clock = clock
         self._identity = Identity(job.stage, job.count, status_page.identity)
         self._chain = FunctionChain(
@@ -322,7 +322,7 @@ class _Single:
         return message
 
 
-def _put_failure(error: BaseException, chain: FunctionChain, put: Callable[[Any], None], here: bool) -> None:
+def _put_failure(error: BaseException, chain: FunctionChain, put: Callable[[Any], None], here: Here) -> None:
     attempts = getattr(error, "_conveyor_attempts", 1)
     tell_failure(put, FAILED, chain.position, attempts, error, here)
 
