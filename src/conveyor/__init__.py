@@ -22,7 +22,7 @@ survives the death of any of its processes:
 #   testing
 #   joblib | joblib cloudpickle
 #   executors/
-#   pipeline/ | rich IPython fsspec pyarrow
+#   pipeline/ | rich IPython cloudpickle fsspec pyarrow
 #   multiprocessing/
 #   _install
 #   shared/ | numpy

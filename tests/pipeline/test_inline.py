@@ -106,6 +106,13 @@ def test_retries_and_failures_are_as_everywhere() -> None:
     assert [one.kind for one in Pipeline([1]).map(fails, inline=True).stream(outcomes=True)] == ["ValueError"]
 
 
+def test_its_worker_is_renewed_as_any_other() -> None:
+    living = Living()
+    report = Pipeline([1, 2, 3], ordered=True).map(living, inline=True, max_items_per_worker=2).to(list).run()
+    assert report.result == [-1, -2, -3]
+    assert [word for word, _ in living.seen] == ["setup", 1, 2, "teardown", "setup", 3, "teardown"]
+
+
 def test_a_whole_run() -> None:
     pipeline = (
         Pipeline(range(4), ordered=True)
@@ -128,7 +135,7 @@ def test_a_whole_run() -> None:
         ({"max_in_flight": 0}, "max_in_flight of 'abs' is 0; it must be at least 1"),
         (
             {"max_in_flight": "many"},
-            "max_in_flight of 'abs' is 'many'; it must be a number of items, or bytes",
+            "max_in_flight of 'abs' is 'many'; it must be above 0, as in",
         ),
         ({"max_in_flight": "0MB"}, "max_in_flight of 'abs' is '0MB'; it must be"),
         ({"max_in_flight": 1.5}, "max_in_flight of 'abs' is 1.5; it must be an integer"),

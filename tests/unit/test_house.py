@@ -70,6 +70,7 @@ MAY_BE_SHORT = {
         "src/conveyor/pipeline/files/optional.py",
         "src/conveyor/pipeline/files/output.py",
         "src/conveyor/pipeline/flow/lineage.py",
+        "src/conveyor/pipeline/graph/bounds.py",
         "src/conveyor/pipeline/graph/run_keywords.py",
         "src/conveyor/pipeline/sources/fingerprint.py",
         "src/conveyor/pipeline/persistent/copying_starter.py",

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import io
 import multiprocessing
-import pickle
 from collections.abc import AsyncIterable, Iterable
 from multiprocessing.context import get_spawning_popen, set_spawning_popen
-from multiprocessing.reduction import ForkingPickler
-from types import FunctionType
 from typing import Any, cast
 
 from ...errors import PipelineError
 from ..sources.keyed import Keyed
+from ..worker.by_value import EXTRA, NotImportable, dump
 from ..worker.functions import is_worker_class
 from ..worker.identity import takes_worker
-from ..worker.main_module import not_importable, refuse_while_importing_main
+from ..worker.main_module import refuse_while_importing_main
 from .stage import Stage
 
 __all__ = [
@@ -140,20 +137,20 @@ def check_sendable(spec: Stage, start_method: str | None) -> None:
     refuse_while_importing_main()
     _check_arguments_sendable(spec, method)
     try:
-        of_main = _try_to_send(spec.function)
+        _try_to_send(spec.function)
+    except NotImportable as error:
+        raise PipelineError(
+            f"stage {spec.name!r} cannot be sent to worker processes that are started by {method}: they import what "
+            f"they do, and {error}; define it in a file and import it from there, {EXTRA}, use threads=, "
+            'or start_method="fork"'
+        ) from None
     except Exception as error:
         what = "a lambda" if name_of(spec.function) == "<lambda>" else "its function"
         raise PipelineError(
             f"stage {spec.name!r} cannot be sent to worker processes that are started by {method}: {what} cannot "
-            f"be pickled ({error}); define it by def at the top of a module, use threads=, "
+            f"be pickled ({error}); define it by def at the top of a module, {EXTRA}, use threads=, "
             'or start_method="fork"'
         ) from None
-    if of_main and (where := not_importable()):
-        raise PipelineError(
-            f"stage {spec.name!r} cannot be sent to worker processes that are started by {method}: they import what "
-            f"they do, and {of_main} is defined in {where}, which cannot be imported; define it in a file and import "
-            'it from there, use threads=, or start_method="fork"'
-        )
 
 
 def _check_arguments_sendable(spec: Stage, method: str) -> None:
@@ -180,28 +177,19 @@ class _Nobody:
         return fd
 
 
-class _Noting(ForkingPickler):
-    """Notes the first function or class of the main module that the pickle refers to."""
-
-    of_main = ""
-
-    def reducer_override(self, obj: Any) -> Any:
-        if not self.of_main and isinstance(obj, (type, FunctionType)) and obj.__module__ == "__main__":
-            self.of_main = obj.__qualname__
-        return NotImplemented
-
-
-def _try_to_send(function: Any) -> str:
-    """Pickle it for a process that is being started; returns what of the main module is in it, or nothing."""
+def _try_to_send(function: Any) -> None:
+    """Pickle it for a process that is being started."""
     before = get_spawning_popen()
     set_spawning_popen(cast("Any", _Nobody()))
     try:
         # The content of arrays matters not, and would be copied.
-        pickler = _Noting(io.BytesIO(), pickle.HIGHEST_PROTOCOL, True, lambda _: None)
-        pickler.dump(function)
+        dump(function, lambda: _out_of_band)
     finally:
         set_spawning_popen(before)
-    return pickler.of_main
+
+
+def _out_of_band(_: object) -> bool:
+    return False
 
 
 def check_source(source: Any) -> None:

@@ -55,4 +55,9 @@ def check_worker_options(stage: str, function: Any, options: StageOptions, where
 
 
 def _words(where: Where) -> str:
-    return {"threads": "threads", "coroutines": "coroutines", "executor": "an executor"}.get(where, where)
+    return {
+        "threads": "threads",
+        "coroutines": "coroutines",
+        "executor": "an executor",
+        "inline": "this process",
+    }.get(where, where)

@@ -5,7 +5,8 @@
 #   real_world
 #   pool, start_worker
 #   leaving, process_worker
-#   coroutine_worker, engine_context, executor_worker, limits, pool_port, stillborn, thread_worker, worker_stats, world
+#   engine_context, limits, pool_port, stillborn, worker_stats, world
+#   coroutine_worker, executor_worker, inline_worker, thread_worker
 #   handle
 #   inbox
 #   slowest, transport

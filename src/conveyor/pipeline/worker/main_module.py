@@ -13,7 +13,7 @@ from .stranded import Stranded
 if TYPE_CHECKING:
     from .sealed import Sealed
 
-__all__ = ["MainModule", "being_spawned", "not_importable", "refuse_while_importing_main"]
+__all__ = ["MainModule", "being_spawned", "refuse_while_importing_main"]
 
 T = TypeVar("T")
 
@@ -43,25 +43,6 @@ def refuse_while_importing_main() -> None:
             "a run was begun while a new process imports the program's main module; "
             f"put what runs the pipeline under {_GUARD}"
         )
-
-
-def not_importable() -> str:
-    """What the main module is, if a new process cannot import it; empty: it can."""
-    if getattr(sys, "frozen", False):
-        return ""  # a new process is the program itself once more, as far as freeze_support()
-    main = sys.modules["__main__"]
-    name = getattr(main.__spec__, "name", None)
-    if name is not None:
-        # As multiprocessing.spawn has it: that of a package does its work whenever it is imported.
-        return f"the main module of package {name}" if name.split(".")[-1] == "__main__" else ""
-    path = getattr(main, "__file__", None)
-    if path is None:
-        return 'python -c "..."' if sys.argv[:1] == ["-c"] else "a notebook, or another interactive session"
-    if path == "<stdin>":
-        return "a program from standard input"
-    if os.path.splitext(os.path.basename(path))[0] == "ipython":  # noqa: PTH119, PTH122 - cheap at start
-        return "IPython"
-    return "" if os.path.exists(path) else f"{path}, which is not there"  # noqa: PTH110 - cheap at start
 
 
 class MainModule:

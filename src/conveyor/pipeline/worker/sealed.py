@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import pickle
+from collections.abc import Callable
 from typing import Generic, TypeVar, cast
 
 from .buffers import ReceivedBuffers, SharedBuffers
@@ -33,17 +33,22 @@ class Sealed(Generic[T]):
         shared = self._buffers
         if not isinstance(shared, SharedBuffers):
             return _received, (bytes(ForkingPickler.dumps(self._content)), None)
+        from .by_value import dump
+
         places: list[tuple[int, int]] = []
 
-        def stays(buffer: pickle.PickleBuffer) -> bool:
-            place = shared.place(buffer)
-            if place is not None:
-                places.append(place)
-            return place is None
+        def make_stays() -> Callable[[pickle.PickleBuffer], bool]:
+            places.clear()
 
-        made = io.BytesIO()
-        ForkingPickler(made, pickle.HIGHEST_PROTOCOL, True, stays).dump(self._content)
-        return _received, (made.getvalue(), shared.received(places))
+            def stays(buffer: pickle.PickleBuffer) -> bool:
+                place = shared.place(buffer)
+                if place is not None:
+                    places.append(place)
+                return place is None
+
+            return stays
+
+        return _received, (dump(self._content, make_stays), shared.received(places))
 
     def open(self) -> T:
         """In the process that got it: the content; raises whatever unpickling raises."""
