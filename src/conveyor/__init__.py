@@ -22,7 +22,7 @@ survives the death of any of its processes:
 #   testing
 #   joblib | joblib cloudpickle
 #   executors/
-#   pipeline/ | rich IPython cloudpickle fsspec pyarrow
+#   pipeline/ | rich IPython cloudpickle threadpoolctl fsspec pyarrow
 #   multiprocessing/
 #   _install
 #   shared/ | numpy

@@ -261,6 +261,7 @@ WHOLE = {
     "bottleneck": str,
     "interrupted": str,
     "partial": list,
+    "blas": str,
     "memory": int,
     "timeline": list,
     "rate": float,

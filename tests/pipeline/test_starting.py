@@ -22,9 +22,8 @@ METHODS = ["fork", *ANEW]
 # The whole of what a program may write when it fails, the traceback of the call and that of a worker included.
 MOST_LINES = 60
 
-NO_EXTRA = "import sys; sys.modules['cloudpickle'] = None\n"
 HEAD = """
-import sys
+import sys; sys.modules["cloudpickle"] = None  # with which some would run
 from conveyor import Pipeline
 """
 WORK = """
@@ -120,17 +119,17 @@ class TestMainModules:
         assert "ModuleNotFoundError: No module named 'made'" in said
 
     def test_standard_input(self, method: str, tmp_path: Path) -> None:
-        text = "".join([NO_EXTRA, HEAD, WORK, RUN]).format(method=method)
+        text = "".join([HEAD, WORK, RUN]).format(method=method)
         said = failure("-", stdin=text, cwd=tmp_path)
         assert "work is defined in a program from standard input, which cannot be imported" in said
         assert "define it in a file and import it from there" in said
 
     def test_a_command_line(self, method: str, tmp_path: Path) -> None:
-        said = failure("-c", "".join([NO_EXTRA, HEAD, WORK, RUN]).format(method=method), cwd=tmp_path)
+        said = failure("-c", "".join([HEAD, WORK, RUN]).format(method=method), cwd=tmp_path)
         assert 'work is defined in python -c "...", which cannot be imported' in said
 
     def test_an_interactive_session(self, method: str, tmp_path: Path) -> None:
-        text = "".join([NO_EXTRA, HEAD, WORK, "\n", RUN]).format(method=method)
+        text = "".join([HEAD, WORK, "\n", RUN]).format(method=method)
         _, said, _ = run("-i", "-q", stdin=text, cwd=tmp_path)
         assert "work is defined in a notebook, or another interactive session" in said
         assert len(said.splitlines()) < MOST_LINES

@@ -135,6 +135,8 @@ class Pipeline(Generic[T]):
                 large arrays in them are not copied for each.
             inline: in this process and thread, one item after the other, for a debugger: `breakpoint()` in the function
                 works. Nothing else of the run goes on meanwhile, so that it can have no time limit.
+            blas_threads: threads at most of BLAS, OpenMP and the like in each worker process; "any": any number.
+                None: the processors divided by the run's worker processes. What the environment says counts first.
             max_in_flight: what the stage may hold, taken and not yet passed on, as items or, as in "64MB", bytes;
                 at least one item. None: 100,000 items or about 64 MiB, of which it takes what it needs soon.
             unpack: an item is several arguments: a dict of them by name, any other iterable of them by place.

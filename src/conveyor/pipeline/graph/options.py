@@ -116,6 +116,13 @@ def _check_place(stage: str, kind: Kind, options: StageOptions, is_async: bool) 
                 f"stage {stage} has inline and {limits[0]}; what runs in this process cannot be stopped, leave out "
                 f"{limits[0]} or give workers= in the place of inline"
             )
+    if options.blas_threads is not None and (
+        is_async or threads or options.inline or options.executor is not None
+    ):
+        raise PipelineError(
+            f"stage {stage} has blas_threads, and no worker processes of its own; what it does shares the threads of "
+            "another process, set them there, with threadpoolctl for one"
+        )
     if options.executor is not None and (is_async or threads is not None or workers == "auto"):
         other = "is async" if is_async else "has threads" if threads is not None else "has workers='auto'"
         raise PipelineError(f"stage {stage} {other}, and an executor; only one of them says where it runs")
@@ -133,6 +140,14 @@ def _check_place(stage: str, kind: Kind, options: StageOptions, is_async: bool) 
 
 def _check_workers(stage: str, word: str, value: Any) -> None:
     if value != "auto":
+        checks.check_count(stage, word, value, 1)
+
+
+def _check_blas_threads(stage: str, word: str, value: Any) -> None:
+    if isinstance(value, str):
+        if value != "any":
+            raise PipelineError(f"{word} of {stage} is {value!r}; it must be a number of threads, or 'any'")
+    else:
         checks.check_count(stage, word, value, 1)
 
 
@@ -167,6 +182,7 @@ _CHECKS: dict[str, Callable[[str, str, Any], None]] = {
     "unpack": checks.check_flag,
     "max_items_per_worker": partial(checks.check_count, least=1),
     "inline": checks.check_flag,
+    "blas_threads": _check_blas_threads,
     "max_in_flight": check_bound,
 }
 """For each option what is told the stage, the option and its value if it was given, and raises if that is not right."""

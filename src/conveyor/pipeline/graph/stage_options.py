@@ -45,6 +45,7 @@ class StageOptions:
     max_items_per_worker: int | None = None
     max_worker_memory: int | str | None = None
     inline: bool = False
+    blas_threads: int | Literal["any"] | None = None
     max_in_flight: int | str | None = None
 
     def given(self) -> list[str]:
@@ -80,6 +81,7 @@ class StageKeywords(TypedDict, total=False):
     max_items_per_worker: int | None
     max_worker_memory: int | str | None
     inline: bool
+    blas_threads: int | Literal["any"] | None
     max_in_flight: int | str | None
 
 

@@ -3,4 +3,4 @@
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
 #   planner
-#   briefing, file_clash, kept_places, open_sources, resuming
+#   blas_threads, briefing, file_clash, kept_places, open_sources, resuming

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any, ClassVar, Literal, cast
 
+from ..._processors import processors
 from ...errors import PipelineError
 from ..graph.bounds import bounds_of
 from ..graph.checks import check_sendable
@@ -33,6 +34,7 @@ from ..sinks.reduce import ReduceSink
 from ..sinks.sink import Sink
 from ..supervise.engine_context import EngineContext
 from ..supervise.lifecycle import check_rest, own_links
+from .blas_threads import share_threads
 from .file_clash import check_files
 from .kept_places import KeptPlaces
 
@@ -118,6 +120,7 @@ class Plan:
         if tail is not None:
             sink = news or EventSink(lambda _: None)
             self._link(tail, self._add(SinkNode("results", self._keep(sink), self.context)))
+        share_threads(self.nodes, processors())
         if any(spec.on_error == "yield" for spec in graph.stages()):
             for node in self.nodes:
                 node.passes_failures = not isinstance(node, (SinkNode, Join)) or any(

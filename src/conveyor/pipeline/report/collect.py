@@ -10,6 +10,7 @@ from ..operators.node import Node
 from ..operators.source import SourceNode
 from ..operators.tee import TeeNode
 from ..operators.work import WorkNode
+from ..planning.blas_threads import blas_line
 from ..supervise.worker_stats import WorkerStats
 from ..worker.status_page import step_seconds
 from .bottleneck import bottleneck
@@ -150,5 +151,6 @@ def make_report(
         dead_letters=tuple(tally.letters),
         first_failures=tuple(tally.failures),
         memory=_memory(worker_stats, end),
+        blas=blas_line(engine.nodes),
         timeline=tuple(timeline.points),
     )

@@ -105,6 +105,8 @@ class Figures:
     """Files with what was written, of a run that did not end well; those that were to be made are as before."""
     memory: int = 0
     """Peak memory of this process and of the largest workers that lived together, about; bytes."""
+    blas: str = ""
+    """One sentence: how many threads BLAS and OpenMP were allowed in worker processes; empty: nothing was said."""
     timeline: tuple[tuple[float, tuple[int, ...]], ...] = field(default=(), repr=False)
     """Seconds since the start, and for each stage the items that it had given by then."""
 

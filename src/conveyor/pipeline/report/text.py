@@ -103,6 +103,8 @@ def as_text(report: Figures) -> str:
     if report.memory:
         lines += ["", f"memory: {size(report.memory)} at the peak, workers included"]
     lines += ["", *_wrapped(report.bottleneck)]
+    if report.blas:
+        lines += _wrapped(report.blas)
     return "\n".join(lines)
 
 

@@ -52,7 +52,7 @@ class SpawnStarter:
     ) -> WorkerProcess:
         """Start a worker; see `Starter`."""
         sealed = Sealed(job, self._buffers)
-        surroundings = surroundings_now(self._stdout_to_stderr)
+        surroundings = surroundings_now(self._stdout_to_stderr, job.blas_threads)
         order = _Order(self._context, surroundings, sealed, tasks, results, status_page)
         if self._context.get_start_method() == "spawn":
             return self._spawn(order)

@@ -52,9 +52,10 @@ class Starter(Protocol):
         ...
 
 
-def surroundings_now(stdout_to_stderr: bool) -> Surroundings:
+def surroundings_now(stdout_to_stderr: bool, blas_threads: int | None = None) -> Surroundings:
     """Of a process that is started here and now."""
-    return Surroundings(stdout_to_stderr, threading.current_thread() is threading.main_thread())
+    by_main_thread = threading.current_thread() is threading.main_thread()
+    return Surroundings(stdout_to_stderr, by_main_thread, blas_threads)
 
 
 @contextmanager

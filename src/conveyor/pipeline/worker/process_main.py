@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..._native import signal_at_parents_death
 from .failing import describe_failure
 from .messages import STRANDED
+from .native_threads import bound_threads
 from .own_memory import OwnMemory
 from .serve import Job
 from .stranded import Stranded
@@ -35,6 +36,8 @@ class Surroundings:
     """Whether what functions print goes to standard error."""
     by_main_thread: bool = True
     """Whether it is started by a thread that lives as long as its process."""
+    blas_threads: int | None = None
+    """See `Job`: for libraries that are loaded together with the job."""
 
 
 def work(
@@ -111,6 +114,8 @@ def work_anew(
     die_with_parent(surroundings.by_main_thread)
 
     def get_job() -> Job:
+        if surroundings.blas_threads is not None:
+            bound_threads(surroundings.blas_threads)
         main.load()
         return main.open(job)
 

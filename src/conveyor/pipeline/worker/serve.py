@@ -34,6 +34,7 @@ from .messages import (
     Unreadable,
     unlend,
 )
+from .native_threads import bound_threads
 from .renewal import Renewal, Worn
 from .seeding import Seeding
 from .status_writer import LapCounter, StatusWriter
@@ -66,6 +67,8 @@ class Job:
     """After so many items a worker is renewed."""
     max_memory: int | None = None
     """When it has so many bytes of its own, too."""
+    blas_threads: int | None = None
+    """Threads at most of BLAS, OpenMP and the like in the worker's process; None: as many as they like."""
     voice: Voice | None = None
     """How what a process logs and prints comes to the program; None: it speaks for itself."""
 
@@ -76,6 +79,8 @@ class Job:
 
     def serve(self, tasks: Tasks, put: Callable[[Any], None], status_page: StatusWriter) -> None:
         """Do it in a process; see the function `serve`."""
+        if self.blas_threads is not None:
+            bound_threads(self.blas_threads)
         with nullcontext() if self.voice is None else self.voice.speaking(put):
             serve(self, tasks, put, status_page)
 
