@@ -241,6 +241,17 @@ class TestFailures:
         done = run("map", "-0", "--shell", "echo {}", stdin="x" * 200_000)
         assert "the command cannot be started: Argument list too long" in done.err
 
+    def test_also_where_sigchld_was_ignored(self) -> None:
+        words = [sys.executable, "-m", "conveyor", "map", "--shell", "exit 3 # {}", ":::", "a"]
+        done = subprocess.run(
+            ["bash", "-c", 'trap "" CHLD; exec "$@"', "bash", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert "exit code 3" in done.stderr
+
     def test_more_jobs_than_descriptors(self, run: Any) -> None:
         limit = 64  # of which 8 commands take 40
         words = [sys.executable, "-m", "conveyor", "map", "--shell", "sleep 0.05; echo {}", "-j"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import os
+import signal
 import tempfile
 import threading
 import time
@@ -37,6 +38,8 @@ class ShellCommand:
     ) -> None:
         self._template = template
         self._timeout = timeout
+        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # inherited: no exit code could be had
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._cancel = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         environment = [name + b"=" + value for name, value in os.environb.items()]
         folder = os.fsencode(tempfile.gettempdir())
