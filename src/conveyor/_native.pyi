@@ -424,6 +424,19 @@ class Memory:
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
+class ForeignBytes:
+    """Bytes at an address in this process, by the buffer protocol; writable.
+
+    Args:
+        address: where they begin.
+        size: in bytes.
+        owner: who keeps them there while it lives.
+    """
+
+    def __init__(self, address: int, size: int, owner: Any) -> None: ...
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
 class PipeEnd:
     """The descriptor of one end of a pipe, closed when no call is in it any more."""
 
@@ -812,6 +825,31 @@ def signal_at_parents_death(number: int) -> bool: ...
 def is_dumpable() -> bool: ...
 
 Place: TypeAlias = tuple[int, int, int, int, int, int, int, int, int]
+
+def tensor_capsule(
+    buffer: Any, offset: int, code: int, bits: int, shape: tuple[int, ...], strides: tuple[int, ...] | None
+) -> object:
+    """A DLPack capsule of a tensor on the processor that lies in this writable buffer, and keeps it.
+
+    Args:
+        buffer: where its elements lie.
+        offset: of its first element, in bytes.
+        code, bits: its type, as DLPack has it.
+        shape: its dimensions.
+        strides: in elements, one for each dimension, none negative; None: without gaps, the last dimension innermost.
+
+    Raises:
+        ValueError: it does not lie within the buffer.
+    """
+
+def notes_of_item() -> dict[Any, Any] | None:
+    """What reducers have noted about the item that this thread is pickling for a queue of ours; None: it pickles none.
+
+    Who sets `"again"` to True has it pickled once more, with these notes.
+    """
+
+def place_of_item() -> Literal["queue", "named", "topic", "bytes"]:
+    """Where that item goes: a queue without a name, one with a name, a topic, or anywhere else, as bytes alone."""
 
 def where_received(buffer: Any) -> Place | None:
     """Where these contiguous bytes lie, if in an item that was received without a copy; what `borrow` takes."""

@@ -3,5 +3,6 @@
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
 #   reducers, references
+#   tensors | torch
 #   arrays, assignable, descriptor_server, labels, names, normal_end, open_or_create, owner, passing, producing
 #   units, waiter

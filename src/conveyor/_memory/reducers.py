@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LIBRARY = os.path.split(os.__file__)[0]
 
-__all__ = ["TABLE", "import_uuid", "late_reducer"]
+__all__ = ["TABLE", "import_uuid", "in_place_of", "late_reducer"]
 
 
 def import_uuid() -> None:
@@ -84,6 +84,18 @@ def late_reducer(array_type: type[numpy.ndarray[Any, Any]]) -> Callable[[Any], A
 
     TABLE[array_type] = reduce
     return reduce
+
+
+def in_place_of(reducer: Callable[[Any], Any]) -> Callable[[Any], Any] | None:
+    """What does the work of a reducer that is registered with multiprocessing, for our queues alone; None: it does.
+
+    Torch's put handles into items: of memory that can be had once, while the sender lives.
+    """
+    if reducer.__module__ != "torch.multiprocessing.reductions":
+        return None
+    from . import tensors
+
+    return tensors.REDUCERS.get(reducer)
 
 
 def _array_of(buffer: Any, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:

@@ -9,6 +9,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "codec/dict_layout.hpp"
+#include "payload/tensor_memory.hpp"
 #include "queue/channel.hpp"
 #include "support/errors.hpp"
 #include "support/peek_words.hpp"
@@ -166,6 +167,7 @@ NB_MODULE(_native, module) {
   bind_pickling(module);
   bind_blocks(module);
   bind_loans(module);
+  bind_tensor_memory(module);
   bind_leases(module);
   bind_segment(module);
   bind_pipe_end(module);

@@ -14,11 +14,16 @@ Payload::Payload(Payload&& other) noexcept
       head_size_(other.head_size_),
       joined_(std::move(other.joined_)) {}
 
-Payload::~Payload() {
+Payload::~Payload() { clear(); }
+
+void Payload::clear() {
   for (Py_buffer& piece : pieces_) foreign([&] { PyBuffer_Release(&piece); });
   for (Source& source : sources_) {
     if (!source.writer.is_valid()) foreign([&] { PyBuffer_Release(&source.view); });
   }
+  pieces_.clear();
+  sources_.clear();
+  head_size_ = 0;
 }
 
 bool Payload::add(PyObject* piece) {

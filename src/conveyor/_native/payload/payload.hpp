@@ -64,6 +64,7 @@ class Payload {
   bool add(PyObject* piece);                                 // to the head
   void add_buffer(const Py_buffer& view);                    // takes the view over
   bool add_source(nb::handle source);                        // a buffer, or a codec's writer
+  void clear();                                              // as if nothing had been added
 
   Kind kind = Kind::pickle;
   std::uint64_t codec = 0;

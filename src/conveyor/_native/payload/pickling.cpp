@@ -17,11 +17,14 @@ struct Reducers {
   nb::dict copyreg;     // copyreg.pickle
   nb::dict ours;        // _reducers.TABLE
 
+  // By reducer: torch's, and what takes its place here. None: it stays. Its own table stays as it is, for others' picklers.
+  nb::dict replaced;
+
   nb::object find(nb::handle type) const {
     for (const nb::dict* table : {&registered, &copyreg, &ours}) {
       // A metaclass may have its own hash.
       PyObject* const found = foreign([&] { return PyDict_GetItemWithError(table->ptr(), type.ptr()); });
-      if (found != nullptr) return nb::borrow(found);
+      if (found != nullptr) return table == &registered ? in_place_of(found) : nb::borrow(found);
       if (PyErr_Occurred() != nullptr) return {};
     }
     if (const nb::object late = late_reducer(type); late.is_valid() || PyErr_Occurred() != nullptr) return late;
@@ -30,6 +33,20 @@ struct Reducers {
   }
 
  private:
+  nb::object in_place_of(nb::handle reducer) const {
+    // Only plain functions: what else is callable may have a hash and a __module__ of its own.
+    if (PyFunction_Check(reducer.ptr()) == 0) return nb::borrow(reducer);
+    PyObject* found = PyDict_GetItemWithError(replaced.ptr(), reducer.ptr());
+    nb::object asked;
+    if (found == nullptr) {
+      const nb::object module = import_module("conveyor._memory.reducers");
+      asked = module.is_valid() ? call_method(module, "in_place_of", reducer) : nb::object();
+      if (!asked.is_valid() || PyDict_SetItem(replaced.ptr(), reducer.ptr(), asked.ptr()) != 0) return {};
+      found = asked.ptr();
+    }
+    return nb::borrow(found == Py_None ? reducer.ptr() : found);
+  }
+
   // NumPy is not imported for our sake: its reducer is made when its first array comes by.
   static nb::object late_reducer(nb::handle type) {
     if (std::strcmp(reinterpret_cast<PyTypeObject*>(type.ptr())->tp_name, "numpy.ndarray") != 0) return {};
@@ -43,6 +60,41 @@ struct Reducers {
 struct Machine {
   nb::object dump, clear_memo;
   Payload* target = nullptr;
+  nb::dict notes;            // of reducers, about the item; for the time of its pickling
+  Machine* before = nullptr;  // which this thread was at when it began with this one
+};
+
+thread_local Machine* current = nullptr;
+
+// What a reducer has noted in the midst of an item, and may note; None: the pickler is not ours.
+nb::object notes_of_item() { return current == nullptr ? nb::none() : nb::object(current->notes); }
+
+// Where the item goes that is being pickled: "queue", whose consumer gets it from a process that lives, as a rule; "named",
+// a queue that outlives processes; "topic"; "bytes", somewhere else.
+const char* place_of_item() {
+  if (current == nullptr) return "bytes";
+  const Payload& payload = *current->target;
+  if (payload.target == nullptr) return payload.for_topic ? "topic" : "bytes";
+  return payload.target->name().empty() ? "queue" : "named";
+}
+
+// Whether a reducer has learned something that earlier parts of the item should have known: then all is pickled once more.
+bool take_again(const nb::dict& notes) {
+  PyObject* const again = PyDict_GetItemString(notes.ptr(), "again");
+  return again == Py_True && PyDict_SetItemString(notes.ptr(), "again", Py_False) == 0;
+}
+
+class Current {
+ public:
+  explicit Current(Machine& machine) : machine_(machine) {
+    machine.before = current;
+    current = &machine;
+  }
+  ~Current() { current = machine_.before; }
+  Current(const Current&) = delete;
+
+ private:
+  Machine& machine_;
 };
 
 PyObject* machine_write(PyObject* self, PyObject* piece) {
@@ -145,18 +197,28 @@ bool pickle(PyObject* object, Payload& into) {
     all.idle.pop_back();
   }
   machine->target = &into;
-  PyObject* const done = foreign([&] { return PyObject_CallOneArg(machine->dump.ptr(), object); });
-  machine->target = nullptr;
-  if (done == nullptr) {
-    // A Pickler stopped half-way is thrown away; the C object that its `write` points to must outlive it.
-    machine->dump.reset();
-    machine->clear_memo.reset();
-    return false;
+  for (bool again = true; again;) {
+    PyObject* done = nullptr;
+    {
+      const Current within(*machine);
+      done = foreign([&] { return PyObject_CallOneArg(machine->dump.ptr(), object); });
+    }
+    if (done == nullptr) {
+      // A Pickler stopped half-way is thrown away; the C object that its `write` points to must outlive it.
+      machine->target = nullptr;
+      machine->dump.reset();
+      machine->clear_memo.reset();
+      return false;
+    }
+    Py_DECREF(done);
+    again = PyDict_GET_SIZE(machine->notes.ptr()) != 0 && take_again(machine->notes);
+    if (again) into.clear();
+    PyObject* const cleared = foreign([&] { return PyObject_CallNoArgs(machine->clear_memo.ptr()); });
+    if (cleared == nullptr) return false;
+    Py_DECREF(cleared);
   }
-  Py_DECREF(done);
-  PyObject* const cleared = foreign([&] { return PyObject_CallNoArgs(machine->clear_memo.ptr()); });
-  if (cleared == nullptr) return false;
-  Py_DECREF(cleared);
+  machine->target = nullptr;
+  if (PyDict_GET_SIZE(machine->notes.ptr()) != 0) foreign([&] { PyDict_Clear(machine->notes.ptr()); });
   all.idle.push_back(std::move(machine));
   into.kind = into.sources().empty() ? Kind::pickle : Kind::buffers;
   return true;
@@ -176,6 +238,8 @@ void bind_pickling(nb::module_& module) {
              new (self) Reducers{std::move(registered), std::move(copyreg), std::move(ours)};
            })
       .def("__getitem__", &Reducers::find);
+  module.def("notes_of_item", &notes_of_item);
+  module.def("place_of_item", &place_of_item);
 }
 
 }  // namespace conveyor::python

@@ -1,0 +1,257 @@
+"""How torch's tensors become pickles whose bytes go beside them, as arrays do: one copy in, none out, and no handle.
+
+Torch's own reducers for processes put handles into a pickle: of shared memory that can be had once, while the sender lives. An
+item of ours may be read more than once, and after its sender's end, so that the bytes themselves must be in it.
+
+Tensors that share a storage share it again where they arrive. Whether another tensor of the item has the same storage
+is not known when the first comes by; then the item is pickled once more, and each such storage goes as a whole, or what all its
+tensors cover. A storage that one tensor has alone goes as far as the tensor needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pickle import PickleBuffer
+from typing import Any
+
+import torch
+from torch.multiprocessing import reductions as _torchs
+from torch.utils.dlpack import from_dlpack as _tensor_from
+
+from .._native import ForeignBytes, notes_of_item, place_of_item, tensor_capsule
+
+__all__ = ["REDUCERS"]
+
+# As DLPack has them; any other type goes as bytes of its size, and is viewed as what it is.
+_INT, _UINT, _FLOAT, _BFLOAT, _COMPLEX, _BOOL = 0, 1, 2, 4, 5, 6
+_CODES: dict[str, tuple[int, int]] = {
+    "float32": (_FLOAT, 32),
+    "float64": (_FLOAT, 64),
+    "float16": (_FLOAT, 16),
+    "bfloat16": (_BFLOAT, 16),
+    "complex64": (_COMPLEX, 64),
+    "complex128": (_COMPLEX, 128),
+    "uint8": (_UINT, 8),
+    "int8": (_INT, 8),
+    "int16": (_INT, 16),
+    "int32": (_INT, 32),
+    "int64": (_INT, 64),
+}
+_BY_SIZE = {1: (_UINT, 8), 2: (_INT, 16), 4: (_INT, 32), 8: (_INT, 64), 16: (_COMPLEX, 128)}
+_NAMES: dict[torch.dtype, str] = {}
+"""Of types that have come by."""
+
+_CONJUGATE, _NEGATIVE, _REQUIRES_GRAD, _PARAMETER = 1, 2, 4, 8
+# A tensor with gaps goes without them if the gaps are larger than itself, and large at all.
+_LARGE_GAP = 4096
+
+
+class _Span:
+    """Bytes of a storage, from `first` to `end`; `of_all` if more than one tensor of the item has it."""
+
+    __slots__ = ("end", "first", "of_all", "owner", "storage", "token")
+
+    def __init__(self, first: int, end: int, storage: Any) -> None:
+        self.first = first
+        self.end = end
+        self.storage = storage
+        self.of_all = False
+        self.token: _Token | None = None
+
+
+class _Token:
+    """The storage that several tensors of an item have; pickled once."""
+
+    __slots__ = ("buffer",)
+
+    def __init__(self, buffer: PickleBuffer) -> None:
+        self.buffer = buffer
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _storage_of, (self.buffer,)
+
+
+def _reduce_tensor(tensor: torch.Tensor) -> Any:
+    notes = notes_of_item()
+    if (
+        notes is None
+        or not tensor.is_cpu
+        or tensor.layout is not torch.strided
+        or tensor.is_quantized
+        or tensor.is_nested
+        or (tensor.requires_grad and not tensor.is_leaf)
+    ):
+        return _reduce_other(tensor, notes)
+    storage = tensor.untyped_storage()
+    if storage.is_shared() and place_of_item() == "queue":
+        return _torchs.reduce_tensor(tensor)
+    if tensor._backward_hooks:
+        torch.utils.hooks.warn_if_has_hooks(tensor)
+    if "again" in notes:
+        _begin_again(notes)
+    size, shape, strides = tensor.element_size(), tuple(tensor.shape), tensor.stride()
+    first = tensor.storage_offset() * size
+    needed = tensor.numel() * size
+    dense = tensor.is_contiguous()
+    end = first + (needed if dense or not needed else (_last(shape, strides) + 1) * size)
+    name = _NAMES.get(tensor.dtype) or _name_of(tensor.dtype)
+    flags = (
+        (_CONJUGATE if tensor.is_conj() else 0)
+        | (_NEGATIVE if tensor.is_neg() else 0)
+        | (_REQUIRES_GRAD if tensor.requires_grad else 0)
+        | (_PARAMETER if type(tensor) is torch.nn.Parameter else 0)
+    )
+    place = storage._cdata
+    span: _Span | None = notes.get(place)
+    if span is None:
+        notes[place] = _Span(first, end, storage)
+        if not dense and end - first > 2 * needed + _LARGE_GAP:
+            owner = torch.empty(shape, dtype=tensor.dtype)
+            owner.copy_(tensor.detach())
+            flags &= ~(_CONJUGATE | _NEGATIVE)
+            buffer = ForeignBytes(owner.data_ptr(), needed, owner)
+            dense = True
+        else:
+            buffer = ForeignBytes(tensor.data_ptr(), end - first, tensor)
+        return _tensor_of, (PickleBuffer(buffer), name, shape, None if dense else strides, flags)
+    token = _token_of(span, first, end, notes)
+    return _tensor_on, (token, name, (first - span.first) // size, shape, strides, flags)
+
+
+def _begin_again(notes: dict[Any, Any]) -> None:
+    """Forget what is only true of the round before."""
+    if notes["again"]:
+        return  # it is still going on
+    del notes["again"]
+    for place, span in list(notes.items()):
+        span.token = None
+        if not span.of_all:
+            del notes[place]
+
+
+def _token_of(span: _Span, first: int, end: int, notes: dict[Any, Any]) -> _Token:
+    """What stands for a storage that several have; if this is news, the item is pickled once more."""
+    if not span.of_all or first < span.first or end > span.end:
+        # Views of other types begin at multiples of their own size.
+        span.first = min(first, span.first) & ~15
+        span.end = max(end, span.end)
+        span.of_all = True
+        span.token = None
+        notes["again"] = True
+    if span.token is None:
+        address = span.storage.data_ptr() + span.first
+        span.token = _Token(PickleBuffer(ForeignBytes(address, span.end - span.first, span.storage)))
+    return span.token
+
+
+def _last(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    return sum((extent - 1) * stride for extent, stride in zip(shape, strides, strict=True))
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    name = _NAMES[dtype] = str(dtype).removeprefix("torch.")
+    return name
+
+
+def _reduce_other(tensor: torch.Tensor, notes: dict[Any, Any] | None) -> Any:
+    if notes is None or (tensor.requires_grad and not tensor.is_leaf):
+        return _torchs.reduce_tensor(tensor)
+    if tensor.layout is torch._mkldnn:  # type: ignore[attr-defined]
+        raise TypeError("cannot put a tensor of layout torch._mkldnn; put tensor.to_dense()")
+    if tensor.is_quantized:
+        return tensor.__reduce_ex__(5)
+    if tensor.device.type not in ("cpu", "meta") and (place := place_of_item()) != "queue":
+        raise TypeError(
+            f"cannot keep a tensor on {tensor.device} in a {_PLACES[place]}: it can be had once, while the process that "
+            "has it lives; put tensor.cpu()"
+        )
+    return _torchs.reduce_tensor(tensor)
+
+
+_PLACES = {"named": "named queue", "topic": "topic", "bytes": "store, pipe or broker"}
+
+
+def _reduce_storage(storage: Any) -> Any:
+    notes = notes_of_item()
+    if (
+        notes is None
+        or storage.device.type != "cpu"
+        or not storage.nbytes()
+        or (storage.is_shared() and place_of_item() == "queue")
+    ):
+        return _torchs.reduce_storage(storage)
+    if "again" in notes:
+        _begin_again(notes)
+    place = storage._cdata
+    span: _Span | None = notes.get(place)
+    if span is None:
+        span = notes[place] = _Span(0, storage.nbytes(), storage)
+        span.of_all = True
+    return _same, (_token_of(span, 0, storage.nbytes(), notes),)
+
+
+REDUCERS: dict[Callable[[Any], Any], Callable[[Any], Any]] = {
+    _torchs.reduce_tensor: _reduce_tensor,
+    _torchs.reduce_storage: _reduce_storage,
+}
+"""By torch's own, which they take the place of."""
+
+
+# -- where they arrive ----------------------------------------------------------------------------------------
+
+
+def _tensor_of(buffer: Any, name: str, shape: tuple[int, ...], strides: tuple[int, ...] | None, flags: int) -> Any:
+    code = _CODES.get(name)
+    if code is not None:
+        tensor = _tensor_in(buffer, code, shape, strides)
+    else:
+        dtype = getattr(torch, name)
+        tensor = _tensor_in(buffer, _BY_SIZE[dtype.itemsize], shape, strides).view(dtype)
+    return _marked(tensor, flags) if flags else tensor
+
+
+def _tensor_in(
+    buffer: Any, code: tuple[int, int], shape: tuple[int, ...], strides: tuple[int, ...] | None
+) -> torch.Tensor:
+    try:
+        capsule = tensor_capsule(buffer, 0, *code, shape, strides)
+    except BufferError:  # an event's, which its other subscribers have, too; and torch knows no read-only tensors
+        capsule = tensor_capsule(bytearray(buffer), 0, *code, shape, strides)
+    return _tensor_from(capsule)
+
+
+def _tensor_on(
+    storage: Any, name: str, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], flags: int
+) -> Any:
+    tensor = torch.empty(0, dtype=getattr(torch, name)).set_(storage, offset, shape, strides)
+    return _marked(tensor, flags) if flags else tensor
+
+
+def _marked(tensor: torch.Tensor, flags: int) -> torch.Tensor:
+    if flags & _CONJUGATE:
+        tensor = tensor.conj()
+    if flags & _NEGATIVE:
+        tensor = tensor._neg_view()
+    if flags & _PARAMETER:
+        return torch.nn.Parameter(tensor, requires_grad=bool(flags & _REQUIRES_GRAD))
+    return tensor.requires_grad_() if flags & _REQUIRES_GRAD else tensor
+
+
+def _storage_of(buffer: Any) -> Any:
+    size = memoryview(buffer).nbytes
+    return _tensor_in(buffer, (_UINT, 8), (size,), None).untyped_storage()
+
+
+def _same(storage: Any) -> Any:
+    return storage
+
+
+def _has_bool() -> bool:
+    try:
+        return _tensor_from(tensor_capsule(bytearray(1), 0, _BOOL, 8, (1,), (1,))).dtype is torch.bool
+    except (RuntimeError, TypeError):
+        return False  # an older torch
+
+
+if _has_bool():
+    _CODES["bool"] = _BOOL, 8
