@@ -10,7 +10,9 @@ tensors cover. A storage that one tensor has alone goes as far as the tensor nee
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import operator
+from collections.abc import Callable, Iterable
 from pickle import PickleBuffer
 from typing import Any
 
@@ -20,7 +22,7 @@ from torch.utils.dlpack import from_dlpack as _tensor_from
 
 from .._native import ForeignBytes, notes_of_item, place_of_item, tensor_capsule
 
-__all__ = ["REDUCERS"]
+__all__ = ["REDUCERS", "empty"]
 
 # As DLPack has them; any other type goes as bytes of its size, and is viewed as what it is.
 _INT, _UINT, _FLOAT, _BFLOAT, _COMPLEX, _BOOL = 0, 1, 2, 4, 5, 6
@@ -195,6 +197,26 @@ REDUCERS: dict[Callable[[Any], Any], Callable[[Any], Any]] = {
     _torchs.reduce_storage: _reduce_storage,
 }
 """By torch's own, which they take the place of."""
+
+
+def empty(memory: Callable[[int], Any], shape: Any, dtype: torch.dtype | None) -> torch.Tensor:
+    """A tensor in memory that somebody gives.
+
+    Args:
+        memory: returns so many bytes, writable.
+        shape: an integer, or several.
+        dtype: None: torch's default.
+
+    Raises:
+        TypeError, ValueError: it is no shape, or no type of torch's.
+    """
+    dtype = torch.get_default_dtype() if dtype is None else dtype
+    if not isinstance(dtype, torch.dtype):
+        raise TypeError(f"dtype is {dtype!r}; it must be a type of torch's, such as torch.float32")
+    extents = tuple(operator.index(each) for each in (shape if isinstance(shape, Iterable) else (shape,)))
+    if any(each < 0 for each in extents):
+        raise ValueError(f"shape is {shape!r}; no dimension may be negative")
+    return _tensor_of(memory(math.prod(extents) * dtype.itemsize), _name_of(dtype), extents, None, 0)
 
 
 # -- where they arrive ----------------------------------------------------------------------------------------

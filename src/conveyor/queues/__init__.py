@@ -5,6 +5,7 @@
 #   joinable_queue
 #   queue
 #   _asyncio, pipe, simple_queue
+#   data_loader | torch
 #   _afterwards, _aio_wait, dead_letter, _direction, _ends, leases, _options, statistics
 
 from ..errors import Empty, Full

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copyreg
 import functools
 import operator
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,11 +21,13 @@ from ..errors import Full, ItemTooLarge, ShutDown
 from ._asyncio import AwaitableChannel
 from ._ends import NoLock, Reader, Writer
 from ._options import checked_bounds, checked_codec, checked_lease
+from .data_loader import follow as follow_data_loaders
 from .leases import Leases
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
+    import torch
     from numpy.typing import DTypeLike, NDArray
 
     from ..codecs import Codec
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["Queue"]
 
 T = TypeVar("T")
+
+_TORCHS_LOADER = "torch.utils.data"
 
 # What multiprocessing reports as the bound of an unbounded queue on Linux (its SEM_VALUE_MAX).
 _NO_BOUND = 2**31 - 1
@@ -104,6 +109,8 @@ class Queue(AwaitableChannel[T]):
         label: str | None = None,
     ) -> None:
         forget_received()
+        if _TORCHS_LOADER in sys.modules:
+            follow_data_loaders()
         label = checked_label(label)
         items, size = checked_bounds(maxsize, max_bytes)
         attempts, seconds = checked_lease(lease_seconds, max_attempts)
@@ -193,6 +200,22 @@ class Queue(AwaitableChannel[T]):
         if size < 0:
             raise ValueError(f"size is {size}; it must be at least 0")
         return memoryview(self._memory(size))
+
+    def allocate_tensor(self, shape: int | Sequence[int], dtype: torch.dtype | None = None) -> torch.Tensor:
+        """A tensor of torch's in the queue's memory: fill it, `put` it, and nothing is copied. See `allocate`.
+
+        Args:
+            shape: as for `torch.empty`. The content is arbitrary.
+            dtype: its type; None: torch's default.
+
+        Raises:
+            TypeError, ValueError: it is no shape, or no type of torch's.
+            ItemTooLarge, OutOfMemory, Full: as for `allocate`.
+            ImportError: torch is not installed.
+        """
+        from .._memory.tensors import empty
+
+        return empty(self._memory, shape, dtype)
 
     def _memory(self, size: int) -> Any:
         if self._is_closed:
