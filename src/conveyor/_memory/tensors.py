@@ -1,28 +1,30 @@
 """How torch's tensors become pickles whose bytes go beside them, as arrays do: one copy in, none out, and no handle.
 
-Torch's own reducers for processes put handles into a pickle: of shared memory that can be had once, while the sender lives. An
-item of ours may be read more than once, and after its sender's end, so that the bytes themselves must be in it.
+Torch's own reducers for processes put handles into a pickle: of shared memory that can be had once, while the sender
+lives. An item of ours may be read more than once, and after its sender's end, so that the bytes themselves are in it.
 
 Tensors that share a storage share it again where they arrive. Whether another tensor of the item has the same storage
-is not known when the first comes by; then the item is pickled once more, and each such storage goes as a whole, or what all its
-tensors cover. A storage that one tensor has alone goes as far as the tensor needs it.
+is not known when the first comes by; if one has, the item is pickled once more, and of each such storage goes what all
+of its tensors cover. Of a storage that one tensor has alone goes what that needs.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pickle import PickleBuffer
 from typing import Any
-
-import torch
-from torch.multiprocessing import reductions as _torchs
-from torch.utils.dlpack import from_dlpack as _tensor_from
 
 from .._native import ForeignBytes, notes_of_item, place_of_item, tensor_capsule
 
 __all__ = ["REDUCERS", "empty"]
+
+# Any: type checkers pass over this file where torch is not installed, too.
+torch: Any = importlib.import_module("torch")
+_torchs: Any = importlib.import_module("torch.multiprocessing.reductions")
+_tensor_from: Any = importlib.import_module("torch.utils.dlpack").from_dlpack
 
 # As DLPack has them; any other type goes as bytes of its size, and is viewed as what it is.
 _INT, _UINT, _FLOAT, _BFLOAT, _COMPLEX, _BOOL = 0, 1, 2, 4, 5, 6
@@ -40,7 +42,7 @@ _CODES: dict[str, tuple[int, int]] = {
     "int64": (_INT, 64),
 }
 _BY_SIZE = {1: (_UINT, 8), 2: (_INT, 16), 4: (_INT, 32), 8: (_INT, 64), 16: (_COMPLEX, 128)}
-_NAMES: dict[torch.dtype, str] = {}
+_NAMES: dict[Any, str] = {}
 """Of types that have come by."""
 
 _CONJUGATE, _NEGATIVE, _REQUIRES_GRAD, _PARAMETER = 1, 2, 4, 8
@@ -73,7 +75,7 @@ class _Token:
         return _storage_of, (self.buffer,)
 
 
-def _reduce_tensor(tensor: torch.Tensor) -> Any:
+def _reduce_tensor(tensor: Any) -> Any:
     notes = notes_of_item()
     if (
         notes is None
@@ -150,22 +152,22 @@ def _last(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
     return sum((extent - 1) * stride for extent, stride in zip(shape, strides, strict=True))
 
 
-def _name_of(dtype: torch.dtype) -> str:
+def _name_of(dtype: Any) -> str:
     name = _NAMES[dtype] = str(dtype).removeprefix("torch.")
     return name
 
 
-def _reduce_other(tensor: torch.Tensor, notes: dict[Any, Any] | None) -> Any:
+def _reduce_other(tensor: Any, notes: dict[Any, Any] | None) -> Any:
     if notes is None or (tensor.requires_grad and not tensor.is_leaf):
         return _torchs.reduce_tensor(tensor)
-    if tensor.layout is torch._mkldnn:  # type: ignore[attr-defined]
+    if tensor.layout is torch._mkldnn:
         raise TypeError("cannot put a tensor of layout torch._mkldnn; put tensor.to_dense()")
     if tensor.is_quantized:
         return tensor.__reduce_ex__(5)
     if tensor.device.type not in ("cpu", "meta") and (place := place_of_item()) != "queue":
         raise TypeError(
-            f"cannot keep a tensor on {tensor.device} in a {_PLACES[place]}: it can be had once, while the process that "
-            "has it lives; put tensor.cpu()"
+            f"cannot keep a tensor on {tensor.device} in a {_PLACES[place]}: it can be had once, while the process "
+            "that has it lives; put tensor.cpu()"
         )
     return _torchs.reduce_tensor(tensor)
 
@@ -199,7 +201,7 @@ REDUCERS: dict[Callable[[Any], Any], Callable[[Any], Any]] = {
 """By torch's own, which they take the place of."""
 
 
-def empty(memory: Callable[[int], Any], shape: Any, dtype: torch.dtype | None) -> torch.Tensor:
+def empty(memory: Callable[[int], Any], shape: Any, dtype: Any) -> Any:
     """A tensor in memory that somebody gives.
 
     Args:
@@ -213,7 +215,7 @@ def empty(memory: Callable[[int], Any], shape: Any, dtype: torch.dtype | None) -
     dtype = torch.get_default_dtype() if dtype is None else dtype
     if not isinstance(dtype, torch.dtype):
         raise TypeError(f"dtype is {dtype!r}; it must be a type of torch's, such as torch.float32")
-    extents = tuple(operator.index(each) for each in (shape if isinstance(shape, Iterable) else (shape,)))
+    extents = tuple(map(operator.index, (shape,) if isinstance(shape, int) else shape))
     if any(each < 0 for each in extents):
         raise ValueError(f"shape is {shape!r}; no dimension may be negative")
     return _tensor_of(memory(math.prod(extents) * dtype.itemsize), _name_of(dtype), extents, None, 0)
@@ -222,7 +224,9 @@ def empty(memory: Callable[[int], Any], shape: Any, dtype: torch.dtype | None) -
 # -- where they arrive ----------------------------------------------------------------------------------------
 
 
-def _tensor_of(buffer: Any, name: str, shape: tuple[int, ...], strides: tuple[int, ...] | None, flags: int) -> Any:
+def _tensor_of(
+    buffer: Any, name: str, shape: tuple[int, ...], strides: tuple[int, ...] | None, flags: int
+) -> Any:
     code = _CODES.get(name)
     if code is not None:
         tensor = _tensor_in(buffer, code, shape, strides)
@@ -234,10 +238,12 @@ def _tensor_of(buffer: Any, name: str, shape: tuple[int, ...], strides: tuple[in
 
 def _tensor_in(
     buffer: Any, code: tuple[int, int], shape: tuple[int, ...], strides: tuple[int, ...] | None
-) -> torch.Tensor:
+) -> Any:
     try:
         capsule = tensor_capsule(buffer, 0, *code, shape, strides)
-    except BufferError:  # an event's, which its other subscribers have, too; and torch knows no read-only tensors
+    except (
+        BufferError
+    ):  # an event's, which its other subscribers have, too; and torch knows no read-only tensors
         capsule = tensor_capsule(bytearray(buffer), 0, *code, shape, strides)
     return _tensor_from(capsule)
 
@@ -249,7 +255,7 @@ def _tensor_on(
     return _marked(tensor, flags) if flags else tensor
 
 
-def _marked(tensor: torch.Tensor, flags: int) -> torch.Tensor:
+def _marked(tensor: Any, flags: int) -> Any:
     if flags & _CONJUGATE:
         tensor = tensor.conj()
     if flags & _NEGATIVE:

@@ -1,8 +1,8 @@
 """Torch's DataLoader over a queue of ours: its workers stack batches where the queue has its memory.
 
-A worker of a DataLoader stacks a batch into shared memory of torch's, which travels as a handle and has a descriptor for each
-tensor. Where the results go through a queue of ours, the batch is stacked into that queue's memory instead, and nothing is
-copied on the way. Loaders with other queues do as before.
+A worker of a DataLoader stacks a batch into shared memory of torch's, which travels as a handle and has a
+descriptor for each tensor. Where the results go through a queue of ours, the batch is stacked into that queue's memory
+instead, and nothing is copied on the way. Loaders with other queues do as before.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["follow"]
 
 _WORKER_MODULE = "torch.utils.data._utils.worker"
-_torchs_loop: Callable[..., None] | None = None
+_torchs_loop: Callable[..., Any] | None = None
 
 
 def follow() -> None:
-    """Have workers of DataLoaders look at what queue they are given, if torch's are loaded. A loader makes its queues first."""
+    """Have workers of DataLoaders look at their queue, if torch is loaded; a loader makes its queues first."""
     global _torchs_loop
     module: Any = sys.modules.get(_WORKER_MODULE)
     loop = getattr(module, "_worker_loop", None)  # None: it is just being imported
@@ -45,11 +45,10 @@ def worker_loop(dataset_kind: Any, dataset: Any, index_queue: Any, data_queue: A
 
 
 def _stack_into(allocate: Callable[[tuple[int, ...], Any], Any]) -> None:
-    import torch
-    from torch.utils.data._utils import collate
-
+    torch: Any = importlib.import_module("torch")
+    collate: Any = importlib.import_module("torch.utils.data._utils.collate")
     functions: dict[Any, Any] = collate.default_collate_fn_map
-    torchs = collate.collate_tensor_fn
+    torchs: Callable[..., Any] = collate.collate_tensor_fn
     if functions.get(torch.Tensor) is not torchs:
         return  # the program has one of its own
 
@@ -60,7 +59,9 @@ def _stack_into(allocate: Callable[[tuple[int, ...], Any], Any]) -> None:
             and first.is_cpu
             and first.layout is torch.strided
             and not (first.is_nested or first.is_quantized)
-            and not any(each.requires_grad or each.shape != first.shape or each.dtype != first.dtype for each in batch)
+            and not any(
+                each.requires_grad or each.shape != first.shape or each.dtype != first.dtype for each in batch
+            )
         ):
             try:
                 into = allocate((len(batch), *first.shape), first.dtype)

@@ -27,7 +27,7 @@ from .leases import Leases
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
     from numpy.typing import DTypeLike, NDArray
 
     from ..codecs import Codec
@@ -215,7 +215,8 @@ class Queue(AwaitableChannel[T]):
         """
         from .._memory.tensors import empty
 
-        return empty(self._memory, shape, dtype)
+        tensor: torch.Tensor = empty(self._memory, shape, dtype)
+        return tensor
 
     def _memory(self, size: int) -> Any:
         if self._is_closed:

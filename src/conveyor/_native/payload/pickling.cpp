@@ -60,7 +60,7 @@ struct Reducers {
 struct Machine {
   nb::object dump, clear_memo;
   Payload* target = nullptr;
-  nb::dict notes;            // of reducers, about the item; for the time of its pickling
+  nb::dict notes;  // of reducers, about the item; for the time of its pickling
   Machine* before = nullptr;  // which this thread was at when it began with this one
 };
 

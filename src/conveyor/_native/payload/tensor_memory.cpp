@@ -117,7 +117,8 @@ bool lies_within(const HeldBuffer& held, std::uint64_t offset, std::uint64_t ite
       return false;
   }
   std::uint64_t bytes = 0;
-  return !__builtin_mul_overflow(last, item_size, &bytes) && bytes <= size - offset && item_size <= size - offset - bytes;
+  return !__builtin_mul_overflow(last, item_size, &bytes) && bytes <= size - offset &&
+         item_size <= size - offset - bytes;
 }
 
 // The strides of a tensor without gaps, the last dimension being the innermost. Those of a damaged item may be anything,
@@ -133,8 +134,8 @@ void add_dense_strides(std::vector<std::int64_t>& extents) {
   }
 }
 
-nb::object tensor_capsule(nb::handle buffer, std::uint64_t offset, std::uint8_t code, std::uint8_t bits, nb::tuple shape,
-                          std::optional<nb::tuple> strides) {
+nb::object tensor_capsule(nb::handle buffer, std::uint64_t offset, std::uint8_t code, std::uint8_t bits,
+                          nb::tuple shape, std::optional<nb::tuple> strides) {
   auto held = std::make_unique<HeldBuffer>();
   if (strides && PyTuple_GET_SIZE(shape.ptr()) != PyTuple_GET_SIZE(strides->ptr())) {
     PyErr_SetString(PyExc_ValueError, "a tensor has as many strides as dimensions");
@@ -146,7 +147,8 @@ nb::object tensor_capsule(nb::handle buffer, std::uint64_t offset, std::uint8_t 
   } else if (!read_extents(*strides, held->extents)) {
     throw nb::python_error();
   }
-  if (foreign([&] { return PyObject_GetBuffer(buffer.ptr(), &held->view, PyBUF_WRITABLE); }) != 0) throw nb::python_error();
+  if (foreign([&] { return PyObject_GetBuffer(buffer.ptr(), &held->view, PyBUF_WRITABLE); }) != 0)
+    throw nb::python_error();
   const std::size_t dimensions = held->extents.size() / 2;
   if (!lies_within(*held, offset, bits / 8)) {
     PyErr_SetString(PyExc_ValueError, "a tensor does not lie within its memory: the item is damaged");
@@ -173,9 +175,10 @@ void bind_tensor_memory(nb::module_& module) {
   using namespace nb::literals;
   static PyType_Slot slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(get_foreign_buffer)}, {0, nullptr}};
   nb::class_<ForeignBytes>(module, "ForeignBytes", nb::type_slots(slots))
-      .def("__init__", [](ForeignBytes* self, std::uintptr_t address, std::size_t size, nb::object owner) {
-        new (self) ForeignBytes{reinterpret_cast<std::byte*>(address), size, std::move(owner)};
-      })
+      .def("__init__",
+           [](ForeignBytes* self, std::uintptr_t address, std::size_t size, nb::object owner) {
+             new (self) ForeignBytes{reinterpret_cast<std::byte*>(address), size, std::move(owner)};
+           })
       .def("__len__", [](const ForeignBytes& self) { return self.size; });
   module.def("tensor_capsule", &tensor_capsule, "buffer"_a, "offset"_a, "code"_a, "bits"_a, "shape"_a,
              "strides"_a.none());
