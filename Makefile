@@ -36,7 +36,7 @@ CXX_FILES := $(shell find core src/conveyor/_native -name '*.cpp' -o -name '*.hp
 BUILD_FILES := $(filter-out core/tests/%,$(CXX_FILES)) $(wildcard src/conveyor/*.pyi scripts/native_docs.py) \
   CMakeLists.txt pyproject.toml
 
-.PHONY: help build run test test-fast servers simulate soak model-mutations test-native test-aarch64 test-python test-all pythons check check-python check-types check-cpp format bench bench-transports asan asan-python tsan wheels release-check clean
+.PHONY: help build run test test-fast servers simulate soak model-mutations test-native test-aarch64 test-python test-torch test-all pythons check check-python check-types check-cpp format bench bench-transports asan asan-python tsan wheels release-check clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,8 +101,8 @@ $(VENV)/.base: pyproject.toml scripts/requirements.py
 	$(BIN)/python scripts/requirements.py build run cli | $(PIP) --requirement /dev/stdin
 	touch $@
 
-# An extra of pyproject.toml: test, check, bench, wheels.
-$(VENV)/.test $(VENV)/.check $(VENV)/.bench $(VENV)/.wheels: $(VENV)/.%: $(VENV)/.base
+# An extra of pyproject.toml: test, check, bench, wheels, torch.
+$(VENV)/.test $(VENV)/.check $(VENV)/.bench $(VENV)/.wheels $(VENV)/.torch: $(VENV)/.%: $(VENV)/.base
 	$(BIN)/python scripts/requirements.py $* | $(PIP) --requirement /dev/stdin
 	touch $@
 
@@ -130,6 +130,9 @@ TESTED_SERVERS := rabbitmq redis nats java maven ip
 servers: build $(VENV)/.test  ## start RabbitMQ, Redis, Valkey, NATS and Kafka, say where, stop them on Ctrl-C (ARGS="redis kafka")
 	@$(NEED) $(SERVERS)
 	@$(BIN)/python tests/servers $(ARGS)
+
+test-torch: build $(VENV)/.test $(VENV)/.torch  ## tensors, DataLoaders, images and tables; installs torch, some GB
+	$(BIN)/python -m pytest tests/tensors $(ARGS)
 
 test-python: build $(VENV)/.test
 	@$(NEED) $(TESTED_SERVERS) chromium

@@ -26,13 +26,13 @@ survives the death of any of its processes:
 #   multiprocessing/
 #   _install
 #   shared/ | numpy
-#   transports/ | pika confluent_kafka redis nats numpy typing_extensions
+#   transports/ | pika confluent_kafka redis nats numpy torch typing_extensions
 #   topics/
-#   queues/ | numpy
-#   _memory/ | numpy
+#   queues/ | numpy torch
+#   _memory/ | numpy torch
 #   codecs/ | msgspec pyarrow numpy
 #   _native
-#   protocols | numpy
+#   protocols | numpy torch
 #   _lazy, _public, _carried, _command_line, _interpreter, _processors, errors
 #
 # Under _native lies core/, in C++, which knows no Python.

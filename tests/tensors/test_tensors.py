@@ -6,7 +6,10 @@ import copy
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
+from collections.abc import Sequence
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,6 @@ tensor_items: Any = pytest.importorskip(
 torch: Any = tensor_items.torch
 FORMS = tensor_items.FORMS
 MIB = 1 << 20
-MODEL = "model"
 
 
 def through_queue(item: Any) -> Any:
@@ -281,9 +283,6 @@ class TestOthersPicklers:
         assert torch.equal(through_queue(torch.ones(3)), torch.ones(3))
 
     def test_torch_is_not_imported_for_conveyors_sake(self) -> None:
-        import subprocess
-        import sys
-
         code = "import sys, conveyor; q = conveyor.Queue(); q.put({1}); q.get(); assert 'torch' not in sys.modules"
         subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
@@ -429,28 +428,40 @@ class TestDamage:
         memory.append(1)
 
 
-FEW = """
-import resource, conveyor, torch, multiprocessing
+PRODUCE_AND_CONSUME = """
+import resource, sys, conveyor, torch, multiprocessing
+torch.set_num_threads(1)
 def produce(queue):
     for number in range(200):
-        queue.put({str(i): torch.full((50,), number) for i in range(20)})
+        queue.put({str(i): torch.full((5000,), number) for i in range(20)})
 if __name__ == "__main__":
     queue = conveyor.Queue(100)
     process = multiprocessing.get_context("fork").Process(target=produce, args=(queue,))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    if "few" in sys.argv:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     process.start()
     held = [queue.get(timeout=60) for number in range(200)]
     assert all((item["7"] == number).all() for number, item in enumerate(held))
     process.join()
     print("well")
 """
+WITH_LITTLE_SHARED_MEMORY = 'mount -t tmpfs -o size=8m none /dev/shm && exec "$@"'
 
 
-def test_few_descriptors(tmp_path: Path) -> None:
-    import subprocess
-    import sys
+class TestScarcity:
+    def test_few_descriptors(self, tmp_path: Path) -> None:
+        assert run(tmp_path, "few") == "well\n"
 
-    program = tmp_path / "few.py"
-    program.write_text(FEW)
-    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=120)
-    assert done.stdout == "well\n", done.stderr
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small /dev/shm")
+    def test_a_small_dev_shm(self, tmp_path: Path) -> None:
+        assert (
+            run(tmp_path, before=["unshare", "-m", "sh", "-c", WITH_LITTLE_SHARED_MEMORY, "sh"]) == "well\n"
+        )
+
+
+def run(folder: Path, *arguments: str, before: Sequence[str] = ()) -> str:
+    program = folder / "program.py"
+    program.write_text(PRODUCE_AND_CONSUME)
+    command = [*before, sys.executable, program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return done.stdout or done.stderr

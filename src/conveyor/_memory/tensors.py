@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import importlib
 import math
-import operator
 from collections.abc import Callable
 from pickle import PickleBuffer
 from typing import Any
 
 from .._native import ForeignBytes, notes_of_item, place_of_item, tensor_capsule
+from .arrays import extents_of
 
 __all__ = ["REDUCERS", "empty"]
 
@@ -205,7 +205,7 @@ def empty(memory: Callable[[int], Any], shape: Any, dtype: Any) -> Any:
     """A tensor in memory that somebody gives.
 
     Args:
-        memory: returns so many bytes, writable.
+        memory: returns so many bytes, writable; or None: let it lie anywhere.
         shape: an integer, or several.
         dtype: None: torch's default.
 
@@ -215,10 +215,11 @@ def empty(memory: Callable[[int], Any], shape: Any, dtype: Any) -> Any:
     dtype = torch.get_default_dtype() if dtype is None else dtype
     if not isinstance(dtype, torch.dtype):
         raise TypeError(f"dtype is {dtype!r}; it must be a type of torch's, such as torch.float32")
-    extents = tuple(map(operator.index, (shape,) if isinstance(shape, int) else shape))
-    if any(each < 0 for each in extents):
-        raise ValueError(f"shape is {shape!r}; no dimension may be negative")
-    return _tensor_of(memory(math.prod(extents) * dtype.itemsize), _name_of(dtype), extents, None, 0)
+    extents = extents_of(shape)
+    within = memory(math.prod(extents) * dtype.itemsize)
+    if within is None:
+        return torch.empty(extents, dtype=dtype)
+    return _tensor_of(within, _name_of(dtype), extents, None, 0)
 
 
 # -- where they arrive ----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._memory.arrays import Form
+from .._memory.arrays import array_in
 from .._memory.assignable import assignable
 from .._memory.labels import checked_label, mark
 from .._memory.producing import Producing
@@ -38,6 +38,8 @@ __all__ = ["Queue"]
 T = TypeVar("T")
 
 _TORCHS_LOADER = "torch.utils.data"
+# In bytes. To copy fewer costs less than pages of their own.
+_LEAST_ALLOCATED = 16 * 1024
 
 # What multiprocessing reports as the bound of an unbounded queue on Linux (its SEM_VALUE_MAX).
 _NO_BOUND = 2**31 - 1
@@ -170,7 +172,7 @@ class Queue(AwaitableChannel[T]):
 
         From the put on it belongs to the process that takes the item; writing to it then changes what that sees.
         It can be put once, alone or inside an item, whole. Never put, its memory goes back when it is
-        collected.
+        collected. One of less than 16 KiB lies in memory of this process, since copying it costs less.
 
         Args:
             shape: as for `numpy.empty`. The content is arbitrary.
@@ -183,8 +185,7 @@ class Queue(AwaitableChannel[T]):
             Full: a process that was stopped inside put or get has held up the queue's memory for a second.
             ImportError: NumPy is not installed.
         """
-        form = Form(shape, dtype)
-        return form.on(self._memory(form.nbytes))
+        return array_in(self._memory, shape, dtype)
 
     def allocate_bytes(self, size: int) -> memoryview:
         """The same as plain bytes, writable; the receiver gets a memoryview.
@@ -199,7 +200,8 @@ class Queue(AwaitableChannel[T]):
         size = operator.index(size)
         if size < 0:
             raise ValueError(f"size is {size}; it must be at least 0")
-        return memoryview(self._memory(size))
+        memory = self._memory(size)
+        return memoryview(bytearray(size) if memory is None else memory)
 
     def allocate_tensor(self, shape: int | Sequence[int], dtype: torch.dtype | None = None) -> torch.Tensor:
         """A tensor of torch's in the queue's memory: fill it, `put` it, and nothing is copied. See `allocate`.
@@ -221,14 +223,12 @@ class Queue(AwaitableChannel[T]):
     def _memory(self, size: int) -> Any:
         if self._is_closed:
             raise ValueError(f"Queue {self!r} is closed")
-        if size == 0:
-            return bytearray()
         bound = self._max_bytes
         if bound and size > bound:
             raise ItemTooLarge(
                 f"{size} bytes can never be put: max_bytes is {bound}; raise max_bytes or send smaller items"
             )
-        return self._allocate(size)
+        return None if size < _LEAST_ALLOCATED else self._allocate(size)
 
     # -- state ------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@
 #   loop_connection, memory_topic, outlet, record, registry, tls
 #   loop_thread, memory_store
 #   answer, broker_lease, courier, link, topic_port
-#   ahead, broker_statistics, key_patterns, moving, payload, port, url
+#   ahead, broker_statistics, key_patterns, moving, ordinary_memory, payload, port, url
 
 from __future__ import annotations
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 from ..errors import BadMessage, Empty, NotSupported, ShutDown
 from .awaiting import Awaiting
@@ -14,12 +13,10 @@ from .broker_lease import BrokerLease, BrokerLeases
 from .broker_statistics import BrokerStatistics
 from .handle import Options
 from .link import NEVER, Healing, deadline_after, left_until, pause
+from .ordinary_memory import OrdinaryMemory
 from .payload import encoded
 from .port import Backend, ConnectionLost, Delivery, Message
 from .retrying import Retrying, checked_most
-
-if TYPE_CHECKING:
-    from numpy.typing import DTypeLike, NDArray
 
 __all__ = ["BrokerQueue"]
 
@@ -33,7 +30,7 @@ _HELD_SECONDS = 0.25
 _AHEAD_SECONDS = 2.0
 
 
-class BrokerQueue(Awaiting[T], Retrying[T]):
+class BrokerQueue(Awaiting[T], Retrying[T], OrdinaryMemory):
     """A queue on a broker or in a file: the methods of `conveyor.Queue`, with the same meaning.
 
     Made by `conveyor.connect`. What each transport promises stands in docs/transports.md.
@@ -445,24 +442,6 @@ class BrokerQueue(Awaiting[T], Retrying[T]):
 
     def cancel_join_thread(self) -> None:
         """Do nothing: leaving a process never waits, and never loses what was put."""
-
-    # -- memory to be filled in place ----------------------------------------------------------------------
-
-    def allocate(self, shape: int | Sequence[int], dtype: DTypeLike = float) -> NDArray[Any]:
-        """A NumPy array to fill and `put`: an ordinary one, which `put` copies, unlike `conveyor.Queue`'s."""
-        import numpy
-
-        array: NDArray[Any] = numpy.empty(shape, dtype)
-        if array.dtype.hasobject:
-            raise TypeError(f"dtype is {dtype!r}; it must be one without Python objects")
-        return array
-
-    def allocate_bytes(self, size: int) -> memoryview:
-        """The same as plain bytes, writable."""
-        size = operator.index(size)
-        if size < 0:
-            raise ValueError(f"size is {size}; it must be at least 0")
-        return memoryview(bytearray(size))
 
 
 _Take = Callable[[Backend, int, float, "float | None"], list[Delivery]]

@@ -79,10 +79,14 @@ bool is_finalising() {
 void delete_managed(DlManaged* managed) {
   auto* const held = static_cast<HeldBuffer*>(managed->context);
   // After the interpreter nobody may touch its objects; the memory ends with the process.
-  if (Py_IsInitialized() == 0 || (is_finalising() && PyGILState_Check() == 0)) return;
-  const PyGILState_STATE state = or_stay([] { return PyGILState_Ensure(); });
-  delete held;
-  PyGILState_Release(state);
+  if (Py_IsInitialized() == 0) return;
+  const bool finalising = is_finalising();
+  or_stay([&] {
+    if (finalising && PyGILState_Check() == 0) return;
+    const PyGILState_STATE state = PyGILState_Ensure();
+    delete held;
+    PyGILState_Release(state);
+  });
 }
 
 void delete_capsule(PyObject* capsule) {
