@@ -27,7 +27,7 @@ from .leases import Leases
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
-    import torch  # pyright: ignore[reportMissingImports]
+    import torch
     from numpy.typing import DTypeLike, NDArray
 
     from ..codecs import Codec

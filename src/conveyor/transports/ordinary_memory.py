@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import torch  # pyright: ignore[reportMissingImports]
+    import torch
     from numpy.typing import DTypeLike, NDArray
 
 __all__ = ["OrdinaryMemory"]
