@@ -1,7 +1,7 @@
 # Torch is some GB, and pyright checks src/ where it is not installed, too: what its types are called is enough.
 from typing import Any
 
-class dtype: ...
+class dtype: ...  # noqa: N801
 
 class Tensor:
     def __getattr__(self, name: str) -> Any: ...
