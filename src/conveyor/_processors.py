@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,8 +29,24 @@ def processors(proc: Path = _PROC, groups: Path = _GROUPS) -> int:
     if said is not None:
         return said
     usable = len(os.sched_getaffinity(0))
-    limit = quota(proc, groups)
+    limit = _kept_quota() if (proc, groups) == (_PROC, _GROUPS) else quota(proc, groups)
     return usable if limit is None else max(1, min(usable, math.ceil(limit - 1e-6)))
+
+
+# A run asks several times, and each time several files are read.
+_KEPT_SECONDS = 1.0
+_kept: tuple[float, float | None] = -math.inf, None
+
+
+def _kept_quota() -> float | None:
+    """The quota as it was at most a second ago."""
+    global _kept
+    at, limit = _kept
+    now = time.monotonic()
+    if now - at > _KEPT_SECONDS:
+        limit = quota()
+        _kept = now, limit
+    return limit
 
 
 def _said() -> int | None:

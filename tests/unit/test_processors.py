@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from conveyor import _processors
 from conveyor._processors import processors, quota
 
 HERE = len(os.sched_getaffinity(0))
@@ -134,6 +136,18 @@ def test_in_a_real_control_group(group: Path, outer: str, inner: str) -> None:
         1,
         min(int(word) for word in (outer, inner) if word != "-1") / 100_000,
     )
+
+
+def test_the_quota_is_read_again_after_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [time.monotonic() + 100]
+    monkeypatch.setattr(_processors.time, "monotonic", lambda: now[0])  # type: ignore[attr-defined]
+    found = []
+    for seconds, limit in ((0.0, 1.0), (0.9, None), (0.2, None)):
+        now[0] += seconds
+        monkeypatch.setattr(_processors, "quota", lambda limit=limit: limit)
+        found.append(_processors.processors())
+    assert found == [1, 1, HERE]
+    monkeypatch.setattr(_processors, "_kept", (float("-inf"), None))
 
 
 def test_a_run_and_the_command_go_by_it() -> None:
