@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import random
 import signal
 import sys
 import time
@@ -10,6 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from conveyor import Pipeline
+
+MAIN = os.getpid()
 
 
 def shout(item: Any) -> Any:
@@ -53,3 +57,15 @@ number = 3
 
 def broken() -> Any:
     raise RuntimeError("boom")
+
+
+def drawn(number: int) -> str:
+    """A number by chance, a record of a logger, and the process."""
+    logging.getLogger("piped").warning("drew for %d", number)
+    return f"{random.random()} {os.getpid() == MAIN}"
+
+
+def chances() -> Pipeline[str]:
+    """What is drawn for each of five numbers, in their order."""
+    logging.basicConfig(format="here: %(message)s")
+    return Pipeline(range(5), name="chances").map(drawn, workers=2, ordered=True).to(print)

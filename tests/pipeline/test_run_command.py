@@ -74,6 +74,23 @@ class TestStreams:
 
 
 class TestEndings:
+    def test_the_same_chances_with_the_same_seed(self) -> None:
+        first, second, other = (run("piped.py:chances", "--seed", seed).stdout for seed in ("5", "5", "6"))
+        assert len(first.splitlines()) == 5
+        assert first == second != other
+
+    def test_what_workers_log_comes_here_unless_it_is_not_wanted(self) -> None:
+        done = run("piped.py:chances", "--start-method", "spawn")
+        assert sorted(re.findall("here: drew for (.)", done.stderr)) == list("01234")
+        done = run("piped.py:chances", "--start-method", "spawn", "--no-logs")
+        assert "here: drew" not in done.stderr
+
+    def test_inline_is_in_this_process(self) -> None:
+        assert [line.split()[1] for line in run("piped.py:chances", "--inline").stdout.splitlines()] == [
+            "True"
+        ] * 5
+        assert "True" not in run("piped.py:chances").stdout
+
     def test_what_stopped_it(self) -> None:
         done = run("piped.py:stopped")
         assert done.returncode == 1

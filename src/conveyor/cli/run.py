@@ -37,6 +37,9 @@ def run_pipeline(
     halt: Literal["now", "soon"] = "now",
     max_failures: str | None = None,
     resume: Path | None = None,
+    seed: int | None = None,
+    logs: bool = True,
+    inline: Annotated[bool, Parameter(negative="")] = False,
     html: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
     describe: Annotated[bool, Parameter(negative="")] = False,
@@ -60,6 +63,9 @@ def run_pipeline(
             begun is finished.
         max_failures: Items that may fail in all, as a number or as in 1%.
         resume: File that keeps what is done; a second run goes on from there.
+        seed: Random numbers of random, NumPy and worker.rng are the same in each run with the same seed.
+        logs: What workers log, and their warnings, come here; --no-logs: the workers see to it themselves.
+        inline: Call all functions in this process, for a debugger: breakpoint() works.
         html: Write the report as a page, too.
         json: Print the report as JSON; what functions print goes to standard error.
         describe: Show the pipeline's stages, check it, and do not run it.
@@ -96,6 +102,9 @@ def run_pipeline(
                 halt=halt,
                 max_failures=most,
                 resume=resume,
+                seed=seed,
+                logs=logs,
+                inline=inline,
                 dashboard=dash,
             )
     except PipelineError as error:
