@@ -4,4 +4,4 @@
 #
 #   running_loop
 #   event_loop
-#   deferred_signals, forking, hearing
+#   deferred_signals, forking, hearing, importing

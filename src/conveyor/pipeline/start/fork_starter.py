@@ -14,6 +14,7 @@ from typing import Any, cast
 from ...queues.queue import Queue
 from ..host.deferred_signals import deferred_signals
 from ..host.forking import forking, may_fork
+from ..host.importing import imports_at_rest
 from ..worker.process_main import work_as_child
 from ..worker.sealed import Sealed
 from ..worker.serve import Job
@@ -77,7 +78,7 @@ class ForkStarter:
         surroundings = surroundings_now(self._stdout_to_stderr)
         try:
             # A Ctrl-C before the child has its own handlers would run ours in it.
-            with deferred_signals(), signals_blocked():
+            with deferred_signals(), signals_blocked(), imports_at_rest():
                 self._template = start_process(
                     self._context,
                     serve_template,
@@ -98,7 +99,7 @@ class ForkStarter:
             if self._forks:
                 surroundings = surroundings_now(self._stdout_to_stderr)
                 work = (job, surroundings, tasks, results, status_page)
-                with signals_blocked():
+                with signals_blocked(), imports_at_rest():
                     process = start_process(self._context, work_as_child, work, popen_fork.Popen)
                 return ChildProcess(process)
         if self._no_template is not None:
