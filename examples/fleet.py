@@ -81,8 +81,10 @@ def fleet(url: str, count: int, replicas: int, workers: int, within: list[str], 
         if process.stdout is None or process.stdout.readline() != "ready\n":
             raise SystemExit("a replica did not start; what it said is above")
     began = time.monotonic()
-    source.put_many(range(FIRST, FIRST + count))
-    source.shutdown()
+    half = count // 2
+    source.put_many(
+        range(FIRST, FIRST + half)
+    )  # the rest comes when one was killed: it cannot be too late for that
     victim = chance.randrange(replicas)
     found: list[tuple[int, int, str]] = []
     killed_at = 0
@@ -92,9 +94,11 @@ def fleet(url: str, count: int, replicas: int, workers: int, within: list[str], 
         except (Empty, ShutDown):
             break
         by_victim = sum(name == f"replica {victim}" for _, _, name in found)
-        if not killed_at and by_victim and len(found) < count:
+        if not killed_at and (by_victim or len(found) >= half):
             os.killpg(running[victim].pid, signal.SIGKILL)
             killed_at = len(found)
+            source.put_many(range(FIRST + half, FIRST + count))
+            source.shutdown()
     seconds = time.monotonic() - began
     for process in running:
         process.wait(60)

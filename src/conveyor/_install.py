@@ -278,14 +278,14 @@ def _pool_changes() -> list[_Change]:
 
     def help_task_handler(inqueue: Any, *rest: Any) -> None:
         # A pool that was made before has the standard library's queues.
-        helps = _our_pool().help_task_handler if isinstance(inqueue, Queue) else before
+        helps = _pool_parts().help_task_handler if isinstance(inqueue, Queue) else before
         helps(inqueue, *rest)
 
     def set_up_queues(pool: Any) -> None:
-        _our_pool().set_up_queues(pool)
+        _pool_parts().set_up_queues(pool)
 
     def make_worker(*args: Any, **kwds: Any) -> Any:
-        return _our_pool().make_worker(*args, **kwds)
+        return _pool_parts().make_worker(*args, **kwds)
 
     changed: dict[str, Any] = {
         "_setup_queues": set_up_queues,
@@ -295,9 +295,9 @@ def _pool_changes() -> list[_Change]:
     return [_Change(standard, name, vars(standard)[name], after) for name, after in changed.items()]
 
 
-def _our_pool() -> Any:
+def _pool_parts() -> Any:
     # When a pool is made: it is above here, and may be what imports the standard library's just now.
-    return importlib.import_module(f"{__package__}.multiprocessing.pool")
+    return importlib.import_module(f"{__package__}.multiprocessing._pool_parts")
 
 
 # -- libraries that live inside the standard library's classes ------------------------------------------

@@ -13,6 +13,7 @@ what is patched in the one is seen in the other.
 #
 #   context
 #   connection, pool, queues, synchronize
+#   _pool_parts
 #   _pool_worker
 #   _pool_queues
 #   _forwarding, _unseen_ends
