@@ -8,6 +8,7 @@ before it is left out.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import multiprocessing
@@ -42,6 +43,10 @@ class JsonResult(unittest.TestResult):
     def _end(self, test, outcome: str, detail: str = "") -> None:
         seconds = round(time.monotonic() - self._began, 3)
         self.record(test=self._name(test), outcome=outcome, detail=detail, seconds=seconds)
+
+    def stopTest(self, test) -> None:  # noqa: N802
+        super().stopTest(test)
+        gc.collect()  # what a failed test has not shut down: the clean-up of the module waits for its processes
 
     def addSuccess(self, test) -> None:  # noqa: N802
         super().addSuccess(test)

@@ -20,6 +20,7 @@ class Exemption:
         methods: the start methods that it concerns.
         sometimes: it depends on timing whether it fails, so it may pass.
         since: the first version of Python in which it fails.
+        executor: whose executor the tests are about: "own", "standard" with conveyor's queues; None: both.
     """
 
     test: str
@@ -27,7 +28,25 @@ class Exemption:
     methods: tuple[str, ...] = START_METHODS
     sometimes: bool = False
     since: tuple[int, int] = (3, 11)
+    executor: str | None = None
 
+
+_UNREADABLE = (
+    "It wants a broken pool. Here what cannot be unpickled fails its own call, with what was raised by unpickling it, "
+    "and the pool goes on."
+)
+_NO_WORKERS = (
+    "It counts the workers of calls that cannot be pickled. Here those fail at once, and no worker is started for "
+    "them, or not so soon."
+)
+_JOINED = (
+    "It joins the processes that were there when the first call had been submitted. Here they are joined and closed "
+    "when they end, and cannot be once more."
+)
+_NO_RACE = (
+    "It wants that some of the calls have begun when submit() has returned, and are done after shutdown(cancel_futures="
+    "True). Here submit() waits for nobody, and all that has not begun is cancelled."
+)
 
 DIVERGENCES = (
     Exemption(
@@ -44,6 +63,52 @@ DIVERGENCES = (
         "ProcessPool{Method}ProcessPoolExecutorTest.test_python_finalization_error",
         "It lets the feeder thread fail to start and wants a broken pool. Here there is no feeder thread, "
         "and the pool does its work: the test's tasks then raise TypeError, being given too few arguments.",
+    ),
+    Exemption(
+        "ProcessPool{Method}ProcessPoolExecutorTest.test_killed_child",
+        "It kills a worker, and wants all calls to fail and none to be taken any more. Here the call fails that the "
+        "worker was at, if there was one, and the worker is replaced.",
+        executor="own",
+    ),
+    Exemption(
+        "ProcessPool{Method}ExecutorDeadlockTest.test_error_at_task_unpickle", _UNREADABLE, executor="own"
+    ),
+    Exemption(
+        "ProcessPool{Method}ExecutorDeadlockTest.test_exit_at_task_unpickle", _UNREADABLE, executor="own"
+    ),
+    Exemption(
+        "ProcessPool{Method}ExecutorDeadlockTest.test_error_during_result_unpickle_in_result_handler",
+        _UNREADABLE,
+        executor="own",
+    ),
+    Exemption(
+        "ProcessPool{Method}ExecutorDeadlockTest.test_exit_during_result_unpickle_in_result_handler",
+        _UNREADABLE,
+        executor="own",
+    ),
+    Exemption(
+        "ProcessPool{Method}ProcessPoolShutdownTest.test_cancel_futures",
+        _NO_RACE,
+        sometimes=True,
+        executor="own",
+    ),
+    Exemption(
+        "ProcessPool{Method}ProcessPoolShutdownTest.test_processes_terminate",
+        _NO_WORKERS,
+        executor="own",
+    ),
+    Exemption("ProcessPool{Method}ProcessPoolExecutorTest.test_saturation", _NO_WORKERS, executor="own"),
+    Exemption(
+        "ProcessPool{Method}ProcessPoolShutdownTest.test_del_shutdown",
+        _JOINED,
+        sometimes=True,
+        executor="own",
+    ),
+    Exemption(
+        "ProcessPool{Method}ProcessPoolShutdownTest.test_shutdown_no_wait",
+        _JOINED,
+        sometimes=True,
+        executor="own",
     ),
     Exemption(
         "WithProcessesTestLock.test_repr_lock",

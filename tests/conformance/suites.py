@@ -193,6 +193,34 @@ PORTIONS = (
     ),
     # Of conveyor.ProcessPoolExecutor in the place of the standard library's.
     Portion(
+        "own-executor",
+        "test.test_concurrent_futures.test_process_pool",
+        ("ProcessPool{Method}ProcessPoolExecutorTest",),
+        (OWN_EXECUTOR,),
+        python=(3, 13),
+    ),
+    Portion(
+        "own-executor-shutdown",
+        "test.test_concurrent_futures.test_shutdown",
+        ("ProcessPool{Method}ProcessPoolShutdownTest",),
+        (OWN_EXECUTOR,),
+        python=(3, 13),
+    ),
+    Portion(
+        "own-executor-deadlock",
+        "test.test_concurrent_futures.test_deadlock",
+        ("ProcessPool{Method}ExecutorDeadlockTest",),
+        (OWN_EXECUTOR,),
+        python=(3, 13),
+    ),
+    Portion(
+        "own-executor-init",
+        "test.test_concurrent_futures.test_init",
+        ("ProcessPool{Method}InitializerTest", "ProcessPool{Method}FailingInitializerTest"),
+        (OWN_EXECUTOR,),
+        python=(3, 13),
+    ),
+    Portion(
         "own-executor-wait",
         "test.test_concurrent_futures.test_wait",
         ("ProcessPool{Method}WaitTest",),
@@ -228,6 +256,11 @@ class Run:
             name.format(method=self.method, Method=self.method.capitalize())
             for name in self.portion.in_this_python()
         )
+
+    @property
+    def is_own_executor(self) -> bool:
+        """Whether conveyor's executor is in the place of the standard library's."""
+        return OWN_EXECUTOR in self.portion.builds
 
     def __str__(self) -> str:
         return f"{self.portion.name}-{self.method}"

@@ -136,9 +136,10 @@ def wait_at_barrier(number: int) -> int:
 
 class TestWhatCannotTravel:
     def test_each_costs_its_own_call_only(self, by_method: ProcessPoolExecutor) -> None:
+        lock = make_lock()
         futures = [
             by_method.submit(same, 1),
-            by_method.submit(lambda: 1),
+            by_method.submit(lambda: lock),
             by_method.submit(same, Unpicklable()),
             by_method.submit(make_unreadable),
             by_method.submit(make_lock),
@@ -146,12 +147,12 @@ class TestWhatCannotTravel:
         ]
         errors = [type(future.exception(60)).__name__ for future in futures]
         assert errors[0] == errors[5] == "NoneType"
-        assert errors[1] in ("PicklingError", "AttributeError")
+        assert errors[1] in (
+            "TypeError",
+            "PicklingError",
+            "AttributeError",
+        )  # without cloudpickle one of the latter
         assert errors[2:5] == ["TypeError", "ValueError", "TypeError"]
-
-    def test_map_of_a_lambda_says_so(self, executor: ProcessPoolExecutor) -> None:
-        with pytest.raises((AttributeError, TypeError, Exception), match=r"lambda|pickle"):
-            list(executor.map(lambda number: number, range(3)))
 
 
 def make_lock() -> Any:

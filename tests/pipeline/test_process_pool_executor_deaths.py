@@ -183,7 +183,13 @@ class TestCancelling:
 
 
 class TestRenewal:
-    @pytest.mark.parametrize("method", METHODS)
+    def test_fork_is_refused_and_the_default_is_spawn(self) -> None:
+        with pytest.raises(ValueError, match="mp_context is fork"):
+            ProcessPoolExecutor(2, "fork", max_tasks_per_child=5)
+        with ProcessPoolExecutor(2, max_tasks_per_child=5) as executor:
+            assert executor._mp_context.get_start_method() == "spawn"
+
+    @pytest.mark.parametrize("method", ["spawn", "forkserver"])
     def test_each_worker_makes_so_many_calls(self, method: str) -> None:
         with ProcessPoolExecutor(2, method, max_tasks_per_child=5) as executor:
             made = Counter(executor.map(process_id, range(32)))

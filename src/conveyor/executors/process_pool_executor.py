@@ -40,7 +40,8 @@ class ProcessPoolExecutor(Submitter):
             None: Python's default.
         initializer: called in each worker before its first call. If it raises, the executor is broken.
         initargs: its arguments.
-        max_tasks_per_child: a worker is replaced after so many calls; None: never.
+        max_tasks_per_child: a worker is replaced after so many calls; None: never. Not under fork, as the standard
+            library has it; without `mp_context` workers are spawned then.
         timeout, retries, backoff: for all calls; see `options`.
 
     Raises:
@@ -72,6 +73,12 @@ class ProcessPoolExecutor(Submitter):
                 raise TypeError(f"max_tasks_per_child is {max_tasks_per_child!r:.60}; it must be an integer")
             if max_tasks_per_child <= 0:
                 raise ValueError(f"max_tasks_per_child is {max_tasks_per_child}; it must be >= 1")
+            mp_context = "spawn" if mp_context is None else mp_context
+            if _start_method(mp_context) == "fork":
+                raise ValueError(
+                    f"max_tasks_per_child is {max_tasks_per_child} and mp_context is fork; it must be 'spawn' or "
+                    "'forkserver', since a program with threads is not forked again and again"
+                )
         self._max_workers = max_workers
         self._max_tasks_per_child = max_tasks_per_child
         self._start_method = _start_method(mp_context)
@@ -164,8 +171,12 @@ class ProcessPoolExecutor(Submitter):
         # After a Ctrl-C nobody wants to wait for what was submitted.
         if exc_type is not None and issubclass(exc_type, KeyboardInterrupt):
             self.kill_workers()
-        else:
+            return False
+        try:
             self.shutdown(wait=True)
+        except KeyboardInterrupt:
+            self.kill_workers()
+            raise
         return False
 
 

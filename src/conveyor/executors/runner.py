@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -52,8 +53,8 @@ class TaskRunner:
         self._engine = TaskEngine(max_workers, start_method, initializer, initargs, max_tasks, lock)
         try:
             self._engine.get_ready()
-            self.thread = start_thread("conveyor executor", self._run)
-            """Where the engine runs."""
+            self.thread: threading.Thread | None = start_thread("conveyor executor", self._run)
+            """Where the engine runs; None: somebody has waited for its end."""
         except BaseException:
             self._engine.workforce.end_processes()
             self._engine.poller.close()
@@ -146,8 +147,10 @@ class TaskRunner:
 
     def join(self) -> None:
         """Wait for the end."""
-        if os.getpid() == self._pid and self.thread is not threading.current_thread():
-            self.thread.join()
+        thread = self.thread
+        if os.getpid() == self._pid and thread is not None and thread is not threading.current_thread():
+            thread.join()
+            self.thread = None
 
     def processes(self) -> dict[int, BaseProcess]:
         """The worker processes there are, by their ids."""
@@ -161,14 +164,34 @@ _forks = False  # this process is a fork: runners of another may be here
 
 
 def at_exit() -> None:
-    """The interpreter ends: what was submitted is done first, as the standard library has it."""
+    """The interpreter ends: what was submitted is done first, as the standard library has it.
+
+    Unless somebody has ended the program by Ctrl-C, or does so now. Workers do not get it from the terminal, so nothing
+    else would end what they do.
+    """
     global _ending
     _ending = True
     runners = list(_alive)
-    for runner in runners:
-        runner.shut_down(cancel=False)
-    for runner in runners:
-        runner.join()
+    try:
+        for runner in runners:
+            if _is_interrupted():
+                runner.kill()
+            else:
+                runner.shut_down(cancel=False)
+        for runner in runners:
+            runner.join()
+    except KeyboardInterrupt:
+        for runner in runners:
+            runner.kill()
+        for runner in runners:
+            runner.join()
+        raise
+
+
+def _is_interrupted() -> bool:
+    """Whether the program ends by a Ctrl-C that nobody caught. In an interactive session it may be one of long ago."""
+    last = getattr(sys, "last_type", None)
+    return isinstance(last, type) and issubclass(last, KeyboardInterrupt) and not hasattr(sys, "ps1")
 
 
 def check_not_ending() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from logging import getLogger
 from typing import Any
 
 from ..pipeline.base.failure import Failure
@@ -12,6 +13,7 @@ from ..pipeline.worker.functions import NOTHING, Many
 __all__ = ["Boxed", "TaskCall"]
 
 _MOST_FUNCTIONS = 256
+_MOST_BYTES = 64 * 1024
 
 
 class Boxed:
@@ -44,8 +46,14 @@ class TaskCall:
 
     def setup(self) -> None:
         """Call the initializer."""
-        if self._initializer is not None:
+        if self._initializer is None:
+            return
+        try:
             self._initializer(*self._initargs)
+        except BaseException:
+            # Where the standard library logs it: programs that set that logger up in the initializer look there.
+            getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
+            raise
 
     def __call__(self, message: list[Any]) -> Any:
         function = message[0]
@@ -56,6 +64,8 @@ class TaskCall:
 
     def _load(self, pickled: bytes) -> Any:
         function = pickle.loads(pickled)
+        if len(pickled) > _MOST_BYTES:  # by value, with what it holds
+            return function
         if len(self._known) >= _MOST_FUNCTIONS:
             self._known.clear()
         self._known[pickled] = function

@@ -12,7 +12,7 @@ from multiprocessing.reduction import ForkingPickler
 from types import FunctionType
 from typing import Any
 
-__all__ = ["EXTRA", "NotImportable", "dump", "not_importable"]
+__all__ = ["EXTRA", "NotImportable", "dump", "dump_by_value", "not_importable"]
 
 EXTRA = "install cloudpickle (pip install 'conveyor[cloudpickle]')"
 """What to do for functions to travel by value."""
@@ -82,21 +82,32 @@ def dump(content: Any, make_stays: Callable[[], _Stays]) -> bytes:
         if noting.of_main and (where := not_importable()):
             raise NotImportable(noting.of_main, where)
     except Exception:
-        by_value = _dump_by_value(content, make_stays)
+        by_value = dump_by_value(content, make_stays())
         if by_value is None:
             raise
         return by_value
     return made.getvalue()
 
 
-def _dump_by_value(content: Any, make_stays: Callable[[], _Stays]) -> bytes | None:
-    """None: there is no cloudpickle."""
+def dump_by_value(content: Any, stays: _Stays | None = None) -> bytes | None:
+    """Pickle it by value, as far as it cannot be imported.
+
+    Args:
+        content: what is to travel.
+        stays: asked whether a buffer is to be in the pickle; None: all are.
+
+    Returns:
+        The pickle; None: there is no cloudpickle.
+
+    Raises:
+        Exception: it cannot be pickled.
+    """
     try:
         import cloudpickle  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]
     except ImportError:
         return None
     made = io.BytesIO()
-    pickler: Any = cloudpickle.Pickler(made, pickle.HIGHEST_PROTOCOL, buffer_callback=make_stays())
+    pickler: Any = cloudpickle.Pickler(made, pickle.HIGHEST_PROTOCOL, buffer_callback=stays)
     # What only a process that is being started may inherit, queues for one.
     special: dict[type, Any] = getattr(ForkingPickler, "_extra_reducers")  # noqa: B009 - not in typeshed
     pickler.dispatch_table = ChainMap(special, pickler.dispatch_table)
