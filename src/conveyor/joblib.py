@@ -45,6 +45,10 @@ class _Shared:
                 self._key = key
             return self._executor
 
+    def free(self) -> None:
+        """In a forked child: whoever has the lock is not there."""
+        self._lock = threading.Lock()
+
     def drop(self, executor: ProcessPoolExecutor | None = None) -> ProcessPoolExecutor | None:
         """Have another one made the next time; returns the one that was there, if it is this one.
 
@@ -60,6 +64,9 @@ class _Shared:
 
 
 _shared = _Shared()
+
+
+os.register_at_fork(after_in_child=_shared.free)
 
 
 def _set_variables(variables: dict[str, str]) -> None:

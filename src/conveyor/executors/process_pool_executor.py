@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from .._processors import processors
 from .._public import public
 from .bound_executor import BoundExecutor
 from .function_pickle import FunctionPickle
-from .runner import TaskRunner, check_not_ending
+from .runner import TaskRunner, check_mine, check_not_ending
 from .submitter import Submitter
 from .task_options import TaskOptions, checked_options
 
@@ -86,7 +87,9 @@ class ProcessPoolExecutor(Submitter):
         self._initargs = initargs
         self._guard = threading.Lock()
         self._runner: TaskRunner | None = None
+        self._began_in: int | None = None  # the process that has, or is just starting, the workers
         self._shut_down = False
+        _all.add(self)
 
     def _running(self) -> TaskRunner:
         runner = self._runner
@@ -97,6 +100,11 @@ class ProcessPoolExecutor(Submitter):
                 raise RuntimeError("cannot schedule new futures after shutdown")
             check_not_ending()
             if self._runner is None:
+                if self._began_in is not None:
+                    check_mine(
+                        self._began_in
+                    )  # a worker of its own, copied before there was a runner, gets here
+                self._began_in = os.getpid()
                 runner = TaskRunner(
                     self._max_workers,
                     self._start_method,
@@ -196,3 +204,15 @@ def _start_method(mp_context: Any) -> str | None:
             "start method, or None"
         )
     return str(method())
+
+
+_all: weakref.WeakSet[ProcessPoolExecutor] = weakref.WeakSet()
+
+
+def _forget() -> None:
+    """In a forked child: who has an executor's guard, to start workers, is not there, or is at this fork."""
+    for executor in list(_all):
+        executor._guard = threading.Lock()  # pyright: ignore[reportPrivateUsage]
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -18,7 +18,7 @@ from .task_engine import TaskEngine
 from .task_errors import broken_by
 from .task_options import TaskOptions
 
-__all__ = ["TaskRunner", "check_not_ending"]
+__all__ = ["TaskRunner", "check_mine", "check_not_ending"]
 
 
 class TaskRunner:
@@ -93,21 +93,14 @@ class TaskRunner:
             BrokenProcessPool: no worker can be set up.
         """
         if _forks:
-            self._check_mine()
+            check_mine(self._pid)
         self._engine.tasks.add(future)
 
     def submit_block(self, block: MapBlock) -> None:
         """Make some calls of a `map`; raises what `submit` does."""
         if _forks:
-            self._check_mine()
+            check_mine(self._pid)
         self._engine.tasks.add_block(block)
-
-    def _check_mine(self) -> None:
-        if os.getpid() != self._pid:
-            raise RuntimeError(
-                f"the executor's workers belong to process {self._pid}, and this is a fork of it, {os.getpid()}; "
-                "make an executor here"
-            )
 
     def _refuse(self) -> BaseException:
         if self.broken:
@@ -202,6 +195,22 @@ def check_not_ending() -> None:
     """
     if _ending:
         raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+
+def check_mine(pid: int) -> None:
+    """Raise if an executor's workers are not of this process.
+
+    Args:
+        pid: the process that has them.
+
+    Raises:
+        RuntimeError: they are of another.
+    """
+    if os.getpid() != pid:
+        raise RuntimeError(
+            f"the executor's workers belong to process {pid}, and this is a fork of it, {os.getpid()}; "
+            "make an executor here"
+        )
 
 
 def _forget() -> None:
