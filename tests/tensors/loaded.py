@@ -74,6 +74,21 @@ class Uneven(data.Dataset):  # type: ignore[misc]
         return torch.zeros(index + 1)
 
 
+class Keeping(data.Dataset):  # type: ignore[misc]
+    """Batches that it collates by itself, and sends again in each epoch."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, Any] = {}
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> Any:
+        if index not in self.kept:
+            self.kept[index] = data.default_collate([torch.full((100, 100), index)] * 4)
+        return self.kept[index]
+
+
 def name_worker(number: int) -> None:
     """For `worker_init_fn`."""
     os.environ["LOADED_WORKER"] = str(number)

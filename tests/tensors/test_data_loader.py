@@ -149,6 +149,14 @@ def test_a_collate_of_the_programs_own(loader: Any) -> None:
     assert loaded.equal(list(loader(loaded.Rows(), **options)), stock(loaded.Rows(), **options))
 
 
+def test_a_data_set_that_keeps_what_it_has_collated(loader: Any) -> None:
+    rows = loader(loaded.Keeping(), batch_size=None, num_workers=2, persistent_workers=True)
+    for _ in range(3):
+        batches = list(rows)
+        assert [int(batch.sum()) for batch in batches] == [40_000 * index for index in range(8)]
+        assert not any(batch.is_shared() for batch in batches), "by value, without a descriptor"
+
+
 def test_stock_loaders_beside_ours(loader: Any) -> None:
     if conveyor.installed():
         return  # then there are none

@@ -5,7 +5,9 @@ lives. An item of ours may be read more than once, and after its sender's end, s
 
 Tensors that share a storage share it again where they arrive. Whether another tensor of the item has the same storage
 is not known when the first comes by; if one has, the item is pickled once more, and of each such storage goes what all
-of its tensors cover. Of a storage that one tensor has alone goes what that needs.
+of its tensors cover. Of a storage that one tensor has alone goes what that needs. Objects may make tensors anew
+whenever they are pickled: of storages that come by for the first time in a later round everything goes at once, so
+that they are not the cause of another one.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ __all__ = ["REDUCERS", "empty"]
 torch: Any = importlib.import_module("torch")
 _torchs: Any = importlib.import_module("torch.multiprocessing.reductions")
 _tensor_from: Any = importlib.import_module("torch.utils.dlpack").from_dlpack
+_check_names: Any = getattr(_torchs, "check_serializing_named_tensor", None)  # not in recent releases
 
 # As DLPack has them; any other type goes as bytes of its size, and is viewed as what it is.
 _INT, _UINT, _FLOAT, _BFLOAT, _COMPLEX, _BOOL = 0, 1, 2, 4, 5, 6
@@ -51,15 +54,18 @@ _LARGE_GAP = 4096
 
 
 class _Span:
-    """Bytes of a storage, from `first` to `end`; `of_all` if more than one tensor of the item has it."""
+    """Bytes of a storage, from `first` to `end`; `of_all` if more than one tensor of the item has it.
 
-    __slots__ = ("end", "first", "of_all", "owner", "storage", "token")
+    It keeps the storage for the time of all rounds: another one would get the same address.
+    """
 
-    def __init__(self, first: int, end: int, storage: Any) -> None:
-        self.first = first
-        self.end = end
+    __slots__ = ("end", "first", "has_come_by", "of_all", "storage", "token")
+
+    def __init__(self, storage: Any) -> None:
+        self.first = self.end = 0
         self.storage = storage
         self.of_all = False
+        self.has_come_by = False  # in this round
         self.token: _Token | None = None
 
 
@@ -87,10 +93,15 @@ def _reduce_tensor(tensor: Any) -> Any:
     ):
         return _reduce_other(tensor, notes)
     storage = tensor.untyped_storage()
-    if storage.is_shared() and place_of_item() == "queue":
+    if _stays_shared(storage):
         return _torchs.reduce_tensor(tensor)
+    if _check_names is not None:
+        _check_names(tensor)
     if tensor._backward_hooks:
         torch.utils.hooks.warn_if_has_hooks(tensor)
+    if tensor._is_zerotensor():
+        tensor = tensor.clone()
+        storage = tensor.untyped_storage()
     if "again" in notes:
         _begin_again(notes)
     size, shape, strides = tensor.element_size(), tuple(tensor.shape), tensor.stride()
@@ -105,21 +116,44 @@ def _reduce_tensor(tensor: Any) -> Any:
         | (_REQUIRES_GRAD if tensor.requires_grad else 0)
         | (_PARAMETER if type(tensor) is torch.nn.Parameter else 0)
     )
-    place = storage._cdata
-    span: _Span | None = notes.get(place)
-    if span is None:
-        notes[place] = _Span(first, end, storage)
-        if not dense and end - first > 2 * needed + _LARGE_GAP:
-            owner = torch.empty(shape, dtype=tensor.dtype)
-            owner.copy_(tensor.detach())
-            flags &= ~(_CONJUGATE | _NEGATIVE)
-            buffer = ForeignBytes(owner.data_ptr(), needed, owner)
-            dense = True
-        else:
-            buffer = ForeignBytes(tensor.data_ptr(), end - first, tensor)
-        return _tensor_of, (PickleBuffer(buffer), name, shape, None if dense else strides, flags)
-    token = _token_of(span, first, end, notes)
-    return _tensor_on, (token, name, (first - span.first) // size, shape, strides, flags)
+    if not needed:  # it may lie anywhere, beyond its storage, too
+        return _tensor_of, (PickleBuffer(bytearray()), name, shape, strides, flags)
+    if end > storage.nbytes():
+        raise ValueError(
+            f"cannot put a tensor of shape {shape}: it has been resized away, its storage has {storage.nbytes()} "
+            f"bytes of the {end} that it needs"
+        )
+    span = _span_of(storage, notes)
+    if span.of_all or span.has_come_by:
+        token = _token_of(span, first, end, notes)
+        return _tensor_on, (token, name, (first - span.first) // size, shape, strides, flags)
+    span.first, span.end, span.has_come_by = first, end, True
+    if not dense and end - first > 2 * needed + _LARGE_GAP:
+        owner = torch.empty(shape, dtype=tensor.dtype, device="cpu")
+        owner.copy_(tensor.detach())
+        flags &= ~(_CONJUGATE | _NEGATIVE)
+        buffer = _bytes_at(owner.data_ptr(), needed, owner)
+        dense = True
+    else:
+        buffer = _bytes_at(tensor.data_ptr(), end - first, tensor)
+    return _tensor_of, (PickleBuffer(buffer), name, shape, None if dense else strides, flags)
+
+
+def _stays_shared(storage: Any) -> bool:
+    if not storage.is_shared() or place_of_item() != "queue":
+        return False
+    if torch.multiprocessing.get_sharing_strategy() != "file_descriptor":
+        return True
+    descriptor: int = storage._share_fd_cpu_()[0]
+    return descriptor >= 0  # a mapped file has none that could be passed on
+
+
+def _bytes_at(address: int, size: int, owner: Any) -> Any:
+    if not address:
+        raise TypeError(
+            f"cannot put a {type(owner).__name__} that has no memory, as within a functional transform"
+        )
+    return ForeignBytes(address, size, owner)
 
 
 def _begin_again(notes: dict[Any, Any]) -> None:
@@ -127,24 +161,42 @@ def _begin_again(notes: dict[Any, Any]) -> None:
     if notes["again"]:
         return  # it is still going on
     del notes["again"]
-    for place, span in list(notes.items()):
-        span.token = None
-        if not span.of_all:
-            del notes[place]
+    notes["rounds"] = True
+    for span in notes.values():
+        if span is not True:
+            span.token = None
+            span.has_come_by = False
+
+
+def _span_of(storage: Any, notes: dict[Any, Any]) -> _Span:
+    place = storage._cdata
+    span: _Span | None = notes.get(place)
+    if span is None:
+        span = notes[place] = _Span(storage)
+        if "rounds" in notes:
+            _take_whole(span)
+    return span
+
+
+def _take_whole(span: _Span) -> None:
+    span.first, span.end, span.of_all = 0, span.storage.nbytes(), True
 
 
 def _token_of(span: _Span, first: int, end: int, notes: dict[Any, Any]) -> _Token:
     """What stands for a storage that several have; if this is news, the item is pickled once more."""
     if not span.of_all or first < span.first or end > span.end:
-        # Views of other types begin at multiples of their own size.
-        span.first = min(first, span.first) & ~15
-        span.end = max(end, span.end)
-        span.of_all = True
+        if span.of_all or "rounds" in notes:
+            _take_whole(span)
+        else:
+            # Views of other types begin at multiples of their own size.
+            span.first = min(first, span.first) & ~15
+            span.end = max(end, span.end)
+            span.of_all = True
         span.token = None
         notes["again"] = True
     if span.token is None:
         address = span.storage.data_ptr() + span.first
-        span.token = _Token(PickleBuffer(ForeignBytes(address, span.end - span.first, span.storage)))
+        span.token = _Token(PickleBuffer(_bytes_at(address, span.end - span.first, span.storage)))
     return span.token
 
 
@@ -177,20 +229,13 @@ _PLACES = {"named": "named queue", "topic": "topic", "bytes": "store, pipe or br
 
 def _reduce_storage(storage: Any) -> Any:
     notes = notes_of_item()
-    if (
-        notes is None
-        or storage.device.type != "cpu"
-        or not storage.nbytes()
-        or (storage.is_shared() and place_of_item() == "queue")
-    ):
+    if notes is None or storage.device.type != "cpu" or not storage.nbytes() or _stays_shared(storage):
         return _torchs.reduce_storage(storage)
     if "again" in notes:
         _begin_again(notes)
-    place = storage._cdata
-    span: _Span | None = notes.get(place)
-    if span is None:
-        span = notes[place] = _Span(0, storage.nbytes(), storage)
-        span.of_all = True
+    span = _span_of(storage, notes)
+    if not (span.has_come_by or span.of_all):
+        _take_whole(span)
     return _same, (_token_of(span, 0, storage.nbytes(), notes),)
 
 
@@ -218,7 +263,7 @@ def empty(memory: Callable[[int], Any], shape: Any, dtype: Any) -> Any:
     extents = extents_of(shape)
     within = memory(math.prod(extents) * dtype.itemsize)
     if within is None:
-        return torch.empty(extents, dtype=dtype)
+        return torch.empty(extents, dtype=dtype, device="cpu")
     return _tensor_of(within, _name_of(dtype), extents, None, 0)
 
 
@@ -252,7 +297,7 @@ def _tensor_in(
 def _tensor_on(
     storage: Any, name: str, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], flags: int
 ) -> Any:
-    tensor = torch.empty(0, dtype=getattr(torch, name)).set_(storage, offset, shape, strides)
+    tensor = torch.empty(0, dtype=getattr(torch, name), device="cpu").set_(storage, offset, shape, strides)
     return _marked(tensor, flags) if flags else tensor
 
 

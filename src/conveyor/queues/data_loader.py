@@ -40,21 +40,25 @@ def worker_loop(dataset_kind: Any, dataset: Any, index_queue: Any, data_queue: A
     assert _torchs_loop is not None
     allocate = getattr(data_queue, "allocate_tensor", None)
     if allocate is not None:
-        _stack_into(allocate)
+        collate: Any = importlib.import_module("torch.utils.data._utils.collate")
+        ours = _collate_into(allocate)
+        rest = tuple(ours if argument is collate.default_collate else argument for argument in rest)
     _torchs_loop(dataset_kind, dataset, index_queue, data_queue, *rest)
 
 
-def _stack_into(allocate: Callable[[tuple[int, ...], Any], Any]) -> None:
+def _collate_into(allocate: Callable[[tuple[int, ...], Any], Any]) -> Callable[[Any], Any]:
+    """The default collate with memory of a queue's.
+
+    For the loader's batches alone: a data set that collates something by itself may keep it, and send it again.
+    """
     torch: Any = importlib.import_module("torch")
     collate: Any = importlib.import_module("torch.utils.data._utils.collate")
-    functions: dict[Any, Any] = collate.default_collate_fn_map
     torchs: Callable[..., Any] = collate.collate_tensor_fn
-    if functions.get(torch.Tensor) is not torchs:
-        return  # the program has one of its own
+    functions: dict[Any, Any] = collate.default_collate_fn_map
 
-    def collate_tensor_fn(batch: Any, *, collate_fn_map: Any = None) -> Any:
+    def is_plain(batch: Any) -> bool:
         first = batch[0]
-        if (
+        return (
             type(first) is torch.Tensor
             and first.is_cpu
             and first.layout is torch.strided
@@ -62,7 +66,15 @@ def _stack_into(allocate: Callable[[tuple[int, ...], Any], Any]) -> None:
             and not any(
                 each.requires_grad or each.shape != first.shape or each.dtype != first.dtype for each in batch
             )
-        ):
+        )
+
+    def stack(batch: Any, *, collate_fn_map: Any = None) -> Any:
+        # Not into shared memory, which would go as a handle.
+        return torch.stack(batch, 0) if is_plain(batch) else torchs(batch, collate_fn_map=collate_fn_map)
+
+    def stack_into(batch: Any, *, collate_fn_map: Any = None) -> Any:
+        if is_plain(batch):
+            first = batch[0]
             try:
                 into = allocate((len(batch), *first.shape), first.dtype)
             except (ItemTooLarge, OutOfMemory):
@@ -71,4 +83,12 @@ def _stack_into(allocate: Callable[[tuple[int, ...], Any], Any]) -> None:
                 return torch.stack(batch, 0, out=into)
         return torchs(batch, collate_fn_map=collate_fn_map)
 
-    functions[torch.Tensor] = collate_tensor_fn
+    if functions.get(torch.Tensor) is torchs:
+        functions[torch.Tensor] = stack
+
+    def default_collate(batch: Any) -> Any:
+        if functions.get(torch.Tensor) is not stack:
+            return collate.default_collate(batch)  # the program has one of its own
+        return collate.collate(batch, collate_fn_map={**functions, torch.Tensor: stack_into})
+
+    return default_collate

@@ -110,16 +110,25 @@ bool lies_within(const HeldBuffer& held, std::uint64_t offset, std::uint64_t ite
   const auto size = static_cast<std::uint64_t>(held.view.len);
   const std::size_t dimensions = held.extents.size() / 2;
   if (offset > size) return false;
+  // Of how many bytes torch may compute, even of a tensor without any: its error would be one after it has deleted the
+  // memory of a capsule that is still ours.
+  std::int64_t most = static_cast<std::int64_t>(item_size);
   std::uint64_t last = 0;  // of the element that lies last, counted in elements
+  bool is_empty = false;
   for (std::size_t i = 0; i < dimensions; ++i) {
     const std::int64_t extent = held.extents[i], stride = held.extents[dimensions + i];
-    if (extent == 0) return true;
     if (extent < 0 || stride < 0) return false;
+    if (__builtin_mul_overflow(most, std::max<std::int64_t>(extent, 1), &most)) return false;
+    if (extent == 0) {
+      is_empty = true;
+      continue;
+    }
     std::uint64_t reach = 0;
     if (__builtin_mul_overflow(static_cast<std::uint64_t>(extent - 1), static_cast<std::uint64_t>(stride), &reach) ||
         __builtin_add_overflow(last, reach, &last))
       return false;
   }
+  if (is_empty) return true;
   std::uint64_t bytes = 0;
   return !__builtin_mul_overflow(last, item_size, &bytes) && bytes <= size - offset &&
          item_size <= size - offset - bytes;
