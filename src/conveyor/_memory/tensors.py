@@ -99,9 +99,6 @@ def _reduce_tensor(tensor: Any) -> Any:
         _check_names(tensor)
     if tensor._backward_hooks:
         torch.utils.hooks.warn_if_has_hooks(tensor)
-    if tensor._is_zerotensor():
-        tensor = tensor.clone()
-        storage = tensor.untyped_storage()
     if "again" in notes:
         _begin_again(notes)
     size, shape, strides = tensor.element_size(), tuple(tensor.shape), tensor.stride()
@@ -123,7 +120,10 @@ def _reduce_tensor(tensor: Any) -> Any:
             f"cannot put a tensor of shape {shape}: it has been resized away, its storage has {storage.nbytes()} "
             f"bytes of the {end} that it needs"
         )
-    span = _span_of(storage, notes)
+    address = tensor.data_ptr()
+    if not address and tensor._is_zerotensor():
+        return _reduce_tensor(tensor.clone())
+    span = notes.get(storage._cdata) or _span_of(storage, notes)
     if span.of_all or span.has_come_by:
         token = _token_of(span, first, end, notes)
         return _tensor_on, (token, name, (first - span.first) // size, shape, strides, flags)
@@ -135,7 +135,7 @@ def _reduce_tensor(tensor: Any) -> Any:
         buffer = _bytes_at(owner.data_ptr(), needed, owner)
         dense = True
     else:
-        buffer = _bytes_at(tensor.data_ptr(), end - first, tensor)
+        buffer = _bytes_at(address, end - first, tensor)
     return _tensor_of, (PickleBuffer(buffer), name, shape, None if dense else strides, flags)
 
 
