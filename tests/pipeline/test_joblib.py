@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
+import threading
 import time
+import warnings
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import joblib
@@ -93,6 +97,67 @@ def test_nested_calls() -> None:
         return sum(Parallel(n_jobs=2)(delayed(same)(number) for number in range(start, start + 3)))
 
     assert Parallel(n_jobs=2)(delayed(inner)(start) for start in range(4)) == [3, 6, 9, 12]
+
+
+def test_nested_calls_of_this_backend() -> None:
+    def inner(start: int) -> list[int]:
+        return list(
+            Parallel(n_jobs=2, backend="conveyor")(
+                delayed(same)(number) for number in range(start, start + 3)
+            )
+        )
+
+    assert Parallel(n_jobs=2)(delayed(inner)(start) for start in range(2)) == [[0, 1, 2], [1, 2, 3]]
+
+
+def test_a_generator_that_is_dropped_ends_its_own_calls_alone() -> None:
+    dropped = Parallel(n_jobs=2, return_as="generator")(delayed(time.sleep)(60) for _ in range(6))
+    other = Parallel(n_jobs=2, return_as="generator")(delayed(same)(number) for number in range(300))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # joblib tells that something was not used
+        del dropped
+    assert list(other) == list(range(300))
+
+
+def test_calls_of_other_numbers_of_jobs_go_on_beside_each_other() -> None:
+    first = Parallel(n_jobs=2, return_as="generator")(delayed(same)(number) for number in range(300))
+    second = Parallel(n_jobs=3, return_as="generator")(delayed(same)(number) for number in range(300))
+    assert list(second) == list(first) == list(range(300))
+
+
+def test_what_cannot_be_pickled_is_told_wherever_it_comes() -> None:
+    with pytest.raises(pickle.PicklingError, match="task to send"):
+        Parallel(n_jobs=2, batch_size=1)(
+            delayed(same)(threading.Lock() if number == 40 else number) for number in range(60)
+        )
+    assert Parallel(n_jobs=2)(delayed(same)(number) for number in range(20)) == list(range(20))
+
+
+def test_an_initializer() -> None:
+    def set_up(what: str) -> None:
+        os.environ["CONVEYOR_TEST_JOBLIB"] = what
+
+    def call(what: str) -> set[tuple[int, str | None]]:
+        return set(
+            Parallel(n_jobs=2, initializer=set_up, initargs=(what,))(
+                delayed(lambda: (os.getpid(), os.getenv("CONVEYOR_TEST_JOBLIB")))() for _ in range(20)
+            )
+        )
+
+    first = call("one")
+    assert {what for _, what in first} == {"one"}
+    assert len(first | call("one")) <= 2, "the workers stay"
+    assert {what for _, what in call("two")} == {"two"}
+    with pytest.raises(TypeError, match="initializer is 3"):
+        Parallel(n_jobs=2, initializer=3)(delayed(same)(1) for _ in range(2))
+    with pytest.raises(TypeError, match="no option colour"):
+        Parallel(n_jobs=2, colour=3)(delayed(same)(1) for _ in range(2))
+
+
+def test_an_initializer_that_raises() -> None:
+    with pytest.raises(BrokenProcessPool):
+        Parallel(n_jobs=2, initializer=fail, initargs=("on purpose",))(delayed(same)(1) for _ in range(4))
+    assert Parallel(n_jobs=2)(delayed(same)(number) for number in range(4)) == list(range(4))
 
 
 def test_arrays() -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from called import begun, die, die_once, fail, fail_once, gone, mark_and_wait, process_id, same
+from waiting import wait_until
 
 from conveyor import ItemTimeout, ProcessPoolExecutor, WorkerLost
 
@@ -202,3 +203,35 @@ class TestRenewal:
             pids = [executor.submit(process_id).result(60) for _ in range(6)]
         assert len(set(pids[:3])) == len(set(pids[3:])) == 1
         assert pids[0] != pids[3]
+
+
+class TestWhatWasTaken:
+    def test_calls_that_travelled_together_are_ended_by_cancelling_them(
+        self, executor: ProcessPoolExecutor
+    ) -> None:
+        for _ in range(5):
+            assert list(executor.map(same, range(200))) == list(range(200))  # so several go at a time
+            sleeping = [executor.submit(time.sleep, 60) for _ in range(10)]
+            wait_until(sleeping[0].running)
+            for future in reversed(sleeping):
+                assert future.cancel()
+            assert executor.submit(same, 1).result(30) == 1
+
+    def test_a_worker_that_uses_its_parents_executor_is_told_so(self) -> None:
+        with ProcessPoolExecutor(1, "fork") as executor:
+
+            def use() -> None:
+                executor.shutdown()
+                executor.submit(same, 1)
+
+            CARRIED.append(use)
+            with pytest.raises(RuntimeError, match="make an executor here"):
+                executor.submit(call_carried).result(30)
+            CARRIED.clear()
+
+
+CARRIED: list[Callable[[], None]] = []
+
+
+def call_carried() -> None:
+    CARRIED[-1]()

@@ -78,8 +78,10 @@ class TaskNode(WorkNode):
 
     def advance(self, now: float) -> bool:
         """See `WorkNode`."""
-        while self._to_stop:
-            self._stop(self._to_stop.popleft())
+        if self._to_stop:
+            while self._to_stop:
+                self._stop(self._to_stop.popleft())
+            self._drop_unwanted()
         return super().advance(now)
 
     def _stop(self, task: Any) -> None:
@@ -87,10 +89,19 @@ class TaskNode(WorkNode):
             if handle.has_origin(task):
                 handle.collect()
                 self.come_back(handle.take_back())
-                # What it has now, it has taken: the last of it is what it is at, if it is not done just now.
-                if handle.outstanding == 1 and handle.origin is task:
+                # What it has now, it has taken, maybe several at once: one of them it is at, if it is not done just
+                # now, and the others it would be at next.
+                if handle.ended_for is None and not any(task_of(one).wanted for one in handle.origins()):
                     handle.ended_for = RuntimeError("the call was cancelled")
                     handle.kill()
+        self.gather()
+
+    def _drop_unwanted(self) -> None:
+        """What waits for a worker, having come back from one or come too early for it, waits only if it is wanted."""
+        waiting: list[Chunk] = []
+        while (chunk := self.ledger.next(_MOST_ITEMS)) is not None:
+            waiting.append(chunk)
+        self.come_back(waiting)
         self.gather()
 
     def _put_in(self, chunk: Chunk, first: bool = False) -> None:

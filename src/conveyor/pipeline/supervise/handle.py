@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 from ..base.failure import Failure
@@ -60,13 +61,15 @@ class WorkerHandle(Inbox):
         chunk = self._chunks[0] if self._chunks else None
         return None if chunk is None or chunk.origins is None else chunk.origins[len(chunk.results)]
 
+    def origins(self) -> Iterator[Any]:
+        """What the items came of that it has, and has given no result of."""
+        for chunk in self._chunks:
+            if chunk.origins is not None:
+                yield from chunk.origins[len(chunk.results) :]
+
     def has_origin(self, origin: Any) -> bool:
         """Whether it has an item that came of this, and no result of it."""
-        return any(
-            any(one is origin for one in chunk.origins[len(chunk.results) :])
-            for chunk in self._chunks
-            if chunk.origins is not None
-        )
+        return any(one is origin for one in self.origins())
 
     @property
     def attempt(self) -> int:
