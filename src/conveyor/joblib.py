@@ -22,7 +22,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from pickle import PicklingError
-from typing import Any
+from typing import Any, cast
 
 from ._processors import processors
 from .executors.process_pool_executor import ProcessPoolExecutor
@@ -185,7 +185,8 @@ def _backend() -> type[Any]:
             raise fallback(sequential(nesting_level=self.nesting_level))
         if self._workers is not None and self.parallel is not parallel:
             # All of a `parallel_config` share one backend, and another has this one's calls under way.
-            another: Any = object.__new__(type(self))
+            own: Any = cast("Any", type(self))
+            another = own.__new__(own)
             another.__dict__.update(self.__dict__, _workers=None)
             another.reset_batch_stats()
             raise fallback(another)
