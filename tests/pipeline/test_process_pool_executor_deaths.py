@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -216,22 +216,3 @@ class TestWhatWasTaken:
             for future in reversed(sleeping):
                 assert future.cancel()
             assert executor.submit(same, 1).result(30) == 1
-
-    def test_a_worker_that_uses_its_parents_executor_is_told_so(self) -> None:
-        with ProcessPoolExecutor(1, "fork") as executor:
-
-            def use() -> None:
-                executor.shutdown()
-                executor.submit(same, 1)
-
-            CARRIED.append(use)
-            with pytest.raises(RuntimeError, match="make an executor here"):
-                executor.submit(call_carried).result(30)
-            CARRIED.clear()
-
-
-CARRIED: list[Callable[[], None]] = []
-
-
-def call_carried() -> None:
-    CARRIED[-1]()
