@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,11 @@ class NeedsArguments:
 
 @pytest.mark.parametrize("method", COPIES)
 class TestWhatCannotBeSent:
+    @pytest.fixture(autouse=True)
+    def without_cloudpickle(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With it lambdas and local functions can be: test_by_value.py."""
+        monkeypatch.setitem(sys.modules, "cloudpickle", None)
+
     def test_a_lambda(self, method: Any) -> None:
         pipeline = Pipeline([1]).map(double, workers=1).map(lambda item: item, workers=1)
         with pytest.raises(

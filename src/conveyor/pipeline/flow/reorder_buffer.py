@@ -42,7 +42,7 @@ class ReorderBuffer:
         if self.bytes >= self._max_bytes:
             return 0
         # As large as the last ones; one alone may be larger than all that is to be held.
-        by_size = (self._max_bytes - self.bytes) // self._each or not self._items
+        by_size = max((self._max_bytes - self.bytes) // self._each, 0 if self._items else 1)
         return max(min(self._max_items - self._items, by_size), 0)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from typing import Any
@@ -42,7 +43,7 @@ def bound_threads(count: int) -> None:
     if not uses_native_threads():
         return
     try:
-        import threadpoolctl  # type: ignore[import-not-found, import-untyped, unused-ignore]  # pyright: ignore
+        threadpoolctl: Any = importlib.import_module("threadpoolctl")
     except ImportError:
         return
     controller: Any = threadpoolctl.ThreadpoolController()
