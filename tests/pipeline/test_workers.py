@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -259,7 +260,8 @@ class TestWhoDoesIt:
             assert workers.pids() == there
 
     @pytest.mark.parametrize("method", ["spawn", "forkserver"])
-    def test_a_lambda_that_cannot_be_sent(self, method: Any) -> None:
+    def test_a_lambda_that_cannot_be_sent(self, method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "cloudpickle", None)  # with which it could be
         with Workers(1, start_method=method) as workers:
             with pytest.raises(PipelineError, match="lambda"):
                 workers.map(lambda item: item, [threading.Lock()])
@@ -434,7 +436,8 @@ class TestMistakes:
             with pytest.raises(TypeError, match="cannot be sent"):
                 pickle.dumps(workers)
 
-    def test_an_initializer_that_cannot_be_sent(self) -> None:
+    def test_an_initializer_that_cannot_be_sent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "cloudpickle", None)
         workers = Workers(1, start_method="spawn", setup=lambda: None)
         with workers, pytest.raises(PipelineError, match="setup= of Workers"):
             workers.map(double, [1])
