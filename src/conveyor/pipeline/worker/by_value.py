@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import pickle
@@ -103,7 +104,7 @@ def dump_by_value(content: Any, stays: _Stays | None = None) -> bytes | None:
         Exception: it cannot be pickled.
     """
     try:
-        import cloudpickle  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]
+        cloudpickle: Any = importlib.import_module("cloudpickle")
     except ImportError:
         return None
     made = io.BytesIO()
