@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 namespace conveyor {
 
@@ -126,10 +127,12 @@ class Atomic {
 template <class T>
 class ThreadAtomic {
  public:
+  constexpr ThreadAtomic() = default;
   constexpr ThreadAtomic(T value) : value_(value) {}
   ThreadAtomic(const ThreadAtomic&) = delete;
   T load(std::memory_order = seq_cst) const { return value_; }
   void store(T value, std::memory_order = seq_cst) { value_ = value; }
+  T exchange(T value, std::memory_order = seq_cst) { return std::exchange(value_, value); }
   bool compare_exchange_strong(T& expected, T wanted, std::memory_order, std::memory_order = seq_cst) {
     if (value_ != expected) {
       expected = value_;
@@ -140,7 +143,7 @@ class ThreadAtomic {
   }
 
  private:
-  T value_;
+  T value_{};
 };
 
 static_assert(std::endian::native == std::endian::little);
