@@ -11,7 +11,7 @@ from typing import Any
 
 from conveyor import Pipeline, read_csv
 
-COUNT = 1000
+COUNT = 3000  # so many that a run lasts longer than it takes to write down what is done
 
 
 class Parts:
