@@ -65,7 +65,7 @@ def produce(queue: Any, name: str, allocate: bool, done: Any) -> None:
             place[0, 0, 0, 0] = number % 256
             queue.put(place)
         else:
-            queue.put(items[number])
+            queue.put(items.pop())  # torch's has a descriptor for each that is kept
     done.wait()  # what is sent as a handle needs its sender
 
 
