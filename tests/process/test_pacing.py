@@ -84,6 +84,14 @@ def test_put_that_must_not_wait_does_not_rest() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_backlog_stays_small_while_a_consumer_is_at_work(method: str) -> None:
+    # A consumer that gets no processor is none at work: then once more, with a queue of its own.
+    for _ in range(10):
+        if most_sleeps_beside_a_consumer(method) > 20:
+            return
+    pytest.fail("no producer rested more often than without a consumer")
+
+
+def most_sleeps_beside_a_consumer(method: str) -> int:
     queue: conveyor.Queue[bytes | None] = conveyor.Queue()
     context: Any = multiprocessing.get_context(method)
     with crew() as members:
@@ -91,13 +99,11 @@ def test_a_backlog_stays_small_while_a_consumer_is_at_work(method: str) -> None:
         members[0].start()
         queue.put(b"first")
         until(lambda: queue.statistics().items_out == 1, "the first item to be taken")
-        # While the consumer has no processor, it is none at work; so more than once, until it was.
-        rounds = 1
-        while max(sleeps_of(queue, 9000, method, 3)) <= 20:
-            rounds += 1
-            assert rounds < 20
+        sleeps = max(sleeps_of(queue, 9000, method, 3))
         queue.put(None)
         finish(members[0])
-    # One consumer gets a quarter of what runs: without rests most would wait in the end.
-    assert queue.statistics().peak_depth < 3000 * rounds
-    assert queue.statistics().items_out == rounds * (9000 + 3) + 2
+    assert queue.statistics().items_out == 9000 + 3 + 2
+    if sleeps > 20:
+        # One consumer gets a quarter of what runs: without rests most would wait in the end.
+        assert queue.statistics().peak_depth < 3000
+    return sleeps
