@@ -58,7 +58,7 @@ int LeaseTable::make_room() {
 int LeaseTable::grow() {
   const std::uint32_t first = shared_high();
   const std::uint32_t capacity = lease_capacity(segment_.page_count());
-  if (first >= capacity) return ENOSPC;
+  if (first >= capacity) return EOVERFLOW;
   const std::uint32_t end = std::min(first + records_at_a_time, capacity);
   if (const int refused = segment_.reserve_leases(first, end); refused != 0) return refused;
   if (const int refused = segment_.reach_leases(end); refused != 0) return refused;

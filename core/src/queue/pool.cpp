@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <vector>
 
 #include "conveyor/base/kill_point.hpp"
 
@@ -100,9 +99,8 @@ Pool::Allocation Pool::allocate(std::uint32_t pages, PageUse use) {
   unlock();
   CONVEYOR_KILL_POINT("pool.claimed");
   // What is warm may be another process's, and not yet mapped here.
-  int refused = !warm ? segment_.reserve(first, pages) : (segment_.reach(first, pages) == Reach::ok ? 0 : ENOMEM);
-  // Where memory is short, none is kept for later.
-  if (refused != 0 && !warm && give_back_warm()) refused = segment_.reserve(first, pages);
+  const int refused = !warm ? with_memory([&] { return segment_.reserve(first, pages); })
+                            : (segment_.reach(first, pages) == Reach::ok ? 0 : ENOMEM);
   if (refused != 0) {
     decommit({first, pages});
     return {no_page, refused};
@@ -256,14 +254,14 @@ bool Pool::evict_oldest(WarmRun& evicted) {
 }
 
 bool Pool::give_back_warm() {
-  std::vector<WarmRun> runs;
-  runs.reserve(warm_capacity);  // an exception must not leave the lock held
+  WarmRun runs[warm_capacity];  // 8 KiB, and nothing to allocate: memory is short, and the caller holds locks
+  std::uint32_t count = 0;
   if (!lock()) return false;
   state_.missed = 0;
-  for (WarmRun evicted; evict_oldest(evicted);) runs.push_back(evicted);
+  while (count < warm_capacity && evict_oldest(runs[count])) ++count;
   unlock();
-  for (const WarmRun& run : runs) decommit(run);
-  return !runs.empty();
+  for (std::uint32_t i = 0; i < count; ++i) decommit(runs[i]);
+  return count != 0;
 }
 
 // Gives the memory back before anybody can find the pages: afterwards would wipe out a new owner's data.

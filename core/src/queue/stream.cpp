@@ -109,7 +109,7 @@ Status Stream::append(SideState& state, std::uint64_t number, const Outgoing& it
     state.offset = 0;
   } else if (state.offset == 0 && number == 0) {
     // The stream's very first page was not reserved when the queue was made.
-    if (segment_->reserve(state.page, 1) != 0) return Status::no_memory;
+    if (pool_.with_memory([&] { return segment_->reserve(state.page, 1); }) != 0) return Status::no_memory;
   }
   std::byte* at = segment_->page(state.page) + state.offset;
   const auto form = by_run ? MessageForm::run : MessageForm::inline_payload;

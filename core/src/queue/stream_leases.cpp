@@ -17,14 +17,11 @@ constexpr Nanoseconds over_patience = 20'000'000;
 }  // namespace
 
 Status Stream::room_for_leases(const LeaseId* leases, std::size_t more) {
-  int refused = 0;
-  if (leases != nullptr) {
-    refused = table_.make_room();
-  } else if (more == 0) {
-    refused = table_.make_tasks_room();
-  }
+  if (leases == nullptr && more != 0) return Status::ok;
+  const int refused =
+      pool_.with_memory([&] { return leases != nullptr ? table_.make_room() : table_.make_tasks_room(); });
   if (refused == 0) return Status::ok;
-  return refused == ENOSPC ? Status::too_many : Status::no_memory;
+  return refused == EOVERFLOW ? Status::too_many : Status::no_memory;
 }
 
 Status Stream::find_message(const LeaseRecord& record, MessageHeader& message, const std::byte*& payload,

@@ -93,7 +93,7 @@ class LeaseTable {
     // acquire: as in `shared_high`
     return state_.high.load(acquire) <= leases_in_front || shared_high() <= segment_.leases_reached();
   }
-  // Whether the next record can be had: 0, ENOSPC when all are taken, or another errno.
+  // Whether the next record can be had: 0, EOVERFLOW when all are taken, or another errno: no memory for more.
   int make_room();
   // A lease of this process on an item of the stream, valid once the head's word says that it was taken.
   LeaseId add(std::uint64_t number, std::uint32_t page, std::uint32_t offset);

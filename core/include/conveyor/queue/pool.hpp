@@ -10,6 +10,7 @@
 // changed. `sweep` finds the lost pages again from what the queue and the living really use.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <vector>
 
@@ -60,6 +61,15 @@ class Pool {
     std::uint32_t head_page, tail_page;
     Leased leased;
   };
+  // Memory of the segment, got by `reserve`, which returns 0 or an errno; where that is refused, once more without what
+  // is kept warm: where memory is short, none is kept for later. Not under the pool's lock.
+  template <class Reserve>
+  int with_memory(Reserve reserve) {
+    const int refused = reserve();
+    const bool is_short = refused == ENOMEM || refused == ENOSPC || refused == EDQUOT;
+    return is_short && give_back_warm() ? reserve() : refused;
+  }
+
   // Finds lost pages. The caller holds both locks of the stream, so that nothing moves.
   // False when the stream's pages do not hang together (the segment is damaged), or without the pool's lock.
   bool sweep(const Live& live);
