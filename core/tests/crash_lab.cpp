@@ -16,6 +16,7 @@
 #include <random>
 
 #include "conveyor/base/kill_point.hpp"
+#include "conveyor/queue/pacing.hpp"
 
 namespace {
 
@@ -48,6 +49,7 @@ void release_runs(Stream& stream, const Outgoing& item) {
 
 void put_all(Stream& stream, Ledger& ledger, int producer) {
   std::unique_ptr<Parcel> before;
+  Pacing pacing(stream.segment().header());
   for (std::uint32_t number = ledger.returned[producer]; number < items_each; ++number) {
     auto parcel = std::make_unique<Parcel>(stream, static_cast<std::uint32_t>(producer), number);
     const Outgoing& item = parcel->item;
@@ -69,6 +71,7 @@ void put_all(Stream& stream, Ledger& ledger, int producer) {
       }
     }
     ledger.returned[producer].store(number + 1);
+    if (pacing.is_due(1, [&] { return item.payload(); })) pacing.rest();
     before = std::move(parcel);
   }
 }

@@ -31,6 +31,7 @@ std::vector<crash::Plan> plans_for(const std::string& point, int hit) {
       {tight, false, {stuck, dies, lives}, {lives}},
       {wide, false, {stuck_at_once, dies}, {lives}},
       {wide, false, {lives, lives}, {dies, lives}, true},
+      {wide, false, {dies, lives}, {lives, lives}, true},
       {narrow, false, {lives, dies, lives}, {lives, lives}},
       {narrow, false, {lives, lives}, {dies, lives}},
       {wide, false, {dies}, {lives}, false, Ending::by_producers},

@@ -266,13 +266,16 @@ Waited Stream::wait(Waiting waiting, Nanoseconds deadline, Slices& slices, Ready
   if (patient) {
     until = start + longest;
     ours.patient_until.store(until, relaxed);
+    CONVEYOR_KILL_POINT("wait.patient");
   }
   Waited result = event.sleep(epoch, until, slices);
   const Nanoseconds end = monotonic_now();
   if (patient) {
+    CONVEYOR_KILL_POINT("wait.patient-over");
     ours.patient_until.store(0, relaxed);
     const bool found = several();
     patience.learn(found);
+    CONVEYOR_KILL_POINT("wait.patient-looked");
     // Of what was left for this one others are not told, and it may come back late: there may be much to copy first.
     if (found && event.has_sleepers()) event.notify(1);
   }

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "conveyor/base/kill_point.hpp"
 #include "conveyor/base/patience.hpp"
 #include "conveyor/queue/layout.hpp"
 
@@ -55,7 +56,9 @@ class Pacing {
   template <class Sleep>
   void rest(Sleep sleep) {
     const std::uint64_t before = header_.head.word.load(relaxed);
+    CONVEYOR_KILL_POINT("rest.begun");
     sleep();
+    CONVEYOR_KILL_POINT("rest.over");
     worth_.learn(header_.head.word.load(relaxed) != before);
   }
 
