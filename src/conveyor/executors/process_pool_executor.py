@@ -18,6 +18,7 @@ from .bound_executor import BoundExecutor
 from .function_pickle import FunctionPickle
 from .runner import TaskRunner, check_mine, check_not_ending
 from .submitter import Submitter
+from .task_engine import TaskEngine
 from .task_options import TaskOptions, checked_options
 
 __all__ = ["ProcessPoolExecutor"]
@@ -105,7 +106,7 @@ class ProcessPoolExecutor(Submitter):
                         self._began_in
                     )  # a worker of its own, copied before there was a runner, gets here
                 self._began_in = os.getpid()
-                runner = TaskRunner(
+                engine = TaskEngine(
                     self._max_workers,
                     self._start_method,
                     self._initializer,
@@ -113,6 +114,7 @@ class ProcessPoolExecutor(Submitter):
                     self._max_tasks_per_child,
                     self._lock,
                 )
+                runner = TaskRunner(engine)
                 runner.note(self._options)
                 # When nobody can submit any more: what was submitted is done, and the workers leave.
                 weakref.finalize(self, runner.shut_down, False).atexit = False

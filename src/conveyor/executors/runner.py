@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable
 from concurrent.futures import CancelledError
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal
@@ -29,35 +28,23 @@ class TaskRunner:
     locks.
 
     Args:
-        max_workers: worker processes at most.
-        start_method: how they are started; None: Python's default.
-        initializer, initargs: what each calls first.
-        max_tasks: calls after which a worker is replaced; None: it stays.
-        lock: guards the states of futures.
+        engine: what makes them.
     """
 
-    def __init__(
-        self,
-        max_workers: int,
-        start_method: str | None,
-        initializer: Callable[..., object] | None,
-        initargs: tuple[Any, ...],
-        max_tasks: int | None,
-        lock: Any,
-    ) -> None:
+    def __init__(self, engine: TaskEngine) -> None:
         self._pid = os.getpid()
         self._killed = False
         self._error: BaseException | None = None
         self.broken: str | Literal[False] = False
         """Why it takes no more calls, if it had to give up."""
-        self._engine = TaskEngine(max_workers, start_method, initializer, initargs, max_tasks, lock)
+        self._engine = engine
         try:
-            self._engine.get_ready()
+            engine.get_ready()
             self.thread: threading.Thread | None = start_thread("conveyor executor", self._run)
             """Where the engine runs; None: somebody has waited for its end."""
         except BaseException:
-            self._engine.workforce.end_processes()
-            self._engine.poller.close()
+            engine.workforce.end_processes()
+            engine.poller.close()
             raise
         _alive.add(self)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from time import monotonic
@@ -21,7 +22,7 @@ T = TypeVar("T")
 _UNSAID: Any = object()
 
 
-class Submitter(Executor):
+class Submitter(Executor, ABC):
     """What an executor and its variants with other options have in common.
 
     Args:
@@ -35,13 +36,13 @@ class Submitter(Executor):
         self._functions = functions
         self._options = options
 
+    @abstractmethod
     def _running(self) -> TaskRunner:
         """What makes the calls, started if it is not there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _bound(self, options: TaskOptions) -> Submitter:
         """A variant whose calls have these options."""
-        raise NotImplementedError
 
     def options(
         self, *, timeout: float | None = _UNSAID, retries: int = _UNSAID, backoff: float = _UNSAID
