@@ -5,10 +5,12 @@
 #   app
 #   map
 #   check, doctor, gc, get, ls, map_run, move, pause, peek, purge, put, quick, rm, tail, wait
+#   move_options
 #   info, moving, terminal
 #   completion, dash, demo, dump, item_lines, map_figures, map_options, map_work, metrics, opening, run, top
 #   line_function, map_output
 #   joblog
 #   shell/
 #   confirm, halt, map_inputs, map_source, watching/
-#   bench, exit_codes, jobs, map_item, option, producer_consumer, target
+#   bench, jobs, map_item, option, producer_consumer, target
+#   exit_codes

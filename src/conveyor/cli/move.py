@@ -13,6 +13,7 @@ from ..transports.moving import Moved, move_items
 from ..transports.url import masked
 from .confirm import confirm, counted
 from .exit_codes import CommandError, ExitCode
+from .move_options import MoveOptions
 from .moving import Choice, would_move
 from .opening import Opened, open_queue
 
@@ -48,19 +49,17 @@ def move(
         dry_run: Only say how many would be moved.
         as_json: Print one JSON object that says how many were moved.
     """
-    return _carry(
-        source,
-        target,
-        count,
-        Choice(match, error),
-        timeout,
-        force,
-        dry_run,
-        as_json,
-        "move",
-        "moved",
-        _itself,
+    options = MoveOptions(
+        verb="move",
+        done="moved",
+        choice=Choice(match, error),
+        count=count,
+        timeout=timeout,
+        force=force,
+        dry_run=dry_run,
+        as_json=as_json,
     )
+    return _carry(source, target, options, _itself)
 
 
 def retry(
@@ -94,30 +93,26 @@ def retry(
         dry_run: Only say how many would be put back.
         as_json: Print one JSON object that says how many were put back.
     """
-    if letters is None:
-        return _retry_aside(url, count, Choice(match, error), timeout, force, dry_run, as_json)
-    choice = Choice(match, error, letters_only=True)
-    return _carry(
-        letters, url, count, choice, timeout, force, dry_run, as_json, "retry", "retried", _of_letter
+    options = MoveOptions(
+        verb="retry",
+        done="retried",
+        choice=Choice(match, error, letters_only=letters is not None),
+        count=count,
+        timeout=timeout,
+        force=force,
+        dry_run=dry_run,
+        as_json=as_json,
     )
+    return _retry_aside(url, options) if letters is None else _carry(letters, url, options, _of_letter)
 
 
 _INSTEAD = "items come from queues, and go to queues"
 
 
-def _retry_aside(
-    url: str,
-    count: int | None,
-    choice: Choice,
-    timeout: float | None,
-    force: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> int:
+def _retry_aside(url: str, options: MoveOptions) -> int:
     """Put back what the broker has set aside of the queue at a URL."""
     from .. import BrokerUnreachable, NotSupported
 
-    most = _checked(count)
     opened = open_queue(url, _INSTEAD)
     queue = opened.handle
     try:
@@ -139,15 +134,16 @@ def _retry_aside(
                 "--from",
                 file=sys.stderr,
             )
-            return _told(Moved(), opened.name, opened.name, as_json, "retried")
+            return _told(Moved(), opened.name, opened.name, options)
+        choice = options.choice
         chosen = None if choice.takes_all() else choice
-        if dry_run or not force:
+        if options.dry_run or not options.force:
             found = dead if chosen is None else sum(map(chosen, queue.peek_dead(dead)))
-            would = Moved(min(found, most), dead - found)
-            if dry_run:
+            would = Moved(min(found, options.most), dead - found)
+            if options.dry_run:
                 print(f"would retry {counted(would.moved, 'item')} {where}", file=sys.stderr)
-                return _told(would, opened.name, opened.name, as_json, "retried")
-            confirm("retry", "retried", f"{counted(would.moved, 'item')} {where}", force)
+                return _told(would, opened.name, opened.name, options)
+            confirm("retry", "retried", f"{counted(would.moved, 'item')} {where}", options.force)
         kept = 0
 
         def is_meant(letter: Any) -> bool:
@@ -156,7 +152,7 @@ def _retry_aside(
             kept += not meant
             return meant
 
-        retried = queue.retry_dead(chosen and is_meant, count, timeout)
+        retried = queue.retry_dead(chosen and is_meant, options.count, options.timeout)
     except CommandError:
         raise
     except (BrokerUnreachable, NotSupported) as error:
@@ -168,14 +164,7 @@ def _retry_aside(
     finally:
         opened.close()
     print(f"retried {counted(retried, 'item')} {where}", file=sys.stderr)
-    return _told(Moved(retried, kept), opened.name, opened.name, as_json, "retried")
-
-
-def _checked(count: int | None) -> int:
-    most = sys.maxsize if count is None else count
-    if most < 1:
-        raise CommandError(f"-n is {count}; it must be at least 1")
-    return most
+    return _told(Moved(retried, kept), opened.name, opened.name, options)
 
 
 def _itself(item: Any) -> Any:
@@ -186,26 +175,13 @@ def _of_letter(letter: Any) -> Any:
     return letter.item
 
 
-def _carry(
-    source_url: str,
-    target_url: str,
-    count: int | None,
-    choice: Choice,
-    timeout: float | None,
-    force: bool,
-    dry_run: bool,
-    as_json: bool,
-    verb: str,
-    done: str,
-    unwrapped: Callable[[Any], Any],
-) -> int:
-    most = _checked(count)
+def _carry(source_url: str, target_url: str, options: MoveOptions, unwrapped: Callable[[Any], Any]) -> int:
     if source_url == target_url:
         raise CommandError(f"both queues are {masked(source_url)}; two are needed")
     source, target = open_queue(source_url, _INSTEAD), open_queue(target_url, _INSTEAD)
     if source.is_same(target):
         raise CommandError(f"{source.name} and {target.name} are the same queue; two are needed")
-    if not choice.takes_all() and getattr(source.handle, "counts_deliveries", False):
+    if not options.choice.takes_all() and getattr(source.handle, "counts_deliveries", False):
         # An attempt of each that stays would be counted, and some would be given up for it.
         raise CommandError(
             f"{source.name} counts each delivery as an attempt, so that items cannot be looked through there; "
@@ -215,32 +191,33 @@ def _carry(
 
     where = f"from {source.name} to {target.name}"
     try:
-        if dry_run:
-            result = would_move(source.handle, choice, most)
-            print(f"would {verb} {counted(result.moved, 'item')} {where}", file=sys.stderr)
-            return _told(result, source.name, target.name, as_json, done)
-        if not force:
-            confirm(
-                verb, done, f"{counted(would_move(source.handle, choice, most).moved, 'item')} {where}", force
-            )
-        result = move_items(source.handle, target.handle, most, timeout, choice, unwrapped)
+        if options.dry_run:
+            result = would_move(source.handle, options.choice, options.most)
+            print(f"would {options.verb} {counted(result.moved, 'item')} {where}", file=sys.stderr)
+            return _told(result, source.name, target.name, options)
+        if not options.force:
+            would = would_move(source.handle, options.choice, options.most)
+            confirm(options.verb, options.done, f"{counted(would.moved, 'item')} {where}", force=False)
+        result = move_items(
+            source.handle, target.handle, options.most, options.timeout, options.choice, unwrapped
+        )
     except CommandError:
         raise
     except (BrokerUnreachable, NotSupported) as error:
         code = ExitCode.UNREACHABLE if isinstance(error, BrokerUnreachable) else ExitCode.USAGE
         raise CommandError(str(error), code) from None
     except Exception as error:
-        raise _meaning(error, where, done, target) from None
+        raise _meaning(error, where, options.done, target) from None
     finally:
         source.close()
         target.close()
-    print(f"{done} {counted(result.moved, 'item')} {where}", file=sys.stderr)
-    return _told(result, source.name, target.name, as_json, done)
+    print(f"{options.done} {counted(result.moved, 'item')} {where}", file=sys.stderr)
+    return _told(result, source.name, target.name, options)
 
 
-def _told(result: Moved, source: str, target: str, as_json: bool, done: str) -> int:
-    if as_json:
-        told = {"from": source, "to": target, done: result.moved, "kept": result.kept}
+def _told(result: Moved, source: str, target: str, options: MoveOptions) -> int:
+    if options.as_json:
+        told = {"from": source, "to": target, options.done: result.moved, "kept": result.kept}
         print(json.dumps(told))
     return ExitCode.OK
 
