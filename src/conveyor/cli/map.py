@@ -6,7 +6,7 @@ import os
 from typing import Annotated, Literal
 
 from .exit_codes import CommandError
-from .option import Option
+from .option import Option, read_option
 
 __all__ = ["USAGE", "map"]
 
@@ -117,8 +117,10 @@ def map(  # noqa: A001 - the verb's name, which nobody calls by it
         traceback: Show the whole traceback of an item that failed.
         progress: Show how far it is; if not given, when standard error is a terminal.
     """
+    from .halt import Halt
+    from .jobs import count_jobs
     from .map_inputs import Inputs, parse_words
-    from .map_options import MapOptions, parse_columns, parse_halt, parse_jobs, parse_seconds
+    from .map_options import MapOptions, parse_columns, parse_seconds
 
     before, sources = parse_words(words, arg_file)
     if len(before) > 1:
@@ -129,10 +131,10 @@ def map(  # noqa: A001 - the verb's name, which nobody calls by it
         target="".join(before),
         command=shell or "",
         inputs=Inputs(sources, b"\0" if null else b"\n"),
-        workers=parse_jobs(jobs),
+        workers=read_option("--jobs", jobs, count_jobs),
         jsonl=jsonl,
         ordered=not unordered,
-        halt=parse_halt(halt),
+        halt=read_option("--halt", halt, Halt),
         start_method=start_method,
         window=window,
         max_crashes=max_crashes,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from .exit_codes import CommandError
 from .halt import Halt
-from .jobs import count_jobs
 from .map_inputs import Inputs
 
 __all__ = ["MapOptions", "parse_seconds"]
@@ -120,27 +119,3 @@ def parse_columns(text: str | None) -> re.Pattern[bytes] | None:
         return re.compile(os.fsencode(text))
     except re.error as error:
         raise CommandError(f"--colsep is {text!r}, which is no regular expression: {error}") from None
-
-
-def parse_jobs(text: str) -> int:
-    """How many at a time.
-
-    Raises:
-        CommandError: that cannot be told.
-    """
-    try:
-        return count_jobs(text)
-    except ValueError as error:
-        raise CommandError(f"--jobs is {error}") from None
-
-
-def parse_halt(text: str) -> Halt:
-    """When to end early.
-
-    Raises:
-        CommandError: that cannot be told.
-    """
-    try:
-        return Halt(text)
-    except ValueError as error:
-        raise CommandError(f"--halt is {error}") from None

@@ -6,9 +6,13 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
-__all__ = ["Option", "for_cyclopts", "option_of"]
+from .exit_codes import CommandError
+
+__all__ = ["Option", "for_cyclopts", "option_of", "read_option"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +56,20 @@ def for_cyclopts(verb: Callable[..., int]) -> Callable[..., int]:
     call.__annotations__ = {each.name: each.annotation for each in parameters}
     del call.__wrapped__
     return call
+
+
+def read_option(name: str, text: str, reading: Callable[[str], T]) -> T:
+    """What the text of an option stands for.
+
+    Args:
+        name: the option, as in `--jobs`.
+        text: what the user gave.
+        reading: makes a value of it; a `ValueError` of its begins with the text.
+
+    Raises:
+        CommandError: that is no text for this option.
+    """
+    try:
+        return reading(text)
+    except ValueError as error:
+        raise CommandError(f"{name} is {error}") from None

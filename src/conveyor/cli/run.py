@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from .exit_codes import CommandError, ExitCode
+from .option import read_option
 
 if TYPE_CHECKING:
     from ..pipeline import Pipeline, Report
@@ -76,10 +77,7 @@ def run_pipeline(
     from ..pipeline.progress.make_display import make_display
     from .jobs import count_jobs
 
-    try:
-        workers = count_jobs(jobs)
-    except ValueError as error:
-        raise CommandError(f"--jobs is {error}") from None
+    workers = read_option("--jobs", jobs, count_jobs)
     if html is not None and not os.access(html.parent, os.W_OK):
         why = "there is no such folder" if not html.parent.is_dir() else "its folder is not writable"
         raise CommandError(f"--html {html} cannot be written: {why}")
