@@ -5,6 +5,7 @@
 #   testing/
 #   workers
 #   pipeline
+#   runnable
 #   async_run
 #   pipeline_run
 #   snapshot/
