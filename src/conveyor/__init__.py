@@ -33,7 +33,8 @@ survives the death of any of its processes:
 #   codecs/ | msgspec pyarrow numpy
 #   _native
 #   protocols | numpy torch
-#   _lazy, _public, _carried, _command_line, _interpreter, _processors, errors
+#   _processors
+#   _control_groups/, _lazy, _public, _carried, _command_line, _interpreter, errors
 #
 # Under _native lies core/, in C++, which knows no Python.
 import sys as _sys

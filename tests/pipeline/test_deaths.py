@@ -11,7 +11,7 @@ import sys
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from stages import (
@@ -25,6 +25,7 @@ from stages import (
 from waiting import is_gone, wait_until
 
 from conveyor import Pipeline, WorkerPoolBroken
+from conveyor._control_groups import ControlGroup
 from conveyor.pipeline import CrashLoop, Failure, PipelineRun, WorkerDied, describe_exit
 from conveyor.pipeline.supervise.exit_cause import LikelyCause
 
@@ -113,16 +114,18 @@ class TestCauses:
         assert describe_exit(-63) == "killed by signal 63"
 
     @pytest.mark.parametrize(
-        ("name", "text"),
+        ("version", "name", "text"),
         [
-            ("memory.events", "low 0\nhigh 0\nmax 12\noom 3\noom_kill {}\noom_group_kill 0\n"),
-            ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"),
+            (2, "memory.events", "low 0\nhigh 0\nmax 12\noom 3\noom_kill {}\noom_group_kill 0\n"),
+            (1, "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"),
         ],
     )
-    def test_the_control_groups_count_of_kills(self, name: str, text: str, tmp_path: Path) -> None:
+    def test_the_control_groups_count_of_kills(
+        self, version: Literal[1, 2], name: str, text: str, tmp_path: Path
+    ) -> None:
         file = tmp_path / name
         file.write_text(text.format(3))
-        likely = LikelyCause(file)
+        likely = LikelyCause(ControlGroup(version, tmp_path))
         assert likely.of(-signal.SIGKILL) == ""
         file.write_text(text.format(4))
         assert likely.of(-signal.SIGTERM) == ""

@@ -52,6 +52,7 @@ MAY_BE_SHORT = {
         "core/include/conveyor/queue/statistics.hpp",
         "core/src/base/life_lock.hpp",
         "src/conveyor/_command_line.py",
+        "src/conveyor/_control_groups/memory_limit.py",
         "src/conveyor/_lazy.py",
         "src/conveyor/_memory/*",
         "src/conveyor/_native/codec/object_text.hpp",

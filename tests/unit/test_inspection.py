@@ -18,9 +18,10 @@ import pytest
 from owners import owner_of
 
 import conveyor
+from conveyor._control_groups import MemoryLimit
 from conveyor.inspection import Finding, Level, Outcome, collect, examine, size_text, system
-from conveyor.inspection.memory_limit import MemoryLimit
 from conveyor.inspection.queues import examine_queues
+from conveyor.inspection.system import tightest_memory_limit
 
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -343,7 +344,7 @@ class TestSystem:
             (tmp_path / folder).mkdir(exist_ok=True)
             (tmp_path / folder / "memory.max").write_text(limit)
             (tmp_path / folder / "memory.current").write_text(used)
-        assert MemoryLimit.find(tmp_path, tmp_path) == MemoryLimit(1000, 900)
+        assert tightest_memory_limit(tmp_path, tmp_path) == MemoryLimit(1000, 900)
 
     def test_groups_of_version_1(self, tmp_path: Path) -> None:
         (tmp_path / "self").mkdir()
@@ -352,10 +353,10 @@ class TestSystem:
         for folder, limit in (("memory", str(2**63 - 4096)), ("memory/box", "7000")):
             (tmp_path / folder / "memory.limit_in_bytes").write_text(limit)
             (tmp_path / folder / "memory.usage_in_bytes").write_text("5")
-        assert MemoryLimit.find(tmp_path, tmp_path) == MemoryLimit(7000, 5)
+        assert tightest_memory_limit(tmp_path, tmp_path) == MemoryLimit(7000, 5)
 
     def test_no_group(self, tmp_path: Path) -> None:
-        assert MemoryLimit.find(tmp_path, tmp_path) is None
+        assert tightest_memory_limit(tmp_path, tmp_path) is None
 
 
 @pytest.mark.parametrize(

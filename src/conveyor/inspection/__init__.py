@@ -14,7 +14,7 @@ No terminal code in here: see `conveyor.cli`.
 #   collector, queues, survey, system
 #   named_segment
 #   reached
-#   finding, memory_limit, open_files, process, process_view, queue_history, segment_view, size
+#   finding, open_files, process, process_view, queue_history, segment_view, size
 
 import typing as _typing
 

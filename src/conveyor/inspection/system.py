@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .. import __version__
+from .._control_groups import MemoryLimit
+from .._control_groups.control_group import GROUPS, PROC, control_groups
 from .._native import _futex_error  # pyright: ignore[reportPrivateUsage]
 from .._processors import processors, quota
 from .finding import Finding, Level
-from .memory_limit import MemoryLimit
 from .named_segment import FOLDER
 from .size import size_text
 
-__all__ = ["examine_system"]
+__all__ = ["examine_system", "tightest_memory_limit"]
 
 # Below these a queue may fail for want of it.
 _LEAST_SPACE = 64 * 2**20
@@ -100,7 +101,17 @@ def _shared_folder(folder: Path = FOLDER) -> Finding:
     return _finding(subject, Level.OK, text, "", **facts)
 
 
-def _memory_limit(find: Callable[[], MemoryLimit | None] = MemoryLimit.find) -> Finding:
+def tightest_memory_limit(proc: Path = PROC, groups: Path = GROUPS) -> MemoryLimit | None:
+    """The limit, of our control group and those around it, of which least is left; None: none that can be seen.
+
+    Args:
+        proc, groups: as for `control_groups`.
+    """
+    limits = (group.memory() for group in control_groups("memory", proc, groups))
+    return min((limit for limit in limits if limit is not None), key=lambda each: each.left, default=None)
+
+
+def _memory_limit(find: Callable[[], MemoryLimit | None] = tightest_memory_limit) -> Finding:
     found = find()
     if found is None:
         return _finding("memory limit", Level.OK, "none for this control group", limit=None)

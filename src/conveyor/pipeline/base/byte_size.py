@@ -6,6 +6,7 @@ import os
 import re
 from typing import Any
 
+from ..._control_groups import control_groups
 from ...errors import PipelineError
 
 __all__ = ["bytes_of"]
@@ -15,8 +16,6 @@ for _power, _letter in enumerate("kmgt", 1):
     _UNITS[_letter] = _UNITS[f"{_letter}ib"] = 1024**_power
     _UNITS[f"{_letter}b"] = 1000**_power
 _TEXT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*|%)", re.IGNORECASE)
-# What a control group allows, by version 2 and 1.
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def bytes_of(value: Any, what: str = "the size") -> int:
@@ -53,13 +52,6 @@ def _parse(text: str) -> int:
 
 def _memory() -> int:
     """Bytes that this machine has, or that its control group allows."""
-    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in _LIMITS:
-        try:
-            with open(path, "rb") as file:  # noqa: PTH123 - of the kernel's
-                text = file.read().strip()
-        except OSError:
-            continue
-        if text.isdigit():
-            found = min(found, int(text))
-    return found
+    limits = (group.memory() for group in control_groups("memory"))
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([there, *(limit.limit for limit in limits if limit is not None)])

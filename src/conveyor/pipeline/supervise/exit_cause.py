@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import resource
 import signal
-from pathlib import Path
+
+from ..._control_groups import ControlGroup, control_groups
 
 __all__ = ["LikelyCause"]
-
-_ROOT = Path("/sys/fs/cgroup")
 
 
 class LikelyCause:
     """Compares the control group's count of processes killed for memory with what it was.
 
     Args:
-        file: where the count stands; None: where this process's control group has it.
+        group: whose count it is; None: that of this process.
     """
 
-    def __init__(self, file: Path | None = None) -> None:
-        self._file = file or _memory_events()
+    def __init__(self, group: ControlGroup | None = None) -> None:
+        self._group = group or _counting_group()
         self._kills = self._count()
 
     def of(self, exitcode: int | None) -> str:
@@ -35,32 +34,8 @@ class LikelyCause:
         return ""
 
     def _count(self) -> int:
-        if self._file is None:
-            return 0
-        try:
-            for line in self._file.read_text().splitlines():
-                name, _, count = line.partition(" ")
-                if name == "oom_kill":
-                    return int(count)
-        except (OSError, ValueError):
-            return 0
-        return 0
+        return 0 if self._group is None else self._group.memory_kills() or 0
 
 
-def _memory_events() -> Path | None:
-    """The file with the count: of version 2 of control groups, or of version 1, which some machines still have."""
-    try:
-        text = Path("/proc/self/cgroup").read_text()
-    except OSError:
-        return None
-    for line in text.splitlines():
-        number, controllers, path = line.split(":", 2)
-        if number == "0" and not controllers:
-            file = _ROOT / path.lstrip("/") / "memory.events"
-        elif "memory" in controllers.split(","):
-            file = _ROOT / "memory" / path.lstrip("/") / "memory.oom_control"
-        else:
-            continue
-        if file.exists():
-            return file
-    return None
+def _counting_group() -> ControlGroup | None:
+    return next((group for group in control_groups("memory") if group.memory_kills() is not None), None)
