@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from .memory_limit import MemoryLimit
 
 __all__ = ["GROUPS", "PROC", "ControlGroup", "control_groups"]
 
-PROC = Path("/proc")
+PROC: Final[Path] = Path("/proc")
 """Where the system tells of processes."""
-GROUPS = Path("/sys/fs/cgroup")
+GROUPS: Final[Path] = Path("/sys/fs/cgroup")
 """Where it tells of control groups."""
 
 # What the kernel shows for "no limit" in version 1 is about 2**63, less a page or so.
