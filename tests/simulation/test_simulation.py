@@ -170,6 +170,24 @@ class TestAsAPipeline:
             simulation.run(Pipeline([1]).map(double, workers=1).to(list))
 
 
+def seconds_of_three_slow_after_many_quick(stage: str, item: int | None) -> float:
+    if item is None:  # the start of a worker
+        return 0.01
+    return 10.0 if item >= 1000 else 1e-6
+
+
+class TestHelp:
+    @pytest.mark.parametrize("seed", range(20))
+    def test_a_slow_item_after_many_quick_ones_has_a_worker_of_its_own(self, seed: int) -> None:
+        """While items are quick, another worker is not worth its start; the slow ones are at the end of the source."""
+        simulation = Simulation(
+            seed, delay=seconds_of_three_slow_after_many_quick, late=0, interleave=0, reorder=0
+        )
+        report = simulation.run(Pipeline(range(1003)).map(int, workers=3).to(list))
+        assert sorted(report.result) == list(range(1003))
+        assert report.seconds < 11
+
+
 class TestWhatItCannot:
     def test_coroutines(self) -> None:
         with pytest.raises(NotSupported, match="plain function"):

@@ -347,12 +347,16 @@ class WorkNode(Node):
             or any(handle.ready and not handle.outstanding for handle in pool.handles)
         )
         patience = _PATIENCE_IDLE if idle else _PATIENCE_BUSY
+        # One more is not worth its start while items are as quick as they were: unless somebody is at a slow one.
+        waits_for_start = self.ledger.available > 0 and pool.present < pool.size
         for handle in pool.handles:
             if handle.shutting_down:
                 continue
-            overdue = handle.overdue(now, patience)
+            is_last = waits_for_start and handle.ready and handle.outstanding == 1 and not handle.is_stuck
+            overdue = handle.overdue(now, _PATIENCE_IDLE if is_last else patience, is_last)
             if overdue >= 0:
                 self.come_back(handle.relieve())
+                self.came_back = self.came_back or is_last
             else:
                 soonest = min(soonest, -overdue)
         return soonest

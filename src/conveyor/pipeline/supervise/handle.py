@@ -146,15 +146,20 @@ class WorkerHandle(Inbox):
 
     # -- items back ---------------------------------------------------------------------------------------
 
-    def overdue(self, now: float, patience: float) -> float:
+    def overdue(self, now: float, patience: float, others_wait: bool = False) -> float:
         """Seconds beyond `patience` for which it has been busy with one item while others wait behind it.
 
         Negative: how long until then; -inf: nothing waits. An item that is as slow as those before it
         is expected to be gets more patience.
+
+        Args:
+            now: the time.
+            patience: seconds.
+            others_wait: for a worker; whatever waits behind it.
         """
         if not self.ready:  # its first item waits for its setup
             return now - self.started - patience if self.outstanding else float("-inf")
-        if self.outstanding < 2 or self.has_results():
+        if self.outstanding < (1 if others_wait else 2) or self.has_results():
             return float("-inf")
         return now - self._since - max(patience, 4 * (self.seconds or 0.0))
 

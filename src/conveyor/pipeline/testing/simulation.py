@@ -40,7 +40,7 @@ class Simulation:
         seed: of all that is left to chance.
         deaths: the share of the moments at which a worker process may die and does; or the deaths that are to be.
         delay: seconds that an item takes in a stage: so many, between so many and so many, or what a function of the
-            stage's name and the item says. They cost no time.
+            stage's name and the item says; None in the item's place is the start of a worker. They cost no time.
         late: the share of a worker's steps that come later than they could.
         interleave: the share of the scheduler's steps in the middle of which workers act.
         reorder: whether any of the workers that could act next may; else the one that was started first.
