@@ -29,7 +29,7 @@ survives the death of any of its processes:
 #   transports/ | pika confluent_kafka redis nats numpy torch typing_extensions
 #   topics/
 #   queues/ | numpy torch
-#   _memory/ | numpy torch
+#   _memory/ | numpy torch jax polars pyarrow
 #   codecs/ | msgspec pyarrow numpy
 #   _native
 #   protocols | numpy torch

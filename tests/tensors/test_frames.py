@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
-
-import conveyor
-
-
-def there_and_back(item: Any) -> Any:
-    queue: Any = conveyor.Queue()
-    queue.put(item)
-    return queue.get(timeout=5)
-
-
-def lies_in_a_queue(address: int) -> bool:
-    """Whether an address is in memory that a queue has."""
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        if "conveyor" in line:
-            first, _, end = line.split()[0].partition("-")
-            if int(first, 16) <= address < int(end, 16):
-                return True
-    return False
+from queue_memory import lies_in_a_queue, there_and_back
 
 
 def address_of(array: Any) -> int:
@@ -76,15 +55,6 @@ def test_pandas_frames() -> None:
     assert lies_in_a_queue(address_of(series.to_numpy()))
 
 
-def test_polars_frames_are_copies_and_arrow_is_not() -> None:
-    polars: Any = pytest.importorskip("polars", reason="polars is not installed: make test-torch")
-    sent = polars.DataFrame({"number": numpy.arange(20_000.0), "text": [f"row {i}" for i in range(20_000)]})
-    assert there_and_back(sent).equals(sent)
-    table = there_and_back(sent.to_arrow())
-    assert polars.from_arrow(table).equals(sent)
-    assert lies_in_a_queue(table["number"].chunk(0).buffers()[1].address)
-
-
 def test_arrow_tables() -> None:
     pyarrow: Any = pytest.importorskip("pyarrow", reason="pyarrow is not installed: make test-torch")
     sent = pyarrow.table({"number": numpy.arange(20_000.0), "text": [f"row {i}" for i in range(20_000)]})
@@ -93,23 +63,3 @@ def test_arrow_tables() -> None:
     for column in received.columns:
         for buffer in column.chunk(0).buffers():
             assert buffer is None or lies_in_a_queue(buffer.address)
-
-
-JAX = """
-import conveyor, jax
-sent = jax.numpy.arange(100_000.0)
-queue = conveyor.Queue()
-queue.put([sent])
-received = queue.get()[0]
-assert isinstance(received, jax.Array) and bool((received == sent).all())
-"""
-
-
-def test_jax_arrays_are_copies() -> None:
-    if importlib.util.find_spec("jax") is None:
-        pytest.skip("JAX is not installed: make test-torch")
-    # It has threads, and whoever forks beside it is warned.
-    done = subprocess.run(
-        [sys.executable, "-c", JAX], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr

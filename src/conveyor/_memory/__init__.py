@@ -4,5 +4,7 @@
 #
 #   reducers, references
 #   tensors | torch
+#   jax_arrays | jax numpy
+#   polars_frames | polars
 #   arrays, assignable, descriptor_server, labels, names, normal_end, open_or_create, owner, passing, producing
 #   units, waiter

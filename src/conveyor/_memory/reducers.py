@@ -55,11 +55,39 @@ def _reduce_memoryview(view: memoryview[Any]) -> tuple[Callable[..., Any], tuple
 TABLE: dict[type, Callable[[Any], Any]] = {memoryview: _reduce_memoryview}
 
 
-def late_reducer(array_type: type[numpy.ndarray[Any, Any]]) -> Callable[[Any], Any] | None:
-    """The reducer for NumPy's arrays, now that there is one."""
+def late_reducer(kind: type) -> Callable[[Any], Any] | None:
+    """The reducer for a type of a package that is not imported for our sake, now that an object of it comes by.
+
+    Native code asks for types that have one of a few names, and once for each that gets a reducer.
+    """
+    package = getattr(kind, "__module__", None)
+    if not isinstance(package, str):
+        return None
+    module = _MAKERS.get((package.partition(".")[0], kind.__name__))
+    if module is None:
+        return None
+    make: Callable[[type], Callable[[Any], Any] | None] = (
+        _reducer_of_arrays if module == __name__ else importlib.import_module(module, __package__).reducer_of
+    )
+    made = make(kind)
+    if made is not None:
+        TABLE[kind] = made
+    return made
+
+
+# By package and name of a type. The names stand in pickling.cpp, too.
+_MAKERS = {
+    ("numpy", "ndarray"): __name__,
+    ("jaxlib", "ArrayImpl"): ".jax_arrays",
+    ("polars", "DataFrame"): ".polars_frames",
+    ("polars", "Series"): ".polars_frames",
+}
+
+
+def _reducer_of_arrays(kind: type) -> Callable[[Any], Any] | None:
     import numpy
 
-    if array_type is not numpy.ndarray:
+    if kind is not numpy.ndarray:
         return None
 
     def transposed_only(array: numpy.ndarray[Any, Any]) -> bool:
@@ -82,7 +110,6 @@ def late_reducer(array_type: type[numpy.ndarray[Any, Any]]) -> Callable[[Any], A
         bytes_: Any = array.reshape(-1, order=order).view(numpy.uint8)
         return _array_of, (PickleBuffer(bytes_), dtype, array.shape, order)
 
-    TABLE[array_type] = reduce
     return reduce
 
 

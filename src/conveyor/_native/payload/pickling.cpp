@@ -1,7 +1,9 @@
 #include "pickling.hpp"
 
-#include <cstring>
+#include <algorithm>
+#include <iterator>
 #include <memory>
+#include <string_view>
 
 #include "../codec/object_leaves.hpp"
 #include "../support/errors.hpp"
@@ -47,11 +49,16 @@ struct Reducers {
     return nb::borrow(found == Py_None ? reducer.ptr() : found);
   }
 
-  // NumPy is not imported for our sake: its reducer is made when its first array comes by.
+  // Packages are not imported for our sake: the reducers of their types are made when the first object comes by. Python
+  // tells the types of such a name from others.
   static nb::object late_reducer(nb::handle type) {
-    if (std::strcmp(reinterpret_cast<PyTypeObject*>(type.ptr())->tp_name, "numpy.ndarray") != 0) return {};
+    constexpr std::string_view names[] = {"ndarray", "ArrayImpl", "DataFrame", "Series"};
+    std::string_view name = reinterpret_cast<PyTypeObject*>(type.ptr())->tp_name;
+    name.remove_prefix(name.rfind('.') + 1);  // after none: npos + 1 is 0
+    if (std::find(std::begin(names), std::end(names), name) == std::end(names)) return {};
     const nb::object module = import_module("conveyor._memory.reducers");
-    return module.is_valid() ? call_method(module, "late_reducer", type) : nb::object();
+    nb::object made = module.is_valid() ? call_method(module, "late_reducer", type) : nb::object();
+    return made.is_none() ? nb::object() : made;
   }
 };
 
