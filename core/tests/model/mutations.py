@@ -36,6 +36,7 @@ class Mutation(NamedTuple):
 WAIT, LOCK = "core/include/conveyor/base/wait.hpp", "core/include/conveyor/base/lock.hpp"
 STREAM, TAKE = "core/src/queue/stream.cpp", "core/include/conveyor/queue/stream.hpp"
 PUBLISH, SUBSCRIBER = "core/src/topic/topic_log_publish.cpp", "core/src/topic/subscriber.cpp"
+PATIENT = "    ours.patient_until.store(until, relaxed);\n"
 TAKEN = "word_.compare_exchange_strong(seen, me"
 MUTATIONS = [
     Mutation(
@@ -94,6 +95,20 @@ MUTATIONS = [
         "  if (woken >= count) return;  // there may be more\n",
         "",
         "the event count",
+    ),
+    Mutation(
+        "patient-for-items-without-end",
+        STREAM,
+        PATIENT,
+        f"{PATIENT}    if (!for_room) until = deadline;\n",
+        "the stream",
+    ),
+    Mutation(
+        "patient-for-room-without-end",
+        STREAM,
+        PATIENT,
+        f"{PATIENT}    if (for_room) until = deadline;\n",
+        "the stream",
     ),
     Mutation("unlock-relaxed", LOCK, "word_.exchange(0, release)", "word_.exchange(0, relaxed)", "the lock"),
     Mutation(
