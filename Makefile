@@ -36,7 +36,7 @@ CXX_FILES := $(shell find core src/conveyor/_native -name '*.cpp' -o -name '*.hp
 BUILD_FILES := $(filter-out core/tests/%,$(CXX_FILES)) $(wildcard src/conveyor/*.pyi scripts/native_docs.py) \
   CMakeLists.txt pyproject.toml
 
-.PHONY: help build run test test-fast servers simulate soak model-mutations test-native test-aarch64 test-python test-torch test-all pythons check check-python check-types check-cpp format bench bench-transports asan asan-python tsan wheels release-check clean
+.PHONY: help build run test test-fast servers simulate soak model-mutations test-native test-aarch64 test-python test-torch test-all pythons check check-python check-types check-cpp format bench chart bench-transports asan asan-python tsan wheels release-check clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,14 @@ format: $(VENV)/.check  ## rewrite the sources as `make check` wants them
 
 bench: build $(VENV)/.bench  ## measure against multiprocessing and the rivals
 	$(BIN)/python -m conveyor.bench $(ARGS)
+
+# The results that the chart of docs/performance.md shows: CHART=FILE, of an earlier run; else the promises are measured for it.
+CHART ?= build/bars.json
+build/bars.json:
+	@$(MAKE) --no-print-directory bench ARGS="--bars --json $@"
+
+chart: $(CHART) build $(VENV)/.bench  ## docs/benchmarks.svg, from what `conveyor bench --bars --json FILE` wrote (CHART=FILE)
+	$(BIN)/python -m conveyor.bench --read $(CHART) --plot docs/benchmarks.svg
 
 bench-transports: build $(VENV)/.test $(VENV)/.bench  ## measure brokers and files against their own clients, on real servers (ARGS=--quick)
 	@$(NEED) $(TESTED_SERVERS)

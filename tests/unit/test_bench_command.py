@@ -89,6 +89,46 @@ def test_chart(tmp_path: Path, suffix: str) -> None:
     assert path.stat().st_size > 5000
 
 
+@pytest.mark.leaves("matplotlib keeps its font files open")
+def test_the_chart_of_an_earlier_run(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    results = tmp_path / "run.json"
+    words = "--topology 1:1 --payload int,numpy8m --rival conveyor,multiprocessing --maxsize 0,2 --repeats 2 --items 20"
+    charts = [tmp_path / name for name in ("then.svg", "again.svg")]
+    assert main([*words.split(), "--json", str(results), "--plot", str(charts[0])]) == 0
+    assert main(["--read", str(results), "--plot", str(charts[1])]) == 0
+    assert charts[0].read_bytes() == charts[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("{}", "its schema is None"),
+        ("[]", "its schema is None"),
+        ("nothing", "Expecting value"),
+        ('{"schema": "conveyor-bench/9"}', "conveyor-bench/9"),
+        ('{"schema": "conveyor-bench/1"}', "incomplete"),
+    ],
+)
+def test_what_is_no_earlier_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, wrong: str
+) -> None:
+    results = tmp_path / "run.json"
+    results.write_text(text)
+    assert main(["--read", str(results), "--plot", str(tmp_path / "chart.svg")]) == 2
+    captured = capsys.readouterr()
+    assert str(results) in captured.err
+    assert wrong in captured.err
+
+
+def test_an_earlier_run_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = tmp_path / "run.json"
+    assert main(["--read", str(results), "--plot", str(tmp_path / "chart.svg")]) == 2
+    assert f"{results}: No such file" in capsys.readouterr().err
+    assert main(["--read", str(results)]) == 2
+    assert "--plot" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -8,6 +8,7 @@
     bars, verdicts  the promises of the project, each with its bound, and whether they are met
     extras          the bars that are not a transfer rate: codec, memory, backlog, idle, creation, start
     report, plot, document          a table, a chart, JSON
+    read_document   the way back from JSON, for the chart of an earlier run
     rivals/, payloads, arrays, codec_items topologies     what is measured
     machine, busy, summary          where it is measured, who else was at work; medians, ratios
     burners         what makes a machine busy
@@ -20,7 +21,7 @@ Nothing here is imported by the rest of conveyor but by the ``bench`` verb.
 #
 #   __main__
 #   cli
-#   plot
+#   plot, read_document
 #   document, report, session
 #   run, verdicts
 #   bars, extras, runner

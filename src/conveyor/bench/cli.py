@@ -22,6 +22,7 @@ from conveyor.bench.machine import describe
 from conveyor.bench.measurement import Workload
 from conveyor.bench.payloads import PAYLOADS
 from conveyor.bench.plot import draw
+from conveyor.bench.read_document import read_document
 from conveyor.bench.report import print_machine, print_run
 from conveyor.bench.rivals import RIVALS, Rival
 from conveyor.bench.run import Run
@@ -163,6 +164,21 @@ def _perform(settings: Settings, json: str | None, plot: Path | None, strict: bo
     return code
 
 
+def _draw_again(results: Path, plot: Path | None) -> int:
+    """The chart of an earlier run."""
+    if plot is None:
+        raise _UsageError("--read draws a chart: say where with --plot")
+    try:
+        draw(read_document(results), plot)
+    except ImportError as error:
+        raise _UsageError(f"no chart: {error}{_HINT}") from error
+    except OSError as error:
+        raise _UsageError(f"{error.filename}: {error.strerror}") from error
+    except ValueError as error:
+        raise _UsageError(f"--read must be a file that --json wrote, not {results}: {error}") from error
+    return _OK
+
+
 def _bench(
     *,
     bars: bool = False,
@@ -179,6 +195,7 @@ def _bench(
     hot: bool = False,
     json: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     plot: Path | None = None,
+    read: Path | None = None,
     strict: bool = False,
 ) -> int:
     """Measure conveyor and its rivals side by side, in one run.
@@ -191,6 +208,7 @@ def _bench(
         conveyor bench --topology 4:4 --payload tuple,bytes1m --rival conveyor,multiprocessing
         conveyor bench --payload tuple,bytes4k,numpy64k --topology 1:1 --maxsize 1,2,8,64 --burners 2
         conveyor bench --json out.json --plot out.svg
+        conveyor bench --read out.json --plot out.svg           the chart again, from an earlier run
 
     Exit codes: 0 measured, 1 conveyor failed (or, with --strict, a bar was not met), 2 usage.
 
@@ -233,9 +251,13 @@ def _bench(
         Write the results to this file; - for stdout, the tables then go to stderr.
     plot
         Draw a chart into this file: .png, .svg or .pdf.
+    read
+        Measure nothing: draw the chart of the run whose results --json wrote to this file.
     strict
         Exit with 1 if a bar is not met.
     """
+    if read is not None:
+        return _draw_again(read, plot)
     selected = bool(topology or payload or rival or maxsize or burners)
     if repeats is None:
         repeats = 3 if quick else 9 if bars and not selected else 5

@@ -13,6 +13,7 @@ from conveyor.bench.summary import Outcome
 
 __all__ = ["draw"]
 
+_MOST_IN_A_PANEL = 8
 _COLOURS = {
     "conveyor": "#c2410c",
     "conveyor-many": "#fb923c",
@@ -47,7 +48,9 @@ def _panel(axes: Any, outcomes: list[Outcome]) -> None:
                     quantity(row.rate), (x, high), (0, 3), textcoords="offset points", ha="center", fontsize=7
                 )
     axes.set_yscale("log")
-    axes.set_xticks(range(len(outcomes)), [outcome.workload.title for outcome in outcomes])
+    axes.set_xticks(
+        range(len(outcomes)), [outcome.workload.title.replace(", ", "\n") for outcome in outcomes]
+    )
     axes.set_xlim(-0.6, max(len(outcomes), 3) - 0.4)  # a lone group is not stretched over the panel
     rates = [rate for outcome in outcomes for row in outcome.measured for rate in row.quartiles]
     if rates:
@@ -74,6 +77,22 @@ def _backlog_panel(axes: Any, run: Run) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def _groups(run: Run) -> list[list[Outcome]]:
+    """What stands in one panel: of one topology, beside as many burners, those with bounds of their own last."""
+    groups: dict[tuple[str, int], list[Outcome]] = {}
+    for outcome in run.outcomes.values():
+        if outcome.measured:
+            workload = outcome.workload
+            groups.setdefault((workload.topology.name, workload.burners), []).append(outcome)
+    for outcomes in groups.values():
+        outcomes.sort(key=lambda outcome: outcome.workload.maxsize is not None)
+    return [
+        outcomes[start : start + _MOST_IN_A_PANEL]
+        for outcomes in groups.values()
+        for start in range(0, len(outcomes), _MOST_IN_A_PANEL)
+    ]
+
+
 def draw(run: Run, path: Path) -> None:
     """Write the chart; its format is the suffix: png, svg, pdf.
 
@@ -81,22 +100,19 @@ def draw(run: Run, path: Path) -> None:
     """
     optional("matplotlib").use("Agg")
     pyplot = optional("matplotlib.pyplot")
-    groups: dict[tuple[str, int], list[Outcome]] = {}
-    for outcome in run.outcomes.values():
-        if outcome.measured:
-            workload = outcome.workload
-            groups.setdefault((workload.topology.name, workload.burners), []).append(outcome)
+    pyplot.rcParams["svg.hashsalt"] = "conveyor"
+    groups = _groups(run)
     panels = len(groups) + (run.extras.backlog is not None)
     if not panels:
         return
     figure, grid = pyplot.subplots(
         panels, 1, figsize=(11, 0.9 + 2.7 * panels), squeeze=False, layout="constrained"
     )
-    for axes, outcomes in zip(grid[:, 0], groups.values(), strict=False):
+    for axes, outcomes in zip(grid[:, 0], groups, strict=False):
         _panel(axes, outcomes)
     if run.extras.backlog is not None:
         _backlog_panel(grid[-1, 0], run)
-    shown = {row.rival for outcomes in groups.values() for outcome in outcomes for row in outcome.measured}
+    shown = {row.rival for outcomes in groups for outcome in outcomes for row in outcome.measured}
     patches = [
         pyplot.Rectangle((0, 0), 1, 1, color=_COLOURS.get(name, "#444444"), label=RIVALS[name].title)
         for name in RIVALS
@@ -113,5 +129,6 @@ def draw(run: Run, path: Path) -> None:
         fontsize=7,
         color="#555555",
     )
-    figure.savefig(path, dpi=130)
+    # The same figures give the same file.
+    figure.savefig(path, dpi=130, metadata={"Date": None} if path.suffix == ".svg" else None)
     pyplot.close(figure)
