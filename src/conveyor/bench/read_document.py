@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from conveyor.bench.backlog import Backlog, BacklogPoint
 from conveyor.bench.document import SCHEMA
@@ -65,8 +65,9 @@ def read_document(path: Path) -> Run:
 
     Raises OSError if it cannot be read, ValueError if it is something else, with what is wrong.
     """
-    document: Any = json.loads(path.read_text(encoding="utf-8"))
-    found: Any = document.get("schema") if isinstance(document, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    read: Any = json.loads(path.read_text(encoding="utf-8"))
+    document = cast("dict[str, Any]", read if isinstance(read, dict) else {})
+    found = document.get("schema")
     if found != SCHEMA:
         raise ValueError(f"its schema is {found!r}, not {SCHEMA!r}")
     try:
