@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -15,14 +17,16 @@ from typing import Any
 
 import programs
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 import conveyor
 from conveyor import NotSupported, ShutDown
+from conveyor.transports.kafka import administration as kafka_administration
 from conveyor.transports.kafka.administration import Administration
 from conveyor.transports.kafka.client import Client
 from conveyor.transports.kafka.record_log import RecordLog
+from conveyor.transports.kafka.settings import shared_settings
 from conveyor.transports.port import ConnectionLost
 from servers.kafka_server import Kafka
 from servers.registry import shared
@@ -190,17 +194,19 @@ class TestAdministration:
             queue: Any = conveyor.connect(server.url(name, port=proxy.port))
             assert queue.qsize() == 1
             administration: Administration = queue._link.backend._client._administration
-            place, asked = TopicPartition(name, 0), threading.Event()
+            topic, asked = ConfigResource("topic", name), threading.Event()
             found: list[Any] = []
 
             def ask(admin: Any) -> Any:
-                futures = admin.list_offsets({place: OffsetSpec.latest()}, request_timeout=60)
+                futures = admin.describe_configs([topic], request_timeout=60)
                 asked.set()
                 return futures
 
             def fail(admin: Any) -> Any:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
+            administration.ask(ask)
+            asked.clear()
             proxy.hold("to_client")
             waiting = threading.Thread(target=lambda: found.append(administration.ask(ask)), daemon=True)
             waiting.start()
@@ -209,10 +215,37 @@ class TestAdministration:
                 administration.ask(fail)
             proxy.release("to_client")
             waiting.join(10)  # a client's answer that went with it is waited for twice as long
-            assert [answer.offset for answers in found for answer in answers.values()] == [1]
+            assert [answer["retention.ms"].value for answers in found for answer in answers.values()] == [
+                "-1"
+            ]
             assert queue.qsize() == 1
             queue.close()
         direct.close()
+
+    def test_it_never_looks_for_leaders(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In librdkafka that is done in two threads at a time, and the process may die of it."""
+        text = io.StringIO()
+        logger = logging.Logger("librdkafka")
+        logger.addHandler(logging.StreamHandler(text))
+
+        def settings(url: Any) -> dict[str, Any]:
+            return {**shared_settings(url), "debug": "metadata", "log_level": 7, "logger": logger}
+
+        monkeypatch.setattr(kafka_administration, "shared_settings", settings)
+        queue: Any = conveyor.connect(url)
+        queue.put_many(range(10))
+        assert queue.qsize() == 10
+        assert queue.get(timeout=30) == 0
+        queue._link.backend.purge()
+        assert queue.qsize() == 0
+        admin = queue._link.backend._client._administration._current()
+        deadline = time.monotonic() + 30
+        asked = "Request metadata for 1 topic(s): application requested"
+        while asked not in text.getvalue() or admin.poll(0.1):
+            assert "query partition leaders" not in text.getvalue()
+            assert time.monotonic() < deadline, text.getvalue()
+            admin.poll(0.1)
+        queue.close()
 
 
 class TestRecord:
@@ -242,6 +275,36 @@ class TestRecord:
         assert mine.is_paused
         queue.shutdown()
         assert mine.is_shutdown
+        queue.close()
+        mine.close()
+
+    def test_a_handler_that_reads_within_a_read(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A signal comes while a change is looked at, and its handler makes another one, and looks as well."""
+        queue: Any = conveyor.connect(url)
+        mine: Any = conveyor.connect(other(url))
+        apply = RecordLog._apply
+        interrupts: list[bool] = []
+        seen: list[bool] = []
+
+        def handler(*_: object) -> None:
+            queue.shutdown()
+            seen.append(mine.is_shutdown)
+
+        def interrupted(self: RecordLog, message: Any) -> None:
+            if not interrupts and self is mine._link.backend._client.log:
+                interrupts.append(True)
+                signal.raise_signal(signal.SIGUSR1)
+            apply(self, message)
+
+        queue.pause()
+        monkeypatch.setattr(RecordLog, "_apply", interrupted)
+        before = signal.signal(signal.SIGUSR1, handler)
+        try:
+            assert mine.is_paused
+            assert seen == [True]
+            assert mine.is_shutdown
+        finally:
+            signal.signal(signal.SIGUSR1, before)
         queue.close()
         mine.close()
 

@@ -14,7 +14,7 @@ metadata of that commit. Beside it lies the control record, a log of its own.
 #   group
 #   member
 #   commits
-#   administration, record_log, reports, sender, window
+#   administration, observer, record_log, reports, sender, window
 #   flight, forks, marks, settings
 
 from __future__ import annotations

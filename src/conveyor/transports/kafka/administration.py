@@ -1,4 +1,4 @@
-"""The administration of topics, offsets and groups: a client of its own, made anew when it asks who cannot answer."""
+"""The administration of topics and groups: a client of its own, made anew when it asks who cannot answer."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ _STALE = (
     KafkaError._NOENT,
     KafkaError._TIMED_OUT,
 )
+# For a question whose answer nobody waits for.
+_SHORT_SECONDS = 1.0
 
 
 class Administration:
-    """What changes topics and groups, and tells offsets. Any thread may ask.
+    """What changes topics and groups. Any thread may ask.
 
     Args:
         client: with `url`, `check`, `on_error`.
@@ -35,7 +37,7 @@ class Administration:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._asked: Any = None
 
     def _current(self) -> Any:
@@ -81,6 +83,25 @@ class Administration:
         finally:
             del asked  # not with the exception's frames, which may live long
         return results
+
+    def delete_records(self, topic: str, places: list[Any], wait: bool) -> None:
+        """Delete what lies before each of these places of a topic's; see `ask` for `wait`, and what it raises."""
+
+        def ask(admin: Any) -> Mapping[Any, Any]:
+            # The client must know the leaders before: else it looks for them in two threads at a time, and the process
+            # dies of it if metadata comes just then; see `Observer`.
+            seconds = ANSWER_SECONDS if wait else _SHORT_SECONDS
+            known = admin.list_topics(topic, timeout=seconds).topics[topic]
+            if known.error is not None:
+                raise KafkaException(known.error)
+            for place in places:
+                partition = known.partitions.get(place.partition)
+                if partition is None or partition.leader < 0:
+                    raise ConnectionLost(f"no server has partition {place.partition} of {topic}")
+            found: Mapping[Any, Any] = admin.delete_records(places, request_timeout=ANSWER_SECONDS)
+            return found
+
+        self.ask(ask, wait=wait)
 
     def _leave(self, asked: Any) -> None:
         """Go on without it: it asks who cannot answer, a former leader, or by a half-closed connection."""

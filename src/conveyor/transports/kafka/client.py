@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from ..url import Url
 from .administration import Administration
 from .forks import outlive_all, outlives_forks
 from .group import Group
+from .observer import Observer
 from .record_log import END, RecordLog
 from .reports import Reports
 from .sender import Sender
@@ -59,12 +61,13 @@ class Client:
         self.users = 0
         self.down: str | None = None
         self._refusal: Any = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # as a signal's handler may use the queue as well
         self._closing = threading.Event()
         self._topic = url.name
         self._producer: Any = _kafka.Producer({**producer_settings(url), "error_cb": self.on_error})
         self.reports = Reports(self._producer)
         self._administration = Administration(self)
+        self._observer = Observer(self)
         self.log = RecordLog(self, f"conveyor.record.{url.name}")
         self._partitions = 0
         self._sender: Sender | None = None
@@ -177,32 +180,13 @@ class Client:
 
     def bounds(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
         """The first offset and that behind the last, of each."""
-        places = [_kafka.TopicPartition(topic, partition) for partition in partitions]
-
-        def ask(admin: Any) -> dict[tuple[int, int], Any]:
-            return {
-                (which, place.partition): future
-                for which, spec in enumerate((_admin.OffsetSpec.earliest(), _admin.OffsetSpec.latest()))
-                for place, future in admin.list_offsets(
-                    dict.fromkeys(places, spec), request_timeout=ANSWER_SECONDS
-                ).items()
-            }
-
-        offsets = {key: answer.offset for key, answer in self._administration.ask(ask).items()}
-        if min(offsets.values()) < 0:
-            raise ConnectionLost(
-                f"no server tells the offsets of {topic}"
-            )  # the client takes no answer for one
-        return {
-            place.partition: (offsets[0, place.partition], offsets[1, place.partition]) for place in places
-        }
+        return self._observer.bounds(topic, partitions)
 
     def delete_before(self, topic: str, offsets: Mapping[int, int], wait: bool = False) -> None:
         """Delete what lies before, of each partition; without `wait` nobody hears whether it could be done."""
         places = [_kafka.TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
-        self._administration.ask(
-            lambda admin: admin.delete_records(places, request_timeout=ANSWER_SECONDS), wait=wait
-        )
+        with contextlib.nullcontext() if wait else contextlib.suppress(ConnectionLost, OSError):
+            self._administration.delete_records(topic, places, wait)
 
     def extent(self, topic: str) -> tuple[int, int] | None:
         """The first offset and that behind the last, of a topic of one partition; None: there is none of that name."""
@@ -276,23 +260,16 @@ class Client:
         """The same; made if there is none."""
         with self._lock:
             if self._group is None:
-                self._group = Group(self, self._topic, mark, trims)
+                fresh = Group(self, self._topic, mark, trims)
+                if self._group is None:
+                    self._group = fresh
+                else:  # a signal's handler has joined meanwhile
+                    fresh.close()
             return self._group
 
     def committed(self, partitions: Iterable[int]) -> dict[int, tuple[int, str]]:
         """What the group has committed of each partition: offset, below 0 if nothing, and metadata."""
-        places = [_kafka.TopicPartition(self._topic, partition) for partition in partitions]
-        # Not by the administration: what a coordinator answers that does not have its groups yet, or any more, makes
-        # librdkafka follow a null pointer where the client is in no group (rd_kafka_handle_OffsetFetch, 2.x).
-        try:
-            found = self.log.committed(places)
-        except KafkaException as error:
-            self.check()
-            raise raised(error, self.url) from error
-        for place in found:
-            if place.error is not None:
-                raise meaning(place.error, self.url)
-        return {place.partition: (place.offset, place.metadata or "") for place in found}
+        return self._observer.committed(self._topic, partitions)
 
     def commit_first(self, offsets: Mapping[int, int], metadata: str) -> None:
         """Have the group begin there, of each partition; nothing, if it has members, who know where they are."""
@@ -328,10 +305,12 @@ class Client:
         if group is not None:
             group.close()
         self.log.close()
+        self._observer.close()
 
 
 _clients: dict[str, Client] = {}
-_clients_lock = threading.Lock()
+# Reentrant, as a connection that is collected is released by whichever thread makes an object just then.
+_clients_lock = threading.RLock()
 _leaves_in = 0
 
 
@@ -391,7 +370,7 @@ def _close_all() -> None:
 
 def _after_fork() -> None:
     global _clients_lock
-    _clients_lock = threading.Lock()
+    _clients_lock = threading.RLock()
     _clients.clear()
     outlive_all()
 

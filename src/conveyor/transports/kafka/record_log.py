@@ -36,7 +36,7 @@ class RecordLog:
     """The record as one process reads it.
 
     Args:
-        client: with `url`, `extent`, `put_one`, `delete_before`.
+        client: with `url`, `extent`, `partitions_of`, `put_one`, `delete_before`.
         topic: the name of the log.
 
     Attributes:
@@ -48,7 +48,9 @@ class RecordLog:
     def __init__(self, client: Any, topic: str) -> None:
         self._client = client
         self._topic = topic
-        self._lock = threading.Lock()
+        # Reentrant, as the handler of a signal may put or look as well.
+        self._lock = threading.RLock()
+        self._turns = 0
         self._reader: Any = None
         self._place = 0
         self._first = 0
@@ -79,40 +81,35 @@ class RecordLog:
             # Under the lock until all is known: another thread may begin to read anew, and knows of no end meanwhile.
             return None if self._read(0) is None else (self.is_ended, self.ends)
 
-    def committed(self, places: list[Any]) -> list[Any]:
-        """What the group has committed of these partitions, as its members' client would be told; it is none.
-
-        Raises:
-            FileNotFoundError: there is no record, and so no queue.
-            ConnectionLost: it was closed meanwhile.
-        """
-        with self._lock:
-            if self._reader is None:
-                self._read(0)
-            reader = self._reader
-        if reader is None:
-            raise FileNotFoundError(f"{self._client.url} was removed")
-        try:
-            found: list[Any] = reader.committed(places, timeout=ANSWER_SECONDS)
-        except RuntimeError as error:
-            raise ConnectionLost("the client was closed") from error
-        return found
-
     def _read(self, at_least: int) -> tuple[bytes, int] | None:
-        extent = self._client.extent(self._topic)
-        if extent is None:
-            self._close()
+        while True:
+            self._turns += 1
+            turn = self._turns
+            try:
+                extent = self._extent()
+                if extent is None:
+                    self._close()
+                    return None
+                first, end = extent
+                if self._reader is None:
+                    self._open()
+                if self._is_torn or end < self._place or first > self._place:
+                    self._start(first)  # it is another log of that name, or much has happened
+                self._read_to(max(end, at_least), turn)
+            except KafkaException as error:
+                raise raised(error, self._client.url) from error
+            finally:
+                # A signal's handler has read meanwhile, and what either made of it may be the other's.
+                self._is_torn |= self._turns != turn
+            if self._turns == turn:
+                return self.record
+
+    def _extent(self) -> tuple[int, int] | None:
+        # A client that has asked for a topic that is not there goes on saying so for a while when it is.
+        if self._reader is None and not self._client.partitions_of(self._topic):
             return None
-        first, end = extent
-        try:
-            if self._reader is None:
-                self._open()
-            if self._is_torn or end < self._place or first > self._place:
-                self._start(first)  # it is another log of that name, or much has happened
-            self._read_to(max(end, at_least))
-        except KafkaException as error:
-            raise raised(error, self._client.url) from error
-        return self.record
+        extent: tuple[int, int] | None = self._client.extent(self._topic)
+        return extent
 
     def _close(self) -> None:
         """There is no such log, any more or yet."""
@@ -126,8 +123,11 @@ class RecordLog:
 
     def _open(self) -> None:
         settings = consumer_settings(self._client.url)
+        fresh = _kafka.Consumer({**settings, "error_cb": self._client.on_error})
+        self._reader, other = fresh, self._reader
         self._is_torn = True
-        self._reader = _kafka.Consumer({**settings, "error_cb": self._client.on_error})
+        if other is not None:  # of a signal's handler
+            other.close()
 
     def _forget(self) -> None:
         self.record, self.ends = None, None
@@ -141,9 +141,9 @@ class RecordLog:
         self._reader.assign([self._where(first)])
         self._is_torn = False
 
-    def _read_to(self, end: int) -> None:
+    def _read_to(self, end: int, turn: int) -> None:
         until = monotonic() + ANSWER_SECONDS
-        while self._place < end:
+        while self._place < end and self._turns == turn:
             self._is_torn = True
             message = self._reader.poll(0.1)
             if message is None:
