@@ -109,8 +109,8 @@ $(VENV)/.base: pyproject.toml scripts/requirements.py
 	$(BIN)/python scripts/requirements.py build run cli | $(PIP) --requirement /dev/stdin
 	touch $@
 
-# An extra of pyproject.toml: test, check, bench, wheels, torch.
-$(VENV)/.test $(VENV)/.check $(VENV)/.bench $(VENV)/.wheels $(VENV)/.torch: $(VENV)/.%: $(VENV)/.base
+# An extra of pyproject.toml: test, check, bench, wheels, test-torch.
+$(VENV)/.test $(VENV)/.check $(VENV)/.bench $(VENV)/.wheels $(VENV)/.test-torch: $(VENV)/.%: $(VENV)/.base
 	$(BIN)/python scripts/requirements.py $* | $(PIP) --requirement /dev/stdin
 	touch $@
 
@@ -139,7 +139,7 @@ servers: build $(VENV)/.test  ## start RabbitMQ, Redis, Valkey, NATS and Kafka, 
 	@$(NEED) $(SERVERS)
 	@$(BIN)/python tests/servers $(ARGS)
 
-test-torch: build $(VENV)/.test $(VENV)/.torch  ## tensors, DataLoaders, images and tables; installs torch, some GB
+test-torch: build $(VENV)/.test $(VENV)/.test-torch  ## tensors, DataLoaders, images and tables; installs torch, some GB
 	$(BIN)/python -m pytest tests/tensors $(ARGS)
 
 test-python: build $(VENV)/.test
