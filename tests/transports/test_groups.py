@@ -7,6 +7,7 @@ import multiprocessing
 import queue as standard
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import programs
@@ -189,3 +190,76 @@ def test_removed(topic: Any, topic_url: str) -> None:
         conveyor.remove(url)
     with contextlib.closing(topic.group("gone")) as fresh:
         assert fresh.qsize() == 0
+
+
+def set_one_aside(group: Any) -> None:
+    """Have its next event fail for good, and stay with the broker."""
+    group.lease(timeout=30).reject("bad")
+    assert group.statistics().dead == 1
+
+
+def test_nothing_of_a_group_outlasts_its_topic(make_topic: Any, topic_url: str) -> None:
+    topic = make_topic()
+    group = topic.group("bill")
+    topic.publish_many(["bad", "waits"])
+    set_one_aside(group)
+    group.close()
+    topic.close()
+    conveyor.remove(topic_url)
+    with contextlib.closing(make_topic().group("bill")) as fresh:
+        assert fresh.qsize() == 0
+        assert not fresh.statistics().dead
+
+
+def test_the_url_of_a_topic_need_not_say_so_to_remove_it(url: str) -> None:
+    topic = conveyor.connect(url, kind="topic")
+    topic.group("bill").close()
+    topic.publish("waits")
+    topic.close()
+    conveyor.remove(url)
+    for kind in ("topic", "queue"):
+        with pytest.raises(FileNotFoundError):
+            conveyor.remove(with_options(url, kind=kind))
+    topic = conveyor.connect(url, kind="topic")
+    with contextlib.closing(topic.group("bill")) as fresh:
+        assert fresh.qsize() == 0
+    topic.close()
+
+
+def test_a_group_may_have_several_topics_of_which_one_leaves_it(
+    topic: Any, topic_url: str, transport: Any, tmp_path: Path
+) -> None:
+    with transport.fresh(tmp_path / "other", "topic") as other_url:
+        other = conveyor.connect(other_url, kind="topic")
+        for each in (topic, other):
+            each.group("bill").close()
+            each.publish("waits")
+        conveyor.remove(group_url(topic_url, "bill"))
+        with pytest.raises(FileNotFoundError):
+            conveyor.remove(group_url(topic_url, "bill"))
+        with contextlib.closing(other.group("bill")) as stays:
+            assert stays.get(timeout=30) == "waits"
+        other.close()
+
+
+LONGEST = "ü" * 100  # in bytes
+
+
+def test_a_name_may_be_long(topic: Any, topic_url: str) -> None:
+    with contextlib.closing(topic.group(LONGEST)) as group, contextlib.closing(topic.group("ü")) as short:
+        topic.publish_many([1, 2])
+        set_one_aside(group)
+        assert group.get(timeout=30) == 2
+        assert short.get(timeout=30) == 1
+    conveyor.remove(group_url(topic_url, LONGEST))
+    with contextlib.closing(topic.group(LONGEST)) as fresh:
+        assert not fresh.statistics().dead
+
+
+@pytest.mark.parametrize("name", [LONGEST + "x", "a\nb", "x" * 100_000])
+def test_a_name_that_cannot_be(topic: Any, topic_url: str, name: str) -> None:
+    with pytest.raises(ValueError, match="name of a group, with 1 to 200 bytes, all printable"):
+        topic.group(name)
+    for call in (conveyor.connect, conveyor.remove):
+        with pytest.raises(ValueError, match="group must have 1 to 200 bytes, all printable"):
+            call(group_url(topic_url, name))

@@ -20,7 +20,7 @@ from .port import Message
 from .registry import row_of, url_of
 from .sending import Sending
 from .topic_port import Cursor, TopicBackend, WhenSlow
-from .url import with_options
+from .url import NAME_RULE, is_name, with_options
 
 __all__ = ["BrokerTopic"]
 
@@ -157,15 +157,15 @@ class BrokerTopic(Sending[TopicBackend], Generic[T]):
         The group has what is published from now on, or since it was first asked for; also while none of it is there.
 
         Args:
-            name: of the group.
+            name: of the group: 1 to 200 bytes in UTF-8, all printable.
             lease_seconds, max_attempts, dead_letters: as for `conveyor.connect`.
 
         Raises:
             ValueError: an argument is not as there.
             NotSupported: this transport has no groups.
         """
-        if not name:
-            raise ValueError("name is ''; it must be the name of a group")
+        if not is_name(name):
+            raise ValueError(f"name is {name!r:.60}; it must be the name of a group, with {NAME_RULE}")
         options = self._options
         where = url_of(with_options(options.url.text, kind="group", group=name))
         attempts, seconds = checked_lease(lease_seconds, max_attempts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from time import monotonic
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import NotSupported, VersionMismatch, WrongKind
@@ -19,6 +19,7 @@ from .link import Link
 from .payload import payload_for
 from .port import Connection, Settings
 from .registry import SHM, Module, row_of, scheme_of, url_of
+from .topic_port import TopicBackend
 from .url import KINDS, Url, masked
 
 __all__ = ["connect_anything", "remove_anything"]
@@ -68,17 +69,32 @@ def remove_anything(url: str) -> None:
     module = row.load(where.scheme)
     kind = where.options["kind"] or "queue"
     _check_group(where, kind, module)
-    _remove(where, getattr(module, kind), where.options["group"] if kind == "group" else "")
+    _remove(where, module, kind)
 
 
-def _remove(where: Url, make: Any, group: str = "") -> None:
-    link: Link[Connection] = Link(where, lambda: make(where), lambda backend: None)
-    backend = link.open(monotonic() + where.options["connect_timeout"])
+def _remove(where: Url, module: Module, kind: str) -> None:
+    link: Link[Connection] = Link(where, lambda: getattr(module, kind)(where), lambda backend: None)
+    # The record of a group is its topic's.
+    control = Control(link, "queue" if kind == "queue" else "topic", str(where))
     try:
-        if group:  # or another one of that name would be held back
-            with contextlib.suppress(FileNotFoundError, VersionMismatch, WrongKind):
-                Control(link, "topic", str(where)).hold(group, False)
+        groups: Sequence[str] = ()
+        try:
+            backend = link.open()
+            groups = control.read(backend).groups
+        except WrongKind:
+            if where.options["kind"] is not None or kind == "topic":
+                raise
+            _remove(where, module, "topic")  # whose URL need not say so
+            return
+        except (FileNotFoundError, VersionMismatch):
+            backend = link.open()  # there is nothing, or what can be removed all the same
+        # A group before its name, and the groups before the topic: what is left by a death in between can be removed.
+        if isinstance(backend, TopicBackend) and groups:
+            backend.destroy_groups(groups)
         backend.destroy()
+        if kind == "group":  # or another one of that name would be held back
+            with contextlib.suppress(FileNotFoundError, VersionMismatch, WrongKind):
+                control.leave_group(where.options["group"])
     finally:
         link.close()
 

@@ -92,6 +92,17 @@ class Control(Generic[C]):
         assert self.record is not None
         return self.record.settings
 
+    def join_group(self, backend: C, group: str) -> None:
+        """Have the record name a group of the topic; the record was found or made before."""
+        while True:
+            record = self.read(backend)
+            changed = record.with_group(group, True)
+            if changed is record:
+                return
+            if backend.write_record(changed.dump(), self._version):
+                self.record, self._version = changed, None
+                return
+
     # -- reading it
 
     def _note(self, data: bytes, version: Any) -> Record:
@@ -216,6 +227,10 @@ class Control(Generic[C]):
     def hold(self, part: str, held: bool) -> None:
         """See `Queue.pause` and `resume`."""
         self.change(lambda record: record.holding(part, held))
+
+    def leave_group(self, group: str) -> None:
+        """Have the record say nothing of a group: it is removed."""
+        self.change(lambda record: record.with_group(group, False))
 
     def expect(self, n: int) -> None:
         """See `Queue.expect_producers`."""

@@ -41,6 +41,8 @@ class GroupQueue(BrokerQueue[T]):
             lease_seconds=wanted.lease_seconds,
         )
         self._create = False
+        if not backend.capabilities.lists_groups:
+            self._control.join_group(backend, self._part)
         backend.declare(joined)
 
     @property

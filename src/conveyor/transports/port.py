@@ -148,6 +148,9 @@ class Capabilities:
     """`forget` can remove any; else only the oldest ones, in a row."""
     process_only: bool = False
     """It lives in one process: handles pickle within that alone."""
+    lists_groups: bool = True
+    """What the groups of a topic have goes with it. Without: the control record has their names, for
+    `TopicBackend.destroy_groups`."""
 
 
 class Connection(ABC):

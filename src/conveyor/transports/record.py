@@ -55,12 +55,15 @@ class Record:
     lost: tuple[Lost, ...] = ()
     paused: tuple[str, ...] = ()
     """Whose consumers are held back: "" of a queue, names of groups of a topic."""
+    groups: tuple[str, ...] = ()
+    """The groups of a topic, where what they have would outlast it."""
 
     def dump(self) -> bytes:
         """The record as it lies at the broker: JSON."""
         parts = {"format": _PAUSED_FORMAT if self.paused else _FORMAT, **asdict(self)}
-        if not self.paused:
-            del parts["paused"]
+        for name in ("paused", "groups"):
+            if not parts[name]:
+                del parts[name]
         return json.dumps(parts, separators=(",", ":")).encode()
 
     @classmethod
@@ -86,6 +89,7 @@ class Record:
                 {key: Producer(**value) for key, value in parts["producers"].items()},
                 tuple(Lost(**value) for value in parts["lost"]),
                 tuple(parts.get("paused", ())),
+                tuple(parts.get("groups", ())),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise VersionMismatch(
@@ -151,6 +155,13 @@ class Record:
             return self
         others = tuple(each for each in self.paused if each != part)
         return replace(self, paused=(*others, part) if held else others)
+
+    def with_group(self, group: str, there: bool) -> Record:
+        """With that group, or without it: then its consumers are not held back either."""
+        if not there:
+            others = tuple(each for each in self.groups if each != group)
+            return replace(self.holding(group, False), groups=others)
+        return self if group in self.groups else replace(self, groups=(*self.groups, group))
 
     def _settled(self) -> Record:
         return replace(self, ended=True) if self.is_over() else self

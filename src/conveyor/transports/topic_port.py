@@ -92,6 +92,9 @@ class TopicBackend(Connection):
             NotSupported: this broker has no such start, or no such way with the slow.
         """
 
+    def destroy_groups(self, groups: Sequence[str]) -> None:
+        """Remove what these groups have; see `Capabilities.lists_groups`. They may be gone."""
+
     def figures(self) -> Mapping[str, int]:
         """What the broker counts, over all processes: fields of `BrokerTopicStatistics`, those that it knows."""
         return {}

@@ -9,9 +9,23 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-__all__ = ["COMMON", "KINDS", "Option", "Shape", "Url", "masked", "parse", "with_options"]
+__all__ = [
+    "COMMON",
+    "KINDS",
+    "NAME_RULE",
+    "Option",
+    "Shape",
+    "Url",
+    "is_name",
+    "masked",
+    "parse",
+    "with_options",
+]
 
 KINDS = ("queue", "topic", "group")
+
+NAME_RULE = "1 to 200 bytes, all printable"
+"""What names of queues, topics and groups must have."""
 
 _SECRET_KEY = re.compile(r"(?i)((?:pass|secret|token|key|credential)[^=&]*=)[^&#]*")
 _NUMBERS: dict[str, type] = {"int": int, "float": float}
@@ -25,6 +39,11 @@ _WORDS = {
     "no": False,
     "off": False,
 }
+
+
+def is_name(text: str) -> bool:
+    """Whether a queue, a topic or a group may be called so: see `NAME_RULE`."""
+    return 1 <= len(text.encode("utf-8", "surrogatepass")) <= 200 and text.isprintable()
 
 
 def masked(url: str) -> str:
@@ -50,7 +69,7 @@ class Option:
     """What may stand behind `?` as `key=value`."""
 
     kind: str
-    """"str", "int", "float" (seconds, mostly), "bool", or words with `|` between: one of them."""
+    """"str", "name", "int", "float" (seconds, mostly), "bool", or words with `|` between: one of them."""
     default: Any = None
     least: float | None = None
     """The smallest number that will do."""
@@ -61,8 +80,10 @@ class Option:
         Raises:
             ValueError: it stands for none; the error names the key and what would be right.
         """
-        if self.kind == "str":
+        if self.kind == "str" or (self.kind == "name" and is_name(text)):
             return text
+        if self.kind == "name":
+            raise ValueError(f"url is {shown!r}; {key} must have {NAME_RULE}")
         if self.kind == "bool":
             if text.lower() in _WORDS:
                 return _WORDS[text.lower()]
@@ -89,7 +110,7 @@ COMMON: Mapping[str, Option] = MappingProxyType(
     {
         "kind": Option("queue|topic|group"),
         # Of kind=group: its name. On Kafka a queue has one as well.
-        "group": Option("str"),
+        "group": Option("name"),
         # Seconds for connecting; and for healing a lost connection in a call that has no timeout of its own.
         "connect_timeout": Option("float", 10.0, 0.001),
         "reconnect_timeout": Option("float", 60.0, 0.0),
@@ -177,8 +198,8 @@ def parse(url: str, shape: Shape) -> Url:
         path, name = "", unquote(parts.netloc + parts.path)
     if not name:
         raise ValueError(f"url is {shown!r}; it has no name, as in {shape.example!r}")
-    if len(name.encode("utf-8", "surrogatepass")) > 200 or not name.isprintable():
-        raise ValueError(f"url is {shown!r}; the name must have 1 to 200 bytes, all printable")
+    if not is_name(name):
+        raise ValueError(f"url is {shown!r}; the name must have {NAME_RULE}")
     return Url(
         parts.scheme, hosts, unquote(user), unquote(password), path, name, MappingProxyType(options), url
     )

@@ -34,7 +34,7 @@ SHAPE = Shape(
     "kafka://user:password@host1:9092,host2:9092/name",
     options={
         # The group of consumers; one queue has one.
-        "group": Option("str"),
+        "group": Option("name"),
         # A queue is a group of consumers, or would be a share group of KIP-932: see `queue`.
         "mode": Option("group|share", "group"),
         # Of a topic of Kafka's that is made now. So many processes can take items at a time; order is that of each.

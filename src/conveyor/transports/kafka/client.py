@@ -273,6 +273,19 @@ class Client:
 
     def commit_first(self, offsets: Mapping[int, int], metadata: str) -> None:
         """Have the group begin there, of each partition; nothing, if it has members, who know where they are."""
+        self._commit(offsets, metadata, KafkaError.UNKNOWN_MEMBER_ID)
+
+    def commit_last(self, offsets: Mapping[int, int], metadata: str) -> None:
+        """Have the group say of each partition that it is no more. Of other topics it may be the group still.
+
+        Raises:
+            ConnectionLost, OSError: that cannot be said; also if it has members.
+        """
+        if self._group is not None:
+            self._group.close()
+        self._commit(offsets, metadata)
+
+    def _commit(self, offsets: Mapping[int, int], metadata: str, fine: int | None = None) -> None:
         places = [
             _kafka.TopicPartition(self._topic, partition, offset, metadata)
             for partition, offset in offsets.items()
@@ -283,16 +296,8 @@ class Client:
             lambda admin: admin.alter_consumer_group_offsets([asked], request_timeout=ANSWER_SECONDS)
         )
         for place in answers[group].topic_partitions:
-            if place.error is not None and place.error.code() != KafkaError.UNKNOWN_MEMBER_ID:
+            if place.error is not None and place.error.code() != fine:
                 raise meaning(place.error, self.url)
-
-    def remove_group(self) -> None:
-        """Remove the group, which has no members any more."""
-        if self._group is not None:
-            self._group.close()
-        self._administration.ask(
-            lambda admin: admin.delete_consumer_groups([group_of(self.url)], request_timeout=ANSWER_SECONDS)
-        )
 
     # -- its end
 

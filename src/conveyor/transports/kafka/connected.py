@@ -29,7 +29,7 @@ class KafkaConnection(Connection):
     go of nothing.
     """
 
-    capabilities = Capabilities(ends_leases=False, sees_end=True, forgets_any=False)
+    capabilities = Capabilities(ends_leases=False, sees_end=True, forgets_any=False, lists_groups=False)
 
     def __init__(self, url: Url) -> None:
         if not re.fullmatch(r"[A-Za-z0-9._-]+", url.name) or url.name in (".", ".."):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import sha256
 from typing import Any
 
 from ..port import Connection, Settings
 from ..url import Url
 from .group import Group
 from .queue import KafkaQueue
-from .topic import topic_config
+from .topic import dead_letters_of, topic_config
 
 __all__ = ["KafkaTopicGroup"]
 
 _PORTION = 1000
+# What the group commits of the partitions of a topic from which it was removed.
+_REMOVED = "removed"
 
 
 class KafkaTopicGroup(KafkaQueue):
@@ -22,9 +23,7 @@ class KafkaTopicGroup(KafkaQueue):
 
     def __init__(self, url: Url) -> None:
         super().__init__(url)
-        # A group's name may have what a topic's may not.
-        group: str = url.options["group"]
-        self._dead = f"{self._dead}.{sha256(group.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+        self._dead = dead_letters_of(self._dead, url.options["group"])
 
     def settings(self) -> Mapping[str, Any]:
         # Of the topic, if it is made now.
@@ -34,8 +33,8 @@ class KafkaTopicGroup(KafkaQueue):
         Connection.declare(self, settings)
         self._extra = settings.extra
         client = self._client
-        partitions = range(client.partitions)
-        new = [partition for partition, (low, _) in client.committed(partitions).items() if low < 0]
+        known = self._committed()
+        new = [partition for partition in range(client.partitions) if partition not in known]
         if new:
             ends = {partition: end for partition, (_, end) in client.bounds(self._url.name, new).items()}
             client.commit_first(ends, f"{self._extra['mark']}:")
@@ -53,9 +52,15 @@ class KafkaTopicGroup(KafkaQueue):
         while found := self.take(_PORTION, 0.0):
             del found
 
+    def _committed(self) -> dict[int, int]:
+        """Where the group is, by partition; not of one that it has never had, or was removed from."""
+        found = self._client.committed(range(self._client.partitions))
+        return {partition: low for partition, (low, text) in found.items() if low >= 0 and text != _REMOVED}
+
     def destroy(self) -> None:
-        client = self._client
-        if all(low < 0 for low, _ in client.committed(range(client.partitions)).values()):
+        known = self._committed()
+        if not known:
             raise FileNotFoundError(f"{self._url} does not exist")
-        client.remove([self._dead])
-        client.remove_group()
+        self._client.remove([self._dead])
+        # The group itself stays: it may have other topics. The cluster drops one that nobody uses.
+        self._client.commit_last(known, _REMOVED)

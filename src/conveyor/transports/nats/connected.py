@@ -38,7 +38,9 @@ class NatsConnection(LoopConnection[Wire]):
         keep_alive: float = url.options["keep_alive"]
         self._keep_alive = keep_alive
         self._is_at_end = False  # as the record said when it was read last
-        self.capabilities = Capabilities(ends_leases=True, keep_alive=keep_alive, counts_deliveries=True)
+        self.capabilities = Capabilities(
+            ends_leases=True, keep_alive=keep_alive, counts_deliveries=True, lists_groups=False
+        )
 
     # -- connection
 
@@ -168,17 +170,21 @@ class NatsConnection(LoopConnection[Wire]):
                 return False
             names = self._names
             for stream in (names.stream, names.dead_stream, names.readers_stream):
-                try:
-                    await wire.api(f"STREAM.DELETE.{stream}")
-                except ApiError as error:
-                    if error.code != ApiError.NO_STREAM:
-                        raise
+                await self._delete_stream(wire, stream)
             await wire.api(f"STREAM.PURGE.{BUCKET}", {"filter": names.record})
             wire.say(f"{names.bell}.end")
             return True
 
         if not self._do(destroy):
             raise FileNotFoundError(f"{self._url} does not exist")
+
+    async def _delete_stream(self, wire: Wire, stream: str) -> None:
+        """Delete a stream; none of that name is no error."""
+        try:
+            await wire.api(f"STREAM.DELETE.{stream}")
+        except ApiError as error:
+            if error.code != ApiError.NO_STREAM:
+                raise
 
     def _check(self, record: bytes) -> None:
         """Whether what the record says can be kept."""

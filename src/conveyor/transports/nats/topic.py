@@ -17,7 +17,7 @@ from ..url import Url
 from .bounded import chained
 from .connected import HEADER_BYTES, NatsConnection
 from .cursor import NatsCursor
-from .names import GROUP, subject_of
+from .names import GROUP, group_names, subject_of
 from .protocol import ApiError, NobodyThere, checked
 from .wire import Wire
 
@@ -250,6 +250,14 @@ class NatsTopic(NatsConnection, TopicBackend):
         return True
 
     # -- reading
+
+    def destroy_groups(self, groups: Sequence[str]) -> None:
+        # What else they have goes with the topic's stream.
+        async def destroy(wire: Wire) -> None:
+            for group in groups:
+                await self._delete_stream(wire, group_names(self._url.name, group).dead_stream)
+
+        self._do(destroy)
 
     def subscribe(self, patterns: Sequence[str], from_: str | int, when_slow: WhenSlow) -> Cursor:
         def parts() -> tuple[Any, Any]:

@@ -76,11 +76,7 @@ class NatsTopicGroup(NatsQueue):
     def destroy(self) -> None:
         async def destroy(wire: Wire) -> bool:
             left = await self._leave(wire)
-            try:
-                await wire.api(f"STREAM.DELETE.{self._names.dead_stream}")
-            except ApiError as error:
-                if error.code != ApiError.NO_STREAM:
-                    raise
+            await self._delete_stream(wire, self._names.dead_stream)
             return left
 
         if not self._do(destroy):

@@ -9,6 +9,7 @@ lies the control record, a message in a queue that keeps one, which is changed u
 #   topic_group
 #   queue, topic
 #   cursor, handed_out
+#   group_names
 #   connected, inbox, lease_marker, standing
 #   wire
 #   channel

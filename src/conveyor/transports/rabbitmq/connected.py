@@ -40,7 +40,9 @@ silence()
 class RabbitConnection(LoopConnection[Wire]):
     """A queue or topic on a server."""
 
-    capabilities = Capabilities(ends_leases=False, waits_at_end=False, counts_deliveries=True)
+    capabilities = Capabilities(
+        ends_leases=False, waits_at_end=False, counts_deliveries=True, lists_groups=False
+    )
 
     thread_name = THREAD
     answer_seconds = 20.0

@@ -10,6 +10,9 @@ from ..topic_port import Cursor, TopicBackend, WhenSlow
 from .channel import Channel, Outgoing
 from .connected import RabbitConnection
 from .cursor import RabbitCursor
+from .group_names import dead_letters_of, queue_of
+from .lease_marker import marker_queue
+from .wire import Wire
 
 __all__ = ["RabbitTopic"]
 
@@ -54,6 +57,19 @@ class RabbitTopic(RabbitConnection, TopicBackend):
                 raise
             raise Ended from None
         return count
+
+    def destroy_groups(self, groups: Sequence[str]) -> None:
+        async def destroy(wire: Wire) -> None:
+            channel = await wire.channel()
+            try:
+                for group in groups:
+                    queue = queue_of(self._name, group)
+                    for name in (queue, dead_letters_of(self._name, group), marker_queue(queue)):
+                        await channel.ask("queue_delete", name)
+            finally:
+                channel.close()
+
+        self._do(destroy)
 
     def subscribe(self, patterns: Sequence[str], from_: str | int, when_slow: WhenSlow) -> Cursor:
         if from_ != "new":

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from urllib.parse import quote
 
 from ..port import Settings
 from ..url import Url
 from .channel import Channel, ChannelClosed
+from .group_names import dead_letters_of, queue_of
 from .queue import ARGUMENTS, RabbitQueue
 from .wire import Wire
 
@@ -23,10 +23,8 @@ class RabbitTopicGroup(RabbitQueue):
         super().__init__(url)
         self._topic = url.name
         group: str = url.options["group"]
-        # Either may have dots in it, and no two pairs may be one name.
-        both = f"{quote(url.name, safe=' ')}/{quote(group, safe=' ')}"
-        self._name = f"conveyor.group.{both}"
-        self._dead_queue = f"conveyor.dead.{both}"
+        self._name = queue_of(url.name, group)
+        self._dead_queue = dead_letters_of(url.name, group)
         self._place = (url.scheme, url.hosts, url.path, self._name)
 
     async def _make(self, channel: Channel) -> None:
@@ -49,7 +47,9 @@ class RabbitTopicGroup(RabbitQueue):
                 channel.close()
 
         found = self.read_record()
-        ended = found is None or json.loads(found[0])["ended"]
+        if found is None:
+            raise self._removed()
+        ended = json.loads(found[0])["ended"]
         self._do(join)
 
     def destroy(self) -> None:
