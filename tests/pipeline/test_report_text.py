@@ -16,6 +16,7 @@ from conveyor.pipeline.base.format import duration, short
 from conveyor.pipeline.report.bottleneck import Pressure, bottleneck
 from conveyor.pipeline.report.figures import StageReport
 from conveyor.pipeline.supervise.worker_stats import WorkerStats
+from conveyor.testing import Simulation
 
 SECONDS = 0.01
 
@@ -49,18 +50,29 @@ def bad(item: int) -> int:
     raise ValueError(f"<script>&\x1b[31m{item}")
 
 
+def slow_by_name(stage: str, item: Any) -> float:
+    return SECONDS if stage == "slow" else SECONDS / 100
+
+
 class TestBottleneck:
     def test_a_slow_source(self) -> None:
         text = Pipeline(napping).map(same, workers=1).to(list).run().bottleneck
         assert text.startswith("The source is the bottleneck: the stages waited for it ")
 
     def test_a_slow_first_and_a_slow_last_stage(self) -> None:
-        numbers = range(60)
-        first = Pipeline(numbers).map(nap, workers=1, name="slow").map(same, workers=1).to(list).run()
-        last = Pipeline(numbers).map(same, workers=1).map(nap, workers=1, name="slow").to(list).run()
-        for report in (first, last):
+        """Which it is, in the simulated world; what to do, by how much of a processor its worker took."""
+        numbers = Pipeline(range(60))
+        first = numbers.map(same, workers=1, name="slow").map(same, workers=1)
+        last = numbers.map(same, workers=1).map(same, workers=1, name="slow")
+        for made in (first, last):
+            report = Simulation(delay=slow_by_name, late=0).run(made.to(list))
             assert report.bottleneck.startswith("'slow' is the bottleneck: its only worker worked ")
-            assert "mostly waiting: give it workers=2" in report.bottleneck
+            for computed, advice in (
+                (0.1, "mostly waiting: give it workers=2"),
+                (0.9, "and all 2 processors are in use: make it quicker, or give it more processors"),
+            ):
+                pressure = Pressure(report.seconds, 2, taken=1.0, own=0.1, hub=0.1, computed=computed)
+                assert advice in bottleneck(list(report.stages), pressure)
 
     def test_a_slow_end(self) -> None:
         text = Pipeline(range(60)).map(same, workers=1).to(nap).run().bottleneck
