@@ -370,3 +370,30 @@ class TestEnd:
         assert running.process.wait(30) == 0
         for pid in pids:
             wait_dead(pid)
+
+
+def test_much_output_where_no_file_can_be_without_a_name(environment: dict[str, str], tmp_path: Path) -> None:
+    """It is kept in files that have lost their name, each another one, that nobody else can open."""
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    seen = f"echo; stat -L -c %a,%h /proc/$PPID/fd/* | grep ,0$ | grep -v ^777 | sort -u; ls {spool}"
+    command = f"head -c 3M /dev/zero | tr '\\0' {{}}; {seen}"
+    program = [
+        sys.executable,
+        Path(__file__).with_name("without_tmpfile.py"),
+        sys.executable,
+        "-m",
+        "conveyor",
+    ]
+    done = subprocess.run(
+        [*program, "map", "-j2", "--joblog", tmp_path / "log", "--shell", command, ":::", "a", "b"],
+        env={**environment, "TMPDIR": str(spool)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    outputs = done.stdout.split(b"\n")
+    assert outputs == [b"a" * 3 * MIB, b"600,0", b"b" * 3 * MIB, b"600,0", b""]
+    assert not list(spool.iterdir())
+    assert (tmp_path / "log").read_text().count("\n") == 3
