@@ -319,7 +319,7 @@ def test_the_examples_of_the_readme_run(number: int, tmp_path: Path) -> None:
     # A queue of that name may be somebody's.
     text = README_EXAMPLES[number].replace("shm://jobs", f"shm://readme-{os.getpid()}")
     example = tmp_path / "example.py"
-    example.write_text(text if "import conveyor" in text else f"import conveyor\n{text}")
+    example.write_text(text)
     done = subprocess.run([sys.executable, example], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
