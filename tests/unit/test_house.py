@@ -84,6 +84,7 @@ MAY_BE_SHORT = {
         "src/conveyor/pipeline/worker/stranded.py",
         "src/conveyor/queues/dead_letter.py",
         "src/conveyor/shared/_wait.py",
+        "src/conveyor/transports/rabbitmq/group_names.py",
         "src/conveyor/transports/redis/script.py",
         "src/conveyor/transports/tls.py",
     ),
