@@ -124,21 +124,22 @@ def main() -> None:
     loaders = {"torch's own": "fork", "conveyor's": conveyor.multiprocessing.get_context("fork")}
 
     print(f"{given.images} images of {given.size} x {given.size}, {given.workers} workers, batches of 64\n")
-    for name, context in loaders.items():
-        found = train(images, given.workers, context)
-        print(
-            f"train, {name:12} {found['learned']:6.2f} s learning, {found['waited']:6.2f} s waiting for images, "
-            f"{found['right']:.1%} right at the end"
-        )
+    print_row("", *loaders)
+    trained = [train(images, given.workers, context) for context in loaders.values()]
+    print_row("training: seconds that the net took", *(f"{each['learned']:.2f}" for each in trained))
+    print_row("training: seconds waited for images", *(f"{each['waited']:.2f}" for each in trained))
+    print_row("training: right at the end", *(f"{each['right']:.1%}" for each in trained))
     kept = Kept(Shapes(256, 224), 64 * 100)
-    seconds = {name: load(kept, given.workers, context) for name, context in loaders.items()}
-    print()
-    for name, each in seconds.items():
-        print(f"load 100 batches of 224 x 224 that are in memory, {name:12} {each:6.2f} s")
-    first, second = seconds.values()
+    seconds = [load(kept, given.workers, context) for context in loaders.values()]
+    print_row("loading 100 batches of 224 x 224 from memory: seconds", *(f"{each:.2f}" for each in seconds))
+    first, second = seconds
     print(
-        f"conveyor's is {first / second:.1f} times as fast where moving the images is all that there is to do"
+        f"\nWhere moving the images is all that there is to do, conveyor's is {first / second:.1f} times as fast."
     )
+
+
+def print_row(title: str, *cells: str) -> None:
+    print(f"{title:55}" + "".join(f"{cell:>14}" for cell in cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,10 @@ torch: Any = importlib.import_module("torch")
 torch.set_num_threads(1)  # a fork has none of the others
 
 
+untyped: Callable[[Any], Any] = getattr(torch.Tensor, "untyped_storage", None) or torch.Tensor._storage
+"""Its storage; before torch 2 under another name."""
+
+
 def tensor_types() -> list[Any]:
     """Every type that this torch can make a tensor of and view as bytes."""
     found = []

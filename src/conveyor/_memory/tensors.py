@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import operator
 from collections.abc import Callable
 from pickle import PickleBuffer
 from typing import Any
@@ -27,6 +28,13 @@ __all__ = ["REDUCERS", "empty"]
 torch: Any = importlib.import_module("torch")
 _torchs: Any = importlib.import_module("torch.multiprocessing.reductions")
 _tensor_from: Any = importlib.import_module("torch.utils.dlpack").from_dlpack
+# Before torch 2 under another name, and types do not say their size before 2.1.
+_untyped: Any = getattr(torch.Tensor, "untyped_storage", None) or torch.Tensor._storage
+_size_of: Callable[[Any], int] = (
+    operator.attrgetter("itemsize")
+    if hasattr(torch.float32, "itemsize")
+    else lambda dtype: torch.empty((), dtype=dtype, device="cpu").element_size()
+)
 _check_names: Any = getattr(_torchs, "check_serializing_named_tensor", None)  # not in recent releases
 
 # As DLPack has them; any other type goes as bytes of its size, and is viewed as what it is.
@@ -92,7 +100,7 @@ def _reduce_tensor(tensor: Any) -> Any:
         or (tensor.requires_grad and not tensor.is_leaf)
     ):
         return _reduce_other(tensor, notes)
-    storage = tensor.untyped_storage()
+    storage = _untyped(tensor)
     if _stays_shared(storage):
         return _torchs.reduce_tensor(tensor)
     if _check_names is not None:
@@ -261,7 +269,7 @@ def empty(memory: Callable[[int], Any], shape: Any, dtype: Any) -> Any:
     if not isinstance(dtype, torch.dtype):
         raise TypeError(f"dtype is {dtype!r}; it must be a type of torch's, such as torch.float32")
     extents = extents_of(shape)
-    within = memory(math.prod(extents) * dtype.itemsize)
+    within = memory(math.prod(extents) * _size_of(dtype))
     if within is None:
         return torch.empty(extents, dtype=dtype, device="cpu")
     return _tensor_of(within, _name_of(dtype), extents, None, 0)
@@ -278,7 +286,7 @@ def _tensor_of(
         tensor = _tensor_in(buffer, code, shape, strides)
     else:
         dtype = getattr(torch, name)
-        tensor = _tensor_in(buffer, _BY_SIZE[dtype.itemsize], shape, strides).view(dtype)
+        tensor = _tensor_in(buffer, _BY_SIZE[_size_of(dtype)], shape, strides).view(dtype)
     return _marked(tensor, flags) if flags else tensor
 
 
@@ -313,7 +321,7 @@ def _marked(tensor: Any, flags: int) -> Any:
 
 def _storage_of(buffer: Any) -> Any:
     size = memoryview(buffer).nbytes
-    return _tensor_in(buffer, (_UINT, 8), (size,), None).untyped_storage()
+    return _untyped(_tensor_in(buffer, (_UINT, 8), (size,), None))
 
 
 def _same(storage: Any) -> Any:
