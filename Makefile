@@ -6,6 +6,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# When it is made: make test-torch-debian wants the system's packages in it.
+VENV_OPTIONS ?=
 # For pytest, the benchmark and the example: make test ARGS="-k lease -x"
 ARGS ?=
 # What `make test-all` tests and `make wheels` makes: all that are supported, for both processors.
@@ -36,7 +38,7 @@ CXX_FILES := $(shell find core src/conveyor/_native -name '*.cpp' -o -name '*.hp
 BUILD_FILES := $(filter-out core/tests/%,$(CXX_FILES)) $(wildcard src/conveyor/*.pyi scripts/native_docs.py) \
   CMakeLists.txt pyproject.toml
 
-.PHONY: help build run test test-fast servers simulate soak model-mutations test-native test-aarch64 test-python test-torch test-all pythons check check-python check-types check-cpp format bench chart bench-transports asan asan-python tsan wheels release-check clean
+.PHONY: help build run test test-fast servers simulate soak model-mutations test-native test-aarch64 test-python test-torch test-torch-debian test-all pythons check check-python check-types check-cpp format bench chart bench-transports asan asan-python tsan wheels release-check clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,7 +107,7 @@ clean:  ## remove .venv, .venv-*, build/ and the caches
 # The environment with what is needed to build and to run.
 $(VENV)/.base: pyproject.toml scripts/requirements.py
 	@$(NEED) python venv compiler headers
-	[[ -x $(BIN)/python ]] || $(PYTHON) -m venv --clear $(VENV)
+	[[ -x $(BIN)/python ]] || $(PYTHON) -m venv --clear $(VENV_OPTIONS) $(VENV)
 	$(BIN)/python scripts/requirements.py build run cli | $(PIP) --requirement /dev/stdin
 	touch $@
 
@@ -141,6 +143,13 @@ servers: build $(VENV)/.test  ## start RabbitMQ, Redis, Valkey, NATS and Kafka, 
 
 test-torch: build $(VENV)/.test $(VENV)/.test-torch  ## tensors, DataLoaders, images and tables; installs torch, some GB
 	$(BIN)/python -m pytest tests/tensors $(ARGS)
+
+# PyPI's NumPy would not fit Debian's torch: of the extra test only pytest and what is its.
+test-torch-debian:  ## the same with Debian's torch, 1.13, and the system's Python, in .venv-debian; as root it is installed
+	@PYTHON=/usr/bin/python3 scripts/need torch
+	$(MAKE) --no-print-directory build VENV=.venv-debian PYTHON=/usr/bin/python3 VENV_OPTIONS=--system-site-packages
+	.venv-debian/bin/python scripts/requirements.py test | grep ^pytest | .venv-debian/bin/python -m pip install --quiet --requirement /dev/stdin
+	.venv-debian/bin/python -m pytest tests/tensors $(ARGS)
 
 test-python: build $(VENV)/.test
 	@$(NEED) $(TESTED_SERVERS) chromium

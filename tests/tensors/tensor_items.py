@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 torch: Any = importlib.import_module("torch")
 torch.set_num_threads(1)  # a fork has none of the others
@@ -13,6 +16,10 @@ torch.set_num_threads(1)  # a fork has none of the others
 
 untyped: Callable[[Any], Any] = getattr(torch.Tensor, "untyped_storage", None) or torch.Tensor._storage
 """Its storage; before torch 2 under another name."""
+
+needs_torch_2 = pytest.mark.skipif(
+    not hasattr(torch.Tensor, "untyped_storage"), reason=f"torch {torch.__version__} itself cannot send it"
+)
 
 
 def tensor_types() -> list[Any]:
@@ -37,7 +44,7 @@ def filled(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> Any:
     """Arbitrary bits of a type; those of a bool are 0 or 1."""
     generator = torch.Generator().manual_seed(seed)
     most = 2 if dtype is torch.bool else 256
-    size = torch.empty(shape, dtype=dtype).nbytes
+    size = math.prod(shape) * torch.empty(1, dtype=dtype).element_size()
     return torch.randint(0, most, (size,), dtype=torch.uint8, generator=generator).view(dtype).reshape(shape)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ tensor_items: Any = pytest.importorskip(
 )
 torch: Any = tensor_items.torch
 untyped = tensor_items.untyped
+needs_torch_2 = tensor_items.needs_torch_2
 FORMS = tensor_items.FORMS
 MIB = 1 << 20
 
@@ -90,7 +92,7 @@ def test_types(dtype: Any, shape: tuple[int, ...]) -> None:
     sent = tensor_items.filled(shape, dtype)
     received = through_queue(sent)
     tensor_items.check_same(sent, received)
-    received.zero_() if dtype.is_floating_point and dtype.itemsize > 1 else None
+    received.zero_() if dtype.is_floating_point and received.element_size() > 1 else None
     assert torch.equal(tensor_items.bits(sent), tensor_items.bits(tensor_items.filled(shape, dtype)))
 
 
@@ -218,6 +220,10 @@ class TestOtherKinds:
     @pytest.mark.parametrize("layout", ["to_sparse", "to_sparse_csr", "to_sparse_csc"])
     def test_sparse(self, layout: str, way: str) -> None:
         sent = getattr(torch.eye(50), layout)()
+        try:
+            pickle.dumps(sent)
+        except (NotImplementedError, RuntimeError):
+            pytest.skip(f"torch {torch.__version__} itself cannot pickle this layout")
         received = WAYS[way](sent)
         assert received.layout == sent.layout
         assert torch.equal(received.to_dense(), sent.to_dense())
@@ -243,6 +249,7 @@ class TestOtherKinds:
             assert torch.equal(received.int_repr(), sent.int_repr())
             assert torch.equal(received.dequantize(), sent.dequantize())
 
+    @needs_torch_2
     def test_meta(self) -> None:
         received = through_queue(torch.empty(3, 4, device="meta"))
         assert (received.device.type, received.shape) == ("meta", (3, 4))

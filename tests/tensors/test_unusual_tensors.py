@@ -18,6 +18,7 @@ tensor_items: Any = pytest.importorskip(
 )
 torch: Any = tensor_items.torch
 untyped = tensor_items.untyped
+needs_torch_2 = tensor_items.needs_torch_2
 needs_transforms = pytest.mark.skipif(
     not hasattr(torch, "func"), reason=f"torch {torch.__version__} has no transforms"
 )
@@ -69,6 +70,7 @@ class TestNoMemory:
 
         torch.func.functionalize(put)(torch.rand(5000))
 
+    @needs_torch_2
     def test_zeros_that_are_not_stored(self) -> None:
         received = through_queue(torch._efficientzerotensor(5000))
         assert torch.equal(received, torch.zeros(5000))

@@ -35,6 +35,7 @@ _size_of: Callable[[Any], int] = (
     if hasattr(torch.float32, "itemsize")
     else lambda dtype: torch.empty((), dtype=dtype, device="cpu").element_size()
 )
+_TAKES_SPARSE = hasattr(_torchs, "reduce_sparse_tensor")  # from torch 2 on
 _check_names: Any = getattr(_torchs, "check_serializing_named_tensor", None)  # not in recent releases
 
 # As DLPack has them; any other type goes as bytes of its size, and is viewed as what it is.
@@ -222,7 +223,7 @@ def _reduce_other(tensor: Any, notes: dict[Any, Any] | None) -> Any:
         return _torchs.reduce_tensor(tensor)
     if tensor.layout is torch._mkldnn:
         raise TypeError("cannot put a tensor of layout torch._mkldnn; put tensor.to_dense()")
-    if tensor.is_quantized:
+    if tensor.is_quantized or (tensor.layout is not torch.strided and not _TAKES_SPARSE):
         return tensor.__reduce_ex__(5)
     if tensor.device.type not in ("cpu", "meta") and (place := place_of_item()) != "queue":
         raise TypeError(
