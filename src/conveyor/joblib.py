@@ -65,7 +65,7 @@ class _Shared:
         """
         with self._lock:
             if self._executor is None or self._key != (n_jobs, start):
-                self._executor = ProcessPoolExecutor(n_jobs, None, _start, (start,))
+                self._executor = ProcessPoolExecutor(n_jobs, None, _start, (start,), name="joblib")
                 self._key = n_jobs, start
             return self._executor
 

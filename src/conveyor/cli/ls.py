@@ -27,11 +27,12 @@ class Row:
     title: str
     """Its URL; or else its label, or the line of the program that made it."""
     kind: str
-    """`queue`, `topic`, `dict`, `pipeline` ...; "": it cannot be read."""
+    """`queue`, `topic`, `dict`, `pipeline`, `executor`, `workers` ...; "": it cannot be read."""
     items: int | None
-    """That wait, are kept, or are in it; of a pipeline, that are on their way in it; None: it has none."""
+    """That wait, are kept, or are in it; of a pipeline, that are on their way in it; of an executor, calls that
+    are not done; None: it has none."""
     memory: int
-    """Bytes; of a pipeline, those that its process has resident."""
+    """Bytes; of a pipeline, those that its process has resident; of an executor, its workers."""
     users: tuple[int, ...]
     """Pids of those that have it open."""
     url: str | None = None
@@ -44,7 +45,8 @@ def ls(
     as_json: Annotated[bool, Option(("--json",))] = False,
     names: Annotated[bool, Option(("--names",))] = False,
 ) -> int:
-    """List this user's queues, topics and dicts in shared memory, named ones and others, and pipelines that run.
+    """List this user's queues, topics and dicts in shared memory, named ones and others, pipelines that run, and
+    executors.
 
     Nothing is attached to or changed. Those on brokers are not listed: see conveyor info URL.
 
@@ -102,4 +104,18 @@ def _row(view: SegmentView) -> Row:
 def _row_of_run(run: PipelineView) -> Row:
     held = next((stage.name for stage in run.stages if stage.bottleneck), "")
     state = run.error or (f"held up by {held}" if held else run.phase)
-    return Row(run.name or run.place, "pipeline", run.in_flight, run.rss or 0, (run.pid,), None, state)
+    if run.kind == "pipeline":
+        return Row(run.name or run.place, run.kind, run.in_flight, run.rss or 0, (run.pid,), None, state)
+    from ..inspection.executor_view import ExecutorView
+
+    figures = ExecutorView.of(run)
+    users = (run.pid, *(worker.pid for worker in run.workers if not worker.end))
+    return Row(
+        run.name or run.place,
+        run.kind,
+        figures.pending + figures.running,
+        figures.rss or 0,
+        users,
+        None,
+        state,
+    )

@@ -60,7 +60,7 @@ class Lookout:
         """See what there is now."""
         begun = time.perf_counter()
         seen = self._watch.look()
-        runs = [pipeline_row(each) for each in seen.pipelines]
+        runs = [pipeline_row(each) for each in seen.runs]
         with self._lock:
             self._remember(seen)
             self._seen, self._runs = seen, runs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..inspection.failure_view import FailureView
-from ..inspection.pipeline_view import PipelineView
+from ..inspection.pipeline_view import IDLE, PipelineView
 from ..inspection.worker_view import WorkerView
 from .rows import Failure, PipelineRow, StageRow, WorkerRow
 
@@ -34,7 +34,7 @@ def pipeline_row(view: PipelineView) -> PipelineRow:
     ]
     return PipelineRow(
         view.id,
-        view.name or f"pipeline of process {view.pid}",
+        view.name or f"{view.kind} of process {view.pid}",
         view.pid,
         view.seconds + (view.age if view.phase == "running" else 0.0),
         view.taken,
@@ -46,9 +46,10 @@ def pipeline_row(view: PipelineView) -> PipelineRow:
         stages,
         view.phase,
         view.left,
-        view.age,
+        0.0 if view.phase == IDLE else view.age,
         [_failure(each) for each in view.failure_groups],
         view.error,
+        view.kind,
     )
 
 

@@ -218,7 +218,7 @@ class FailureRow:
 
 @dataclass(frozen=True, slots=True)
 class PipelineRow:
-    """A pipeline that runs."""
+    """A pipeline that runs, an executor, or `Workers`."""
 
     id: str
     name: str
@@ -237,9 +237,11 @@ class PipelineRow:
     left: float | None
     """Seconds until the source has ended; None: that cannot be told."""
     age: float
-    """Seconds since its process told of it."""
+    """Seconds since its process told of it; 0 while it is idle: there is nothing to tell."""
     failed: list[Failure]
     error: str
+    kind: str
+    """`pipeline`, `executor` or `workers`."""
 
 
 @dataclass(frozen=True, slots=True)

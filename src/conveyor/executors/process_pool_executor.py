@@ -12,6 +12,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Literal
 
+from .._memory.labels import place_outside
 from .._processors import processors
 from .._public import public
 from .bound_executor import BoundExecutor
@@ -45,6 +46,7 @@ class ProcessPoolExecutor(Submitter):
         max_tasks_per_child: a worker is replaced after so many calls; None: never. Not under fork, as the standard
             library has it; without `mp_context` workers are spawned then.
         timeout, retries, backoff: for all calls; see `options`.
+        name: what `conveyor top`, `conveyor ls` and the dashboard call it; None: the line that made it.
 
     Raises:
         TypeError, ValueError: an argument is not as above.
@@ -61,6 +63,7 @@ class ProcessPoolExecutor(Submitter):
         timeout: float | None = None,
         retries: int = 0,
         backoff: float = 0.0,
+        name: str | None = None,
     ) -> None:
         options = checked_options(TaskOptions(), timeout=timeout, retries=retries, backoff=backoff)
         super().__init__(threading.RLock(), FunctionPickle(), options)
@@ -81,6 +84,10 @@ class ProcessPoolExecutor(Submitter):
                     f"max_tasks_per_child is {max_tasks_per_child} and mp_context is fork; it must be 'spawn' or "
                     "'forkserver', since a program with threads is not forked again and again"
                 )
+        if name is not None and (not isinstance(name, str) or not name):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"name is {name!r:.60}; it must be a text that is not empty, or None")
+        self._name = name or ""
+        self._place = place_outside()
         self._max_workers = max_workers
         self._max_tasks_per_child = max_tasks_per_child
         self._start_method = _start_method(mp_context)
@@ -113,6 +120,8 @@ class ProcessPoolExecutor(Submitter):
                     self._initargs,
                     self._max_tasks_per_child,
                     self._lock,
+                    self._name,
+                    self._place,
                 )
                 runner = TaskRunner(engine)
                 runner.note(self._options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from ..pipeline.base.failure import Failure
@@ -31,9 +32,13 @@ class TaskNode(WorkNode):
         context: the engine.
         spec: the stage.
         most: workers at most.
+        note: told of each failure, and whether the call is given up; else it is tried again.
     """
 
-    def __init__(self, context: EngineContext, spec: Stage, most: int) -> None:
+    def __init__(
+        self, context: EngineContext, spec: Stage, most: int, note: Callable[[Failure, bool], None]
+    ) -> None:
+        self._note = note
         self.task_limits = TaskLimits(spec)
         """How long calls may take."""
         self.unfinished: list[Task] = []
@@ -135,9 +140,11 @@ class TaskNode(WorkNode):
         options = task.options
         if may_retry and failure.attempts <= options.retries and not self.closed:
             self.retries += 1
+            self._note(failure, False)
             seconds = (
                 back_off(options.backoff, failure.attempts, self.context.uniform) if options.backoff else 0.0
             )
             return Retry(failure, seconds)
         self.failures += 1
+        self._note(failure, True)
         return failure

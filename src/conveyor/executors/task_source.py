@@ -140,7 +140,7 @@ class TaskSourceNode(SourceNode):
     """
 
     def __init__(self, source: TaskSource, context: EngineContext, lock: Any) -> None:
-        super().__init__(source, context, tracked=True)
+        super().__init__(source, context, tracked=True, name="calls")
         self._tasks = source
         self._lock = lock
 
@@ -156,6 +156,11 @@ class TaskSourceNode(SourceNode):
         self.taken += len(messages)
         self.given += len(messages)
         return messages, origins
+
+    @property
+    def backlog(self) -> int:
+        """Calls that wait."""
+        return self._tasks.available
 
     def to_give(self) -> float:
         """Calls that wait: others may come, but no worker is started for them."""

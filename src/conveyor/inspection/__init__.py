@@ -7,7 +7,8 @@ No terminal code in here: see `conveyor.cli`.
 #
 #   examination, exposition, watch
 #   snapshot
-#   pipelines
+#   executor_view, pipelines
+#   worker_uses
 #   pipeline_view
 #   failure_view, stage_view, worker_view
 #   snapshot_fields

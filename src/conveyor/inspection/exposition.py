@@ -189,7 +189,7 @@ def text(
     ]
     stages: list[_Sample] = [
         ((("pipeline", run.name or run.place), ("pid", str(run.pid)), ("stage", stage.name)), stage)
-        for run in snapshot.pipelines
+        for run in snapshot.runs
         for stage in run.stages
     ]
     ups: list[_Sample] = [((("url", url),), figures) for url, figures in brokers.items()]

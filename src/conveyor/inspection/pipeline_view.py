@@ -1,9 +1,9 @@
-"""PipelineView: a running pipeline, as it is seen from outside."""
+"""PipelineView: a running pipeline, an executor or `Workers`, as it is seen from outside."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .failure_view import FailureView
@@ -11,7 +11,12 @@ from .snapshot_fields import SnapshotFields
 from .stage_view import StageView
 from .worker_view import WorkerView, resident_memory
 
-__all__ = ["PipelineView"]
+__all__ = ["IDLE", "PipelineView"]
+
+IDLE = "idle"
+"""The phase of what waits for somebody to ask for something."""
+_RATE_SECONDS = 5.0  # over which rates and loads are means
+_LATE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,9 @@ class PipelineView:
     """By which a run is known from one look to the next; of no meaning."""
     pid: int
     """The process that runs it."""
+    kind: str = "pipeline"
+    """`pipeline`; `executor`: a `ProcessPoolExecutor`, whose items are calls; `workers`: the processes that a
+    `conveyor.Workers` keeps, whose runs are told of as pipelines."""
     name: str = ""
     """That of the pipeline; if it was given none, its place."""
     place: str = ""
@@ -38,9 +46,10 @@ class PipelineView:
     age: float = 0.0
     """How old the snapshot was when it was read, in seconds. It is taken about twice a second, between two turns of the
     run's: one that is older than a few seconds tells that its process is held up, by a sink or by whoever iterates over
-    the results, or stopped."""
+    the results, or stopped. While the phase is `idle` there is nothing new to tell."""
     phase: str = ""
-    """`running`; `draining`: no more is taken in; `ending`: the workers leave; `closing`: the ends are being closed."""
+    """`running`; `draining`: no more is taken in; `ending`: the workers leave; `closing`: the ends are being closed;
+    `idle`: an executor or `Workers` have nothing to do."""
     taken: int = 0
     """Items taken from the source, those included that were dealt with by earlier runs."""
     total: int | None = None
@@ -87,19 +96,27 @@ class PipelineView:
         """
         at = fields.number("at")
         place = fields.text("place")
+        age = max(time.monotonic() - at, 0.0)
+        phase = fields.text("phase")
+        kind = fields.text("kind") if fields.has("kind") else "pipeline"
         stages = tuple(StageView.of(one) for one in fields.each("stages", "a stage"))
+        if kind != "pipeline":  # nothing holds up a stage that is alone
+            stages = tuple(replace(stage, bottleneck=False) for stage in stages)
+        if phase == IDLE and age > _RATE_SECONDS:
+            stages = tuple(replace(stage, rate=0.0, load=0.0) for stage in stages)
         names = [stage.name for stage in stages]
         workers = fields.each("workers", "a worker") if stages else []
         return cls(
             id=fields.text("id"),
             pid=pid,
+            kind=kind,
             name=fields.text("name") or place,
             place=place,
             started=fields.number("started"),
-            seconds=fields.number("seconds"),
+            seconds=fields.number("seconds") + (age if phase == IDLE else 0.0),
             at=at,
-            age=max(time.monotonic() - at, 0.0),
-            phase=fields.text("phase"),
+            age=age,
+            phase=phase,
             taken=fields.count("taken"),
             total=fields.count("total") if fields.has("total") else None,
             results=fields.count("results"),
@@ -119,6 +136,11 @@ class PipelineView:
             ),
             failure_groups_left_out=fields.count("failure_groups_left_out"),
         )
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its process should have told of it again."""
+        return self.age > _LATE_SECONDS and self.phase != IDLE
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

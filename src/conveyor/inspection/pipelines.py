@@ -19,6 +19,7 @@ from ..pipeline.snapshot.page import NAME, read_snapshot
 from .open_files import OpenFiles
 from .pipeline_view import PipelineView
 from .snapshot_fields import SnapshotFields
+from .worker_uses import WorkerUses
 
 __all__ = ["pipelines"]
 
@@ -26,7 +27,8 @@ _MOST_PAGES = 256  # of one process
 
 
 def pipelines(open_files: OpenFiles | None = None) -> list[PipelineView]:
-    """The pipelines that this user's processes run now, of all users for root; the one that began first comes first.
+    """The pipelines that this user's processes run now, and the executors and `Workers` that they have; of all users
+    for root. The one that began first comes first.
 
     A run is seen from about its 200th millisecond on. One whose page cannot be read is told of by its `error`.
 
@@ -48,7 +50,7 @@ def pipelines(open_files: OpenFiles | None = None) -> list[PipelineView]:
             if page not in seen:  # else a duplicate of a descriptor
                 seen.add(page)
                 found += _run_on(fd, pid)
-    return sorted(found, key=lambda view: (view.started, view.id))
+    return sorted(WorkerUses(found).shown(), key=lambda view: (view.started, view.id))
 
 
 @contextlib.contextmanager

@@ -30,8 +30,18 @@ class Snapshot:
     the slowest subscriber has read it."""
     cpu: Mapping[int, float]
     """By pid: the share of one processor that the process took over the last seconds, 1.0 a whole one."""
-    pipelines: tuple[PipelineView, ...] = ()
-    """Those that run, the first one first."""
+    runs: tuple[PipelineView, ...] = ()
+    """Pipelines that run, executors and `Workers`, the first one first."""
+
+    @property
+    def pipelines(self) -> list[PipelineView]:
+        """Those that run."""
+        return [each for each in self.runs if each.kind == "pipeline"]
+
+    @property
+    def executors(self) -> list[PipelineView]:
+        """Executors and `Workers`."""
+        return [each for each in self.runs if each.kind != "pipeline"]
 
     @property
     def queues(self) -> list[SegmentView]:
@@ -65,8 +75,19 @@ class Snapshot:
             "topics": [self._with_rates(each) for each in self.topics],
             "others": [each.as_dict() for each in self.others],
             "pipelines": [each.as_dict() for each in self.pipelines],
+            "executors": [self._executor(each) for each in self.executors],
             "processes": [{**each.as_dict(), "cpu": self.cpu.get(each.pid)} for each in self.processes],
         }
+
+    def _executor(self, run: PipelineView) -> dict[str, Any]:
+        from .executor_view import ExecutorView
+
+        figures = ExecutorView.of(run, self.cpu).as_dict()
+        figures["worker_processes"] = [
+            {**each.as_dict(), "cpu": self.cpu.get(each.pid)} for each in run.workers
+        ]
+        figures["failure_groups"] = [each.as_dict() for each in run.failure_groups]
+        return figures
 
     def _with_rates(self, segment: SegmentView) -> dict[str, Any]:
         return {**segment.as_dict(), "rates": self.rates[segment.id].as_dict()}

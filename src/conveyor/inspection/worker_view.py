@@ -47,7 +47,7 @@ class WorkerView:
     """What it was at in the last half minute, a letter for each snapshot, about two a second: the first of the states'
     names, but `u` for setup. Idle or busy it was for most of the time since the letter before."""
     rss: int | None
-    """Bytes of its process in RAM; None: it has none, or that cannot be told."""
+    """Bytes of its process in RAM; 0: that has just ended; None: it has none, or that cannot be told."""
 
     @classmethod
     def of(cls, fields: SnapshotFields, stages: list[str], at: float, same_pids: bool) -> WorkerView:
@@ -98,9 +98,11 @@ class WorkerView:
 
 
 def resident_memory(pid: int) -> int | None:
-    """Bytes of a process that are in RAM; None: that cannot be told."""
+    """Bytes of a process that are in RAM; 0: it has ended; None: that cannot be told."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123 - twice as fast as Path, and often called
             return int(file.read().split()[1]) * _PAGE
+    except FileNotFoundError:
+        return 0
     except (OSError, ValueError, IndexError):
         return None

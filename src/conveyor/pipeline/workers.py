@@ -8,6 +8,7 @@ from multiprocessing.util import Finalize
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from .._memory.labels import place_outside
 from .._processors import processors
 from .._public import public
 from ..errors import PipelineError
@@ -16,6 +17,7 @@ from .persistent.processes import PersistentProcesses
 from .persistent.world import PersistentWorld
 from .pipeline import Pipeline
 from .pipeline_run import PipelineRun
+from .snapshot.processes_page import ProcessesPage
 
 if TYPE_CHECKING:
     from .report.report import Report
@@ -54,7 +56,7 @@ class Workers:
         start_method: how they are started: `fork`, `spawn` or `forkserver`; None: Python's default.
         setup: called, without arguments, in each process before its first item: it loads what plain functions use. What
             it raises, the run raises.
-        name: what `conveyor ls` and reports call what has no name of its own.
+        name: what `conveyor top` calls them, and `conveyor ls` and reports what has no name of its own.
 
     Raises:
         TypeError, PipelineError: an argument is not as above.
@@ -82,8 +84,9 @@ class Workers:
         """Worker processes for each stage that does not say how many."""
         self.name = name
         """What reports call what has no name of its own."""
-        self._processes = PersistentProcesses(self.count, start_method, setup, name)
-        self._last_call = Finalize(self, _end_forgotten, args=(self._processes,), exitpriority=20)
+        self._page = ProcessesPage(name, place_outside(), self.count)
+        self._processes = PersistentProcesses(self.count, start_method, setup, name, self._page.show)
+        self._last_call = Finalize(self, _end_forgotten, args=(self._processes, self._page), exitpriority=20)
 
     # -- work --------------------------------------------------------------------------------------------
 
@@ -202,7 +205,10 @@ class Workers:
         if timeout is not None:
             checks.check_seconds("close", "timeout", timeout, zero=True)
         self._last_call.cancel()
-        self._processes.close(timeout)
+        try:
+            self._processes.close(timeout)
+        finally:
+            self._page.close()
 
     def __enter__(self) -> Workers:
         return self
@@ -225,9 +231,12 @@ class Workers:
         return f"<Workers {self.name!r}, {self.count} at most, {state}>"
 
 
-def _end_forgotten(processes: PersistentProcesses) -> None:
-    if processes.pids():
-        processes.close(_FORGOTTEN_SECONDS)
+def _end_forgotten(processes: PersistentProcesses, page: ProcessesPage) -> None:
+    try:
+        if processes.pids():
+            processes.close(_FORGOTTEN_SECONDS)
+    finally:
+        page.close()
 
 
 def _check(method: str, options: dict[str, Any], known: frozenset[str]) -> None:

@@ -8,6 +8,6 @@ Nothing in here needs a package: docs/adr/0039 says why it draws by itself.
 #   live
 #   detail, help_page, overview
 #   sections
-#   memory_columns, run_columns
+#   executor_columns, memory_columns, run_columns
 #   rows, table
 #   canvas, keys, raw_terminal, text, units

@@ -10,7 +10,7 @@ from ...inspection.pipeline_view import PipelineView
 from ...inspection.queue_history import QueueHistory
 from ...inspection.size import size_text
 from ...inspection.snapshot import Snapshot
-from .rows import Held, Member, Row, Step, Worker
+from .rows import Held, Member, Pool, Row, Step, Worker
 from .text import Glyphs, Line
 from .units import duration, rate, span_text
 
@@ -35,7 +35,7 @@ def detail_lines(
         return list(_of_memory(row, snapshot, history, glyphs, width))
     if isinstance(row, Member):
         return list(_of_process(row, snapshot))
-    return list(_of_run(row.pipeline)) if isinstance(row, Step | Worker) else []
+    return list(_of_run(row.pipeline)) if isinstance(row, Step | Worker | Pool) else []
 
 
 def _line(title: str, text: str, style: str = "") -> Line:
@@ -196,7 +196,7 @@ def _of_process(row: Member, snapshot: Snapshot) -> Iterator[Line]:
 
 
 def _of_run(view: PipelineView) -> Iterator[Line]:
-    yield [(view.name or f"pipeline of {view.pid}", "name"), (f"  {view.phase}", "bold")]
+    yield [(view.name or f"{view.kind} of {view.pid}", "name"), (f"  {view.phase}", "bold")]
     yield []
     if view.error:
         yield _line("error", view.error, "bad")

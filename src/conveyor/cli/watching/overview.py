@@ -30,6 +30,8 @@ def summary(snapshot: Snapshot) -> str:
         parts.append(f"{len(others)} other")
     if snapshot.pipelines:
         parts.append(_plural(len(snapshot.pipelines), "pipeline"))
+    if snapshot.executors:
+        parts.append(_plural(len(snapshot.executors), "executor"))
     return ", ".join([*parts, _plural(len(snapshot.processes), "process", "es"), f"{size(memory)} held"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from ...inspection.executor_view import ExecutorView
 from ...inspection.pipeline_view import PipelineView
 from ...inspection.process_view import ProcessView
 from ...inspection.queue_history import QueueRates
@@ -13,7 +14,7 @@ from ...inspection.stage_view import StageView
 from ...inspection.worker_view import WorkerView
 from .units import duration
 
-__all__ = ["Held", "Member", "Row", "Step", "Worker"]
+__all__ = ["Held", "Member", "Pool", "Row", "Step", "Worker"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,24 @@ class Worker:
     def words(self) -> str:
         """What people look for it by."""
         return f"{self.pipeline.name} {self.pipeline.place} {self.view.stage} {self.view.pid}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A row that is an executor, or `Workers`."""
+
+    pipeline: PipelineView
+    figures: ExecutorView
+
+    @property
+    def id(self) -> str:
+        """What tells it from all other rows, at every look."""
+        return f"executor {self.pipeline.id}"
+
+    @property
+    def words(self) -> str:
+        """What people look for it by."""
+        return f"{self.pipeline.name} {self.pipeline.place} {self.pipeline.pid} {self.pipeline.kind}"
 
 
 @dataclass(frozen=True, slots=True)

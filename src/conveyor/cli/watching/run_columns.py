@@ -45,7 +45,7 @@ def pipeline_columns(glyphs: Glyphs) -> list[Column[Step]]:
             if view.error:
                 return view.error, "bad"
             left = "" if view.left is None else f", {duration(view.left)} left"
-            late = f", tells nothing for {duration(view.age)}" if view.age > 3 else ""
+            late = f", tells nothing for {duration(view.age)}" if view.is_late else ""
             return (
                 f"{view.phase} for {duration(view.seconds)}{left}{late}, pid {view.pid}",
                 "warn" if late else "",

@@ -1,4 +1,4 @@
-"""Sections: queues, topics, other shared memory and processes, each a table with columns of its own."""
+"""Sections: queues, topics, other shared memory, runs and processes, each a table with columns of its own."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...inspection.executor_view import ExecutorView
 from ...inspection.pipeline_view import PipelineView
 from ...inspection.queue_history import QueueRates
 from ...inspection.segment_view import Waiter
 from ...inspection.snapshot import Snapshot
+from .executor_columns import executor_columns
 from .memory_columns import other_columns, queue_columns, topic_columns
-from .rows import Held, Member, Row, Step, Worker
+from .rows import Held, Member, Pool, Row, Step, Worker
 from .run_columns import pipeline_columns, process_columns, worker_columns
 from .table import Column
 from .text import Glyphs
@@ -63,7 +65,9 @@ def sections(snapshot: Snapshot, glyphs: Glyphs, keep: Callable[[str], bool]) ->
     ]
     steps = [row for each in snapshot.pipelines for row in _steps(each, glyphs) if keep(row.words)]
     found.append(Section("PIPELINES", pipeline_columns(glyphs), steps))
-    workers = (Worker(each, number) for each in snapshot.pipelines for number in range(len(each.workers)))
+    pools = (Pool(each, ExecutorView.of(each, snapshot.cpu)) for each in snapshot.executors)
+    found.append(Section("EXECUTORS", executor_columns(glyphs), [row for row in pools if keep(row.words)]))
+    workers = (Worker(each, number) for each in snapshot.runs for number in range(len(each.workers)))
     found.append(Section("WORKERS", worker_columns(), [row for row in workers if keep(row.words)]))
     members = [row for row in _members(snapshot) if keep(row.words)]
     found.append(Section("PROCESSES", process_columns(), members))

@@ -39,7 +39,7 @@ function overview(data, state) {
     card(count(data.blocked), "queues where a put waits for room", { kind: data.blocked ? "care" : "" }),
     card(count(data.dead), "items dead, in no dead letters", { kind: data.dead ? "alarm" : "" }),
     card(count(data.topics), `topics, lag ${count(data.lag)}`, { href: "#/topics" }),
-    card(count(data.pipelines.length), "pipelines at work", { href: "#/pipelines" }),
+    card(count(data.pipelines.filter((each) => each.phase !== "idle").length), "pipelines at work", { href: "#/pipelines" }),
     card(count(data.failures), "failures in them", { href: "#/failures", kind: data.failures ? "alarm" : "" }),
     card(count(data.processes), "processes", { href: "#/processes" }),
     card(bytes(data.memory), `memory, with ${many(data.others, "other segment")}`),
@@ -210,7 +210,7 @@ function flow(pipeline, heading = "h3") {
         each.bottleneck ? [h("br"), pill("bottleneck", "bad")] : null, each.ended ? [h("br"), pill("ended")] : null));
   return h("section", { "data-key": pipeline.id, "aria-label": pipeline.name },
     h(heading, null, pipeline.name),
-    h("p", { class: "quiet" }, `process ${pipeline.pid} · ${seconds(pipeline.seconds)} · ${count(pipeline.taken)} taken${done} · ${count(pipeline.results)} done · ${count(pipeline.in_flight)} in flight · ${many(pipeline.failures, "failure")}${pipeline.left === null ? "" : ` · ${seconds(pipeline.left)} left`}${pipeline.phase === "running" ? "" : ` · ${pipeline.phase}`}`),
+    h("p", { class: "quiet" }, `${pipeline.kind === "pipeline" ? "" : `${pipeline.kind} of `}process ${pipeline.pid} · ${seconds(pipeline.seconds)} · ${count(pipeline.taken)} taken${done} · ${count(pipeline.results)} done · ${count(pipeline.in_flight)} in flight · ${many(pipeline.failures, "failure")}${pipeline.left === null ? "" : ` · ${seconds(pipeline.left)} left`}${pipeline.phase === "running" ? "" : ` · ${pipeline.phase}`}`),
     pipeline.error ? h("p", { class: "bad" }, pipeline.error) : null,
     pipeline.age > 5 ? h("p", { class: "warn" }, `Its process has said nothing for ${seconds(pipeline.age)}: it is stopped, or held up by who takes the results.`) : null,
     pipeline.bottleneck ? h("p", null, h("b", null, `Bottleneck: ${pipeline.bottleneck}`)) : null,

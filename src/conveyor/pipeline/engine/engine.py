@@ -54,7 +54,7 @@ class Engine(FailurePolicy):
         jobs: workers at most, for the stages that share them out among themselves.
         dead_letter: takes items of stages with `on_error="dead_letter"`.
         show: called between turns with the time, and returns when it wants to be called next; the first time is
-            `show_after` seconds after the beginning. None: nobody is.
+            `show_after` seconds after the beginning, and while the engine rests it is not. None: nobody is.
         said: takes what workers log, warn of and print, see `Voice`; None: nobody does.
     """
 
@@ -147,6 +147,16 @@ class Engine(FailurePolicy):
     def look_seconds(self) -> float:
         """How often it looks for itself at what it should be told of."""
         return _LOOK_SECONDS
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is to be done until somebody asks for something; a run to the end of a source never is."""
+        return False
+
+    @property
+    def rests(self) -> bool:
+        """Whether what `show` would show stays as it was shown until something happens."""
+        return False
 
     @property
     def in_flight(self) -> int:
@@ -352,7 +362,9 @@ class Engine(FailurePolicy):
 
     def _wait(self) -> set[Any]:
         now = self.now()
-        seconds = min(self.look_seconds, self._tick or self.look_seconds, self._show_at - now)
+        seconds = min(self.look_seconds, self._tick or self.look_seconds)
+        if self._show_at - now < seconds and not self.rests:
+            seconds = self._show_at - now
         for node in self.nodes:
             deadline = node.deadline()
             if deadline is not None:

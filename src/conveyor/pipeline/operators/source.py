@@ -172,6 +172,11 @@ class SourceNode(Node):
         total = self.source.total
         return float("inf") if total is None else max(total - self.taken, 0)
 
+    @property
+    def backlog(self) -> int:
+        """Items that somebody waits for, and that are not taken; of what is read when there is room for it, none."""
+        return 0
+
     def close_input(self) -> None:
         """Read nothing more."""
         self._closed = True

@@ -51,6 +51,7 @@ class PersistentProcesses:
         start_method: how they are started; None: Python's default.
         initializer: called in each before its first item; None: nothing is.
         name: what their queues are called.
+        show: called with the processes that are there, and how many have died, when that has changed.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class PersistentProcesses:
         start_method: StartMethod | None,
         initializer: Callable[[], object] | None,
         name: str,
+        show: Callable[[list[int], int], None],
     ) -> None:
         self.context = multiprocessing.get_context(start_method)
         self.method: StartMethod = cast("StartMethod", self.context.get_start_method())
@@ -67,6 +69,7 @@ class PersistentProcesses:
         self._name = name
         self._job = PersistentJob((), initializer=initializer)
         self.closed = False
+        self._show = show
         self._begin()
         _all.add(self)
 
@@ -81,6 +84,7 @@ class PersistentProcesses:
         self._runs: dict[int, Callable[[BaseException], None]] = {}
         self._torn: list[tuple[Any, ...]] = []
         self._abandoned: list[object] = []
+        self._lost = 0
 
     def forget(self) -> None:
         """In a process that was forked of the program: those are not its own. It may start some itself."""
@@ -138,6 +142,8 @@ class PersistentProcesses:
                     self._dismiss(self._idle.pop(0))
                 found = self._start(order)
             self._busy.append(found)
+            if not able:
+                self._show_all()
         try:
             found.order(order, identity)
         except BaseException:  # no memory for it
@@ -163,7 +169,7 @@ class PersistentProcesses:
             if process not in self._busy:
                 return
             self._busy.remove(process)
-            self._let_go(process)
+            self._let_go_of_lost(process)
 
     def _check_open(self) -> None:
         if self.closed:
@@ -219,13 +225,22 @@ class PersistentProcesses:
         for each in list(self._idle):
             if each.process.ended():
                 self._idle.remove(each)
-                self._let_go(each)
+                self._let_go_of_lost(each)
         for each in list(self._leaving):
             if each.process.ended():
                 self._leaving.remove(each)
                 self._let_go(each)
             elif each.stays_since(now) > LEAVE_SECONDS:
                 each.process.kill()
+
+    def _let_go_of_lost(self, process: PersistentProcess) -> None:
+        self._lost += 1
+        self._let_go(process)
+        self._show_all()
+
+    def _show_all(self) -> None:
+        if not self.closed:
+            self._show([each.process.pid for each in (*self._idle, *self._busy)], self._lost)
 
     def _let_go(self, process: PersistentProcess) -> None:
         process.let_go()

@@ -98,6 +98,6 @@ def _stage(node: Node, before: int) -> StageProgress:
         busy, workers, failures = node.in_flight, len(node.pool.handles), node.failures
     else:
         busy = workers = failures = 0
-    inside = 0 if isinstance(node, SourceNode) else node.held - _out(node)
+    inside = node.backlog if isinstance(node, SourceNode) else node.held - _out(node)
     waiting = max(before + inside - busy, 0)
     return StageProgress(node.stage, node.taken, node.given, failures, waiting, busy, workers, node.ended)

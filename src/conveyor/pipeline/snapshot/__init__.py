@@ -2,6 +2,7 @@
 
 # Layer map, highest floor first, as in conveyor/__init__.py.
 #
+#   processes_page
 #   publisher
 #   run_snapshot
 #   recent_load

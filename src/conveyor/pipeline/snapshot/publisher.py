@@ -8,13 +8,14 @@ import math
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .page import SnapshotPage
     from .run_snapshot import RunSnapshot
 
-__all__ = ["FIRST_SECONDS", "Publisher"]
+__all__ = ["FIRST_SECONDS", "Publisher", "identity"]
 
 FIRST_SECONDS = 0.2
 """So long after its beginning a run is shown at the soonest: nobody sees a shorter one, and it pays nothing."""
@@ -23,6 +24,31 @@ _SECONDS = 0.5
 _SHARE = 100
 
 _numbers = itertools.count(1)
+
+
+def identity(name: str, place: str, kind: str) -> dict[str, Any]:
+    """What tells readers of a page whose it is.
+
+    Args:
+        name: what people call it; empty: nothing.
+        place: the line that made it; empty: not known.
+        kind: `pipeline`, `executor` or `workers`.
+    """
+    pid = os.getpid()
+    return {
+        "id": f"{pid}.{next(_numbers)}",
+        "kind": kind,
+        "name": name[:200],
+        "place": place[-1000:],
+        "pid": pid,
+        "process_started": _process_started(),
+    }
+
+
+def _process_started() -> int:
+    """When this process began, in ticks since the machine was booted: by it and its pid a process is known."""
+    text = Path("/proc/self/stat").read_text(errors="replace")
+    return int(text.rpartition(")")[2].split()[19])
 
 
 class Publisher:
@@ -35,12 +61,18 @@ class Publisher:
         place: where it was made, as in `srv/jobs.py:12`; empty: not known.
         resumed: items that earlier runs dealt with.
         look: makes what looks at the run, given what of it does not change.
+        kind: what runs: `pipeline` or `executor`.
     """
 
     def __init__(
-        self, name: str, place: str, resumed: int, look: Callable[[dict[str, Any]], RunSnapshot]
+        self,
+        name: str,
+        place: str,
+        resumed: int,
+        look: Callable[[dict[str, Any]], RunSnapshot],
+        kind: str = "pipeline",
     ) -> None:
-        self._fixed = name, place, resumed
+        self._fixed = name, place, resumed, kind
         self._look = look
         self._page: SnapshotPage | None = None
         self._snapshot: RunSnapshot | None = None
@@ -73,17 +105,8 @@ class Publisher:
     def _begin(self) -> None:
         from .page import SnapshotPage  # not before they are needed: most runs are over by then
 
-        name, place, resumed = self._fixed
-        pid = os.getpid()
-        self._snapshot = self._look(
-            {
-                "id": f"{pid}.{next(_numbers)}",
-                "name": name[:200],
-                "place": place[-1000:],
-                "pid": pid,
-                "resumed": resumed,
-            }
-        )
+        name, place, resumed, kind = self._fixed
+        self._snapshot = self._look({**identity(name, place, kind), "resumed": resumed})
         self._page = SnapshotPage()
 
     def _write(self, closing: bool) -> None:
@@ -93,6 +116,7 @@ class Publisher:
 
     def close(self) -> None:
         """Show it no longer."""
+        self._snapshot = None  # it knows workers that are gone
         page, self._page = self._page, None
         if page is not None:
             page.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 from ..base.phase import Phase
@@ -44,7 +43,6 @@ class RunSnapshot:
         self._tally = tally
         self._about = {
             **about,
-            "process_started": _process_started(),
             "started": time.time() - (engine.now() - engine.began),
         }
         self._rates = Rates()
@@ -198,10 +196,6 @@ def _gone(stage: int, stats: WorkerStats) -> dict[str, Any]:
 def _phase(engine: Engine) -> str:
     if engine.phase >= Phase.LAST or all(node.ended for node in engine.nodes):
         return "ending"
+    if engine.is_idle:
+        return "idle"
     return "draining" if engine.phase is Phase.DRAINING else "running"
-
-
-def _process_started() -> int:
-    """When this process began, in ticks since the machine was booted: by it and its pid a process is known."""
-    text = Path("/proc/self/stat").read_text(errors="replace")
-    return int(text.rpartition(")")[2].split()[19])
