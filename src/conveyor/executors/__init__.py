@@ -11,7 +11,7 @@
 #   task_limits
 #   task
 #   map_call, process_future
-#   function_pickle, task_call, task_errors, task_options
+#   by_value, function_pickle, task_call, task_errors, task_options
 
 import typing as _typing
 

@@ -15,6 +15,7 @@ from ..pipeline.operators.work import WorkNode
 from ..pipeline.supervise.engine_context import EngineContext
 from ..pipeline.supervise.limits import Limits
 from ..pipeline.worker.serve import back_off
+from .by_value import call_by_value
 from .task import Task, task_of
 from .task_limits import TaskLimits
 
@@ -124,6 +125,10 @@ class TaskNode(WorkNode):
             else:
                 part.end_with(NO_RESULT)
                 self.grown(part, 1, 0)
+
+    def other_form(self, item: Any, error: Exception) -> Any:
+        """See `StagePort`: arguments go by value, where that serves."""
+        return call_by_value(item, error)
 
     # -- failures -----------------------------------------------------------------------------------------------
 

@@ -372,6 +372,10 @@ class WorkNode(Node):
         """Rank, start and seed of the worker that is started now."""
         return self.pool.identity
 
+    def other_form(self, item: Any, error: Exception) -> Any:
+        """See `StagePort`: an item is sent as it is."""
+        return None
+
     def said(self, pid: int, what: str, data: bytes) -> None:
         """A worker has logged, warned of or printed something."""
         self.context.said(pid, what, data)

@@ -121,12 +121,21 @@ class WorkerHandle(Inbox):
             messages = wrap(chunk.items)
         return _with_numbers(messages, chunk.start) if self._stage_port.seeded else messages
 
+    def _send_alone(self, chunk: Chunk) -> None:
+        try:
+            self._send(self._wrap(chunk))
+        except Exception as error:
+            other = self._stage_port.other_form(chunk.items[0], error)
+            if other is None:
+                raise
+            self._send([other])
+
     def _give_each(self, chunk: Chunk) -> None:
         """At least one of these cannot be sent, and none was."""
         for number in range(chunk.start, chunk.start + chunk.count):
             rest = self._stage_port.split(chunk, number + 1) if chunk.count > 1 else None
             try:
-                self._send(self._wrap(chunk))
+                self._send_alone(chunk)
             except Exception as error:
                 what = (
                     "no memory to send it" if isinstance(error, MemoryError) else "the item cannot be pickled"

@@ -74,6 +74,15 @@ class StagePort(Protocol):
     seeded: bool
     """Whether its items go to workers with their places in its input."""
 
+    def other_form(self, item: Any, error: Exception) -> Any:
+        """What can be sent in the place of an item that cannot be; None: nothing.
+
+        Args:
+            item: the item.
+            error: why it cannot be; it may be told more.
+        """
+        ...
+
     def said(self, pid: int, what: str, data: bytes) -> None:
         """A worker has logged, warned of or printed something; see `Voice`."""
         ...
