@@ -16,6 +16,7 @@ what is patched in the one is seen in the other.
 #   _pool_parts
 #   _pool_worker
 #   _pool_queues
+#   _pool_starts
 #   _forwarding, _unseen_ends
 #   dummy/, forkserver, heap, managers, popen_fork, popen_forkserver, popen_spawn_posix, process
 #   reduction, resource_sharer, resource_tracker, shared_memory, sharedctypes, spawn, util

@@ -6,6 +6,7 @@ import multiprocessing.pool
 from typing import Any
 
 from ._pool_queues import PoolQueues, Tasks
+from ._pool_starts import NoWorker
 from ._pool_worker import work_on_tasks
 from ._unseen_ends import noticing_unseen_ends
 
@@ -36,7 +37,15 @@ def help_task_handler(inqueue: Any, task_handler: Any, size: int) -> None:
 
 
 def make_worker(ctx: Any, *args: Any, **kwds: Any) -> Any:
-    """A worker process of a pool, not yet started."""
-    if kwds.get("target") is _standard_worker and isinstance(kwds["args"][0], Tasks):
-        kwds["target"] = work_on_tasks
-    return noticing_unseen_ends(ctx.Process(*args, **kwds))
+    """A worker process of a pool, not yet started; or what stands for one, when it is no use to start more."""
+    if kwds.get("target") is not _standard_worker or not isinstance(kwds["args"][0], Tasks):
+        return noticing_unseen_ends(ctx.Process(*args, **kwds))
+    kwds["target"] = work_on_tasks
+    starts = kwds["args"][0].starts
+    if starts is None:  # somebody else's pool has given us the queue
+        return noticing_unseen_ends(ctx.Process(*args, **kwds))
+    if not starts.may_start():
+        return NoWorker()
+    process = noticing_unseen_ends(ctx.Process(*args, **kwds))
+    starts.add(process)
+    return process

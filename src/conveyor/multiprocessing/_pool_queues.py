@@ -1,7 +1,8 @@
 """The queues of a `Pool`: tasks are leased, so that the one which a dead worker had is known, and raises.
 
 A task and a result travel as `(job, number, bytes, buffers)`. Who takes one knows whose it is before he unpickles what
-can fail, or kill him; and who only passes on what a dead worker had does not unpickle it at all.
+can fail, or kill him; and who only passes on what a dead worker had does not unpickle it at all. Among the results is
+the pid of each worker when it has begun.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any, cast
 
 from .._native import Segment, _decode, _encode  # pyright: ignore[reportPrivateUsage]
-from ..errors import Empty, WorkerLost
+from ..errors import Empty, WorkerLost, WorkerPoolBroken
 from ..queues.dead_letter import DeadLetter
 from ..queues.queue import Queue
+from ._pool_starts import PoolStarts
 from ._unseen_ends import exit_code_of
 
 __all__ = ["PoolQueues", "Results", "Tasks", "pack", "unpack"]
@@ -53,6 +55,9 @@ def unpack(message: tuple[Any, ...]) -> Any:
 
 class Tasks(Queue[Any]):
     """Where workers take their tasks."""
+
+    starts: PoolStarts | None = None
+    """In the pool's own process: its workers."""
 
     @classmethod
     def make(cls, results: Results) -> Tasks:
@@ -97,6 +102,8 @@ class PoolQueues:
         self.results = Results.make()
         self.tasks = Tasks.make(self.results)
         self._outstanding: set[tuple[int, int]] = set()
+        self._broken: WorkerPoolBroken | None = None
+        self._starts = self.tasks.starts = PoolStarts(self._give_up)
 
     def put(self, task: tuple[Any, ...] | None) -> None:
         """Send a task to whichever worker is free; None: tell one to leave."""
@@ -105,11 +112,27 @@ class PoolQueues:
             return
         job, number, *rest = task
         self._outstanding.add((job, number))
+        if self._broken is not None:
+            self._fail(job, number, self._broken)
+            return
         try:
             self.tasks.put(pack(job, number, rest))
         except BaseException:
             self._outstanding.discard((job, number))
             raise
+        if self._broken is not None:  # by now: of several results only the first one counts
+            self._fail(job, number, self._broken)
+
+    def _give_up(self, error: WorkerPoolBroken) -> None:
+        """No worker will ever take a task: each raises."""
+        self._broken = error
+        for job, number in list(self._outstanding):
+            self._fail(job, number, error)
+        while not self.tasks.empty():  # somebody may wait for room to put one more
+            self.tasks.discard()
+
+    def _fail(self, job: int, number: int, error: WorkerPoolBroken) -> None:
+        self.results.put(pack(job, number, (False, error)))
 
     def get(self) -> tuple[int, int, tuple[bool, Any]] | None:
         """The next result, with whose it is; None: there will be none."""
@@ -117,6 +140,9 @@ class PoolQueues:
             message: Any = self.results.get()
             if message is None:
                 return None
+            if type(message) is int:
+                self._starts.note_begun(message)
+                continue
             lost_pid = 0
             if isinstance(message, DeadLetter):
                 letter = cast("DeadLetter[Any]", message)  # type: ignore[redundant-cast]

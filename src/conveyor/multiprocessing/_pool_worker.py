@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from multiprocessing import parent_process, pool, util
 from typing import Any
@@ -40,6 +41,7 @@ def work_on_tasks(
     failed = _initialize(initializer, initargs)
     if failed is not None:
         most = 1  # and another worker tries again
+    results.put(os.getpid())  # it has begun
     done = 0
     program = parent_process()
     while most is None or done < most:
