@@ -128,9 +128,9 @@ class TaskEngine(Engine):
         else:
             self._tally.retried += 1
         if self._is_seen:
-            message: Any = failure.item
-            arguments = message[1] if type(message) is list else message
-            self._tally.groups.note(dataclasses.replace(failure, item=arguments), given_up=given_up)
+            # Of the message, the arguments are what people know it by.
+            shown = dataclasses.replace(failure, item=failure.item[1])
+            self._tally.groups.note(shown, given_up=given_up)
 
     def _end(self, last_call: util.Finalize) -> None:
         self._publisher.close()
