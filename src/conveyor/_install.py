@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from types import CellType, FunctionType, ModuleType, new_class
 from typing import TYPE_CHECKING, Any, cast
 
+from ._memory.devices import Cuda, copies_devices, set_default
 from .queues.joinable_queue import JoinableQueue
 from .queues.pipe import Pipe
 from .queues.queue import Queue
@@ -73,14 +74,23 @@ _changes: list[_Change] = []  # empty: not installed
 os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]  # pyright: ignore
 
 
-def install() -> None:
+def install(*, cuda: Cuda | None = None) -> None:
     """Make the standard library's `multiprocessing` make conveyor's queues and pipes.
 
     Holds for this process and for the children it starts from now on, of any start method, and for
     theirs. Queues made before go on to work as what they are. Idempotent, and safe from any thread.
     A library that subclasses `multiprocessing.queues.Queue` uses conveyor's if it is imported later.
+
+    Args:
+        cuda: how tensors on a GPU travel through queues that are made without saying it, see `Queue`, here and in the
+            children; None: as before, which is "share" at first.
+
+    Raises:
+        ValueError: `cuda` is not one of these.
     """
     with _lock:
+        if cuda is not None:
+            set_default(cuda)
         if _changes:
             return
         changes = [
@@ -107,6 +117,7 @@ def uninstall() -> None:
         for change in reversed(_changes):
             change.undo()
         _changes.clear()
+        set_default(None)
         if _on_standard_library in sys.meta_path:
             sys.meta_path.remove(_on_standard_library)
         # The executor's module may have been imported in between, and be built on ours.
@@ -125,7 +136,7 @@ _IN_CHILD = """
 import sys
 sys.path[:] = path
 import conveyor
-conveyor.install()
+conveyor.install(cuda=cuda)
 """
 
 
@@ -135,9 +146,10 @@ class _InstallInChild:
     def __init__(self, path: list[str]) -> None:
         # The parent's sys.path, which the child takes over anyway as soon as it has read all of this.
         self._path = path
+        self._cuda = "copy" if copies_devices(None) else "share"
 
     def __reduce__(self) -> tuple[Callable[..., None], tuple[str, dict[str, Any]]]:
-        return exec, (_IN_CHILD, {"path": self._path})
+        return exec, (_IN_CHILD, {"path": self._path, "cuda": self._cuda})
 
 
 def _preparation(

@@ -6,5 +6,6 @@
 #   tensors | torch
 #   jax_arrays | jax numpy
 #   polars_frames | polars
-#   arrays, assignable, descriptor_server, labels, names, normal_end, open_or_create, owner, passing, producing
+#   shared_storages | torch
+#   arrays, assignable, descriptor_server, devices, labels, names, normal_end, open_or_create, owner, passing, producing
 #   units, waiter

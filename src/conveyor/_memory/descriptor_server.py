@@ -15,6 +15,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import threading
 import time
 from array import array
@@ -28,6 +29,8 @@ _SECRET_BYTES = 16
 _LOOK_SECONDS = 0.1  # between looks whether anything is still on offer
 _CLIENT_SECONDS = 0.5  # for a client that has connected to say what it wants
 _ANSWER_SECONDS = 10.0  # for the server to answer: it may be stopped, or busy
+_MOST_WAITING = 4096
+_MOST_AT_ONCE = 64  # answers between looks
 _NO_CAPABILITY = b"0" * 16
 # How long the privileged offer what they send if none of their kind has dropped its privileges: one may be about to.
 _IN_CASE_SECONDS = 2.0
@@ -96,10 +99,9 @@ class Offer:
             OSError: this process can have no more descriptors.
         """
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-            connection.settimeout(_ANSWER_SECONDS)
             try:
-                connection.connect(self.address)
-                connection.sendall(self.secret)
+                self._ask(connection, _ANSWER_SECONDS)
+                connection.settimeout(_ANSWER_SECONDS)
                 # Not by recv_fds, which takes flags and does not pass them on.
                 space = socket.CMSG_LEN(self.count * array("i").itemsize)
                 _, messages, flags, _ = connection.recvmsg(1, space, socket.MSG_CMSG_CLOEXEC)
@@ -115,6 +117,18 @@ class Offer:
         if flags & socket.MSG_CTRUNC:
             raise OSError("no descriptor is left for what was received (see ulimit -n)")
         return None
+
+    def decline(self) -> None:
+        """Let the process that offers them know that they have been had another way; it is not waited for."""
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            self._ask(connection, _CLIENT_SECONDS)
+
+    def _ask(self, connection: socket.socket, seconds: float) -> None:
+        # Not by settimeout: then connecting fails at once while very many others wait.
+        limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        connection.connect(self.address)
+        connection.sendall(self.secret)
 
 
 class _OnOffer:
@@ -208,7 +222,7 @@ class DescriptorServer:
             return False
         try:
             listener.bind(f"\0conveyor-{os.getpid()}-{os.urandom(8).hex()}")
-            listener.listen(128)
+            listener.listen(_MOST_WAITING)
             listener.setblocking(False)
             thread = threading.Thread(
                 target=self._serve, args=(listener,), name="conveyor-descriptors", daemon=True
@@ -231,8 +245,9 @@ class DescriptorServer:
         poll.register(listener, select.POLLIN)
         while True:
             if poll.poll(1000 * _LOOK_SECONDS):
-                with contextlib.suppress(OSError):
-                    self._answer(listener.accept()[0])
+                with contextlib.suppress(OSError):  # nobody is left
+                    for _ in range(_MOST_AT_ONCE):
+                        self._answer(listener.accept()[0])
             with self._lock:
                 over = [secret for secret, each in self._on_offer.items() if each.is_over()]
                 done = [self._on_offer.pop(secret) for secret in over]
@@ -248,7 +263,7 @@ class DescriptorServer:
                 return
 
     def _answer(self, connection: socket.socket) -> None:
-        with connection:
+        with connection, contextlib.suppress(OSError):
             connection.settimeout(_CLIENT_SECONDS)
             secret = connection.recv(_SECRET_BYTES)
             with self._lock:

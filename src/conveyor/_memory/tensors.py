@@ -8,6 +8,9 @@ is not known when the first comes by; if one has, the item is pickled once more,
 of its tensors cover. Of a storage that one tensor has alone goes what that needs. Objects may make tensors anew
 whenever they are pickled: of storages that come by for the first time in a later round everything goes at once, so
 that they are not the cause of another one.
+
+What lies in the memory of a device goes by torch's handle, where that can be used; or, if the queue was made with
+`cuda="copy"`, the same way as all others, of a copy in the host's memory, and onto its device again where it arrives.
 """
 
 from __future__ import annotations
@@ -19,8 +22,16 @@ from collections.abc import Callable
 from pickle import PickleBuffer
 from typing import Any
 
-from .._native import ForeignBytes, notes_of_item, place_of_item, tensor_capsule
+from .._native import (
+    ForeignBytes,
+    item_copies_devices,
+    notes_of_item,
+    place_of_item,
+    reading_of_item,
+    tensor_capsule,
+)
 from .arrays import extents_of
+from .shared_storages import reduce_shared
 
 __all__ = ["REDUCERS", "empty"]
 
@@ -81,20 +92,22 @@ class _Span:
 class _Token:
     """The storage that several tensors of an item have; pickled once."""
 
-    __slots__ = ("buffer",)
+    __slots__ = ("buffer", "device")
 
-    def __init__(self, buffer: PickleBuffer) -> None:
+    def __init__(self, buffer: PickleBuffer, device: str | None) -> None:
         self.buffer = buffer
+        self.device = device
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _storage_of, (self.buffer,)
+        return _storage_of, (self.buffer, self.device)
 
 
 def _reduce_tensor(tensor: Any) -> Any:
     notes = notes_of_item()
+    device = None if tensor.is_cpu else _device_to_copy(tensor)
     if (
         notes is None
-        or not tensor.is_cpu
+        or device is _STAYS
         or tensor.layout is not torch.strided
         or tensor.is_quantized
         or tensor.is_nested
@@ -102,7 +115,7 @@ def _reduce_tensor(tensor: Any) -> Any:
     ):
         return _reduce_other(tensor, notes)
     storage = _untyped(tensor)
-    if _stays_shared(storage):
+    if device is None and _stays_shared(storage):
         return _torchs.reduce_tensor(tensor)
     if _check_names is not None:
         _check_names(tensor)
@@ -123,7 +136,7 @@ def _reduce_tensor(tensor: Any) -> Any:
         | (_PARAMETER if type(tensor) is torch.nn.Parameter else 0)
     )
     if not needed:  # it may lie anywhere, beyond its storage, too
-        return _tensor_of, (PickleBuffer(bytearray()), name, shape, strides, flags)
+        return _made_of(bytearray(), name, shape, strides, flags, device)
     if end > storage.nbytes():
         raise ValueError(
             f"cannot put a tensor of shape {shape}: it has been resized away, its storage has {storage.nbytes()} "
@@ -144,8 +157,20 @@ def _reduce_tensor(tensor: Any) -> Any:
         buffer = _bytes_at(owner.data_ptr(), needed, owner)
         dense = True
     else:
-        buffer = _bytes_at(address, end - first, tensor)
-    return _tensor_of, (PickleBuffer(buffer), name, shape, None if dense else strides, flags)
+        buffer = _bytes_at(address, end - first, tensor) if device is None else _copied(storage, first, end)
+    return _made_of(buffer, name, shape, None if dense else strides, flags, device)
+
+
+def _made_of(
+    buffer: Any,
+    name: str,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...] | None,
+    flags: int,
+    device: str | None,
+) -> Any:
+    arguments = (PickleBuffer(buffer), name, shape, strides, flags)
+    return (_tensor_of, arguments) if device is None else (_tensor_at, (device, *arguments))
 
 
 def _stays_shared(storage: Any) -> bool:
@@ -155,6 +180,23 @@ def _stays_shared(storage: Any) -> bool:
         return True
     descriptor: int = storage._share_fd_cpu_()[0]
     return descriptor >= 0  # a mapped file has none that could be passed on
+
+
+_STAYS = ""
+"""In the place of the name of a device: what lies there is not copied."""
+
+
+def _device_to_copy(tensor: Any) -> str:
+    return str(tensor.device) if item_copies_devices() and not tensor.is_meta else _STAYS
+
+
+def _copied(storage: Any, first: int, end: int) -> Any:
+    """Bytes of a storage on a device."""
+    if first == end:
+        return bytearray()
+    there = torch.empty(0, dtype=torch.uint8, device=storage.device)
+    copy = there.set_(storage, first, (end - first,), (1,)).cpu()
+    return _bytes_at(copy.data_ptr(), end - first, copy)
 
 
 def _bytes_at(address: int, size: int, owner: Any) -> Any:
@@ -204,8 +246,12 @@ def _token_of(span: _Span, first: int, end: int, notes: dict[Any, Any]) -> _Toke
         span.token = None
         notes["again"] = True
     if span.token is None:
-        address = span.storage.data_ptr() + span.first
-        span.token = _Token(PickleBuffer(_bytes_at(address, span.end - span.first, span.storage)))
+        storage, size = span.storage, span.end - span.first
+        if storage.device.type == "cpu":
+            span.token = _Token(PickleBuffer(_bytes_at(storage.data_ptr() + span.first, size, storage)), None)
+        else:
+            copy = _copied(storage, span.first, span.end)
+            span.token = _Token(PickleBuffer(copy), str(storage.device))
     return span.token
 
 
@@ -225,27 +271,52 @@ def _reduce_other(tensor: Any, notes: dict[Any, Any] | None) -> Any:
         raise TypeError("cannot put a tensor of layout torch._mkldnn; put tensor.to_dense()")
     if tensor.is_quantized or (tensor.layout is not torch.strided and not _TAKES_SPARSE):
         return tensor.__reduce_ex__(5)
-    if tensor.device.type not in ("cpu", "meta") and (place := place_of_item()) != "queue":
+    if tensor.is_cpu or tensor.is_meta:
+        return _torchs.reduce_tensor(tensor)
+    if item_copies_devices():  # by its parts, of the copy
+        return _on_device, (tensor.detach().cpu(), str(tensor.device), tensor.requires_grad)
+    if (place := place_of_item()) != "queue":
         raise TypeError(
-            f"cannot keep a tensor on {tensor.device} in a {_PLACES[place]}: it can be had once, while the process "
-            "that has it lives; put tensor.cpu()"
+            f"cannot keep a tensor on {tensor.device} in a {_PLACES[place]}: torch's handle of it can be had once, "
+            f"while the process that has it lives; {_COPY}"
         )
-    return _torchs.reduce_tensor(tensor)
+    return _from_handle, (str(tensor.device), *_torchs.reduce_tensor(tensor))
 
 
 _PLACES = {"named": "named queue", "topic": "topic", "bytes": "store, pipe or broker"}
+# Such that all fits into what a queue keeps of an error.
+_COPY = "put tensor.cpu(), or say cuda='copy' where this is made"
 
 
 def _reduce_storage(storage: Any) -> Any:
     notes = notes_of_item()
-    if notes is None or storage.device.type != "cpu" or not storage.nbytes() or _stays_shared(storage):
+    if notes is None:
         return _torchs.reduce_storage(storage)
+    device = storage.device.type
+    if device == "cpu":
+        if not storage.nbytes():
+            return _torchs.reduce_storage(storage)
+        if _stays_shared(storage):
+            return _reduce_shared(storage)
+    elif device == "meta":
+        return _torchs.reduce_storage(storage)
+    elif not item_copies_devices():
+        raise TypeError(
+            f"cannot put a storage on {storage.device}, of a tensor or of a subclass of Tensor: torch has no handle "
+            f"for it; {_COPY}"
+        )
     if "again" in notes:
         _begin_again(notes)
     span = _span_of(storage, notes)
     if not (span.has_come_by or span.of_all):
         _take_whole(span)
     return _same, (_token_of(span, 0, storage.nbytes(), notes),)
+
+
+def _reduce_shared(storage: Any) -> Any:
+    if torch.multiprocessing.get_sharing_strategy() == "file_descriptor":
+        return reduce_shared(storage)
+    return _torchs.reduce_storage(storage)
 
 
 REDUCERS: dict[Callable[[Any], Any], Callable[[Any], Any]] = {
@@ -291,6 +362,14 @@ def _tensor_of(
     return _marked(tensor, flags) if flags else tensor
 
 
+def _tensor_at(
+    device: str, buffer: Any, name: str, shape: tuple[int, ...], strides: tuple[int, ...] | None, flags: int
+) -> Any:
+    if strides is None:
+        strides = torch.empty(shape, device="meta").stride()
+    return _tensor_on(_storage_of(buffer, device), name, 0, shape, strides, flags)
+
+
 def _tensor_in(
     buffer: Any, code: tuple[int, int], shape: tuple[int, ...], strides: tuple[int, ...] | None
 ) -> Any:
@@ -306,7 +385,8 @@ def _tensor_in(
 def _tensor_on(
     storage: Any, name: str, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], flags: int
 ) -> Any:
-    tensor = torch.empty(0, dtype=getattr(torch, name), device="cpu").set_(storage, offset, shape, strides)
+    tensor = torch.empty(0, dtype=getattr(torch, name), device=storage.device)
+    tensor.set_(storage, offset, shape, strides)
     return _marked(tensor, flags) if flags else tensor
 
 
@@ -320,9 +400,10 @@ def _marked(tensor: Any, flags: int) -> Any:
     return tensor.requires_grad_() if flags & _REQUIRES_GRAD else tensor
 
 
-def _storage_of(buffer: Any) -> Any:
+def _storage_of(buffer: Any, device: str | None) -> Any:
     size = memoryview(buffer).nbytes
-    return _untyped(_tensor_in(buffer, (_UINT, 8), (size,), None))
+    storage = _untyped(tensor)
+    if device is None and _stays_shared(storage):
 
 
 def _same(storage: Any) -> Any:

@@ -35,6 +35,7 @@ if _typing.TYPE_CHECKING:
         TimeoutError,  # noqa: A004
     )
 
+    from .._memory.devices import Cuda as _Cuda
     from ..queues.pipe import Connection
     from .pool import Pool as _Pool
 
@@ -85,20 +86,22 @@ class Context(_stdlib.BaseContext):
         return self
 
     def Queue(  # type: ignore[override]  # noqa: N802
-        self, maxsize: int = 0, *, max_bytes: int | None = None
+        self, maxsize: int = 0, *, max_bytes: int | None = None, cuda: _Cuda | None = None
     ) -> _Queue[_typing.Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """A `conveyor.Queue`."""
-        return _Queue(maxsize, ctx=self.get_context(), max_bytes=max_bytes)
+        return _Queue(maxsize, ctx=self.get_context(), max_bytes=max_bytes, cuda=cuda)
 
     def JoinableQueue(  # type: ignore[override]  # noqa: N802
-        self, maxsize: int = 0, *, max_bytes: int | None = None
+        self, maxsize: int = 0, *, max_bytes: int | None = None, cuda: _Cuda | None = None
     ) -> _JoinableQueue[_typing.Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """A `conveyor.JoinableQueue`."""
-        return _JoinableQueue(maxsize, ctx=self.get_context(), max_bytes=max_bytes)
+        return _JoinableQueue(maxsize, ctx=self.get_context(), max_bytes=max_bytes, cuda=cuda)
 
-    def SimpleQueue(self) -> _SimpleQueue[_typing.Any]:  # type: ignore[override]  # noqa: N802  # pyright: ignore
+    def SimpleQueue(  # type: ignore[override]  # noqa: N802
+        self, *, cuda: _Cuda | None = None
+    ) -> _SimpleQueue[_typing.Any]:  # pyright: ignore
         """A `conveyor.SimpleQueue`."""
-        return _SimpleQueue(ctx=self.get_context())
+        return _SimpleQueue(ctx=self.get_context(), cuda=cuda)
 
     def Lock(self) -> _Lock:  # type: ignore[override]  # noqa: N802  # pyright: ignore
         """A `conveyor.Lock`."""

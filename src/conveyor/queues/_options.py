@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._memory.devices import Cuda, codec_with
+
 if TYPE_CHECKING:
     from ..codecs import Codec
 
@@ -29,13 +31,18 @@ def checked_bounds(maxsize: int, max_bytes: int | None) -> tuple[int, int]:
     return min(max(int(maxsize), 0), limit), min(max_bytes or 0, limit)
 
 
-def checked_codec(codec: str | Codec) -> str | Codec:
-    """The codec that is meant: "auto", "pickle" or an object; see `conveyor.codecs.resolve`."""
+def checked_codec(codec: str | Codec, cuda: Cuda | None = None) -> str | Codec:
+    """The codec that is meant: "auto", "pickle" or an object; see `conveyor.codecs.resolve`.
+
+    Args:
+        codec: a name or an object.
+        cuda: see `conveyor._memory.devices.codec_with`, also for the error.
+    """
     if isinstance(codec, str) and codec == "auto":
-        return "auto"
+        return codec_with("auto", cuda)
     from ..codecs import resolve
 
-    return resolve(codec)
+    return codec_with(resolve(codec), cuda)
 
 
 def checked_lease(lease_seconds: float | None, max_attempts: int | None) -> tuple[int, float]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import DTypeLike, NDArray
 
+    from .._memory.devices import Cuda
     from ..codecs import Codec
     from .statistics import Statistics
 
@@ -91,6 +92,9 @@ class Queue(AwaitableChannel[T]):
             `statistics().dead` counts it. These three, too, travel with the queue.
         label: what those who look from outside (`conveyor ls`, `conveyor top`) call it, at most 63 bytes; None: they
             call it by the line that made it.
+        cuda: how tensors on a GPU (or another device of torch's) travel: "copy": through host memory, to their device
+            again; "share": by torch's handle, which can be had once, while the sender lives; None: what `install` was
+            told, else "share". It travels with the queue. See docs/torch.md.
 
     Raises:
         ValueError, TypeError: an argument is not as above; the text says what would be right.
@@ -109,6 +113,7 @@ class Queue(AwaitableChannel[T]):
         max_attempts: int | None = None,
         dead_letters: Any = None,
         label: str | None = None,
+        cuda: Cuda | None = None,
     ) -> None:
         forget_received()
         if _TORCHS_LOADER in sys.modules:
@@ -116,7 +121,7 @@ class Queue(AwaitableChannel[T]):
         label = checked_label(label)
         items, size = checked_bounds(maxsize, max_bytes)
         attempts, seconds = checked_lease(lease_seconds, max_attempts)
-        codec = checked_codec(codec)
+        codec = checked_codec(codec, cuda)
         segment = Segment.create(
             items,
             size,

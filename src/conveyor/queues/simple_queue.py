@@ -13,10 +13,13 @@ from .._native import Segment, SimpleChannel
 from .._public import public
 from ..errors import ShutDown
 from ._ends import NoLock, Reader, Writer
+from ._options import checked_codec
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
+    from .._memory.devices import Cuda
+    from ..codecs import Codec
     from .statistics import Statistics
 
 __all__ = ["SimpleQueue"]
@@ -36,16 +39,22 @@ class SimpleQueue(SimpleChannel[T]):
 
     Args:
         ctx: accepted as by `multiprocessing.queues.SimpleQueue`; any start method will do.
+        cuda: how tensors on a GPU travel, as for `Queue`.
+
+    Raises:
+        ValueError: `cuda` is not as above.
     """
 
-    def __init__(self, *, ctx: BaseContext | None = None) -> None:
+    def __init__(self, *, ctx: BaseContext | None = None, cuda: Cuda | None = None) -> None:
         forget_received()
-        self._attach(mark(Segment.create(0, _BOUND_BYTES, soft=True)))
+        codec = checked_codec("auto", cuda)
+        self._attach(mark(Segment.create(0, _BOUND_BYTES, soft=True)), codec)
 
-    def _attach(self, segment: Segment) -> None:
-        super().__init__(segment)
-        self._reader = Reader(segment)
-        self._writer = Writer(segment)
+    def _attach(self, segment: Segment, codec: str | Codec) -> None:
+        super().__init__(segment, codec)
+        self._codec = codec
+        self._reader = Reader(segment, codec)
+        self._writer = Writer(segment, codec)
         self._rlock = NoLock()
         self._wlock = NoLock()
 
@@ -114,11 +123,11 @@ class SimpleQueue(SimpleChannel[T]):
         return Statistics(**self._statistics())
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return (reference_to(self._segment),)
+        return (reference_to(self._segment), self._codec)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         reference: Reference = state[0]
-        self._attach(reference.open())
+        self._attach(reference.open(), state[1])
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]

@@ -24,6 +24,7 @@ from ._store import checked_bound, open_region, wait_for
 from .key_update import KeyUpdate
 
 if TYPE_CHECKING:
+    from .._memory.devices import Cuda
     from ..codecs import Codec
 
 __all__ = ["SharedDict"]
@@ -95,6 +96,7 @@ class SharedDict(DictTable[K, V]):
         codec: how values become bytes, as for `Queue`; all who open a name must give the same one.
         max_bytes: bytes that keys, values and table may take, as the first who opens it says; None: no bound.
         label: what those who look from outside call it, as of a `Queue`.
+        cuda: "copy": tensors on a GPU go through host memory, to their device again; else they are a TypeError.
 
     Raises:
         FileExistsError, FileNotFoundError: as `create` demands.
@@ -116,10 +118,11 @@ class SharedDict(DictTable[K, V]):
         codec: str | Codec = "auto",
         max_bytes: int | None = None,
         label: str | None = None,
+        cuda: Cuda | None = None,
     ) -> None:
         forget_received()
         label = checked_label(label)
-        codec = checked_codec(codec)
+        codec = checked_codec(codec, cuda)
         bound = checked_bound(max_bytes)
         region, is_new = open_region(self._KIND, name, create, label)
         self._attach(region, codec, bound)

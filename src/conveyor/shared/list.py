@@ -13,6 +13,7 @@ from ..queues._options import checked_codec
 from ._store import checked_bound, open_region, wait_for
 
 if TYPE_CHECKING:
+    from .._memory.devices import Cuda
     from ..codecs import Codec
 
 __all__ = ["SharedList"]
@@ -34,7 +35,7 @@ class SharedList(ListSequence[T]):
 
     Args:
         content: items to begin with; where the name is there already, they are left out.
-        name, create, codec, max_bytes, label: as for `SharedDict`; so are the errors.
+        name, create, codec, max_bytes, label, cuda: as for `SharedDict`; so are the errors.
     """
 
     _KIND: ClassVar[str] = "list"
@@ -49,10 +50,11 @@ class SharedList(ListSequence[T]):
         codec: str | Codec = "auto",
         max_bytes: int | None = None,
         label: str | None = None,
+        cuda: Cuda | None = None,
     ) -> None:
         forget_received()
         label = checked_label(label)
-        codec = checked_codec(codec)
+        codec = checked_codec(codec, cuda)
         bound = checked_bound(max_bytes)
         region, is_new = open_region(self._KIND, name, create, label)
         self._attach(region, codec, bound)

@@ -6,6 +6,7 @@ import copyreg
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
+from .._memory.devices import Cuda, copies_devices
 from .._memory.labels import checked_label, mark
 from .._memory.names import checked_name
 from .._memory.open_or_create import open_or_create
@@ -69,12 +70,16 @@ def _named_region(name: str, create: bool | None, size: int, label: str = "") ->
 
 
 def open_topic(
-    name: str, create: bool | None = None, max_bytes: int = DEFAULT_BYTES, keep: int | None = None
+    name: str,
+    create: bool | None = None,
+    max_bytes: int = DEFAULT_BYTES,
+    keep: int | None = None,
+    cuda: Cuda | None = None,
 ) -> Topic[Any]:
     """The topic of that name; see `conveyor.connect`."""
     size = TOPIC_HEADER + _capacity(max_bytes)
-    kept = _kept(keep)
-    return Topic.on_region(_named_region(checked_name(name, _KIND), create, size), kept)
+    kept, copies = _kept(keep), copies_devices(cuda)
+    return Topic.on_region(_named_region(checked_name(name, _KIND), create, size), kept, copies)
 
 
 @public
@@ -98,6 +103,7 @@ class Topic(TopicChannel[T]):
         keep: how many of the events that all have read are kept for later subscribers with `from_="oldest"`; None: as
             many as there is room for. An existing named topic has its own `max_bytes` and `keep`.
         label: what those who look from outside call it, as of a `Queue`.
+        cuda: "copy": tensors on a GPU go through host memory, to their device again; else they are a TypeError.
 
     Raises:
         ValueError, TypeError: an argument is not as above; the text says what would be right.
@@ -112,24 +118,27 @@ class Topic(TopicChannel[T]):
         keep: int | None = None,
         *,
         label: str | None = None,
+        cuda: Cuda | None = None,
     ) -> None:
         forget_received()
         label = checked_label(label)
         size, kept = TOPIC_HEADER + _capacity(max_bytes), _kept(keep)
+        copies = copies_devices(cuda)
         if name is None:
             region = mark(Region.create(_KIND, size, TOPIC_LAYOUT), label)
         else:
             region = _named_region(checked_name(name, _KIND), None, size, label)
-        self._attach(region, kept)
+        self._attach(region, kept, copies)
 
-    def _attach(self, region: Region, keep: int) -> None:
-        super().__init__(region, keep)
+    def _attach(self, region: Region, keep: int, copies: bool) -> None:
+        super().__init__(region, keep, copies)
+        self._copies_devices = copies
 
     @classmethod
-    def on_region(cls, region: Region, keep: int) -> Topic[Any]:
+    def on_region(cls, region: Region, keep: int, copies: bool = False) -> Topic[Any]:
         """A topic on shared memory that exists already; for the transports."""
         self: Topic[Any] = cls.__new__(cls)
-        self._attach(region, keep)
+        self._attach(region, keep, copies)
         return self
 
     def subscribe(
@@ -266,11 +275,11 @@ class Topic(TopicChannel[T]):
     # -- pickling -------------------------------------------------------------------------------------
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return (reference_to_region(self._region), self._keep)
+        return (reference_to_region(self._region), self._keep, self._copies_devices)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         reference: RegionReference = state[0]
-        self._attach(reference.open(), state[1])
+        self._attach(reference.open(), *state[1:])
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]

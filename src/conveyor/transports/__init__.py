@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from .. import protocols
+    from .._memory.devices import Cuda
     from ..codecs import Codec
     from ..queues.queue import Queue
     from ..topics.topic import Topic
@@ -53,6 +54,7 @@ def connect(  # pyright: ignore[reportInvalidTypeVarUse]
     codec: str | Codec | None = None,
     key: bytes | None = None,
     keep: int | None = None,
+    cuda: Cuda | None = None,
 ) -> P: ...  # type: ignore[type-var]
 @overload
 def connect(  # pyright: ignore[reportInvalidTypeVarUse]
@@ -67,6 +69,7 @@ def connect(  # pyright: ignore[reportInvalidTypeVarUse]
     lease_seconds: float | None = None,
     max_attempts: int | None = None,
     dead_letters: Any = None,
+    cuda: Cuda | None = None,
 ) -> Q: ...  # type: ignore[type-var]
 def connect(
     url: str,
@@ -81,6 +84,7 @@ def connect(
     max_attempts: int | None = None,
     dead_letters: Any = None,
     keep: int | None = None,
+    cuda: Cuda | None = None,
 ) -> Any:
     """The named queue or topic at `url`: of this machine, in a file, or on a broker. All have the same methods.
 
@@ -102,7 +106,10 @@ def connect(
         key: for `codec="pickle"` over a network or in a file: what items are signed with.
         lease_seconds, max_attempts: as for `Queue`, if it is made now.
         dead_letters: a queue for what failed too often; it concerns this handle only.
-        keep: as for `Topic`, if it is made now. A topic has this, `create`, `max_bytes`, `codec` and `key` of these.
+        keep: as for `Topic`, if it is made now. A topic has this, `create`, `max_bytes`, `codec`, `key` and `cuda` of
+            these.
+        cuda: "copy": tensors on a GPU go through host memory, to their device again, as they do with codec="pickle"
+            outside this machine's memory; it concerns this handle only.
 
     Raises:
         FileExistsError, FileNotFoundError: as `create` demands.
@@ -126,6 +133,7 @@ def connect(
         max_attempts=max_attempts,
         dead_letters=dead_letters,
         keep=keep,
+        cuda=cuda,
     )
 
 

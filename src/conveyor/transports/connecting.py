@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+from .._memory.devices import Cuda, copies_devices
 from ..errors import NotSupported, VersionMismatch, WrongKind
 from ..queues._options import checked_bounds, checked_lease
 from ..topics.topic import checked_keep
@@ -31,7 +32,7 @@ def connect_anything(url: str, kind: str | None, create: bool | None, **options:
         name, in_url = shm.parse(url)
         if _kind_of(url, kind, in_url) == "topic":
             _check_topic(url, options)
-            return shm.connect_topic(name, create, options["max_bytes"], options["keep"])
+            return shm.connect_topic(name, create, options["max_bytes"], options["keep"], options["cuda"])
         return shm.connect(name, create, **_of_shm_queue(url, options))
     where = url_of(url)
     kind = _kind_of(url, kind, where.options["kind"])
@@ -42,6 +43,7 @@ def connect_anything(url: str, kind: str | None, create: bool | None, **options:
     module = row.load(where.scheme)
     _check_group(where, kind, module)
     payload = payload_for(options["codec"], options["key"])
+    _check_cuda(where, payload.name, options["cuda"])
     if kind == "topic":
         _check_topic(url, options)
         _, size = checked_bounds(0, options["max_bytes"])
@@ -113,6 +115,14 @@ def _check_group(where: Url, kind: str, module: Module) -> None:
         raise ValueError(f"url is {str(where)!r}; kind=group and group=NAME go together")
 
 
+def _check_cuda(where: Url, codec: str, cuda: Cuda | None) -> None:
+    if cuda is not None and not (copies_devices(cuda) and codec == "pickle"):
+        raise ValueError(
+            f"cuda is {cuda!r}, and codec {codec!r}; at {where}, outside this machine's memory, tensors on a GPU go by "
+            "cuda='copy' and codec='pickle'"
+        )
+
+
 def _check_topic(url: str, options: dict[str, Any]) -> None:
     for name, unsaid in (
         ("maxsize", 0),
@@ -122,8 +132,8 @@ def _check_topic(url: str, options: dict[str, Any]) -> None:
     ):
         if options[name] is not unsaid and options[name] != unsaid:
             raise ValueError(
-                f"{name} is {options[name]!r}; {masked(url)!r} is a topic, which has create, max_bytes, codec, key and "
-                "keep, and no other options"
+                f"{name} is {options[name]!r}; {masked(url)!r} is a topic, which has create, max_bytes, codec, key, "
+                "keep and cuda, and no other options"
             )
 
 

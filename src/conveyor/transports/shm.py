@@ -16,6 +16,7 @@ from .registry import SHM, scheme_of
 from .url import KINDS, masked
 
 if TYPE_CHECKING:
+    from .._memory.devices import Cuda
     from ..codecs import Codec
     from ..topics.topic import Topic
 
@@ -72,20 +73,23 @@ def connect(
     lease_seconds: float | None,
     max_attempts: int | None,
     dead_letters: Any,
+    cuda: Cuda | None,
 ) -> Queue[Any]:
     """The queue of that name; see `conveyor.connect`."""
     items, size = checked_bounds(maxsize, max_bytes)
     attempts, seconds = checked_lease(lease_seconds, max_attempts)
-    codec = checked_codec(codec)
+    codec = checked_codec(codec, cuda)
     segment = _segment(checked_name(name), create, items, size, attempts, seconds)
     return Queue.on_segment(segment, codec, dead_letters)
 
 
-def connect_topic(name: str, create: bool | None, max_bytes: int | None, keep: int | None) -> Topic[Any]:
+def connect_topic(
+    name: str, create: bool | None, max_bytes: int | None, keep: int | None, cuda: Cuda | None
+) -> Topic[Any]:
     """The topic of that name; see `conveyor.connect`."""
     from ..topics.topic import DEFAULT_BYTES, open_topic
 
-    return open_topic(name, create, DEFAULT_BYTES if max_bytes is None else max_bytes, keep)
+    return open_topic(name, create, DEFAULT_BYTES if max_bytes is None else max_bytes, keep, cuda)
 
 
 def remove(name: str) -> None:

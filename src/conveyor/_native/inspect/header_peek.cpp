@@ -77,6 +77,7 @@ void bind_header_peek(nb::module_& module) {
       },
       "memory_fd"_a);
   module.def("_is_alive", &is_alive, "owner"_a);
+  module.def("_own_owner", [] { return self(); });
   module.def("_is_known_by_lock", &is_known_by_lock);
   module.def("_futex_error", &futex_error);
 }

@@ -21,6 +21,10 @@ CodecChoice::CodecChoice(nb::object codec) {
   import_for_items();
   if (PyUnicode_Check(codec.ptr()) != 0) {
     native_ = PyUnicode_CompareWithASCIIString(codec.ptr(), "pickle") != 0;
+    if (PyUnicode_CheckExact(codec.ptr()) != 0) return;
+    const nb::object copies = attribute(codec, "copies_devices");
+    if (!copies.is_valid()) PyErr_Clear();
+    copies_devices_ = copies.ptr() == Py_True;
     return;
   }
   native_ = false;
@@ -31,6 +35,7 @@ CodecChoice::CodecChoice(nb::object codec) {
 }
 
 bool CodecChoice::pack(nb::handle object, Payload& into) const {
+  into.copies_devices = copies_devices_;
   return is_users() ? pack_by_codec(object, into) : pickle(object.ptr(), into);
 }
 

@@ -14,7 +14,8 @@ namespace nb = nanobind;
 
 class CodecChoice {
  public:
-  // `codec`: an object with name, dumps and loads; the str "pickle"; or "auto".
+  // `codec`: an object with name, dumps and loads; the str "pickle"; or "auto". Of a str of a class of its own,
+  // `copies_devices` says whether tensors of devices go by value.
   explicit CodecChoice(nb::object codec);
   // Whether our own encoding comes first.
   bool native() const { return native_; }
@@ -33,6 +34,7 @@ class CodecChoice {
   nb::object codec_;
   std::uint64_t id_ = 0;
   bool native_ = true;
+  bool copies_devices_ = false;
 };
 
 }  // namespace conveyor::python

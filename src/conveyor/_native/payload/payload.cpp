@@ -9,6 +9,7 @@ Payload::Payload(Payload&& other) noexcept
       codec(other.codec),
       target(other.target),
       for_topic(other.for_topic),
+      copies_devices(other.copies_devices),
       pieces_(std::move(other.pieces_)),
       sources_(std::move(other.sources_)),
       head_size_(other.head_size_),

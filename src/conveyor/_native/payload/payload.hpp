@@ -71,6 +71,8 @@ class Payload {
   // The segment that it is for; null: no buffers beside the pickle, please.
   const Segment* target = nullptr;
   bool for_topic = false;  // beside it, although it is for no segment
+  // Tensors in the memory of a device go by value, as others do; else by torch's handle, where one can be used.
+  bool copies_devices = false;
 
   bool has_index() const { return kind == Kind::buffers || kind == Kind::custom; }
   const std::vector<Source>& sources() const { return sources_; }
@@ -118,6 +120,10 @@ class PayloadWriter {
   Outgoing outgoing_;
 };
 
+// How an item is read that is being unpickled: once and for all; under lease, so that somebody else may read it after
+// this; or only looked at, so that somebody will.
+enum class Reading : std::uint8_t { once, lease, look };
+
 // An item that was taken: its message, and its runs, which are this process's now.
 struct Taken {
   Kind kind = Kind::pickle;
@@ -128,10 +134,12 @@ struct Taken {
   bool leased = false;  // the runs stay what they are: what becomes of them is the lease's business
   std::uint32_t sender = 0;  // pid of the process that put it
   const std::byte* const* copies = nullptr;  // of the runs, where the item is only looked at: then it is `leased`, too
+  bool looked_at = false;
 
   const std::byte* run_data(const Stream& stream, std::uint32_t run) const {
     return copies == nullptr ? stream.run_data(runs[run]) : copies[run];
   }
+  Reading reading() const { return looked_at ? Reading::look : leased ? Reading::lease : Reading::once; }
 };
 
 // Turns a message with an index into the object; the runs are released, or lent to the object. Null with

@@ -76,7 +76,7 @@ class PayloadReader {
     auto* const content = const_cast<char*>(reinterpret_cast<const char*>(index.content));
     if (!codec.is_valid()) {
       const nb::object pickle = nb::steal(PyMemoryView_FromMemory(content, head_size, PyBUF_READ));
-      return pickle.is_valid() ? nb::steal(unpickle(pickle.ptr(), buffers.ptr())) : nb::object();
+      return pickle.is_valid() ? nb::steal(unpickle(pickle.ptr(), buffers.ptr(), taken_.reading())) : nb::object();
     }
     // The codec may keep what it likes: the header is a copy.
     const nb::object bytes = nb::steal(PyBytes_FromStringAndSize(content, head_size));

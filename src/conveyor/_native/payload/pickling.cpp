@@ -4,6 +4,7 @@
 #include <iterator>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "../codec/object_leaves.hpp"
 #include "../support/errors.hpp"
@@ -12,6 +13,10 @@ namespace conveyor::python {
 namespace {
 
 namespace nb = nanobind;
+
+struct Machine;
+// The one whose reducer this thread has called last, of those that are at work.
+thread_local Machine* current = nullptr;
 
 // What a Pickler takes for its dispatch_table. Live: a reducer registered later counts at once.
 struct Reducers {
@@ -22,7 +27,11 @@ struct Reducers {
   // By reducer: torch's, and what takes its place here. None: it stays. Its own table stays as it is, for others' picklers.
   nb::dict replaced;
 
+  Machine* machine = nullptr;  // whose Pickler this is of
+
   nb::object find(nb::handle type) const {
+    // The reducer is called next. Greenlets may have left another one half-way in between.
+    current = machine;
     for (const nb::dict* table : {&registered, &copyreg, &ours}) {
       // A metaclass may have its own hash.
       PyObject* const found = foreign([&] { return PyDict_GetItemWithError(table->ptr(), type.ptr()); });
@@ -68,10 +77,13 @@ struct Machine {
   nb::object dump, clear_memo;
   Payload* target = nullptr;
   nb::dict notes;  // of reducers, about the item; for the time of its pickling
-  Machine* before = nullptr;  // which this thread was at when it began with this one
 };
 
-thread_local Machine* current = nullptr;
+// Those at work, of all threads. Guarded by the GIL.
+std::vector<Machine*>& at_work() {
+  static auto* const all = new std::vector<Machine*>;  // never destroyed: it would be before the last call
+  return *all;
+}
 
 // What a reducer has noted in the midst of an item, and may note; None: the pickler is not ours.
 nb::object notes_of_item() { return current == nullptr ? nb::none() : nb::object(current->notes); }
@@ -85,6 +97,25 @@ const char* place_of_item() {
   return payload.target->name().empty() ? "queue" : "named";
 }
 
+// Whether tensors in the memory of a device go by value there.
+bool item_copies_devices() { return current != nullptr && current->target->copies_devices; }
+
+thread_local Reading reading = Reading::once;
+
+const char* reading_of_item() {
+  return reading == Reading::once ? "once" : reading == Reading::lease ? "lease" : "look";
+}
+
+class ReadingAs {
+ public:
+  explicit ReadingAs(Reading how) : before_(reading) { reading = how; }
+  ~ReadingAs() { reading = before_; }
+  ReadingAs(const ReadingAs&) = delete;
+
+ private:
+  const Reading before_;
+};
+
 // Whether a reducer has learned something that earlier parts of the item should have known: then all is pickled once more.
 bool take_again(const nb::dict& notes) {
   PyObject* const again = PyDict_GetItemString(notes.ptr(), "again");
@@ -93,15 +124,21 @@ bool take_again(const nb::dict& notes) {
 
 class Current {
  public:
-  explicit Current(Machine& machine) : machine_(machine) {
-    machine.before = current;
+  explicit Current(Machine& machine) : machine_(machine), before_(current) {
+    at_work().push_back(&machine);
     current = &machine;
   }
-  ~Current() { current = machine_.before; }
+  ~Current() {
+    auto& all = at_work();
+    std::erase(all, &machine_);
+    // What was under way may have ended since, in another greenlet.
+    current = std::find(all.begin(), all.end(), before_) != all.end() ? before_ : nullptr;
+  }
   Current(const Current&) = delete;
 
  private:
   Machine& machine_;
+  Machine* const before_;
 };
 
 PyObject* machine_write(PyObject* self, PyObject* piece) {
@@ -135,7 +172,8 @@ PyMethodDef write_definition = {"write", machine_write, METH_O, nullptr};
 
 struct Tools {
   std::vector<std::unique_ptr<Machine>> idle;
-  nb::object pickler, loads, namespace_type, reducers;
+  nb::object pickler, loads, namespace_type, reducers_type;
+  nb::object registered, copyreg, ours;  // tables of reducers
   nb::object buffers_word = nb::make_tuple("buffers");  // the name of loads' second argument
 };
 
@@ -152,13 +190,12 @@ Tools* make_tools() {
   fresh->pickler = of_module("pickle", "Pickler");
   fresh->loads = of_module("pickle", "loads");
   fresh->namespace_type = of_module("types", "SimpleNamespace");
-  const nb::object registered = attribute(of_module("multiprocessing.reduction", "ForkingPickler"), "_extra_reducers");
-  const nb::object copyreg = of_module("copyreg", "dispatch_table");
-  const nb::object ours = of_module("conveyor._memory.reducers", "TABLE");
+  fresh->registered = attribute(of_module("multiprocessing.reduction", "ForkingPickler"), "_extra_reducers");
+  if (!fresh->registered.is_valid()) throw nb::python_error();
+  fresh->copyreg = of_module("copyreg", "dispatch_table");
+  fresh->ours = of_module("conveyor._memory.reducers", "TABLE");
+  fresh->reducers_type = of_module("conveyor._native", "_Reducers");
   if (!call(of_module("conveyor._memory.reducers", "import_uuid")).is_valid()) throw nb::python_error();
-  if (registered.is_valid())
-    fresh->reducers = call(of_module("conveyor._native", "_Reducers"), registered, copyreg, ours);
-  if (!fresh->reducers.is_valid()) throw nb::python_error();
   return fresh.release();
 }
 
@@ -177,7 +214,10 @@ std::unique_ptr<Machine> make_machine() {
   const nb::object file = tools().namespace_type(nb::arg("write") = write);
   const nb::object callback = nb::steal(PyCFunction_New(&buffer_definition, capsule.ptr()));
   const nb::object pickler = tools().pickler(file, 5, nb::arg("buffer_callback") = callback);
-  pickler.attr("dispatch_table") = tools().reducers;
+  const nb::object reducers = call(tools().reducers_type, tools().registered, tools().copyreg, tools().ours);
+  if (!reducers.is_valid()) throw nb::python_error();
+  nb::inst_ptr<Reducers>(reducers)->machine = machine.get();
+  pickler.attr("dispatch_table") = reducers;
   machine->dump = pickler.attr("dump");
   machine->clear_memo = pickler.attr("clear_memo");
   return machine;
@@ -231,8 +271,9 @@ bool pickle(PyObject* object, Payload& into) {
   return true;
 }
 
-PyObject* unpickle(PyObject* data, PyObject* buffers) {
+PyObject* unpickle(PyObject* data, PyObject* buffers, Reading how) {
   Tools& all = tools();
+  const ReadingAs as(how);
   PyObject* const arguments[] = {data, buffers};
   PyObject* const names = buffers == nullptr ? nullptr : all.buffers_word.ptr();
   return foreign([&] { return PyObject_Vectorcall(all.loads.ptr(), arguments, 1, names); });
@@ -247,6 +288,8 @@ void bind_pickling(nb::module_& module) {
       .def("__getitem__", &Reducers::find);
   module.def("notes_of_item", &notes_of_item);
   module.def("place_of_item", &place_of_item);
+  module.def("item_copies_devices", &item_copies_devices);
+  module.def("reading_of_item", &reading_of_item);
 }
 
 }  // namespace conveyor::python

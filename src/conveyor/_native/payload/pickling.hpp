@@ -21,6 +21,6 @@ void import_for_items();
 bool pickle(PyObject* object, Payload& into);
 // New reference, or null with a Python error set. `data`: anything with a buffer; `buffers`: those that
 // went beside it, or null.
-PyObject* unpickle(PyObject* data, PyObject* buffers = nullptr);
+PyObject* unpickle(PyObject* data, PyObject* buffers = nullptr, Reading how = Reading::once);
 
 }  // namespace conveyor::python

@@ -34,13 +34,13 @@ Nanoseconds after(Nanoseconds time) {
 
 bool is_known(Kind kind) { return kind <= Kind::instances; }
 
-nb::object decode_inline(Kind kind, const std::byte* data, std::size_t size) {
-  if (kind == Kind::native) return nb::steal(decode(data, size));
-  if (kind == Kind::instances) return nb::steal(decode_instances(data, size));
-  nb::object bytes =
-      nb::steal(PyBytes_FromStringAndSize(reinterpret_cast<const char*>(data), static_cast<Py_ssize_t>(size)));
-  if (kind == Kind::bytes || !bytes.is_valid()) return bytes;
-  return nb::steal(unpickle(bytes.ptr()));
+nb::object decode_inline(const Taken& taken) {
+  if (taken.kind == Kind::native) return nb::steal(decode(taken.data, taken.size));
+  if (taken.kind == Kind::instances) return nb::steal(decode_instances(taken.data, taken.size));
+  nb::object bytes = nb::steal(
+      PyBytes_FromStringAndSize(reinterpret_cast<const char*>(taken.data), static_cast<Py_ssize_t>(taken.size)));
+  if (taken.kind == Kind::bytes || !bytes.is_valid()) return bytes;
+  return nb::steal(unpickle(bytes.ptr(), nullptr, taken.reading()));
 }
 
 }  // namespace
@@ -138,7 +138,7 @@ template <class Sink>
 nb::object Channel::decode_one(const Taken& taken, nb::object prepared) {
   if (taken.kind == Kind::buffers || taken.kind == Kind::custom) return unpack(*stream_, taken, codec());
   if (is_known(taken.kind) && taken.run_count == 0) {
-    nb::object object = decode_inline(taken.kind, taken.data, taken.size);
+    nb::object object = decode_inline(taken);
     if (!object.is_valid()) [[unlikely]]
       keep_bytes(*stream_, taken);
     return object;
@@ -168,7 +168,7 @@ nb::object Channel::decode_run(const Taken& taken, nb::object prepared) {
   } else if (const nb::object view = nb::steal(
                  PyMemoryView_FromMemory(const_cast<char*>(reinterpret_cast<const char*>(data)), size, PyBUF_READ));
              view.is_valid()) {
-    result = nb::steal(unpickle(view.ptr()));
+    result = nb::steal(unpickle(view.ptr(), nullptr, taken.reading()));
   }
   return result;
 }

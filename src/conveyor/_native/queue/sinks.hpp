@@ -162,7 +162,8 @@ struct LookSink {
     return {entry.kind,        static_cast<std::uint32_t>(entry.runs.size()),
             entry.runs.data(), entry.data.get(),
             entry.size,        true,
-            entry.sender,      entry.places.data()};
+            entry.sender,      entry.places.data(),
+            true};
   }
 
  private:

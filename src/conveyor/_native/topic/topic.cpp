@@ -50,15 +50,15 @@ nb::dict statistics(TopicChannel& channel) {
   return result;
 }
 
-void make_topic(void* at, std::shared_ptr<Region> region, std::uint64_t keep) {
-  guarded([&] { new (at) TopicChannel(std::move(region), keep); });
+void make_topic(void* at, std::shared_ptr<Region> region, std::uint64_t keep, bool copies_devices) {
+  guarded([&] { new (at) TopicChannel(std::move(region), keep, copies_devices); });
 }
 
 void bind_topic(nb::module_& module) {
   PlainType<TopicChannel> topic("TopicChannel", docs::TopicChannel);
   bind_topic_ending(topic);
   topic.generic()
-      .init(function<&make_topic>, {"region"_p, "keep"_p})
+      .init(function<&make_topic>, {"region"_p, "keep"_p, "copies_devices"_p = false})
       .property("_region", [](TopicChannel& self) { return self.region(); })
       .property("_keep", [](TopicChannel& self) { return self.topic_log().header().keep; })
       .def("_statistics", function<&statistics>)

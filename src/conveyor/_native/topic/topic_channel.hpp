@@ -19,7 +19,8 @@ namespace conveyor::python {
 class TopicChannel {
  public:
   // `keep`: as for TopicLog::initialise, which is done here if nobody has. Throws SegmentError.
-  TopicChannel(std::shared_ptr<Region> region, std::uint64_t keep);
+  // `copies_devices`: as in Payload.
+  TopicChannel(std::shared_ptr<Region> region, std::uint64_t keep, bool copies_devices);
 
   nb::object publish(nb::handle event, nb::handle key, const Deadline& deadline);
   nb::object publish_many(nb::handle events, nb::handle key, const Deadline& deadline);
@@ -46,6 +47,7 @@ class TopicChannel {
 
   std::shared_ptr<Region> region_;
   std::shared_ptr<TopicLog> topic_log_;
+  bool copies_devices_;
 };
 
 // What an event with buffers becomes: PayloadHead | index | pickle | buffers, each where the log aligns it.

@@ -94,7 +94,8 @@ Publication EventLayout::publication(std::string_view key) const {
   return {key, 0, size_, pieces_.data(), pieces_.size()};
 }
 
-TopicChannel::TopicChannel(std::shared_ptr<Region> region, std::uint64_t keep) : region_(std::move(region)) {
+TopicChannel::TopicChannel(std::shared_ptr<Region> region, std::uint64_t keep, bool copies_devices)
+    : region_(std::move(region)), copies_devices_(copies_devices) {
   import_for_items();
   const auto reserve = [kept = region_](std::uint64_t offset, std::uint64_t size) {
     return kept->reserve(offset, size);
@@ -174,6 +175,7 @@ bool TopicChannel::deliver(const Publication* events, std::size_t count, std::si
 bool TopicChannel::publish_payload(nb::handle event, std::string_view key, const Deadline& deadline) {
   Payload payload;
   payload.for_topic = true;
+  payload.copies_devices = copies_devices_;
   if (!pickle(event.ptr(), payload)) return false;
   const EventLayout layout(payload, key.size());
   Publication publication = layout.publication(key);
