@@ -365,9 +365,8 @@ def _tensor_of(
 def _tensor_at(
     device: str, buffer: Any, name: str, shape: tuple[int, ...], strides: tuple[int, ...] | None, flags: int
 ) -> Any:
-    if strides is None:
-        strides = torch.empty(shape, device="meta").stride()
-    return _tensor_on(_storage_of(buffer, device), name, 0, shape, strides, flags)
+    its: tuple[int, ...] = torch.empty(shape, device="meta").stride() if strides is None else strides
+    return _tensor_on(_storage_of(buffer, device), name, 0, shape, its, flags)
 
 
 def _tensor_in(
