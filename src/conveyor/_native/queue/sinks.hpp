@@ -159,10 +159,14 @@ struct LookSink {
     return true;
   }
   static Taken taken(const Entry& entry) {
-    return {entry.kind,        static_cast<std::uint32_t>(entry.runs.size()),
-            entry.runs.data(), entry.data.get(),
-            entry.size,        true,
-            entry.sender,      entry.places.data(),
+    return {entry.kind,
+            static_cast<std::uint32_t>(entry.runs.size()),
+            entry.runs.data(),
+            entry.data.get(),
+            entry.size,
+            true,
+            entry.sender,
+            entry.places.data(),
             true};
   }
 
