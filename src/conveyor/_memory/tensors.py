@@ -401,8 +401,21 @@ def _marked(tensor: Any, flags: int) -> Any:
 
 def _storage_of(buffer: Any, device: str | None) -> Any:
     size = memoryview(buffer).nbytes
-    storage = _untyped(tensor)
-    if device is None and _stays_shared(storage):
+    tensor = _tensor_in(buffer, (_UINT, 8), (size,), None)
+    return _untyped(tensor if device is None else tensor.to(device))
+
+
+def _on_device(tensor: Any, device: str, requires_grad: bool) -> Any:
+    return tensor.to(device).requires_grad_(requires_grad)
+
+
+def _from_handle(device: str, rebuild: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    if (reading := reading_of_item()) != "once":
+        what = "lease" if reading == "lease" else "look at"
+        raise TypeError(
+            f"cannot {what} a tensor on {device}: torch's handle of it can be had once, by get; {_COPY}"
+        )
+    return rebuild(*arguments)
 
 
 def _same(storage: Any) -> Any:
