@@ -108,6 +108,20 @@ TEST_CASE("items gather as long as several come, and otherwise less and less oft
   CHECK(calls_until_look(true) == 1);
 }
 
+TEST_CASE("items gather for longer as long as that is soon over, and then for less again") {
+  Patience patience;
+  Nanoseconds now = 1'000'000'000;
+  const auto next = [&](Nanoseconds since_last) {
+    now += since_last;
+    const Nanoseconds time = patience.next_gathering(now);
+    patience.gathered(now += time, time);
+    return time;
+  };
+  CHECK(next(0) == Patience::least_gathering);
+  for (const Nanoseconds expected : {1'000, 2'000, 4'000, 8'000, 10'000, 10'000}) CHECK(next(300) == expected);
+  for (const Nanoseconds expected : {5'000, 2'500, 1'250, 625, 500, 500}) CHECK(next(1'000'000) == expected);
+}
+
 TEST_CASE("a patient sleeper's time counts only if it can be one") {
   WaitingSide side{};
   const Nanoseconds now = 1'000'000'000;

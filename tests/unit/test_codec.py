@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import gc
 import math
 import pickle
 import random
@@ -342,3 +343,47 @@ def test_random_bytes(data: bytes) -> None:
 @given(st.lists(st.sampled_from([*range(32), *range(0x40, 0x60), 0x80, 0x81, 0xFF]), max_size=80).map(bytes))
 def test_random_operations(data: bytes) -> None:
     accept(data)
+
+
+def written(item: object) -> bytes:
+    data = _encode(item)
+    assert data is not None
+    return data
+
+
+def test_short_texts_of_different_items_may_be_one_object_but_not_of_one() -> None:
+    texts = ["".join(["cached", " text"]), "".join(["cached", " text"])]
+    assert texts[0] is not texts[1]
+    data = written(texts)
+    one, two = _decode(data), _decode(data)
+    assert one == two == texts
+    assert one[0] is two[0]
+    for item in (one, two):
+        assert item[0] is not item[1]
+
+
+def test_an_item_read_while_another_is_read_has_texts_of_its_own() -> None:
+    """A class's code, run in the midst of reading, reads the same text: what follows must not be its object too."""
+    inner = written(["nested text"])
+    met: list[Any] = []
+
+    class Reads:
+        def __del__(self) -> None:
+            met.extend(_decode(inner))
+
+    _decode(inner)  # it is known
+    texts = ["".join(["nested", " text"]), "".join(["nested", " text"])]
+    data = written([texts[0], *({str(index): [index]} for index in range(2000)), texts[1]])
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for _ in range(20):
+            cycle: list[Any] = [Reads()]
+            cycle.append(cycle)
+            del cycle
+            read = _decode(data)
+            assert read[0] == read[-1] == "nested text"
+            assert read[0] is not read[-1]
+    finally:
+        gc.set_threshold(*before)
+    assert met

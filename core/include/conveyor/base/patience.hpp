@@ -12,6 +12,7 @@
 // and only as long as it finds several when it wakes up: one that did not is not patient again for the next 1, 3, 7 ... sleeps.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "conveyor/base/atomic.hpp"
@@ -25,8 +26,8 @@ class Patience {
   static constexpr Nanoseconds most = 50'000;
   // Of one who waits for room. Behind the system's next tick, so that its timer costs nothing.
   static constexpr Nanoseconds most_for_room = longest_patience;
-  // A spinner that met what it waits for lets so much time pass for more.
-  static constexpr Nanoseconds gathering = 500;
+  // A spinner that met what it waits for lets so much time pass for more. The longer, the sooner it would do so again.
+  static constexpr Nanoseconds least_gathering = 500, most_gathering = 10'000;
   // How many items, or places, end a patient sleep at the latest. Where a queue has room for less than `least_many`, the
   // timer of such a sleep costs more than the switches that it saves.
   static constexpr std::uint64_t least_many = 4, least_room = 2, most_many = 64;
@@ -51,14 +52,29 @@ class Patience {
   template <class Several>
   void gather(Several several) {
     if (!is_due()) return;
-    const Nanoseconds end = monotonic_now() + gathering;
-    while (monotonic_now() < end) cpu_pause();
+    const Nanoseconds start = monotonic_now();
+    const Nanoseconds time = next_gathering(start);
+    while (monotonic_now() - start < time) cpu_pause();
+    gathered(start + time, time);
     learn(several());
+  }
+  // For how long, if it begins now. How many items are enough depends on how far apart the two processors are: a cache line
+  // moves from one to the other in some 40 ns where they share a cache, in 200 where they do not (benchmarks/cache_lines.c),
+  // and a virtual machine's change from the one to the other by themselves. With too few the two meet again at once.
+  Nanoseconds next_gathering(Nanoseconds now) const {
+    const Nanoseconds last = gathering_.load(relaxed);
+    const bool soon = now - gathered_.load(relaxed) < apart * last;
+    return soon ? std::min(last * 2, most_gathering) : std::max(last / 2, least_gathering);
+  }
+  void gathered(Nanoseconds end, Nanoseconds time) {
+    gathering_.store(time, relaxed);
+    gathered_.store(end, relaxed);
   }
 
  private:
   static constexpr std::uint32_t most_left_out = 1023;
-  Atomic<Nanoseconds> woken_{0};
+  static constexpr Nanoseconds apart = 16;  // times as long as it took
+  Atomic<Nanoseconds> woken_{0}, gathered_{0}, gathering_{least_gathering};
   Atomic<std::uint32_t> left_out_{0}, next_{0};
 };
 

@@ -47,7 +47,7 @@ class DecoderShapes {
   };
 
   static bool is(const DecoderShape* shape, const std::byte* block, std::size_t size) {
-    return shape != nullptr && shape->block.size() == size && std::memcmp(shape->block.data(), block, size) == 0;
+    return shape != nullptr && shape->block.size() == size && same_bytes(shape->block.data(), block, size);
   }
   static std::uint64_t hash(const std::byte* block, std::size_t size) {
     constexpr std::uint64_t factor = 0x9E3779B97F4A7C15;

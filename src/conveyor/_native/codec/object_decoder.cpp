@@ -9,13 +9,13 @@
 #include "../support/errors.hpp"
 #include "decoder_shapes.hpp"
 #include "instance_reading.hpp"
-#include "key_cache.hpp"
 #include "object_codec.hpp"
 #include "object_leaves.hpp"
 #include "object_moments.hpp"
 #include "object_ops.hpp"
 #include "object_text.hpp"
 #include "plain.hpp"
+#include "text_cache.hpp"
 
 namespace conveyor::python {
 namespace {
@@ -54,6 +54,7 @@ class Decoder {
       const auto byte = static_cast<std::uint8_t>(*at_);
       if (byte >= small_int) return ++at_, Py_NewRef(small_ints()[byte - small_int]);
       if (byte == op_float) return ++at_, real();
+      if ((byte & ~remembered) == op_ascii8) return short_text(depth);
     }
     return any_value(depth);
   }
@@ -273,23 +274,37 @@ class Decoder {
     });
   }
 
-  // Equal keys of different dicts may be one object, where unpickling makes one for each object put; nobody
-  // can change a str.
+  // Equal keys of different dicts may be one object, where unpickling makes one for each object put; nobody can change
+  // a str.
   PyObject* dict_key(int depth) {
-    static KeyCache* const cache = new KeyCache;  // never destroyed: it would outlive the interpreter
-    if (left() < 2 || (static_cast<std::uint8_t>(*at_) & ~remembered) != op_ascii8) return value(depth);
+    static auto* const cache = new TextCache<32, 10>;  // never destroyed: it would outlive the interpreter
+    if (at_ == end_ || (static_cast<std::uint8_t>(*at_) & ~remembered) != op_ascii8) return value(depth);
+    return cached<false>(*cache, depth);
+  }
+  // As a value, a text is one object in different items only: within one it is there as often as it was put.
+  [[gnu::noinline]] PyObject* short_text(int depth) {
+    static auto* const cache = new TextCache<16, 8>;
+    return cached<true>(*cache, depth);
+  }
+  template <bool once, class Cache>
+  [[gnu::always_inline]] PyObject* cached(Cache& cache, int depth) {
+    if (left() < 2) return any_value(depth);
     const auto size = static_cast<std::size_t>(at_[1]);
-    if (size < 2 || size > KeyCache::longest || size > left() - 2) return value(depth);
-    std::size_t place;
-    PyObject* const known = cache->find(at_ + 2, size, place);
-    if (known == nullptr) {
-      PyObject* const made = value(depth);
-      if (made != nullptr) cache->keep(place, made);
+    if (size < 2 || size > Cache::longest || size > left() - 2) return any_value(depth);
+    typename Cache::Slot& slot = cache.slot(at_ + 2, size);
+    if (!Cache::holds(slot, at_ + 2, size)) {
+      PyObject* const made = any_value(depth);
+      if (made != nullptr) Cache::keep(slot, made, item_);
       return made;
+    }
+    if constexpr (once) {
+      // Also by items that were read by code that ran meanwhile: they have later numbers.
+      if (slot.used >= item_) return any_value(depth);
+      slot.used = item_;
     }
     const bool remember = (static_cast<std::uint8_t>(*at_) & remembered) != 0;
     at_ += 2 + size;
-    return noted(Py_NewRef(known), remember);
+    return noted(Py_NewRef(slot.text), remember);
   }
 
   // The values that the native encoding alone has.
@@ -461,6 +476,8 @@ class Decoder {
   const std::byte* const end_;
   const std::byte* const begin_;
   std::size_t elements_left_;
+  static inline std::uint64_t items_ = 0;  // guarded by the GIL
+  const std::uint64_t item_ = ++items_;
   Reading reading_;
   // Borrowed: each is held by what it was put into, up to the root, which the caller holds.
   PyObject* first_[few];

@@ -24,6 +24,11 @@ namespace conveyor::python {
   return from[0] | std::uint64_t{from[size / 2]} << 8 | std::uint64_t{from[size - 1]} << 16;
 }
 
+// As memcmp == 0, without a call for what is short.
+[[gnu::always_inline]] inline bool same_bytes(const void* one, const void* other, std::size_t size) {
+  return size <= 8 ? short_word(one, size) == short_word(other, size) : std::memcmp(one, other, size) == 0;
+}
+
 // As memcpy, without a call for what is short.
 [[gnu::always_inline]] inline void copy_short(void* to, const void* from, std::size_t size) {
   if (size > 8) {
