@@ -100,6 +100,7 @@ struct World {
   std::size_t position = 0;
   std::uint64_t steps = 0, total_steps = 0, deaths = 0;
   bool died = false, watching = false;
+  std::vector<const void*> patient;
   std::string trouble, schedule;
 };
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdlib>
 
 #include "inner.hpp"
@@ -58,6 +59,13 @@ static std::vector<std::size_t> ready_ones(std::size_t but) {
   return found;
 }
 
+// No other sleep on that word is as short.
+static bool is_patient(const Process& sleeper) {
+  const auto& words = world->patient;
+  return sleeper.until - world->now <= conveyor::Patience::most_for_room &&
+         std::find(words.begin(), words.end(), sleeper.sleeps_on) != words.end();
+}
+
 // The one that runs cannot: picks another, lets time pass, or goes home when all are done.
 void yield_for_good() {
   std::vector<std::size_t> ready = ready_ones(0);
@@ -67,9 +75,7 @@ void yield_for_good() {
       if (world->processes[i].state != State::asleep) continue;
       if (first == 0 || world->processes[i].until < world->processes[first].until) first = i;
     }
-    // A patient sleeper counts on itself: no other sleep is that short.
-    const bool by_itself =
-        first != 0 && world->processes[first].until - world->now <= conveyor::Patience::most_for_room;
+    const bool by_itself = first != 0 && is_patient(world->processes[first]);
     if (first != 0 && !world->died && !by_itself) say("all sleep, and nobody will wake them");
     if (first != 0 && (world->died || by_itself)) {
       Process& sleeper = world->processes[first];
@@ -170,6 +176,7 @@ std::string execute(const std::function<Program()>& make, const Bounds& bounds) 
   w.schedule.clear();
   w.processes.emplace_back();
   Program program = make();
+  w.patient = program.patient;
   for (auto& work : program.processes) {
     Process& process = w.processes.emplace_back();
     process.work = std::move(work);

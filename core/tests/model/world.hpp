@@ -35,6 +35,8 @@ struct Bounds {
 struct Program {
   std::vector<std::function<void()>> processes;
   std::function<std::string()> audit;
+  // Words on which a patient one sleeps, if it is not for longer than patience is (patience.hpp): it counts on itself.
+  std::vector<const void*> patient = {};
 };
 
 struct Result {
