@@ -212,7 +212,8 @@ simulate: build $(VENV)/.test  ## run random pipelines in a simulated world, a s
 soak: build  ## kill processes at random for two minutes and account for every item (ARGS="--minutes 30")
 	@$(BIN)/python tests/soak $(ARGS)
 
-# The thread sanitizer needs addresses where it expects them: no randomisation.
+# The thread sanitizer needs addresses where it expects them: no randomisation. And it takes the way in which commands are
+# started (clone, with the memory shared until exec) for a fork, after which it would let nobody start a thread.
 tsan: $(VENV)/.base  ## the C++ tests with the thread sanitizer
 	@$(NEED) tsan
-	$(call core_tests,tsan,RelWithDebInfo,$(TSAN),setarch "$$(uname -m)" --addr-no-randomize)
+	$(call core_tests,tsan,RelWithDebInfo,$(TSAN),TSAN_OPTIONS=die_after_fork=0 setarch "$$(uname -m)" --addr-no-randomize)
