@@ -11,6 +11,7 @@
 #   line_function, map_output
 #   joblog
 #   shell/
+#   map_blocks
 #   confirm, halt, map_inputs, map_source, watching/
 #   bench, jobs, map_item, option, producer_consumer, target
 #   exit_codes

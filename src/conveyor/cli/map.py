@@ -22,6 +22,7 @@ Examples:
       ::: *.jpg ::: 100 200
   conveyor map --timeout 5m --retries 2 --joblog jobs.tsv --resume \\
       -a urls.txt --shell 'curl -fsSO {}'
+  conveyor map --pipe --block 10M --shell 'grep -c ERROR' < huge.log
   conveyor map --dry-run --colsep , --shell 'mv {1} {2}' < renames.csv
 """
 
@@ -33,7 +34,9 @@ def map(  # noqa: A001 - the verb's name, which nobody calls by it
     arg_file: Annotated[list[str], Option(("--arg-file", "-a"))] = [],  # noqa: B006 - read only
     null: Annotated[bool, Option(("--null", "-0"))] = False,
     colsep: Annotated[str | None, Option(("--colsep", "-C"))] = None,
-    max_args: Annotated[int, Option(("--max-args", "-n", "-N"))] = 1,
+    max_args: Annotated[int | None, Option(("--max-args", "-n", "-N"))] = None,
+    pipe: bool = False,
+    block: str | None = None,
     jsonl: bool = False,
     keep_order: Annotated[bool, Option(("--keep-order", "-k"))] = False,
     unordered: bool = False,
@@ -73,7 +76,8 @@ def map(  # noqa: A001 - the verb's name, which nobody calls by it
     stands, {} is added. Items are data: whatever they are, no shell reads
     them. A command that is {} alone is the item. What a command writes is
     printed whole when it has ended. It reads nothing, and has a session of
-    its own: when it takes too long, all that it started ends with it.
+    its own: when it takes too long, all that it started ends with it. With
+    --pipe it reads a block of the input, and {} is not added.
 
     Memory stays constant, however long the input and the outputs: input is
     read only as fast as results are taken. An item is never begun twice,
@@ -91,7 +95,10 @@ def map(  # noqa: A001 - the verb's name, which nobody calls by it
         arg_file: Read items from this file; - is standard input. May be given again.
         null: Items of input end with a zero byte, as find -print0 has it.
         colsep: Columns of an item are separated by this regular expression: {1}, {2}.
-        max_args: So many items at a time.
+        max_args: So many items at a time; 1 if not given.
+        pipe: The command reads items, in blocks, in the place of being given them: whole lines, about --block of
+            them, or exactly -N of them.
+        block: Size of a block, as in 64K or 10M; 1M if not given.
         jsonl: Items and results are JSON, one a line.
         keep_order: Print results in the order of the input, as it is anyway.
         unordered: Print results as they come.
@@ -120,13 +127,15 @@ def map(  # noqa: A001 - the verb's name, which nobody calls by it
     from .halt import Halt
     from .jobs import count_jobs
     from .map_inputs import Inputs, parse_words
-    from .map_options import MapOptions, parse_columns, parse_seconds
+    from .map_options import MapOptions, parse_block, parse_columns, parse_seconds
 
     before, sources = parse_words(words, arg_file)
     if len(before) > 1:
         raise CommandError(f"unexpected {before[1]!r}; items stand behind ::: or come from standard input")
     if keep_order and unordered:
         raise CommandError("--keep-order and --unordered: only one of them can be had")
+    if block is not None and not pipe:
+        raise CommandError("--block is the size of what a command reads; it needs --pipe")
     options = MapOptions(
         target="".join(before),
         command=shell or "",
@@ -146,7 +155,8 @@ def map(  # noqa: A001 - the verb's name, which nobody calls by it
         resume=resume or resume_failed,
         resume_failed=resume_failed,
         columns=parse_columns(colsep),
-        group=max_args,
+        group=max_args if max_args is not None else 0 if pipe else 1,
+        pipe=parse_block(block or "1M") if pipe else None,
         tag=tagstring if tagstring is not None else "" if tag else None,
         results=results,
         ungroup=ungroup,

@@ -15,6 +15,9 @@ class MapItem(NamedTuple):
     arguments: tuple[bytes, ...]
     """One for each column, or for each of several sources."""
 
+    block: bytes = b""
+    """What its command reads."""
+
     @property
     def shown(self) -> bytes:
         """Its arguments, for a person."""

@@ -12,6 +12,7 @@ from .map_inputs import Inputs
 
 __all__ = ["MapOptions", "parse_seconds"]
 
+_BYTES = {"": 1, "k": 1000, "K": 1 << 10, "m": 1000**2, "M": 1 << 20, "g": 1000**3, "G": 1 << 30}
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -42,11 +43,14 @@ class MapOptions:
     """Only what succeeded is done."""
     columns: re.Pattern[bytes] | None = None
     group: int = 1
+    """Of items; with `pipe` 0: as many as fit."""
     tag: str | None = None
     """A template of what each line begins with; empty: the arguments; None: nothing."""
     results: str | None = None
     ungroup: bool = False
     dry_run: bool = False
+    pipe: int | None = None
+    """Bytes of input at most that a command reads, as a block of whole items; None: it gets items as arguments."""
     braces: str = "{}"
     shell: str = "/bin/sh"
 
@@ -70,10 +74,19 @@ class MapOptions:
         for word, value in (
             ("--window", self.window),
             ("--max-crashes", self.max_crashes),
-            ("-N", self.group),
+            ("-N", self.group if self.pipe is None else self.group or 1),
         ):
             if value is not None and value < 1:
                 raise CommandError(f"{word} is {value}; it must be at least 1")
+        if self.pipe is not None:
+            if self.target:
+                raise CommandError("--pipe is for commands; a function gets each item")
+            if self.inputs.only_file is None or self.columns is not None:
+                raise CommandError("--pipe cuts the input into blocks; ::: and --colsep are for arguments")
+            if self.results is not None:
+                raise CommandError(
+                    "--results names folders by the arguments of items, and with --pipe there are none"
+                )
         if self.retries < 0:
             raise CommandError(f"--retries is {self.retries}; it must be at least 0")
 
@@ -119,3 +132,18 @@ def parse_columns(text: str | None) -> re.Pattern[bytes] | None:
         return re.compile(os.fsencode(text))
     except re.error as error:
         raise CommandError(f"--colsep is {text!r}, which is no regular expression: {error}") from None
+
+
+def parse_block(text: str) -> int:
+    """The bytes that `65536`, `64k` or `10M` stand for.
+
+    Raises:
+        CommandError: it is no size.
+    """
+    match = re.fullmatch(r"(\d+)([kKmMgG]?)", text.strip())
+    size = int(match[1]) * _BYTES[match[2]] if match else 0
+    if not size:
+        raise CommandError(
+            f"--block is {text!r}; it must be bytes, or as in 64K, 10M or 1G (k, m and g are powers of 1000)"
+        )
+    return size

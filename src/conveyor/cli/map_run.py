@@ -29,6 +29,7 @@ from ..pipeline import (
 from ..pipeline.base.phase import Phase
 from .exit_codes import CommandError, ExitCode
 from .joblog import Joblog
+from .map_blocks import BlockSource
 from .map_figures import Figures, MapFigures
 from .map_item import MapItem
 from .map_options import MapOptions
@@ -121,7 +122,12 @@ class MapRun:
         work: Work
         if options.command:
             work = CommandWork(
-                options.command, options.shell, options.braces, options.timeout, options.ungroup
+                options.command,
+                options.shell,
+                options.braces,
+                options.timeout,
+                options.ungroup,
+                options.pipe is not None,
             )
         else:
             work = FunctionWork(options.target, options.jsonl, options.outcomes)
@@ -132,6 +138,8 @@ class MapRun:
         if inputs.only_file is None:
             return RowSource(inputs.rows(), self._maker)
         fd = inputs.open_only()
+        if self._options.pipe is not None:
+            return BlockSource(fd, self._maker, self._options.pipe, self._options.group, inputs.separator)
         return ItemLineSource(fd, self._maker, inputs.separator) if self._options.outcomes else LineSource(fd)
 
     def _make_tag(self) -> Callable[[MapItem], bytes] | None:

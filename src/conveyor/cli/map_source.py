@@ -57,9 +57,15 @@ class ItemMaker:
             self._add(items, arguments)
         return items
 
-    def _add(self, items: list[MapItem], arguments: tuple[bytes, ...]) -> None:
+    def of_block(self, block: bytes) -> list[MapItem]:
+        """The item of a block of input, if it is wanted."""
+        items: list[MapItem] = []
+        self._add(items, (), block)
+        return items
+
+    def _add(self, items: list[MapItem], arguments: tuple[bytes, ...], block: bytes = b"") -> None:
         self.made += 1
-        item = MapItem(self.made, arguments)
+        item = MapItem(self.made, arguments, block)
         if self._wanted is None or self._wanted(item):
             items.append(item)
         else:

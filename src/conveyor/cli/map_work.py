@@ -106,19 +106,20 @@ class CommandWork:
         text, shell, braces: see `Template`.
         timeout: seconds that a command may take; None: any.
         inherits_output: see `ShellCommand`.
+        reads: it reads the item's block; else it gets the item as an argument.
 
     Raises:
         CommandError: the command is malformed.
     """
 
     def __init__(
-        self, text: str, shell: str, braces: str, timeout: float | None, inherits_output: bool
+        self, text: str, shell: str, braces: str, timeout: float | None, inherits_output: bool, reads: bool
     ) -> None:
         try:
-            self._template = Template(text, shell, braces)
+            self._template = Template(text, shell, braces, adds=not reads)
         except ValueError as error:
             raise CommandError(f"--shell: {error}") from None
-        self._command = ShellCommand(self._template, timeout, inherits_output)
+        self._command = ShellCommand(self._template, timeout, inherits_output, reads)
         self.function: Callable[[Any], Any] = self._command
         self.name = text.split()[0]
 

@@ -4,4 +4,4 @@
 #
 #   command
 #   template
-#   contexts, holes, outcome
+#   block, contexts, holes, outcome

@@ -12,14 +12,16 @@ import time
 
 from ..._native import Commands
 from ..map_item import MapItem
+from .block import block_to_read
 from .outcome import CommandFailed, Outcome
-from .template import Template
+from .template import Program, Template
 
 __all__ = ["ShellCommand"]
 
 # Of each stream of a command; what is more goes into a file.
 _IN_MEMORY = 1024 * 1024
 _GRACE_SECONDS = 0.5
+_READS = b'exec "$@" <"$0"'
 _TIMED_OUT, _CANCELLED = 1, 2
 _SIGTERM = 15
 
@@ -31,12 +33,18 @@ class ShellCommand:
         template: the command.
         timeout: seconds that one may take; None: any.
         inherits_output: commands write to this process's own standard output and error.
+        reads: a command reads the item's block; else nothing.
     """
 
     def __init__(
-        self, template: Template, timeout: float | None = None, inherits_output: bool = False
+        self,
+        template: Template,
+        timeout: float | None = None,
+        inherits_output: bool = False,
+        reads: bool = False,
     ) -> None:
         self._template = template
+        self._reads = reads
         self._timeout = timeout
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # inherited: no exit code could be had
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -76,6 +84,18 @@ class ShellCommand:
     def _run(self, item: MapItem, slot: int) -> Outcome:
         began = time.time()
         program = self._template.program(item.arguments, item.number, slot)
+        if not self._reads:
+            return self._run_program(item, began, program)
+        try:
+            with block_to_read(item.block) as path:
+                # The command has a file of its own to read, at its beginning, and nobody has to feed it.
+                words = [b"sh", b"-c", _READS, path, program.path, *program.words[1:]]
+                return self._run_program(item, began, Program(b"/bin/sh", words))
+        except OSError as error:
+            problem = f"there is no room for what it is to read: {error.strerror or error}"
+            return Outcome(item.number, item.arguments, began, 0.0, -1, problem=problem)
+
+    def _run_program(self, item: MapItem, began: float, program: Program) -> Outcome:
         try:
             error, status, ended, kept, seconds, out, out_file, err, err_file = self._commands.run(
                 program.path, program.words, self._timeout or 0.0
