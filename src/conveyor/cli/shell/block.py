@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 __all__ = ["block_to_read"]
 
 
 @contextmanager
-def block_to_read(block: bytes) -> Iterator[bytes]:
+def block_to_read(block: bytes) -> Generator[bytes]:
     """In the block, a path by which this user's processes may read these bytes.
 
     It is memory, not a file of a disk, and goes when nobody has it open any more.
