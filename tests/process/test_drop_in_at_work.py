@@ -6,7 +6,6 @@ import multiprocessing as standard
 import multiprocessing.pool
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,20 +15,6 @@ from helpers import METHODS, crew, finish
 
 import conveyor
 import conveyor.multiprocessing as multiprocessing
-
-
-@pytest.fixture(params=METHODS)
-def context(request: pytest.FixtureRequest) -> Any:
-    """A context of each start method."""
-    return multiprocessing.get_context(request.param)
-
-
-@pytest.fixture
-def start_method() -> Iterator[None]:
-    """Whatever start method a test sets is unset again after it."""
-    before = standard.get_start_method(allow_none=True)
-    yield
-    standard.set_start_method(before, force=True)
 
 
 def square(number: int) -> int:

@@ -11,7 +11,6 @@ import multiprocessing.pool
 import multiprocessing.queues
 import pickle
 import pkgutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -32,20 +31,6 @@ SUBMODULES = sorted(
     for _, name, _ in pkgutil.iter_modules(standard.__path__)
     if "win32" not in name and not name.startswith("_")
 )
-
-
-@pytest.fixture(params=METHODS)
-def context(request: pytest.FixtureRequest) -> Any:
-    """A context of each start method."""
-    return multiprocessing.get_context(request.param)
-
-
-@pytest.fixture
-def start_method() -> Iterator[None]:
-    """Whatever start method a test sets is unset again after it."""
-    before = standard.get_start_method(allow_none=True)
-    yield
-    standard.set_start_method(before, force=True)
 
 
 def make_with(made_by: Any, answers: Any) -> None:

@@ -12,7 +12,6 @@ import stat
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,6 @@ PROGRAM = Path(__file__).with_name("flipping.py")
 # Of a call with a timeout of a tenth of a second; each lock inside may cost a little more, once.
 IN_TIME = 5.0
 SANITIZED = "CONVEYOR_SANITIZED" in os.environ
-
-
-@pytest.fixture
-def name() -> Iterator[str]:
-    name = f"test-{uuid.uuid4().hex}"
-    yield name
-    for path in SHARED_MEMORY.glob(f"conveyor.*{name}*"):
-        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def file_of(name: str) -> Path:

@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +22,6 @@ from conveyor.inspection.queues import examine_queues
 from conveyor.inspection.system import tightest_memory_limit
 
 SHARED_MEMORY = Path("/dev/shm")
-
-
-@pytest.fixture
-def name() -> Iterator[str]:
-    name = f"test-{uuid.uuid4().hex}"
-    yield name
-    for path in SHARED_MEMORY.glob(f"conveyor.*{name}*"):
-        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def file_of(name: str) -> Path:

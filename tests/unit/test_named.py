@@ -8,8 +8,6 @@ import queue as standard
 import stat
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +17,6 @@ import conveyor
 from conveyor.errors import CorruptSegment, VersionMismatch
 
 SHARED_MEMORY = Path("/dev/shm")
-
-
-@pytest.fixture
-def name() -> Iterator[str]:
-    name = f"test-{uuid.uuid4().hex}"
-    yield name
-    for path in SHARED_MEMORY.glob(f"conveyor*{name}*"):
-        path.unlink()
 
 
 def file_of(name: str) -> Path:

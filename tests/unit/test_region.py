@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import pickle
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,14 +18,6 @@ from conveyor.inspection import Level, Outcome, collect
 from conveyor.inspection.queues import examine_queues
 
 METHODS = ["fork", "spawn", "forkserver"]
-
-
-@pytest.fixture
-def name() -> Iterator[str]:
-    name = f"test-{uuid.uuid4().hex}"
-    yield name
-    with contextlib.suppress(FileNotFoundError):
-        Region.remove_named(name)
 
 
 class Handle:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 import pickle
 import threading
-import uuid
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -318,14 +316,6 @@ class TestBounds:
     def test_bad_bounds(self, bound: Any) -> None:
         with pytest.raises((ValueError, TypeError), match="max_bytes is"):
             SharedDict(max_bytes=bound)
-
-
-@pytest.fixture
-def name() -> Iterator[str]:
-    name = f"test-{uuid.uuid4().hex}"
-    yield name
-    with contextlib.suppress(FileNotFoundError):
-        conveyor.remove(f"shm://{name}")
 
 
 class TestNamed:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gc
-import os
 import pickle
 import queue as standard
 import threading
-import uuid
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -15,19 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import conveyor
 from conveyor import ShutDown, Topic
 from conveyor.errors import ItemTooLarge
 
 KIB, MIB = 2**10, 2**20
-
-
-@pytest.fixture
-def name() -> Iterator[str]:
-    name = f"test-{uuid.uuid4().hex}"
-    yield name
-    if os.path.exists(f"/dev/shm/conveyor.{name}"):  # noqa: PTH110
-        conveyor.remove(f"shm://{name}")
 
 
 class TestEvents:

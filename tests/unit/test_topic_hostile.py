@@ -7,8 +7,6 @@ import os
 import struct
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,14 +22,6 @@ IN_TIME = 5.0
 REGION = 4096
 PRODUCERS = REGION + 8640 + 16  # TopicHeader::ending, its slots
 TABLE = REGION + 12288  # the others
-
-
-@pytest.fixture
-def name() -> Iterator[str]:
-    name = f"test-{uuid.uuid4().hex}"
-    yield name
-    for path in SHARED_MEMORY.glob(f"conveyor.*{name}*"):
-        path.unlink()
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -7,8 +7,6 @@ import os
 import pickle
 import queue as standard
 import threading
-import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,14 +17,6 @@ from conveyor import Lagged, Topic
 from conveyor.errors import WrongKind
 
 KIB, MIB = 2**10, 2**20
-
-
-@pytest.fixture
-def name() -> Iterator[str]:
-    name = f"test-{uuid.uuid4().hex}"
-    yield name
-    if os.path.exists(f"/dev/shm/conveyor.{name}"):  # noqa: PTH110
-        conveyor.remove(f"shm://{name}")
 
 
 class TestSlow:

@@ -44,20 +44,8 @@ class FailureView:
         Raises:
             CorruptSegment: they cannot be as the snapshot says.
         """
-        return cls(
-            stage=fields.text("stage"),
-            kind=fields.text("kind"),
-            count=fields.count("count"),
-            retries=fields.count("retries"),
-            number=fields.count("number"),
-            item=fields.text("item"),
-            attempts=fields.count("attempts"),
-            message=fields.lines("message"),
-            where=fields.text("where"),
-            traceback=fields.lines("traceback"),
-            pid=fields.count("pid"),
-            time=fields.number("time"),
-        )
+        texts = {key: fields.lines(key) for key in ("message", "traceback")}
+        return cls(**{**fields.values_of(cls), **texts})
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

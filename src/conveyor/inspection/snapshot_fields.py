@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, cast
 
 from ..errors import CorruptSegment
@@ -88,6 +90,21 @@ class SnapshotFields:
         if not all(type(value) is int and 0 <= value < _MOST_COUNT for value in values):
             raise self._wrong(key, "a list of whole numbers from 0")
         return tuple(values)
+
+    def values_of(self, view: type[Any]) -> dict[str, Any]:
+        """A value for each field of a dataclass, of the same name and by its type, texts on one line.
+
+        Args:
+            view: fields are texts, whole numbers, numbers, flags, or tuples of whole numbers.
+        """
+        read: dict[Any, Callable[[str], Any]] = {
+            "str": self.text,
+            "int": self.count,
+            "float": self.number,
+            "bool": self.flag,
+            "tuple[int, ...]": self.counts,
+        }
+        return {each.name: read[each.type](each.name) for each in fields(view)}
 
     def each(self, key: str, what: str) -> list[SnapshotFields]:
         """Objects.

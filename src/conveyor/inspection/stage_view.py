@@ -52,24 +52,8 @@ class StageView:
         Raises:
             CorruptSegment: it cannot be as the snapshot says.
         """
-        return cls(
-            name=fields.text("name"),
-            kind=fields.text("kind"),
-            feeds=fields.counts("feeds"),
-            taken=fields.count("taken"),
-            given=fields.count("given"),
-            failures=fields.count("failures"),
-            retries=fields.count("retries"),
-            waiting=fields.count("waiting"),
-            in_flight=fields.count("in_flight"),
-            workers=fields.count("workers"),
-            most_workers=fields.count("most_workers"),
-            deaths=fields.count("deaths"),
-            ended=fields.flag("ended"),
-            bottleneck=fields.flag("bottleneck"),
-            load=min(fields.number("load"), 1.0),
-            rate=fields.number("rate"),
-        )
+        values = fields.values_of(cls)
+        return cls(**{**values, "load": min(values["load"], 1.0)})
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -6,7 +6,7 @@
 #   queue
 #   _asyncio, pipe, simple_queue
 #   data_loader | torch
-#   _afterwards, _aio_wait, dead_letter, _direction, _ends, leases, _options, statistics
+#   _afterwards, _aio_wait, awaited_lease, dead_letter, _direction, _ends, leases, _options, statistics
 
 from ..errors import Empty, Full
 from .joinable_queue import JoinableQueue

@@ -2,57 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterable
-from types import TracebackType
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
+from typing import TypeVar
 
 from .._native import Lease, QueueChannel
 from ..errors import Empty, Full, ShutDown
+from .awaited_lease import AwaitedLease
 
-__all__ = ["AwaitableChannel", "AwaitedLease"]
+__all__ = ["AwaitableChannel"]
 
 T = TypeVar("T")
 
 # Items that are packed at a time: what does not fit is packed again at the next attempt.
 _BATCH = 256
-
-
-class AwaitedLease(Generic[T]):
-    """What `queue.alease()` returns: use it in `async with`, or await it."""
-
-    __slots__ = ("_channel", "_lease", "_seconds", "_timeout")
-
-    def __init__(self, channel: AwaitableChannel[T], timeout: float | None, seconds: float | None) -> None:
-        self._channel = channel
-        self._timeout = timeout
-        self._seconds = seconds
-        self._lease: Lease[T] | None = None
-
-    def __await__(self) -> Generator[Any, None, Lease[T]]:
-        return self._take().__await__()
-
-    async def _take(self) -> Lease[T]:
-        from ._aio_wait import deadline_after, wait_for_item
-
-        deadline = deadline_after(self._timeout)
-        while True:
-            try:
-                return self._channel.lease(0, self._seconds)
-            except Empty:
-                if not await wait_for_item(self._channel, deadline):
-                    raise
-
-    async def __aenter__(self) -> T:
-        if self._lease is not None:
-            raise RuntimeError("this alease() block was entered already; call alease() for each")
-        self._lease = await self._take()
-        return self._lease.item
-
-    async def __aexit__(
-        self, type_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._lease is not None:
-            self._lease.__exit__(type_, error, trace)
 
 
 class AwaitableChannel(QueueChannel[T]):
@@ -141,7 +104,9 @@ class AwaitableChannel(QueueChannel[T]):
                 if not await wait_for_item(self, deadline):
                     raise
 
-    def alease(self, timeout: float | None = None, lease_seconds: float | None = None) -> AwaitedLease[T]:
+    def alease(
+        self, timeout: float | None = None, lease_seconds: float | None = None
+    ) -> AwaitedLease[T, Lease[T]]:
         """`lease` for coroutines: others run while it waits for an item. Cancelled, it has taken nothing.
 
             async with queue.alease() as item:
@@ -150,7 +115,18 @@ class AwaitableChannel(QueueChannel[T]):
         `await queue.alease()` gives the `Lease` itself. The arguments and errors are those of `lease`; a
         block that is cancelled gives its item back.
         """
-        return AwaitedLease(self, timeout, lease_seconds)
+        return AwaitedLease(partial(self._alease, timeout, lease_seconds))
+
+    async def _alease(self, timeout: float | None, lease_seconds: float | None) -> Lease[T]:
+        from ._aio_wait import deadline_after, wait_for_item
+
+        deadline = deadline_after(timeout)
+        while True:
+            try:
+                return self.lease(0, lease_seconds)
+            except Empty:
+                if not await wait_for_item(self, deadline):
+                    raise
 
     async def __aiter__(self) -> AsyncIterator[T]:
         """Take items until the queue is shut down and empty; others may do the same at the same time."""

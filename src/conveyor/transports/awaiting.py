@@ -7,12 +7,12 @@ and one settles. So who is cancelled has taken nothing: what came for it goes to
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ..errors import BadMessage, ShutDown
+from ..queues.awaited_lease import AwaitedLease
 from .broker_lease import HELD, BrokerLease
 from .finisher import Finisher
 from .link import deadline_after
@@ -22,41 +22,9 @@ from .taker import Taker
 if TYPE_CHECKING:
     from .port import Delivery
 
-__all__ = ["AwaitedBrokerLease", "Awaiting"]
+__all__ = ["Awaiting"]
 
 T = TypeVar("T")
-
-
-class AwaitedBrokerLease(Generic[T]):
-    """What `alease()` returns: use it in `async with`, or await it."""
-
-    __slots__ = ("_lease", "_queue", "_seconds", "_timeout")
-
-    def __init__(self, queue: Awaiting[T], timeout: float | None, seconds: float | None) -> None:
-        self._queue = queue
-        self._timeout = timeout
-        self._seconds = seconds
-        self._lease: BrokerLease[T] | None = None
-
-    def __await__(self) -> Generator[Any, None, BrokerLease[T]]:
-        return self._queue._alease(self._timeout, self._seconds).__await__()  # pyright: ignore[reportPrivateUsage]
-
-    async def __aenter__(self) -> T:
-        if self._lease is not None:
-            raise RuntimeError("this alease() block was entered already; call alease() for each")
-        self._lease = await self
-        return self._lease.item
-
-    async def __aexit__(
-        self, type_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        lease = self._lease
-        if lease is None or lease.stage != HELD:
-            if lease is not None:
-                lease.__exit__(type_, error, trace)
-            return
-        # In the thread, and to its end, also when this is cancelled: the item must not be in doubt.
-        await self._queue._finish().run(lambda: lease.__exit__(type_, error, trace))  # pyright: ignore[reportPrivateUsage]
 
 
 class Awaiting(Settling, Generic[T]):
@@ -137,7 +105,7 @@ class Awaiting(Settling, Generic[T]):
 
     def alease(
         self, timeout: float | None = None, lease_seconds: float | None = None
-    ) -> AwaitedBrokerLease[T]:
+    ) -> AwaitedLease[T, BrokerLease[T]]:
         """`lease` for coroutines: others run while it waits for an item. Cancelled, it has taken nothing.
 
             async with queue.alease() as item:
@@ -145,7 +113,13 @@ class Awaiting(Settling, Generic[T]):
 
         `await queue.alease()` gives the `Lease` itself.
         """
-        return AwaitedBrokerLease(self, timeout, lease_seconds)
+        return AwaitedLease(partial(self._alease, timeout, lease_seconds), self._end_lease)
+
+    async def _end_lease(self, lease: BrokerLease[T], end: Callable[[], None]) -> None:
+        if lease.stage != HELD:
+            end()
+        else:  # in the thread, and to its end, also when this is cancelled: the item must not be in doubt
+            await self._finish().run(end)
 
     async def _alease(self, timeout: float | None, lease_seconds: float | None) -> BrokerLease[T]:
         seconds = self._seconds(lease_seconds)

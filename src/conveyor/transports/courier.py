@@ -9,9 +9,12 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
-__all__ = ["MOST_AT_ONCE", "SLICE_SECONDS", "Courier", "Request", "copied"]
+from ..errors import BrokerUnreachable
+
+__all__ = ["MOST_AT_ONCE", "SLICE_SECONDS", "Courier", "Request", "copied", "late_ones"]
 
 # A thread that has nothing to do ends after so long, and so often looks whether its queue is still there.
 _IDLE_SECONDS = 5.0
@@ -111,6 +114,17 @@ class Courier(Generic[H]):
             except BaseException as error:
                 self._give_up(error)
             del queue
+
+
+def late_ones(waiting: list[Request], error: BaseException) -> list[Request]:
+    """Those to whom an error is to be told; they are taken off the list. With the condition held."""
+    now = monotonic()
+    late = [request for request in waiting if request.deadline <= now]
+    if not (isinstance(error, BrokerUnreachable) and late):  # else the others have time for another attempt
+        late = list(waiting)
+    for request in late:
+        waiting.remove(request)
+    return late
 
 
 def copied(error: BaseException, counted: str, value: Any) -> BaseException:

@@ -9,8 +9,8 @@ import weakref
 from time import monotonic
 from typing import Any, Protocol
 
-from ..errors import BrokerUnreachable, Empty
-from .courier import SLICE_SECONDS, Courier, Request, copied
+from ..errors import Empty
+from .courier import SLICE_SECONDS, Courier, Request, copied, late_ones
 
 __all__ = ["Reader"]
 
@@ -78,14 +78,7 @@ class Reader(Courier[Any]):
                 request.fail(Empty())
 
     def _give_up(self, error: BaseException) -> None:
-        now = monotonic()
         with self._changed:
-            late = [request for request in self._waiting if request.deadline <= now]
-            if not (
-                isinstance(error, BrokerUnreachable) and late
-            ):  # else the others have time for another attempt
-                late = list(self._waiting)
-            for request in late:
-                self._waiting.remove(request)
+            late = late_ones(self._waiting, error)
         for request in late:
             request.fail(copied(error, "events_received", []))

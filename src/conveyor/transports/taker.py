@@ -9,8 +9,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol, TypeVar
 
-from ..errors import BrokerUnreachable, Empty
-from .courier import MOST_AT_ONCE, SLICE_SECONDS, Courier, Request, copied
+from ..errors import Empty
+from .courier import MOST_AT_ONCE, SLICE_SECONDS, Courier, Request, copied, late_ones
 from .finisher import Finisher
 from .keeper import Keeper
 from .link import NEVER
@@ -115,15 +115,8 @@ class Taker(Courier[_Source]):
             request.future.set_result(deliveries)
 
     def _give_up(self, error: BaseException) -> None:
-        now = monotonic()
         with self._changed:
-            late = [request for request in self._waiting if request.deadline <= now]
-            if not (
-                isinstance(error, BrokerUnreachable) and late
-            ):  # else the others have time for another attempt
-                late = list(self._waiting)
-            for request in late:
-                self._waiting.remove(request)
+            late = late_ones(self._waiting, error)
         for request in late:
             request.fail(copied(error, "items_received", []))
 
