@@ -44,7 +44,7 @@ class FailureView:
         Raises:
             CorruptSegment: they cannot be as the snapshot says.
         """
-        texts = {key: fields.lines(key) for key in ("message", "traceback")}
+        texts: dict[str, Any] = {key: fields.lines(key) for key in ("message", "traceback")}
         return cls(**{**fields.values_of(cls), **texts})
 
     def as_dict(self) -> dict[str, Any]:
