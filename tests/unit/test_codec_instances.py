@@ -145,10 +145,12 @@ def test_goes_to_pickle(case: str) -> None:
 
 def test_what_lies_about_its_class_raises_what_pickle_raises() -> None:
     queue: conveyor.Queue[Any] = conveyor.Queue()
-    with pytest.raises(pickle.PicklingError, match="wrong class"):
+    with pytest.raises(pickle.PicklingError) as told:
         pickle.dumps(classes.Liar())
-    with pytest.raises(pickle.PicklingError, match="wrong class"):
+    with pytest.raises(pickle.PicklingError) as told_here:
         queue.put(classes.Liar())
+    assert str(told_here.value) == str(told.value)
+    assert "class" in str(told.value)
     assert queue.empty()
 
 
