@@ -46,6 +46,7 @@ if not _sys.platform.startswith("linux"):
         "use the standard library's multiprocessing.Queue here"
     )
 
+from ._interpreter import gil_is_off as _gil_is_off
 from ._interpreter import subinterpreter as _subinterpreter
 
 if (_number := _subinterpreter()) is not None:
@@ -57,6 +58,13 @@ if (_number := _subinterpreter()) is not None:
 
 from ._lazy import lazy as _lazily
 from ._memory.normal_end import watch_os_exit as _watch_os_exit
+
+if _gil_is_off():  # now that native code is loaded
+    raise ImportError(
+        "conveyor needs the GIL, which PYTHON_GIL=0 or -X gil=0 keeps switched off: threads that put at the same time "
+        "would put wrong items; leave that setting out, and importing conveyor switches the GIL on"
+    )
+
 from ._public import former_modules as _former_modules
 from .errors import (
     BadMessage,

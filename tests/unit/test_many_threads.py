@@ -90,6 +90,26 @@ class TestTheGil:
         assert ("conveyor._native" in done.stderr) == FREE_THREADED
         assert ("has not declared that it can run safely without the GIL" in done.stderr) == FREE_THREADED
 
+    def test_without_it_the_import_is_refused(self) -> None:
+        # Other builds know no such setting, and cannot be without it.
+        told = (
+            "import conveyor" if FREE_THREADED else "import sys; sys._is_gil_enabled = bool; import conveyor"
+        )
+        environment = {**os.environ, "PYTHON_GIL": "0" if FREE_THREADED else ""}
+        done = subprocess.run(
+            [sys.executable, "-c", told],
+            capture_output=True,
+            text=True,
+            timeout=GUARD,
+            check=False,
+            env=environment,
+        )
+        assert done.returncode == 1
+        assert (
+            "ImportError: conveyor needs the GIL, which PYTHON_GIL=0 or -X gil=0 keeps switched off"
+            in done.stderr
+        )
+
 
 class TestOneObject:
     def test_a_queue(self) -> None:
