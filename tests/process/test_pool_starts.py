@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from multiprocessing import pool as standard
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import conveyor.multiprocessing as multiprocessing
-from conveyor import WorkerPoolBroken
+from conveyor import DeadLetter, WorkerPoolBroken
+from conveyor.multiprocessing._pool_queues import PoolQueues
 
 METHODS = ["fork", "spawn", "forkserver"]
 SECONDS = 50
@@ -133,3 +136,20 @@ def test_a_main_module_without_a_guard(method: str, imports: str, tmp_path: Path
     assert done.returncode == 1
     assert "WorkerPoolBroken" in done.stderr
     assert "what the main module does when it is imported" in done.stderr
+
+
+@pytest.mark.parametrize("late", [4711, DeadLetter(None, 1, "", 4711)], ids=["begins", "dies"])
+def test_a_worker_that_begins_when_the_pool_ends_keeps_it_from_nothing(late: object) -> None:
+    """The thread for the results empties their queue before it ends, and must not wait there for what will not come."""
+    queues = PoolQueues()
+    queues.results.put(None)
+    queues.results.put(late)
+    arguments: Any = (queues.results, queues.get, {})
+    handler = threading.Thread(target=standard.Pool._handle_results, args=arguments, daemon=True)  # type: ignore[attr-defined]
+    handler._state = standard.RUN  # type: ignore[attr-defined]
+    handler.start()
+    handler.join(SECONDS)
+    ended = not handler.is_alive()
+    queues.results.put(None)  # or it would wait on
+    handler.join()
+    assert ended

@@ -27,6 +27,8 @@ _TASK_BYTES = 1 << 20
 _RESULT_BYTES = 256 << 20
 # The thread that looks after the workers is woken by their end, and soon asks how it was.
 _EXIT_CODE_SECONDS = 0.5
+# A result of a job that there is not, which the pool passes over.
+_NOBODYS = (-1, 0, (False, None))
 
 
 def pack(job: int, number: int, content: Any) -> tuple[Any, ...]:
@@ -135,32 +137,34 @@ class PoolQueues:
         self.results.put(pack(job, number, (False, error)))
 
     def get(self) -> tuple[int, int, tuple[bool, Any]] | None:
-        """The next result, with whose it is; None: there will be none."""
-        while True:
-            message: Any = self.results.get()
+        """The next result, with whose it is; None: there will be none.
+
+        One message is taken, and no more: who was told that there is one, and gets it, must not have to wait.
+        """
+        message: Any = self.results.get()
+        if message is None:
+            return None
+        if type(message) is int:
+            self._starts.note_begun(message)
+            return _NOBODYS
+        lost_pid = 0
+        if isinstance(message, DeadLetter):
+            letter = cast("DeadLetter[Any]", message)  # type: ignore[redundant-cast]
+            lost_pid, message = letter.pid, letter.item
             if message is None:
-                return None
-            if type(message) is int:
-                self._starts.note_begun(message)
-                continue
-            lost_pid = 0
-            if isinstance(message, DeadLetter):
-                letter = cast("DeadLetter[Any]", message)  # type: ignore[redundant-cast]
-                lost_pid, message = letter.pid, letter.item
-                if message is None:
-                    continue  # that it was told to leave
-            job, number = message[:2]
-            try:
-                self._outstanding.remove((job, number))
-            except KeyError:
-                continue  # it died between having put the result and having said so
-            if lost_pid:
-                return job, number, (False, _lost(lost_pid))
-            try:
-                return job, number, unpack(message)
-            except BaseException as error:  # even SystemExit: it is the result's
-                error.add_note("the result of a task of a Pool came, and could not be unpickled")
-                return job, number, (False, error)
+                return _NOBODYS  # that it was told to leave
+        job, number = message[:2]
+        try:
+            self._outstanding.remove((job, number))
+        except KeyError:
+            return _NOBODYS  # it died between having put the result and having said so
+        if lost_pid:
+            return job, number, (False, _lost(lost_pid))
+        try:
+            return job, number, unpack(message)
+        except BaseException as error:  # even SystemExit: it is the result's
+            error.add_note("the result of a task of a Pool came, and could not be unpickled")
+            return job, number, (False, error)
 
 
 def _lost(pid: int) -> WorkerLost:
