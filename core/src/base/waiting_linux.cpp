@@ -1,8 +1,13 @@
 // What waiting asks of the system: time, futexes, processors.
 #include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <ctime>
+#include <fcntl.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sched.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,10 +23,34 @@ Nanoseconds time_of(clockid_t clock) {
   return static_cast<Nanoseconds>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
 }
 
+// relaxed: written while a program is loaded, or a forked child has one thread
+Atomic<Nanoseconds> known_offset{0};
+
+// That of our time namespace (time_namespaces(7)); where nothing tells, what is known stays.
+void read_offset() {
+  struct stat ours{}, of_children{};
+  if (stat("/proc/self/ns/time", &ours) != 0 || stat("/proc/self/ns/time_for_children", &of_children) != 0) return;
+  if (ours.st_ino != of_children.st_ino) return;  // the file tells that of children
+  const int fd = open("/proc/self/timens_offsets", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  char text[256];
+  const ssize_t length = read(fd, text, sizeof text - 1);
+  close(fd);
+  text[length < 0 ? 0 : length] = '\0';
+  const char* const line = std::strstr(text, "monotonic");
+  long long seconds = 0, nanoseconds = 0;
+  if (line != nullptr && std::sscanf(line, "monotonic %lld %lld", &seconds, &nanoseconds) == 2)
+    known_offset.store(seconds * 1'000'000'000 + nanoseconds, relaxed);
+}
+
+// A process may make a namespace for those that it forks.
+[[maybe_unused]] const int offset_is_known = (read_offset(), pthread_atfork(nullptr, nullptr, read_offset));
+
 }  // namespace
 
-Nanoseconds monotonic_now() { return time_of(CLOCK_MONOTONIC); }
-Nanoseconds monotonic_coarse() { return time_of(CLOCK_MONOTONIC_COARSE); }
+Nanoseconds clock_offset() { return known_offset.load(relaxed); }
+Nanoseconds monotonic_now() { return time_of(CLOCK_MONOTONIC) - clock_offset(); }
+Nanoseconds monotonic_coarse() { return time_of(CLOCK_MONOTONIC_COARSE) - clock_offset(); }
 
 FutexWait futex_wait(Atomic<std::uint32_t>* word, std::uint32_t expected, Nanoseconds at_most) {
   timespec relative{};

@@ -63,7 +63,7 @@ void bind_segment(nb::module_& module) {
   struct HeldNote {
     HeldNote(std::shared_ptr<Segment> its_segment, double since)
         : segment(std::move(its_segment)), note(segment->header().waiters, WaitsFor::item) {
-      note.write(static_cast<Nanoseconds>(since * 1e9));
+      note.write(static_cast<Nanoseconds>(since * 1e9) - clock_offset());
     }
     std::shared_ptr<Segment> segment;
     WaitNote note;

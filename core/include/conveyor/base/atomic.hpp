@@ -69,11 +69,14 @@ T snapshot(const T& shared) {
   return seen;
 }
 
-// A point in time on CLOCK_MONOTONIC, in nanoseconds; `forever` never comes.
+// A point in time on CLOCK_MONOTONIC as the system has it, in nanoseconds: the same in every time namespace, since times lie
+// in memory that processes of several may share. `forever` never comes.
 using Nanoseconds = std::int64_t;
 inline constexpr Nanoseconds forever = INT64_MAX;
 Nanoseconds monotonic_now();
 Nanoseconds monotonic_coarse();  // the same, several times cheaper, and a few milliseconds late
+// By how much the clock that this process is shown is ahead of that.
+Nanoseconds clock_offset();
 
 enum class FutexWait { woken, changed, timed_out, interrupted };
 

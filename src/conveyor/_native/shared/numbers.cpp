@@ -193,7 +193,9 @@ class Changing {
   std::uint64_t lock_offset() const { return held_.offset() + offsetof(Cell, lock); }
   std::uint32_t announce() const { return cell().changed.announce(); }
   bool sleep(std::uint32_t epoch, double until) const {
-    const Nanoseconds deadline = until < 0 || until > 9e9 ? forever : static_cast<Nanoseconds>(until * 1e9);
+    // By Python's clock, which is that of the time namespace.
+    const Nanoseconds deadline =
+        until < 0 || until > 9e9 ? forever : static_cast<Nanoseconds>(until * 1e9) - clock_offset();
     Waited how = Waited::timed_out;
     const auto wait = [&](Slices& slices) { return cell().changed.sleep(epoch, deadline, slices); };
     if (!wait_without_gil(held_, Waited::interrupted, how, wait)) throw nb::python_error();

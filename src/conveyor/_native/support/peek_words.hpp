@@ -23,11 +23,13 @@ inline void add_label(nb::dict& result, const LabelFacts& label) {
   result["maker"] = label.maker;
 }
 
-// (owner, thread, what, since): since when by the monotonic clock, in seconds.
+// (owner, thread, what, since): since when by Python's monotonic clock, in seconds.
 inline void add_waiters(nb::dict& result, const std::vector<Waiter>& waiters) {
   nb::list list;
-  for (const Waiter& one : waiters)
-    list.append(nb::make_tuple(one.owner, one.thread, name_of(one.what), static_cast<double>(one.since) * 1e-9));
+  for (const Waiter& one : waiters) {
+    const double since = static_cast<double>(one.since + clock_offset()) * 1e-9;
+    list.append(nb::make_tuple(one.owner, one.thread, name_of(one.what), since));
+  }
   result["waiters"] = list;
 }
 
