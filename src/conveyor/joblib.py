@@ -27,6 +27,7 @@ from typing import Any, cast
 from ._processors import processors
 from .executors.process_pool_executor import ProcessPoolExecutor
 from .executors.task_errors import BrokenExecutorPool
+from .pipeline.worker.native_threads import heed_environment
 
 __all__ = ["register", "shutdown"]
 
@@ -139,7 +140,8 @@ class _Calls:
 def _start(pickled: bytes) -> None:
     """In a new worker: bound the threads of numerical libraries, and call the initializer, if there is one.
 
-    The libraries read the environment when they are loaded, which unpickling the initializer may do.
+    The libraries read the environment when they are loaded, which unpickling the initializer may do; a forked
+    worker has them.
 
     Args:
         pickled: the environment's variables, and the pickled initializer with its arguments, or None.
@@ -148,6 +150,7 @@ def _start(pickled: bytes) -> None:
 
     variables, initializer = pickle.loads(pickled)
     os.environ.update(variables)
+    heed_environment()
     if initializer is not None:
         function, args = pickle.loads(initializer)
         function(*args)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["bound_threads", "uses_native_threads"]
+__all__ = ["bound_threads", "heed_environment", "uses_native_threads"]
 
 # What libraries read when they are loaded.
 _VARIABLES = (
@@ -40,6 +41,25 @@ def bound_threads(count: int) -> None:
         if name not in said:
             os.environ[name] = str(count)
             _ours.add(name)
+    for library, own in _loaded():
+        if not {own, _VARIABLES[0]} & said and library.num_threads > count:
+            library.set_num_threads(count)
+
+
+def heed_environment() -> None:
+    """Let the libraries that are loaded in this process have no more threads than the environment says by now.
+
+    They read it when they are loaded, and a forked process has those of its parent. Only threadpoolctl can tell them
+    later; without it they stay as they are.
+    """
+    for library, own in _loaded():
+        said = os.environ.get(own) or os.environ.get(_VARIABLES[0], "")
+        if said.isdecimal() and library.num_threads > int(said) > 0:
+            library.set_num_threads(int(said))
+
+
+def _loaded() -> Iterator[tuple[Any, str]]:
+    """The libraries that can be told, each with the variable that it reads before `OMP_NUM_THREADS`."""
     if not uses_native_threads():
         return
     try:
@@ -48,6 +68,4 @@ def bound_threads(count: int) -> None:
         return
     controller: Any = threadpoolctl.ThreadpoolController()
     for library in controller.lib_controllers:
-        names = {_VARIABLES[0], _OF_LIBRARY.get(library.internal_api, _VARIABLES[0])}
-        if not names & said and library.num_threads > count:
-            library.set_num_threads(count)
+        yield library, _OF_LIBRARY.get(library.internal_api, _VARIABLES[0])
