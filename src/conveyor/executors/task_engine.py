@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from multiprocessing import util
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..pipeline.base.failure import Failure
 from ..pipeline.engine.engine import Engine
@@ -15,6 +15,10 @@ from ..pipeline.host.hearing import Hearing
 from ..pipeline.planning.briefing import brief_workers, voice_of
 from ..pipeline.report.tally import Tally
 from ..pipeline.snapshot.publisher import FIRST_SECONDS, Publisher
+
+# Imported now and not when calls are first shown: an import in another thread makes a program that Ctrl-C ends forget
+# that, and exit with 1 (dataclasses run text, and that clears CPython's mark).
+from ..pipeline.snapshot.run_snapshot import RunSnapshot
 from ..pipeline.supervise.handle import WorkerHandle
 from ..pipeline.supervise.real_world import RealWorld
 from ..pipeline.supervise.stage_port import StagePort
@@ -23,9 +27,6 @@ from .settling_node import SettlingNode
 from .task_call import TaskCall
 from .task_node import TaskNode
 from .task_source import TaskSource, TaskSourceNode
-
-if TYPE_CHECKING:
-    from ..pipeline.snapshot.run_snapshot import RunSnapshot
 
 __all__ = ["TaskEngine"]
 
@@ -109,8 +110,6 @@ class TaskEngine(Engine):
         return self.work.taken, self.work.pool.started, self.work.pool.deaths
 
     def _run_snapshot(self, about: dict[str, Any]) -> RunSnapshot:
-        from ..pipeline.snapshot.run_snapshot import RunSnapshot
-
         return RunSnapshot(self, self._tally, about)
 
     def _show_calls(self, now: float) -> float:

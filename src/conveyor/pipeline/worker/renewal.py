@@ -8,8 +8,9 @@ from .status_writer import LapCounter, StatusWriter
 
 __all__ = ["Renewal", "Worn"]
 
-# A look at the memory takes some microseconds: not more often than so, that quick items stay quick.
-_LOOK_SECONDS = 0.001
+# A look at the memory takes some microseconds: not more often than so, that quick items stay quick. In that time
+# a few megabytes can be filled at most.
+_LOOK_SECONDS = 0.0002
 
 
 class Worn(BaseException):
