@@ -12,4 +12,5 @@ Imported by every spawned worker, so nothing here imports the engine or anything
 #   functions, renewal, seeding, voice
 #   status_page, status_writer
 #   failing, identity, line_stream, log_sender, messages, own_memory, sealed, stranded, worker_queue
-#   arguments, buffers, by_value, identity_words, native_threads
+#   by_value
+#   arguments, buffers, identity_words, main_classes, native_threads

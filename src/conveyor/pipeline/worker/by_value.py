@@ -13,6 +13,8 @@ from multiprocessing.reduction import ForkingPickler
 from types import FunctionType
 from typing import Any
 
+from .main_classes import keep_classes_of_main
+
 __all__ = ["EXTRA", "NotImportable", "dump", "dump_by_value", "not_importable"]
 
 EXTRA = "install cloudpickle (pip install 'conveyor[cloudpickle]')"
@@ -112,5 +114,7 @@ def dump_by_value(content: Any, stays: _Stays | None = None) -> bytes | None:
     # What only a process that is being started may inherit, queues for one.
     special: dict[type, Any] = getattr(ForkingPickler, "_extra_reducers")  # noqa: B009 - not in typeshed
     pickler.dispatch_table = ChainMap(special, pickler.dispatch_table)
+    if not not_importable():
+        keep_classes_of_main(pickler, cloudpickle.dumps)
     pickler.dump(content)
     return made.getvalue()
