@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, cast
 
+from ..pipeline.base.format import short
 from ..pipeline.worker.by_value import EXTRA, dump_by_value
 
 __all__ = ["call_by_value"]
@@ -24,16 +26,15 @@ def call_by_value(message: list[Any], error: Exception) -> list[Any] | None:
     """
     if not isinstance(error, _NOT_FOUND):
         return None
-    dumped: bytes | None = None
-    advice = f"{EXTRA} for it to go by value"
     try:
         dumped = dump_by_value(message)
     except Exception as raised:
-        advice = f"nor can it go by value: {raised}"
-    if dumped is not None:
-        return [_CALL, (dumped,)]
-    error.add_note(f"{_culprit(message)}; {advice}")
-    return None
+        error.add_note(f"{_culprit(message, dump_by_value)}; nor can it go by value: {raised}")
+        return None
+    if dumped is None:
+        error.add_note(f"{_culprit(message, ForkingPickler.dumps)}; {EXTRA} for it to go by value")
+        return None
+    return [_CALL, (dumped,)]
 
 
 def _call(dumped: bytes) -> Any:
@@ -46,8 +47,8 @@ def _call(dumped: bytes) -> Any:
 _CALL = pickle.dumps(_call, pickle.HIGHEST_PROTOCOL)
 
 
-def _culprit(message: list[Any]) -> str:
-    """Which argument it is, as far as that can be told."""
+def _culprit(message: list[Any], dump: Callable[[Any], Any]) -> str:
+    """Which argument it is that this cannot pickle, as far as that can be told."""
     function, args, *named = message
     if type(function) is bytes:
         function = pickle.loads(function)
@@ -59,7 +60,7 @@ def _culprit(message: list[Any]) -> str:
     ]
     for what, value in each:
         try:
-            ForkingPickler.dumps(value)
+            dump(value)
         except Exception:
-            return f"{what} of {name}() is {value!r:.{_MOST_TEXT}}, which cannot be pickled"
+            return f"{what} of {name}() is {short(value, _MOST_TEXT)}, which cannot be pickled"
     return f"{name}() or its arguments cannot be pickled"

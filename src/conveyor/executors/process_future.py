@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, InvalidStateError
-from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
+from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, LOGGER, PENDING, RUNNING
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -130,7 +130,13 @@ class ProcessFuture(Future[T]):
                 if future._done_callbacks:
                     called.append(future)
         for future in called:
-            future._invoke_callbacks()
+            for callback in future._done_callbacks:
+                try:
+                    callback(future)
+                except (
+                    BaseException
+                ):  # SystemExit, too: it would end the engine, and every other call with it
+                    LOGGER.exception("exception calling callback for %r", future)
 
     # -- as a future -----------------------------------------------------------------------------------------
 

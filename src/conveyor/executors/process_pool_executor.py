@@ -126,7 +126,8 @@ class ProcessPoolExecutor(Submitter):
                 runner = TaskRunner(engine)
                 runner.note(self._options)
                 # When nobody can submit any more: what was submitted is done, and the workers leave.
-                weakref.finalize(self, runner.shut_down, False).atexit = False
+                # The runner lives as long as its thread: held here, it would keep what failed, and so the executor.
+                weakref.finalize(self, _shut_down, weakref.ref(runner)).atexit = False
                 self._runner = runner
             return self._runner
 
@@ -197,6 +198,11 @@ class ProcessPoolExecutor(Submitter):
             self.kill_workers()
             raise
         return False
+
+
+def _shut_down(runner: weakref.ref[TaskRunner]) -> None:
+    if (alive := runner()) is not None:
+        alive.shut_down(False)
 
 
 def _start_method(mp_context: Any) -> str | None:

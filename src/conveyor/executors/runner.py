@@ -65,8 +65,14 @@ class TaskRunner:
             self.broken = str(broken_by(error))
         self._error = error
         waiting = engine.tasks.end(self._refuse, drop=True)
-        left, engine.work.unfinished = [*engine.work.unfinished, *waiting], []
+        left = [*engine.work.take_unfinished(), *waiting]
         _alive.discard(self)
+        if error is not None:
+            import traceback
+
+            traceback.clear_frames(
+                error.__traceback__
+            )  # they hold queues of workers, as long as the futures are kept
         for task in left:
             task.fail(broken_by(error))
 

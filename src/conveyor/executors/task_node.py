@@ -42,8 +42,7 @@ class TaskNode(WorkNode):
         self._note = note
         self.task_limits = TaskLimits(spec)
         """How long calls may take."""
-        self.unfinished: list[Task] = []
-        """When the run is over: calls that it has not done."""
+        self._unfinished: list[Task] = []
         self._to_stop: deque[Any] = deque()
         super().__init__(context, [spec], most, _MOST_ITEMS, _MOST_BYTES)
 
@@ -66,8 +65,13 @@ class TaskNode(WorkNode):
 
     def flush(self) -> None:
         """Note what will never come."""
-        self.unfinished += map(task_of, self.buffer.unfinished())
+        self._unfinished = self.take_unfinished()
         super().flush()
+
+    def take_unfinished(self) -> list[Task]:
+        """Calls that were begun and not done, now that the run is over, however it ended."""
+        found, self._unfinished = [*self._unfinished, *map(task_of, self.buffer.unfinished())], []
+        return found
 
     def collect(self, found: set[Any]) -> None:
         """See `WorkNode`. What is done is forgotten: an executor may be idle for long."""

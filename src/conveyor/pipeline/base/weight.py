@@ -8,6 +8,7 @@ from typing import Any
 __all__ = ["weigh"]
 
 _SAMPLE = 16
+_UNKNOWN = 32  # bytes that something of unknown size counts for
 _SIZED = frozenset((str, bytes, bytearray))
 _SMALL = frozenset((int, float, bool, complex, type(None)))
 
@@ -16,10 +17,17 @@ def weigh(values: Sequence[Any]) -> int:
     """About how many bytes of content these values hold, judged by a few of them; for bounds, not for accounts."""
     count = len(values)
     if count <= _SAMPLE:
-        return sum(map(_weight, values))
+        return sum(map(_weigh_one, values))
     step = count // _SAMPLE
     sample = values[::step]
-    return sum(map(_weight, sample)) * count // len(sample)
+    return sum(map(_weigh_one, sample)) * count // len(sample)
+
+
+def _weigh_one(value: Any) -> int:
+    try:
+        return _weight(value)
+    except Exception:  # `nbytes` of a file that is closed, or a list that another thread empties just now
+        return _UNKNOWN
 
 
 def _weight(value: Any, depth: int = 2) -> int:
@@ -34,4 +42,4 @@ def _weight(value: Any, depth: int = 2) -> int:
     if depth and isinstance(value, (list, tuple, dict)) and value:
         some = list(value.values() if isinstance(value, dict) else value)[:_SAMPLE]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         return 64 + sum(_weight(one, depth - 1) for one in some) * len(value) // len(some)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    return 32
+    return _UNKNOWN
