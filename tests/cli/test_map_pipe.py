@@ -86,6 +86,29 @@ def test_resumed_by_its_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("data", "words"),
+    [(b"a\nbb\n", ["-N1"]), (b"a\nb\nc\n", ["--block", "4"]), (b"a\nb\n", ["-N1", "-0"])],
+    ids=["other lines", "another size", "other records"],
+)
+def test_not_resumed_with_other_blocks(tmp_path: Path, data: bytes, words: list[str]) -> None:
+    log = ["--pipe", "--joblog", str(tmp_path / "log"), "--shell", "cat"]
+    assert mapped(b"a\nb\n", "-N1", *log).stdout == b"a\nb\n"
+    done = mapped(data, "--resume", *words, *log)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"was another one" in done.stderr
+
+
+def test_a_block_that_failed_is_logged_and_tried_again(tmp_path: Path) -> None:
+    log = ["--pipe", "-N1", "--joblog", str(tmp_path / "log"), "--shell", f"grep -f {tmp_path}/wanted"]
+    (tmp_path / "wanted").write_text("a\n")
+    done = mapped(b"a\nb\n", *log)
+    assert (done.returncode, done.stdout) == (1, b"a\n")
+    assert b"item 2 of 2 bytes: exit code 1" in done.stderr
+    (tmp_path / "wanted").write_text("b\n")
+    assert mapped(b"a\nb\n", "--resume-failed", *log).stdout == b"b\n"
+
+
+@pytest.mark.parametrize(
     ("words", "says"),
     [
         (["--pipe", "json:loads"], b"--pipe is for commands"),
@@ -94,6 +117,11 @@ def test_resumed_by_its_log(tmp_path: Path) -> None:
         (["--block", "1M", "--shell", "cat"], b"it needs --pipe"),
         (["--pipe", "--block", "1X", "--shell", "cat"], b"--block is '1X'; it must be bytes"),
         (["--pipe", "--block", "0", "--shell", "cat"], b"--block is '0'"),
+        (["--pipe", "--block", "1K", "-N", "1", "--shell", "cat"], b"only one of them can be had"),
+        (["--pipe", "--shell", "{}"], b"{} and its like stand for nothing"),
+        (["--pipe", "--shell", "grep {2/.}"], b"stand for nothing"),
+        (["--pipe", "-I", "%", "--shell", "cat %"], b"% and its like stand for nothing"),
+        (["--pipe", "-N", "0", "--shell", "cat"], b"-N is 0; it must be at least 1"),
         (["--pipe", "-N", "-1", "--shell", "cat"], b"-N is -1; it must be at least 1"),
     ],
 )

@@ -136,6 +136,8 @@ def map(  # noqa: A001 - the verb's name, which nobody calls by it
         raise CommandError("--keep-order and --unordered: only one of them can be had")
     if block is not None and not pipe:
         raise CommandError("--block is the size of what a command reads; it needs --pipe")
+    if block is not None and max_args is not None:
+        raise CommandError("--block and -N both say how much a command reads: only one of them can be had")
     options = MapOptions(
         target="".join(before),
         command=shell or "",
@@ -155,7 +157,7 @@ def map(  # noqa: A001 - the verb's name, which nobody calls by it
         resume=resume or resume_failed,
         resume_failed=resume_failed,
         columns=parse_columns(colsep),
-        group=max_args if max_args is not None else 0 if pipe else 1,
+        group=max_args if max_args is not None else None if pipe else 1,
         pipe=parse_block(block or "1M") if pipe else None,
         tag=tagstring if tagstring is not None else "" if tag else None,
         results=results,

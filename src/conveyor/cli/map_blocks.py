@@ -42,7 +42,8 @@ class BlockSource(LineSource):
         self.bytes_read += len(data)
         self._held += data
         while end := self._end(is_last=not data):
-            block = bytes(self._held[:end])
+            with memoryview(self._held) as held:
+                block = bytes(held[:end])
             del self._held[:end]
             self._looked = self._counted = 0
             self._add(self._maker.of_block(block))  # type: ignore[arg-type]

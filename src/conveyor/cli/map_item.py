@@ -18,6 +18,9 @@ class MapItem(NamedTuple):
     block: bytes = b""
     """What its command reads."""
 
+    mark: bytes = b""
+    """What tells that from another block, for a log; empty: there is no log, or no block."""
+
     @property
     def shown(self) -> bytes:
         """Its arguments, for a person."""

@@ -42,8 +42,8 @@ class MapOptions:
     resume_failed: bool = False
     """Only what succeeded is done."""
     columns: re.Pattern[bytes] | None = None
-    group: int = 1
-    """Of items; with `pipe` 0: as many as fit."""
+    group: int | None = 1
+    """Of items; with `pipe` None: as many as fit."""
     tag: str | None = None
     """A template of what each line begins with; empty: the arguments; None: nothing."""
     results: str | None = None
@@ -74,7 +74,7 @@ class MapOptions:
         for word, value in (
             ("--window", self.window),
             ("--max-crashes", self.max_crashes),
-            ("-N", self.group if self.pipe is None else self.group or 1),
+            ("-N", self.group),
         ):
             if value is not None and value < 1:
                 raise CommandError(f"{word} is {value}; it must be at least 1")
@@ -101,7 +101,7 @@ class MapOptions:
             or self.dry_run
             or self.tag is not None
             or self.results is not None
-            or self.group > 1
+            or self.group != 1
         )
 
 

@@ -65,7 +65,7 @@ class MapOutput:
             self._joblog.flush()
 
     def _take(self, outcome: Outcome) -> None:
-        item = MapItem(outcome.number, outcome.arguments)
+        item = MapItem(outcome.number, outcome.arguments, mark=outcome.mark)
         tag = self._tag(item) + b"\t" if self._tag is not None else b""
         if outcome.out_file >= 0 or outcome.err or outcome.err_file >= 0:
             self._send()  # what came before goes first, on both streams
@@ -110,7 +110,9 @@ def outcome_of(failure: Failure) -> Outcome:
         return error.outcome
     item = failure.item
     assert isinstance(item, MapItem), item
-    return Outcome(item.number, item.arguments, time.time(), 0.0, exit_code=1, problem=str(failure))
+    return Outcome(
+        item.number, item.arguments, time.time(), 0.0, exit_code=1, problem=str(failure), mark=item.mark
+    )
 
 
 def _copy(

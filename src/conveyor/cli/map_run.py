@@ -75,7 +75,9 @@ class MapRun:
             if options.joblog is not None and not options.dry_run
             else None
         )
-        self._maker = ItemMaker(options.columns, options.group, self._is_wanted if self._joblog else None)
+        self._maker = ItemMaker(
+            options.columns, options.group or 1, self._is_wanted if self._joblog else None
+        )
         self._source = self._make_source()
         self._size = self._source.size if isinstance(self._source, LineSource) else None
         self._to_terminal = os.isatty(_STDOUT)
@@ -139,7 +141,9 @@ class MapRun:
             return RowSource(inputs.rows(), self._maker)
         fd = inputs.open_only()
         if self._options.pipe is not None:
-            return BlockSource(fd, self._maker, self._options.pipe, self._options.group, inputs.separator)
+            return BlockSource(
+                fd, self._maker, self._options.pipe, self._options.group or 0, inputs.separator
+            )
         return ItemLineSource(fd, self._maker, inputs.separator) if self._options.outcomes else LineSource(fd)
 
     def _make_tag(self) -> Callable[[MapItem], bytes] | None:
@@ -312,7 +316,9 @@ class MapRun:
 
     @staticmethod
     def _name(item: bytes | MapItem) -> str:
-        return short(item.shown if isinstance(item, MapItem) else item)
+        if isinstance(item, MapItem):
+            return f"of {len(item.block):,} bytes" if item.block else short(item.shown)
+        return short(item)
 
     @staticmethod
     def _number(number: int, item: bytes | MapItem) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 
 from ..pipeline import IterableSource, LineSource
@@ -60,12 +61,16 @@ class ItemMaker:
     def of_block(self, block: bytes) -> list[MapItem]:
         """The item of a block of input, if it is wanted."""
         items: list[MapItem] = []
-        self._add(items, (), block)
+        # Only a log needs it, by which a later run knows the block again.
+        mark = b"%d bytes, CRC %08x" % (len(block), zlib.crc32(block)) if self._wanted is not None else b""
+        self._add(items, (), block, mark)
         return items
 
-    def _add(self, items: list[MapItem], arguments: tuple[bytes, ...], block: bytes = b"") -> None:
+    def _add(
+        self, items: list[MapItem], arguments: tuple[bytes, ...], block: bytes = b"", mark: bytes = b""
+    ) -> None:
         self.made += 1
-        item = MapItem(self.made, arguments, block)
+        item = MapItem(self.made, arguments, block, mark)
         if self._wanted is None or self._wanted(item):
             items.append(item)
         else:

@@ -119,6 +119,11 @@ class CommandWork:
             self._template = Template(text, shell, braces, adds=not reads)
         except ValueError as error:
             raise CommandError(f"--shell: {error}") from None
+        if reads and self._template.uses_item:
+            raise CommandError(
+                f"--shell: with --pipe the command reads its items, and {braces} and its like stand for nothing; "
+                "{#} and {%} are its number and its slot"
+            )
         self._command = ShellCommand(self._template, timeout, inherits_output, reads)
         self.function: Callable[[Any], Any] = self._command
         self.name = text.split()[0]
@@ -140,7 +145,8 @@ class CommandWork:
 
     def shown(self, item: MapItem) -> bytes:
         """See `Work`."""
-        return self._template.shown(item.arguments, item.number, 1)
+        command = self._template.shown(item.arguments, item.number, 1)
+        return command + b"  # " + item.mark if item.mark else command
 
     def stop(self) -> None:
         """See `Work`."""

@@ -73,6 +73,7 @@ class ShellCommand:
                 slot = self._slots
         try:
             outcome = self._run(item, slot)
+            outcome.mark = item.mark
         finally:
             with self._lock:
                 heapq.heappush(self._free, slot)

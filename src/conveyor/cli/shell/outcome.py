@@ -37,6 +37,8 @@ class Outcome:
     """The same of standard error."""
     problem: str = ""
     """Why it was ended or not started; empty: it ran."""
+    mark: bytes = b""
+    """See `MapItem`."""
 
     @property
     def failed(self) -> bool:

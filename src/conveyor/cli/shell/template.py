@@ -57,7 +57,9 @@ class Template:
         if not text.strip():
             raise ValueError("the command is empty")
         holes = find_holes(text, braces)
-        if adds and not any(hole.part not in ("#", "%") for hole in holes):
+        self.uses_item = any(hole.part not in ("#", "%") for hole in holes)
+        """Whether something in the text stands for the item, or a part of it."""
+        if adds and not self.uses_item:
             text = f"{text.rstrip()} {braces}"
             holes = find_holes(text, braces)
         self.text = text
