@@ -28,8 +28,12 @@ for _ in range(10):
 full.put(1)
 threading.Thread(target=full.put, args=(2,), daemon=True).start()
 subscription = topic.subscribe()
+executors = [conveyor.ProcessPoolExecutor(1, name="twice") for _ in range(2)]
+assert [executor.submit(len, "two").result() for executor in executors] == [3, 3]
 print("ready", flush=True)
 sys.stdin.read()
+for executor in executors:
+    executor.shutdown()
 named.close()
 conveyor.remove(url)
 """

@@ -44,7 +44,7 @@ class PoolStarts:
     def may_start(self) -> bool:
         """Whether one more is worth a try; if not, and no other works, the pool has been given up."""
         for process in list(self._there):
-            if process.pid is not None and process.exitcode is not None:
+            if process.exitcode is not None:
                 self._there.remove(process)
                 if process.pid in self._begun:
                     self._begun.discard(process.pid)

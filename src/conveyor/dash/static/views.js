@@ -208,7 +208,7 @@ function flow(pipeline, heading = "h3") {
         each.feeds.length > 1 ? [h("br"), h("span", null, `→ ${each.feeds.join(", ")}`)] : null,
         each.failures ? [h("br"), pill(many(each.failures, "failure"), "bad")] : null,
         each.bottleneck ? [h("br"), pill("bottleneck", "bad")] : null, each.ended ? [h("br"), pill("ended")] : null));
-  return h("section", { "data-key": pipeline.id, "aria-label": pipeline.name },
+  return h("section", { "data-key": pipeline.id, "aria-label": `${pipeline.name} (${pipeline.id})` },
     h(heading, null, pipeline.name),
     h("p", { class: "quiet" }, `${pipeline.kind === "pipeline" ? "" : `${pipeline.kind} of `}process ${pipeline.pid} · ${seconds(pipeline.seconds)} · ${count(pipeline.taken)} taken${done} · ${count(pipeline.results)} done · ${count(pipeline.in_flight)} in flight · ${many(pipeline.failures, "failure")}${pipeline.left === null ? "" : ` · ${seconds(pipeline.left)} left`}${pipeline.phase === "running" ? "" : ` · ${pipeline.phase}`}`),
     pipeline.error ? h("p", { class: "bad" }, pipeline.error) : null,
@@ -228,7 +228,7 @@ function pipelines(rows) {
     rows.length ? rows.map((each) => [
       flow(each, "h2"),
       h("div", { "data-key": `workers ${each.id}` },
-        table(`Workers of ${each.name}`, [th("stage", "l"), th("worker"), th("state", "l"), th("timeline", "l opt"), th("busy"), th("items"), th("current item"), th("restarts", "opt"), th("memory", "opt"), th("end", "l opt")], each.stages.map(workers))),
+        table(`Workers of ${each.name} (${each.id})`, [th("stage", "l"), th("worker"), th("state", "l"), th("timeline", "l opt"), th("busy"), th("items"), th("current item"), th("restarts", "opt"), th("memory", "opt"), th("end", "l opt")], each.stages.map(workers))),
     ]) : empty("No pipeline is at work. Try: conveyor run examples/logs.py:pipeline"),
   ];
 }
@@ -240,7 +240,7 @@ function failures(rows) {
     h("h1", null, "Failures"),
     rows.length ? rows.map((row) => {
       const { failure } = row;
-      return h("section", { "data-key": `${row.pid} ${failure.stage} ${failure.kind}`, "aria-label": failure.kind },
+      return h("section", { "data-key": `${row.pid} ${failure.stage} ${failure.kind}`, "aria-label": `${failure.kind} in ${failure.stage}, process ${row.pid}` },
         h("h2", null, h("span", { class: "bad" }, failure.kind), ` × ${count(failure.count)}`),
         h("p", { class: "quiet" }, `${row.pipeline} (process ${row.pid}), stage ${failure.stage}, last at ${moment(failure.time)}${failure.where ? `, in ${failure.where}` : ""}`),
         h("p", null, failure.message), h("p", null, "Last item: ", h("code", null, failure.item)),
