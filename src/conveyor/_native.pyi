@@ -849,6 +849,13 @@ def notes_of_item() -> dict[Any, Any] | None:
     Who sets `"again"` to True has it pickled once more, with these notes.
     """
 
+def unless_put(take_back: Callable[[], object]) -> None:
+    """Have something done if the item that this thread is pickling does not get into its queue after all.
+
+    It is done when its pickling fails or begins anew, or `put` raises. Where nobody knows whether the item is put, as
+    for topics, shared state and pickles that are no items, it is not.
+    """
+
 def place_of_item() -> Literal["queue", "named", "topic", "bytes"]:
     """Where that item goes: a queue without a name, one with a name, a topic, or anywhere else, as bytes alone."""
 

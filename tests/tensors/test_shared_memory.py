@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import signal
 import threading
 import time
@@ -192,6 +193,39 @@ class TestDead:
             assert queue.get(timeout=5)["x"].sum() == 350
         finally:
             conveyor.remove(url)
+
+
+class TestNotPut:
+    def test_full(self) -> None:
+        queue: Any = conveyor.Queue(maxsize=1)
+        queue.put(0)
+        before = of_torch(os.getpid())
+        for _ in range(5):
+            with pytest.raises(conveyor.Full):
+                queue.put(shared(), timeout=0.001)
+        gc.collect()
+        assert of_torch(os.getpid()) == before
+
+    def test_it_cannot_be_pickled(self) -> None:
+        queue: Any = conveyor.Queue()
+        before = of_torch(os.getpid())
+        with pytest.raises((pickle.PicklingError, AttributeError)):
+            queue.put([shared(), lambda: 0])
+        gc.collect()
+        assert of_torch(os.getpid()) == before
+
+    def test_it_was_pickled_twice(self) -> None:
+        queue: Any = conveyor.Queue()
+        before = of_torch(os.getpid())
+        base = torch.arange(100)
+        queue.put([shared(), base[:50], base[20:]])
+        received, first, second = queue.get(timeout=5)
+        first[30] = -1
+        assert second[10] == -1
+        assert received.sum() == 0
+        del received
+        gc.collect()
+        until(lambda: of_torch(os.getpid()) == before)
 
 
 class TestDescriptors:

@@ -6,6 +6,8 @@
 #   tensors | torch
 #   jax_arrays | jax numpy
 #   polars_frames | polars
+#   arrow_slices | pyarrow
 #   shared_storages | torch
+#   served_descriptors
 #   arrays, assignable, descriptor_server, devices, labels, names, normal_end, open_or_create, owner, passing, producing
 #   units, waiter

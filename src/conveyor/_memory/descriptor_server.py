@@ -170,6 +170,41 @@ class _OnOffer:
         return not wanted
 
 
+class _Spare:
+    """A descriptor that is given up for a connection when this process may have no more."""
+
+    def __init__(self) -> None:
+        self._fd = -1
+
+    def take(self) -> None:
+        """Have one, if this process may."""
+        if self._fd == -1:
+            with contextlib.suppress(OSError):
+                self._fd = os.eventfd(0, os.EFD_CLOEXEC)
+
+    def accept(self, listener: socket.socket) -> socket.socket:
+        """A connection.
+
+        Raises:
+            BlockingIOError: nobody has asked for one.
+            OSError: there is no descriptor for it.
+        """
+        self.take()
+        try:
+            return listener.accept()[0]
+        except BlockingIOError:
+            raise
+        except OSError:
+            self.close()
+            return listener.accept()[0]
+
+    def close(self) -> None:
+        """Have none any more."""
+        fd, self._fd = self._fd, -1  # a child that is forked now must not close it again
+        if fd != -1:
+            os.close(fd)
+
+
 class DescriptorServer:
     """Serves what this process offers, by a thread that is there while anything is on offer."""
 
@@ -179,6 +214,7 @@ class DescriptorServer:
         self._on_offer: dict[bytes, _OnOffer] = {}
         self._made: dict[Hashable, Offer] = {}
         self._listener: socket.socket | None = None
+        self._spare = _Spare()
 
     def offer(
         self,
@@ -215,6 +251,15 @@ class DescriptorServer:
             self._made[key] = made = Offer(self._listener.getsockname(), secret, count)
             return made
 
+    def withdraw(self, offer: Offer) -> None:
+        """It was not sent after all, so that nobody will ask for it: what was to be called after that is."""
+        with self._lock:
+            found = self._on_offer.pop(offer.secret, None)
+            if found is None:
+                return
+            del self._made[found.key]
+        found.close()
+
     def _start(self) -> bool:
         try:
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -228,6 +273,7 @@ class DescriptorServer:
                 target=self._serve, args=(listener,), name="conveyor-descriptors", daemon=True
             )
             self._listener = listener
+            self._spare.take()
             # Signals are for the program's threads.
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             try:
@@ -236,6 +282,7 @@ class DescriptorServer:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         except (OSError, RuntimeError):  # the interpreter ends: there are no new threads any more
             self._listener = None
+            self._spare.close()
             listener.close()
             return False
         return True
@@ -245,9 +292,13 @@ class DescriptorServer:
         poll.register(listener, select.POLLIN)
         while True:
             if poll.poll(1000 * _LOOK_SECONDS):
-                with contextlib.suppress(OSError):  # nobody is left
+                try:
                     for _ in range(_MOST_AT_ONCE):
-                        self._answer(listener.accept()[0])
+                        self._answer(self._spare.accept(listener))
+                except BlockingIOError:
+                    pass  # nobody is left
+                except OSError:
+                    time.sleep(_LOOK_SECONDS)  # no descriptor is: poll would not wait
             with self._lock:
                 over = [secret for secret, each in self._on_offer.items() if each.is_over()]
                 done = [self._on_offer.pop(secret) for secret in over]
@@ -257,6 +308,7 @@ class DescriptorServer:
                 if last:
                     self._listener = None
                     listener.close()
+                    self._spare.close()
             for each in done:
                 each.close()
             if last:
@@ -280,6 +332,7 @@ class DescriptorServer:
         self._made.clear()
         if listener is not None:
             listener.close()
+        self._spare.close()
 
 
 server = DescriptorServer()

@@ -63,7 +63,7 @@ def late_reducer(kind: type) -> Callable[[Any], Any] | None:
     package = getattr(kind, "__module__", None)
     if not isinstance(package, str):
         return None
-    module = _MAKERS.get((package.partition(".")[0], kind.__name__))
+    module = _MAKERS.get((package.partition(".")[0], kind.__name__)) or _MAKERS_OF_ALL.get(package)
     if module is None:
         return None
     make: Callable[[type], Callable[[Any], Any] | None] = (
@@ -75,13 +75,16 @@ def late_reducer(kind: type) -> Callable[[Any], Any] | None:
     return made
 
 
-# By package and name of a type. The names stand in pickling.cpp, too.
+# By package and name of a type. The names stand in pickling.cpp, too, and so does the module below.
 _MAKERS = {
     ("numpy", "ndarray"): __name__,
     ("jaxlib", "ArrayImpl"): ".jax_arrays",
     ("polars", "DataFrame"): ".polars_frames",
     ("polars", "Series"): ".polars_frames",
+    ("multiprocessing", "DupFd"): ".served_descriptors",
 }
+# By module, of all types there.
+_MAKERS_OF_ALL = {"pyarrow.lib": ".arrow_slices"}
 
 
 def _reducer_of_arrays(kind: type) -> Callable[[Any], Any] | None:

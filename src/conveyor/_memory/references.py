@@ -17,9 +17,10 @@ import os
 import sys
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from .._native import Region, Segment, _is_alive, is_dumpable  # pyright: ignore[reportPrivateUsage]
+from .._native import Region, Segment, _is_alive, is_dumpable, unless_put  # pyright: ignore[reportPrivateUsage]
 from ..errors import SegmentGone
 from .owner import pid_of
 from .passing import Descriptor, close_parcels, descriptor_for_child, shared_descriptor_for_child
@@ -315,6 +316,7 @@ def _offer_once(fd: int) -> OfferedDescriptor | None:
 
     offer = server.offer(object(), 1, lend, lambda: bool(taken), lambda: os.close(copy))
     if offer is not None:
+        unless_put(partial(server.withdraw, offer))
         return OfferedDescriptor(offer, os.getpid())
     os.close(copy)
     return None
@@ -343,10 +345,16 @@ def _reference(
         return InheritedReference(opener, *map(shared_descriptor_for_child, fds()))
     forget_received()
     memory.export_begin()
+    unless_put(partial(_take_back, memory))
     if not any(kept is memory for kept in _sent):
         _sent.append(memory)
     numbers = fds()
     return HintReference(opener, memory.identity, memory.owner, _offer(memory, numbers), *numbers)
+
+
+def _take_back(memory: Segment | Region) -> None:
+    memory.export_end()
+    forget_received()
 
 
 def _offer(memory: Segment | Region, fds: tuple[int, ...]) -> Offer | None:

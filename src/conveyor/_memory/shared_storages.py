@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib
 import os
 import threading
+from functools import partial
 from typing import Any
 
-from .._native import _is_alive, _own_owner, reading_of_item  # pyright: ignore[reportPrivateUsage]
+from .._native import _is_alive, _own_owner, reading_of_item, unless_put  # pyright: ignore[reportPrivateUsage]
 from ..errors import SegmentGone
 from .descriptor_server import Offer, server
 from .owner import pid_of
@@ -74,6 +75,7 @@ def _offer(fd: int, identity: Identity) -> tuple[int, Offer]:
     if offer is None:
         kept.drop()
         raise OSError("no descriptor or thread is left to keep a tensor's shared memory by (see ulimit -n)")
+    unless_put(partial(server.withdraw, offer))
     return kept.fd, offer
 
 

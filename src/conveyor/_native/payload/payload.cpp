@@ -10,10 +10,12 @@ Payload::Payload(Payload&& other) noexcept
       target(other.target),
       for_topic(other.for_topic),
       copies_devices(other.copies_devices),
+      may_be_unput(other.may_be_unput),
       pieces_(std::move(other.pieces_)),
       sources_(std::move(other.sources_)),
       head_size_(other.head_size_),
-      joined_(std::move(other.joined_)) {}
+      joined_(std::move(other.joined_)),
+      unless_put_(std::move(other.unless_put_)) {}
 
 Payload::~Payload() { clear(); }
 
@@ -25,6 +27,25 @@ void Payload::clear() {
   pieces_.clear();
   sources_.clear();
   head_size_ = 0;
+  if (unless_put_.is_valid()) take_back();
+}
+
+void Payload::take_back() {
+  const nb::object all = std::move(unless_put_);
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(all.ptr()); ++i) {
+    const nb::object each = nb::borrow(PyList_GET_ITEM(all.ptr(), i));
+    if (call(each).is_valid()) continue;
+    if (PyErr_ExceptionMatches(PyExc_Exception) != 0) {
+      foreign([&] { PyErr_WriteUnraisable(each.ptr()); });
+      continue;
+    }
+    // Ctrl-C, or the like.
+    for (PyObject* const part : {type, value, trace}) foreign([&] { Py_XDECREF(part); });
+    PyErr_Fetch(&type, &value, &trace);
+  }
+  PyErr_Restore(type, value, trace);
 }
 
 bool Payload::add(PyObject* piece) {

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "../codec/object_codec.hpp"
@@ -64,7 +65,12 @@ class Payload {
   bool add(PyObject* piece);                                 // to the head
   void add_buffer(const Py_buffer& view);                    // takes the view over
   bool add_source(nb::handle source);                        // a buffer, or a codec's writer
-  void clear();                                              // as if nothing had been added
+  // As if nothing had been added; what reducers have promised for the case that it is not put is done. The Python error
+  // stays what it is, unless Ctrl-C comes in between.
+  void clear();
+  // A list of callables, for when it is not put after all.
+  void promise(nb::object unless_put) { unless_put_ = std::move(unless_put); }
+  void was_put() { unless_put_.reset(); }
 
   Kind kind = Kind::pickle;
   std::uint64_t codec = 0;
@@ -73,6 +79,8 @@ class Payload {
   bool for_topic = false;  // beside it, although it is for no segment
   // Tensors in the memory of a device go by value, as others do; else by torch's handle, where one can be used.
   bool copies_devices = false;
+  // Its owner calls was_put.
+  bool may_be_unput = false;
 
   bool has_index() const { return kind == Kind::buffers || kind == Kind::custom; }
   const std::vector<Source>& sources() const { return sources_; }
@@ -83,10 +91,13 @@ class Payload {
   void copy_head(std::byte* target) const;
 
  private:
+  void take_back();
+
   std::vector<Py_buffer> pieces_;
   std::vector<Source> sources_;
   std::size_t head_size_ = 0;
   std::vector<std::byte> joined_;
+  nb::object unless_put_;
 };
 
 // Where the parts of an item with an index go. Made with the GIL.

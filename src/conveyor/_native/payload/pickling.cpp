@@ -61,10 +61,11 @@ struct Reducers {
   // Packages are not imported for our sake: the reducers of their types are made when the first object comes by. Python
   // tells the types of such a name from others.
   static nb::object late_reducer(nb::handle type) {
-    constexpr std::string_view names[] = {"ndarray", "ArrayImpl", "DataFrame", "Series"};
-    std::string_view name = reinterpret_cast<PyTypeObject*>(type.ptr())->tp_name;
-    name.remove_prefix(name.rfind('.') + 1);  // after none: npos + 1 is 0
-    if (std::find(std::begin(names), std::end(names), name) == std::end(names)) return {};
+    constexpr std::string_view names[] = {"ndarray", "ArrayImpl", "DataFrame", "Series", "DupFd"};
+    const std::string_view full = reinterpret_cast<PyTypeObject*>(type.ptr())->tp_name;
+    const std::string_view name = full.substr(full.rfind('.') + 1);  // after none: npos + 1 is 0
+    if (std::find(std::begin(names), std::end(names), name) == std::end(names) && !full.starts_with("pyarrow.lib."))
+      return {};
     const nb::object module = import_module("conveyor._memory.reducers");
     nb::object made = module.is_valid() ? call_method(module, "late_reducer", type) : nb::object();
     return made.is_none() ? nb::object() : made;
@@ -77,6 +78,7 @@ struct Machine {
   nb::object dump, clear_memo;
   Payload* target = nullptr;
   nb::dict notes;  // of reducers, about the item; for the time of its pickling
+  nb::object unless_put;  // a list of their callables, for when it is not put after all; null: there are none
 };
 
 // Those at work, of all threads. Guarded by the GIL.
@@ -87,6 +89,14 @@ std::vector<Machine*>& at_work() {
 
 // What a reducer has noted in the midst of an item, and may note; None: the pickler is not ours.
 nb::object notes_of_item() { return current == nullptr ? nb::none() : nb::object(current->notes); }
+
+// Has it called if the item that is being pickled is not put after all, where that is known. False with a Python error set.
+bool unless_put(nb::object take_back) {
+  if (current == nullptr || !current->target->may_be_unput) return true;
+  nb::object& all = current->unless_put;
+  if (!all.is_valid()) all = nb::steal(PyList_New(0));
+  return all.is_valid() && PyList_Append(all.ptr(), take_back.ptr()) == 0;
+}
 
 // Where the item goes that is being pickled: "queue", whose consumer gets it from a process that lives, as a rule; "named",
 // a queue that outlives processes; "topic"; "bytes", somewhere else.
@@ -250,16 +260,19 @@ bool pickle(PyObject* object, Payload& into) {
       const Current within(*machine);
       done = foreign([&] { return PyObject_CallOneArg(machine->dump.ptr(), object); });
     }
+    if (machine->unless_put.is_valid()) into.promise(std::move(machine->unless_put));
     if (done == nullptr) {
       // A Pickler stopped half-way is thrown away; the C object that its `write` points to must outlive it.
       machine->target = nullptr;
       machine->dump.reset();
       machine->clear_memo.reset();
+      into.clear();
       return false;
     }
     Py_DECREF(done);
     again = PyDict_GET_SIZE(machine->notes.ptr()) != 0 && take_again(machine->notes);
     if (again) into.clear();
+    if (again && PyErr_Occurred() != nullptr) return false;
     PyObject* const cleared = foreign([&] { return PyObject_CallNoArgs(machine->clear_memo.ptr()); });
     if (cleared == nullptr) return false;
     Py_DECREF(cleared);
@@ -287,6 +300,9 @@ void bind_pickling(nb::module_& module) {
            })
       .def("__getitem__", &Reducers::find);
   module.def("notes_of_item", &notes_of_item);
+  module.def("unless_put", [](nb::object take_back) {
+    if (!unless_put(std::move(take_back))) throw nb::python_error();
+  });
   module.def("place_of_item", &place_of_item);
   module.def("item_copies_devices", &item_copies_devices);
   module.def("reading_of_item", &reading_of_item);

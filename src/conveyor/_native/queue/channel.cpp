@@ -12,6 +12,7 @@ namespace conveyor::python {
 
 bool Channel::pack(nb::handle item, Payload& into) {
   into.target = &stream_->segment();
+  into.may_be_unput = true;
   return choice_.pack(item, into);
 }
 

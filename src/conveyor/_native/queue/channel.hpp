@@ -206,8 +206,8 @@ class Channel {
   bool await_receipt(std::uint64_t payload, const Deadline& deadline, Slices& slices);
   // False: a Python error is set.
   bool pack(nb::handle item, Payload& into);
-  template <class Copy>
-  bool deliver_large(std::size_t size, Kind kind, const Deadline& deadline, Copy copy);
+  template <class Copy, class WasPut>
+  bool deliver_large(std::size_t size, Kind kind, const Deadline& deadline, Copy copy, WasPut was_put);
   Next after_failed_allocation(int error, std::uint64_t payload, const Deadline& deadline);
   Next after_failed_put(Status status, std::uint64_t payload, const Deadline& deadline, Slices& slices);
   bool check_peer();

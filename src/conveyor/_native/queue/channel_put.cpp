@@ -125,9 +125,9 @@ bool Channel::await_receipt(std::uint64_t payload, const Deadline& deadline, Sli
   return true;
 }
 
-// `copy(std::byte*)` writes the payload; it runs without the GIL and outside every lock.
-template <class Copy>
-bool Channel::deliver_large(std::size_t size, Kind kind, const Deadline& deadline, Copy copy) {
+// `copy(std::byte*)` writes the payload; it runs without the GIL and outside every lock. `was_put()`: from now on it is in.
+template <class Copy, class WasPut>
+bool Channel::deliver_large(std::size_t size, Kind kind, const Deadline& deadline, Copy copy, WasPut was_put) {
   Slices slices(waiters(), WaitsFor::room);
   if (!await_room(size, deadline, slices)) return false;
   RunReference run;
@@ -150,6 +150,7 @@ bool Channel::deliver_large(std::size_t size, Kind kind, const Deadline& deadlin
     stream_->release(run);
     return false;
   }
+  was_put();
   return await_receipt(size, deadline, slices);
 }
 
@@ -164,21 +165,25 @@ bool Channel::deliver_placed(Payload& payload, const Deadline& deadline) {
   std::size_t done = 0;
   if (!deliver(&writer.outgoing(), 1, done, deadline)) return false;
   writer.was_put();
+  payload.was_put();
   return await_receipt(writer.payload(), deadline, slices);
 }
 
 bool Channel::deliver_payload(Payload& payload, const Deadline& deadline) {
   if (payload.has_index()) return deliver_placed(payload, deadline);
   if (payload.head_size() > inline_limit) {
-    return deliver_large(payload.head_size(), payload.kind, deadline,
-                         [&](std::byte* target) { payload.copy_head(target); });
+    return deliver_large(
+        payload.head_size(), payload.kind, deadline, [&](std::byte* target) { payload.copy_head(target); },
+        [&] { payload.was_put(); });
   }
   Outgoing outgoing;
   outgoing.data = payload.contiguous();
   outgoing.size = payload.head_size();
   outgoing.kind = static_cast<std::uint8_t>(payload.kind);
   std::size_t done = 0;
-  return deliver(&outgoing, 1, done, deadline);
+  if (!deliver(&outgoing, 1, done, deadline)) return false;
+  payload.was_put();
+  return true;
 }
 
 nb::object Channel::allocate(std::uint64_t size) {
@@ -257,8 +262,9 @@ nb::object Channel::put_item(nb::handle self, nb::handle item, const Deadline& d
   const bool delivered =
       outgoing.size <= inline_limit
           ? deliver(&outgoing, 1, done, deadline)
-          : deliver_large(outgoing.size, static_cast<Kind>(outgoing.kind), deadline,
-                          [&](std::byte* target) { std::memcpy(target, outgoing.data, outgoing.size); });
+          : deliver_large(
+                outgoing.size, static_cast<Kind>(outgoing.kind), deadline,
+                [&](std::byte* target) { std::memcpy(target, outgoing.data, outgoing.size); }, [] {});
   return delivered ? nb::none() : nb::object();
 }
 
@@ -335,7 +341,9 @@ nb::object Channel::put_many(nb::handle self, nb::handle items, const Deadline& 
     }
     std::size_t done = 0;
     fine = deliver(batch.data(), batch.size(), done, deadline);
-    put += done;
+    for (const std::size_t end = put + done; put < end; ++put) {
+      if (entries[put].payload != none) payload[entries[put].payload].was_put();
+    }
   }
   if (fine) return nb::none();
   // Some may be in: say how many, so that the caller can go on with the rest.
