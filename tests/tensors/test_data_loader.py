@@ -7,6 +7,8 @@ import importlib
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,6 +166,15 @@ def test_stock_loaders_beside_ours(loader: Any) -> None:
     first = next(iter(stock(loaded.Rows(), batch_size=50, num_workers=1)))
     assert first["image"].is_shared(), "stock's batches are in its own shared memory"
     assert not next(ours)["image"].is_shared()
+
+
+def test_workers_import_nothing_that_another_thread_may_be_importing() -> None:
+    program = (
+        "import sys, torch.utils.data, conveyor\n"
+        "conveyor.Queue()\n"
+        "assert 'conveyor._memory.tensors' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def descriptors() -> int:

@@ -28,6 +28,9 @@ def follow() -> None:
     module: Any = sys.modules.get(_WORKER_MODULE)
     loop = getattr(module, "_worker_loop", None)  # None: it is just being imported
     if loop is not None and loop is not worker_loop:
+        # What workers need, before they are forked: one that is forked while another thread imports it would wait for
+        # ever.
+        importlib.import_module("conveyor._memory.tensors")
         _torchs_loop = loop
         module._worker_loop = worker_loop
 
