@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -167,6 +169,25 @@ class DiesInTeardown:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+FREED_BEFORE = """
+import os
+from conveyor import Pipeline
+
+kept = []
+def hoard(item):
+    kept.append(bytearray(b"x") * 20_000_000)
+    return len(kept)
+
+if __name__ == "__main__":
+    for millions in (5, 20, 30):  # glibc keeps such blocks for later from now on
+        bytearray(b"x") * (millions * 1_000_000)
+    blocks = [bytearray(b"x") * 20_000_000 for _ in range(2)]
+    del blocks
+    stage = Pipeline(range(20)).map(hoard, workers=1, ordered=True, max_worker_memory="110MB")
+    print(*stage.to(list).run(start_method="fork").result)
+"""
+
+
 class TestByMemory:
     @pytest.mark.parametrize("method", METHODS)
     def test_the_item_that_makes_it_too_large_is_its_last(self, method: Any) -> None:
@@ -181,6 +202,15 @@ class TestByMemory:
         assert max(counts.values()) <= 6
         assert min(list(counts.values())[:-1]) >= 4
         assert report.renewed >= 3
+
+    def test_what_the_program_had_freed_counts_when_it_is_filled(self, tmp_path: Path) -> None:
+        program = tmp_path / "program.py"
+        program.write_text(FREED_BEFORE)
+        done = subprocess.run(
+            [sys.executable, str(program)], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.stderr == ""
+        assert max(map(int, done.stdout.split())) <= 6
 
     def test_shared_memory_does_not_count(self) -> None:
         import numpy as np
