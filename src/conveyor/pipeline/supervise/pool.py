@@ -299,7 +299,7 @@ class WorkerPool:
         if self.deaths_in_a_row > 1:
             pause = min(_REPLACE_SECONDS * 2.0 ** (self.deaths_in_a_row - 2), _REPLACE_MOST)
             self._not_before = self._context.now() + pause
-        if self.deaths_in_a_row >= self.crash_limit:
+        if self.deaths_in_a_row == self.crash_limit:
             self._context.tell(CrashLoop(self.deaths_in_a_row, death))
             self._context.fail(
                 WorkerPoolBroken(
